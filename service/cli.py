@@ -1,0 +1,266 @@
+"""The command `personalize-connect`.
+
+What a command needs is imported when it runs, so that `--help` answers at once and the local Personalize
+does not load the service.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import FrameType
+from typing import Final, NoReturn
+
+import click
+
+from service.errors import ConfigurationError
+
+EXIT_CONFIGURATION: Final = 2
+"""Exit status of a start that the settings, the catalogue or a filter forbid."""
+
+START_SECONDS: Final = 30.0
+"""How long `sample` waits for either process to answer; on an idle machine each takes a second or two."""
+
+STOP_SECONDS: Final = 5.0
+"""How long a child may take to end after SIGTERM before it is killed."""
+
+POLL_SECONDS: Final = 0.05
+"""Pause between two looks at whether a process answers yet."""
+
+LOCAL_ENVIRONMENT: Final = {
+    "PERSONALIZE_CAMPAIGN_ARN": "arn:aws:personalize:us-east-1:000000000000:campaign/local",
+    "AWS_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "local",
+    "AWS_SECRET_ACCESS_KEY": "local",
+}
+"""What `sample` sets whatever the caller's environment says, so that nothing of it reaches a real account."""
+
+LOCAL_DEFAULTS: Final = {
+    "ALLOW_ANONYMOUS": "true",
+    "HOST": "127.0.0.1",
+    "PORT": "8000",
+    "PERSONALIZE_TPS": "20",
+}
+"""What `sample` sets only where the caller's environment says nothing."""
+
+NOT_FOR_LOCAL: Final = (
+    "PERSONALIZE_RECOMMENDER_ARN",
+    "PERSONALIZE_FILTER_ARN",
+    "AWS_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+)
+"""What `sample` takes out of the environment: each would contradict or disable what it sets."""
+
+
+def _version() -> str:
+    """The installed version; in a checkout that was not installed, the one in `pyproject.toml`."""
+    try:
+        return version("personalize-connect")
+    except PackageNotFoundError:
+        project = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text("utf-8"))
+        return str(project["project"]["version"])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(_version(), prog_name="personalize-connect")
+def main() -> None:
+    """Amazon Personalize recommendations for Braze Connected Content."""
+
+
+@main.command()
+def serve() -> None:
+    """Run the service until a signal.
+
+    The environment configures it. Exit status 2 and one line for each mistake when it is configured wrongly.
+    """
+    _serve()
+
+
+@main.command("local-personalize")
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="Directory with interactions.csv, in Amazon Personalize's columns.",
+)
+@click.option("--host", default="127.0.0.1", help="Address to listen on.")
+@click.option("--port", default=9100, type=click.IntRange(0, 65535), help="Port to listen on.")
+@click.option(
+    "--tps",
+    default=None,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Throttle above this rate.",
+)
+@click.option("--latency-ms", default=0.0, type=click.FloatRange(min=0), help="Answer this much later.")
+@click.option("--stop-with-stdin", is_flag=True, hidden=True, help="Stop when standard input is closed.")
+def local_personalize(
+    data: Path, host: str, port: int, tps: float | None, latency_ms: float, *, stop_with_stdin: bool
+) -> None:
+    """Run a local Personalize until a signal.
+
+    It stands in for Amazon's and learns from the interactions at start. Point
+    AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME at it.
+    """
+    from service.local_personalize import runtime_api  # noqa: PLC0415 - only this command needs it
+
+    if stop_with_stdin:
+        threading.Thread(target=_stop_at_end_of_stdin, daemon=True).start()
+    try:
+        runtime_api.serve(data=data, host=host, port=port, tps=tps, latency_ms=latency_ms)
+    except runtime_api.LocalPersonalizeError as error:
+        click.echo(f"local-personalize: {error}", err=True)
+        sys.exit(1)
+
+
+@main.command()
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=Path("sample"),
+    help="Directory with items.csv and interactions.csv.",
+)
+def sample(data: Path) -> None:
+    """Run both on the sample data.
+
+    This is what `make run` calls. Needs no AWS account, Docker or Redis. Both stop together, on Ctrl-C, on SIGTERM or when either ends.
+    """
+    signal.signal(signal.SIGTERM, _leave)
+    port = _free_port()
+    with _local_personalize_child(data, port) as child:
+        try:
+            _wait_for_local_personalize(child, port)
+            _point_environment_at(data, port)
+            threading.Thread(target=_stop_with, args=(child,), daemon=True).start()
+            threading.Thread(target=_announce, daemon=True).start()
+            _serve()
+        except KeyboardInterrupt:
+            sys.exit(0)  # Ctrl-C is how this command is meant to end
+        finally:
+            if child.returncode is not None:
+                click.echo("sample: the local Personalize has ended, and all with it", err=True)
+                sys.exit(1)
+
+
+def _serve() -> None:
+    """Run the service; a mistake in its configuration ends the process with a line for each."""
+    from service import main as service_main  # noqa: PLC0415 - only two commands need it
+
+    try:
+        service_main.serve()
+    except ConfigurationError as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        sys.exit(EXIT_CONFIGURATION)
+
+
+@contextmanager
+def _local_personalize_child(data: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a local Personalize beside this process, for as long as the block lasts.
+
+    It has a process group of its own, so that a Ctrl-C of the terminal reaches the service first, and it ends
+    by itself when this process is gone, however it went: the pipe to its standard input closes then.
+    """
+    command = [sys.executable, "-m", "service", "local-personalize", "--stop-with-stdin"]
+    child = subprocess.Popen(  # noqa: S603 - our own interpreter and our own module
+        [*command, "--data", str(data), "--port", str(port)], stdin=subprocess.PIPE, process_group=0
+    )
+    try:
+        yield child
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # we are leaving already
+        child.terminate()
+        try:
+            child.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _wait_for_local_personalize(child: "subprocess.Popen[bytes]", port: int) -> None:
+    """Return when it answers; end this process when it does not."""
+    try:
+        _wait_for(port, "/", is_over=lambda: child.poll() is not None, accept_any=True)
+    except TimeoutError:
+        click.echo("sample: the local Personalize did not start", err=True)
+        sys.exit(1)
+
+
+def _point_environment_at(data: Path, port: int) -> None:
+    """Configure this process for the local Personalize on the given port."""
+    for name in NOT_FOR_LOCAL:
+        os.environ.pop(name, None)
+    os.environ.update(LOCAL_ENVIRONMENT)
+    os.environ["AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME"] = f"http://127.0.0.1:{port}"
+    os.environ["CATALOG_URL"] = f"file:{data / 'items.csv'}"
+    for name, value in LOCAL_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    # The SDK sends plain HTTP through a proxy when one is set, and no proxy reaches our loopback.
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, ["127.0.0.1", os.environ.get(name)]))
+
+
+def _announce() -> None:
+    """Say what to try, as soon as the service is ready."""
+    try:
+        port = int(os.environ["PORT"])
+        _wait_for(port, "/readyz", is_over=lambda: False)
+    except (TimeoutError, ValueError):
+        return  # the service says itself what is wrong
+    click.echo(f"\nReady. Try\n  curl '127.0.0.1:{port}/recommendations?user_id=user1'\nCtrl-C stops it.\n")
+
+
+def _wait_for(port: int, path: str, *, is_over: Callable[[], bool], accept_any: bool = False) -> None:
+    """Return as soon as a server of this machine answers 200, or anything at all if that is enough.
+
+    Raises:
+        TimeoutError: It did not within `START_SECONDS`, or there is no use in waiting on.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and not is_over():
+        connection = HTTPConnection("127.0.0.1", port, timeout=1)
+        try:
+            connection.request("GET", path)
+            if connection.getresponse().status == 200 or accept_any:  # noqa: PLR2004 - HTTP's own number
+                return
+        except (OSError, HTTPException):
+            pass  # not listening yet
+        finally:
+            connection.close()
+        time.sleep(POLL_SECONDS)
+    raise TimeoutError
+
+
+def _free_port() -> int:
+    """A loopback port that nobody listens on at this moment."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _stop_at_end_of_stdin() -> None:
+    """Stop this process as SIGTERM would, once nobody holds the other end of its standard input."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _stop_with(child: "subprocess.Popen[bytes]") -> None:
+    """Stop this process as SIGTERM would, once its child has ended."""
+    child.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """Turn a signal into an ordinary exit, so that what was opened is closed."""
+    sys.exit(0)
