@@ -1,0 +1,196 @@
+"""The runtime's REST-JSON protocol: what a call must look like, and how a refusal is written.
+
+`context`, `promotions`, `filterValues` and `metadataColumns` are read over: the lists do not depend on
+them. No filter exists here, so a call that names one is refused rather than answered unfiltered.
+Source: https://docs.aws.amazon.com/personalize/latest/dg/API_Operations_Amazon_Personalize_Runtime.html
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+CAMPAIGN_ARN = "arn:aws:personalize:us-east-1:000000000000:campaign/local"
+"""The campaign that is always there."""
+
+RECOMMENDER_ARN = "arn:aws:personalize:us-east-1:000000000000:recommender/local"
+"""The recommender that is always there."""
+
+DEFAULT_NUM_RESULTS = 25
+MAX_NUM_RESULTS = 500
+MAX_ID_CHARACTERS = 256
+MAX_INPUT_ITEMS = 500
+"""Items in one ranking call."""
+
+_ARN = re.compile(r"arn:[a-z\d-]+:personalize:.*:.*:.+")
+_SIGNED = re.compile(r"AWS4-HMAC-SHA256 .*Credential=[^/,\s]+/\d{8}/[^/,\s]+/personalize/aws4_request\b")
+
+
+class Refusal(Exception):  # noqa: N818  # Amazon's word would be Exception; here it is the outcome of a call
+    """A call that is answered with an error in the SDK's shape."""
+
+    def __init__(self, *, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        """What botocore reports as the error code."""
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class KnownArns:
+    """The ARNs that are answered; every other one does not exist."""
+
+    campaigns: frozenset[str]
+    recommenders: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendationsCall:
+    """A valid GetRecommendations; at least one of the ids is there."""
+
+    user_id: str | None
+    item_id: str | None
+    num_results: int
+
+
+@dataclass(frozen=True, slots=True)
+class RankingCall:
+    """A valid GetPersonalizedRanking."""
+
+    user_id: str
+    item_ids: list[str]
+    """1 to 500 ids, in the caller's order."""
+
+
+def invalid_input(message: str) -> Refusal:
+    """InvalidInputException, 400."""
+    return Refusal(status=400, code="InvalidInputException", message=message)
+
+
+def not_found(message: str) -> Refusal:
+    """ResourceNotFoundException, 404."""
+    return Refusal(status=404, code="ResourceNotFoundException", message=message)
+
+
+def throttled() -> Refusal:
+    """ThrottlingException; its status is 400, as in the list of errors common to all AWS actions.
+
+    Source: https://docs.aws.amazon.com/personalize/latest/dg/CommonErrors.html
+    """
+    return Refusal(status=400, code="ThrottlingException", message="Rate exceeded")
+
+
+def check_signed(authorization: str) -> None:
+    """Let a call pass whose signature is one for Personalize; the signature itself is not verified.
+
+    Raises:
+        Refusal: It is not signed, or for another service.
+    """
+    if not _SIGNED.match(authorization):
+        raise Refusal(
+            status=403,
+            code="MissingAuthenticationTokenException",
+            message="The request is not signed with AWS Signature Version 4 for the service personalize",
+        )
+
+
+def parse_recommendations(body: bytes, known: KnownArns) -> RecommendationsCall:
+    """The GetRecommendations in a request body.
+
+    Raises:
+        Refusal: Personalize would not accept it.
+    """
+    fields = _fields(body)
+    user_id, item_id = _id(fields, "userId"), _id(fields, "itemId")
+    if user_id is None and item_id is None:
+        raise invalid_input("One of userId and itemId is required")
+    call = RecommendationsCall(user_id=user_id, item_id=item_id, num_results=_num_results(fields))
+    campaign, recommender = _arn(fields, "campaignArn"), _arn(fields, "recommenderArn")
+    if (campaign is None) == (recommender is None):
+        raise invalid_input("Exactly one of campaignArn and recommenderArn is required")
+    _check_exists(campaign, known.campaigns)
+    _check_exists(recommender, known.recommenders)
+    _check_no_filter(fields)
+    return call
+
+
+def parse_ranking(body: bytes, known: KnownArns) -> RankingCall:
+    """The GetPersonalizedRanking in a request body.
+
+    Raises:
+        Refusal: Personalize would not accept it.
+    """
+    fields = _fields(body)
+    user_id = _id(fields, "userId")
+    if user_id is None:
+        raise invalid_input("userId is required")
+    call = RankingCall(user_id=user_id, item_ids=_input_list(fields))
+    campaign = _arn(fields, "campaignArn")
+    if campaign is None:
+        raise invalid_input("campaignArn is required")
+    _check_exists(campaign, known.campaigns)
+    _check_no_filter(fields)
+    return call
+
+
+def _fields(body: bytes) -> dict[str, Any]:
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise invalid_input("The request body is not JSON") from error
+    if not isinstance(fields, dict):
+        raise invalid_input("The request body is not a JSON object")
+    return fields
+
+
+def _id(fields: dict[str, Any], name: str) -> str | None:
+    value = fields.get(name)
+    if value is None or value == "":
+        return None
+    _check_id(value, name)
+    return str(value)
+
+
+def _check_id(value: object, name: str) -> None:
+    if not isinstance(value, str):
+        raise invalid_input(f"{name} is not a string")
+    if len(value) > MAX_ID_CHARACTERS:
+        raise invalid_input(f"{name} is longer than {MAX_ID_CHARACTERS} characters")
+
+
+def _num_results(fields: dict[str, Any]) -> int:
+    value = fields.get("numResults")
+    if value is None:
+        return DEFAULT_NUM_RESULTS
+    if type(value) is not int or not 1 <= value <= MAX_NUM_RESULTS:
+        raise invalid_input(f"numResults is not a whole number from 1 to {MAX_NUM_RESULTS}")
+    return value
+
+
+def _input_list(fields: dict[str, Any]) -> list[str]:
+    value = fields.get("inputList")
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_INPUT_ITEMS:
+        raise invalid_input(f"inputList is not a list of 1 to {MAX_INPUT_ITEMS} items")
+    for item_id in value:
+        _check_id(item_id, "an item of inputList")
+    return value
+
+
+def _arn(fields: dict[str, Any], name: str) -> str | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _ARN.fullmatch(value):
+        raise invalid_input(f"{name} is not an ARN of Personalize")
+    return value
+
+
+def _check_exists(arn: str | None, known: frozenset[str]) -> None:
+    if arn is not None and arn not in known:
+        raise not_found(f"There is no resource {arn}")
+
+
+def _check_no_filter(fields: dict[str, Any]) -> None:
+    _check_exists(_arn(fields, "filterArn"), frozenset())
