@@ -1,0 +1,1 @@
+"""What the ports stand for: Amazon, Redis, files, memory."""
