@@ -132,7 +132,8 @@ def local_personalize(
 def sample(data: Path) -> None:
     """Run both on the sample data.
 
-    This is what `make run` calls. Needs no AWS account, Docker or Redis. Both stop together, on Ctrl-C, on SIGTERM or when either ends.
+    This is what `make run` calls. It needs no AWS account, Docker or Redis.
+    Both processes stop together, on Ctrl-C, on SIGTERM or when either ends.
     """
     signal.signal(signal.SIGTERM, _leave)
     port = _free_port()

@@ -1,0 +1,49 @@
+# Everything runs in .venv. A stamp file says what is installed there, so that a second run starts at once.
+.DEFAULT_GOAL := help
+.PHONY: help run install test check bench lock
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
+		printf '  make %-8s %s\n' "$$name" "$$what"; done
+
+run: .venv/.runtime  ## start a local Personalize and the service on the sample data; Ctrl-C stops both
+	@exec $(BIN)/personalize-connect sample
+
+install: .venv/.dev  ## make .venv and install the locked dependencies into it
+
+test: .venv/.dev  ## run all tests; ARGS="-k name" for some
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/.dev  ## lint, format, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.dev  ## run the benchmarks
+	$(BIN)/python -m bench $(ARGS)
+
+lock: .venv/.dev  ## bring requirements/ in line with pyproject.toml; UPGRADE=--upgrade renews the versions
+	$(LOCK) $(UPGRADE) pyproject.toml --output-file requirements/runtime.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --group dev -c requirements/runtime.txt --output-file requirements/dev.txt
+	printf 'hatchling\neditables\n' | $(LOCK) $(UPGRADE) - -c requirements/dev.txt --output-file requirements/build.txt
+
+.venv/bin/python:
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo 'no venv: on Debian, apt-get install python3-venv' >&2; exit 1; }
+
+.venv/.runtime: pyproject.toml requirements/runtime.txt requirements/build.txt | .venv/bin/python
+	@echo "installing into .venv, this once"
+	$(PIP_INSTALL) --require-hashes -r requirements/runtime.txt -r requirements/build.txt
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: pyproject.toml requirements/dev.txt requirements/build.txt | .venv/bin/python
+	@echo "installing into .venv, this once"
+	$(PIP_INSTALL) --require-hashes -r requirements/dev.txt -r requirements/build.txt
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@ .venv/.runtime
