@@ -1,0 +1,462 @@
+import asyncio
+import inspect
+import json
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+
+import aiohttp
+import botocore.session
+import pytest
+from botocore import exceptions as sdk
+from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
+
+from service.adapters import personalize
+from service.adapters.personalize import PersonalizeRecommender, open_personalize, quote_filter_value
+from service.errors import (
+    ConfigurationError,
+    RecommenderError,
+    RecommenderRefused,
+    RecommenderThrottled,
+    RecommenderTimeout,
+)
+from service.models import RecommendationRequest
+
+CAMPAIGN = "arn:aws:personalize:eu-west-1:123456789012:campaign/shop"
+RECOMMENDER = "arn:aws:personalize:eu-west-1:123456789012:recommender/shop"
+FILTER = "arn:aws:personalize:eu-west-1:123456789012:filter/bought"
+REQUEST = RecommendationRequest(user_id="user1", num_results=25)
+
+
+class FixedClock:
+    def time(self) -> float:
+        return 1_700_000_000.0
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+class Runtime:
+    """An HTTP server that records what it is asked and answers what it is told."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.asked: list[dict[str, object]] = []
+        self.was_asked = asyncio.Event()
+        self.targets: list[str] = []
+        self.authorizations: list[str] = []
+        self.status = 200
+        self.headers: dict[str, str] = {}
+        self.body = b'{"itemList": [{"itemId": "a"}, {"itemId": "b"}], "recommendationId": "RID-1"}'
+        self.announced_bytes: int | None = None
+        self.raw: bytes | None = None
+        self.delay_seconds = 0.0
+
+    def answer(self, status: int, code: str = "", body: bytes | None = None) -> None:
+        self.status = status
+        self.headers = {"x-amzn-ErrorType": code} if code else {}
+        self.body = json.dumps({"message": "Rate exceeded"}).encode() if body is None else body
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                await self._answer_one(head.decode("latin-1"), reader, writer)
+                if self.raw is not None or self.announced_bytes is not None:
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer_one(
+        self, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        request_line, *lines = head.strip().split("\r\n")
+        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+        self.targets.append(request_line)
+        self.authorizations.append(headers.get("authorization", ""))
+        self.asked.append(json.loads(await reader.readexactly(int(headers["content-length"]))))
+        self.was_asked.set()
+        await asyncio.sleep(self.delay_seconds)
+        if self.raw is not None:
+            writer.write(self.raw)
+        else:
+            length = len(self.body) if self.announced_bytes is None else self.announced_bytes
+            answer = {"Content-Type": "application/json", "Content-Length": str(length), **self.headers}
+            joined = "".join(f"{name}: {value}\r\n" for name, value in answer.items())
+            writer.write(f"HTTP/1.1 {self.status} X\r\n{joined}\r\n".encode() + self.body)
+        await writer.drain()
+
+
+@pytest.fixture(autouse=True)
+def sdk_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "AWS_PROFILE",
+        "AWS_SESSION_TOKEN",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "HTTP_PROXY",
+        "http_proxy",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+
+
+@pytest.fixture
+async def runtime(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Runtime]:
+    runtime = Runtime()
+    server = await asyncio.start_server(runtime.serve, "127.0.0.1", 0)
+    runtime.port = server.sockets[0].getsockname()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME", f"http://127.0.0.1:{runtime.port}")
+    yield runtime
+    server.close()
+
+
+def opened(**arns: str) -> AbstractAsyncContextManager[PersonalizeRecommender]:
+    return open_personalize(
+        **(arns or {"campaign_arn": CAMPAIGN}),
+        clock=FixedClock(),
+        read_timeout_seconds=5,
+        max_pool_connections=4,
+    )
+
+
+@pytest.fixture
+async def recommender(runtime: Runtime) -> AsyncIterator[PersonalizeRecommender]:
+    assert runtime.port
+    async with opened() as recommender:
+        yield recommender
+
+
+async def test_a_list_comes_back_as_ranked(runtime: Runtime, recommender: PersonalizeRecommender) -> None:
+    ranked = await recommender.recommend(REQUEST, timeout_seconds=5)
+    assert (ranked.item_ids, ranked.recommendation_id, ranked.created_at) == (
+        ("a", "b"),
+        "RID-1",
+        1_700_000_000.0,
+    )
+    assert runtime.asked == [{"campaignArn": CAMPAIGN, "userId": "user1", "numResults": 25}]
+    assert runtime.targets == ["POST /recommendations HTTP/1.1"]
+    assert "/eu-west-1/personalize/aws4_request" in runtime.authorizations[0]
+
+
+async def test_a_recommender_and_a_filter_are_named_in_the_request(runtime: Runtime) -> None:
+    request = RecommendationRequest("ü b", 30, {"GENRE": "a,b", "EMPTY": "", "PRICE": "12.5"})
+    async with opened(recommender_arn=RECOMMENDER, filter_arn=FILTER) as recommender:
+        await recommender.recommend(request, timeout_seconds=5)
+    assert runtime.asked == [
+        {
+            "recommenderArn": RECOMMENDER,
+            "filterArn": FILTER,
+            "userId": "ü b",
+            "numResults": 30,
+            "filterValues": {"GENRE": '"a","b"', "PRICE": "12.5"},
+        }
+    ]
+
+
+async def test_values_without_a_filter_are_not_sent(
+    runtime: Runtime, recommender: PersonalizeRecommender
+) -> None:
+    await recommender.recommend(RecommendationRequest("u", 25, {"GENRE": "a"}), timeout_seconds=5)
+    assert "filterValues" not in runtime.asked[0]
+
+
+async def test_empty_and_repeated_ids_are_left_out(
+    runtime: Runtime, recommender: PersonalizeRecommender
+) -> None:
+    runtime.body = (
+        b'{"itemList": [{"itemId": "b"}, {"itemId": ""}, {"score": 1}, {"itemId": "a"}, {"itemId": "b"}]}'
+    )
+    ranked = await recommender.recommend(REQUEST, timeout_seconds=5)
+    assert (ranked.item_ids, ranked.recommendation_id) == (("b", "a"), "")
+
+
+async def test_an_empty_list_is_a_list(runtime: Runtime, recommender: PersonalizeRecommender) -> None:
+    runtime.body = b'{"itemList": []}'
+    assert (await recommender.recommend(REQUEST, timeout_seconds=5)).item_ids == ()
+
+
+@pytest.mark.parametrize("status", [400, 429])
+async def test_a_throttled_call_is_one_request(
+    runtime: Runtime, recommender: PersonalizeRecommender, status: int
+) -> None:
+    runtime.answer(status, "ThrottlingException")
+    with pytest.raises(RecommenderThrottled, match="ThrottlingException"):
+        await recommender.recommend(REQUEST, timeout_seconds=5)
+    assert len(runtime.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (400, "InvalidInputException", RecommenderRefused),
+        (404, "ResourceNotFoundException", RecommenderRefused),
+        (403, "AccessDeniedException", RecommenderRefused),
+        (403, "UnrecognizedClientException", RecommenderRefused),
+        (400, "NeverHeardOfException", RecommenderRefused),
+        (403, "", RecommenderRefused),
+        (429, "", RecommenderThrottled),
+        (408, "", RecommenderTimeout),
+        (504, "", RecommenderTimeout),
+        (503, "ServiceUnavailable", RecommenderError),
+        (500, "InternalFailure", RecommenderError),
+        (502, "", RecommenderError),
+        (500, "NeverHeardOfException", RecommenderError),
+    ],
+)
+async def test_an_error_is_told_by_its_code_and_asked_once(
+    runtime: Runtime,
+    recommender: PersonalizeRecommender,
+    status: int,
+    code: str,
+    expected: type[RecommenderError],
+) -> None:
+    runtime.answer(status, code)
+    with pytest.raises(RecommenderError) as caught:
+        await recommender.recommend(REQUEST, timeout_seconds=5)
+    assert type(caught.value) is expected
+    assert len(runtime.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>oops",
+        b"",
+        b"[]",
+        b"null",
+        b'"x"',
+        b"{}",
+        b'{"itemList": null}',
+        b'{"itemList": "x"}',
+        b"\xff\xfe",
+    ],
+)
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_garbage_body_is_an_error(
+    runtime: Runtime, recommender: PersonalizeRecommender, body: bytes, status: int
+) -> None:
+    runtime.answer(status, body=body)
+    with pytest.raises(RecommenderError) as caught:
+        await recommender.recommend(REQUEST, timeout_seconds=5)
+    assert type(caught.value) is RecommenderError
+    assert len(runtime.asked) == 1
+
+
+@pytest.mark.parametrize("entry", [b"null", b"7", b'"x"', b'{"itemId": 7}', b'{"itemId": {}}'])
+async def test_a_garbage_entry_is_an_error_or_left_out(
+    runtime: Runtime, recommender: PersonalizeRecommender, entry: bytes
+) -> None:
+    runtime.body = b'{"itemList": [{"itemId": "a"}, ' + entry + b"]}"
+    try:
+        ranked = await recommender.recommend(REQUEST, timeout_seconds=5)
+    except RecommenderError:
+        return
+    assert ranked.item_ids == ("a",)
+
+
+@pytest.mark.parametrize("raw", [b"", b"HTTP/1.1 200 OK\r\nContent-Len", b"SSH-2.0-OpenSSH\r\n\r\n"])
+async def test_a_broken_connection_is_an_error(
+    runtime: Runtime, recommender: PersonalizeRecommender, raw: bytes
+) -> None:
+    runtime.raw = raw
+    with pytest.raises(RecommenderError):
+        await recommender.recommend(REQUEST, timeout_seconds=5)
+    assert len(runtime.asked) == 1
+
+
+async def test_a_body_cut_short_is_an_error(runtime: Runtime, recommender: PersonalizeRecommender) -> None:
+    runtime.announced_bytes = 5000
+    with pytest.raises(RecommenderError):
+        await recommender.recommend(REQUEST, timeout_seconds=5)
+    assert len(runtime.asked) == 1
+
+
+async def test_nobody_listening_is_an_error(monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME", f"http://127.0.0.1:{unused_tcp_port}")
+    async with opened() as recommender:
+        with pytest.raises(RecommenderError, match="EndpointConnectionError"):
+            await recommender.recommend(REQUEST, timeout_seconds=5)
+
+
+async def test_a_slow_answer_is_given_up_in_time(
+    runtime: Runtime, recommender: PersonalizeRecommender
+) -> None:
+    runtime.delay_seconds = 3
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    with pytest.raises(RecommenderTimeout):
+        await recommender.recommend(REQUEST, timeout_seconds=0.1)
+    assert loop.time() - started < 1
+
+
+async def test_a_silent_connection_is_given_up_after_the_read_timeout(runtime: Runtime) -> None:
+    runtime.delay_seconds = 3
+    async with open_personalize(
+        campaign_arn=CAMPAIGN, clock=FixedClock(), read_timeout_seconds=0.1, max_pool_connections=1
+    ) as recommender:
+        with pytest.raises(RecommenderTimeout):
+            await recommender.recommend(REQUEST, timeout_seconds=5)
+
+
+async def test_cancelling_the_caller_stays_a_cancellation(
+    runtime: Runtime, recommender: PersonalizeRecommender
+) -> None:
+    runtime.delay_seconds = 3
+    task = asyncio.create_task(recommender.recommend(REQUEST, timeout_seconds=5))
+    await runtime.was_asked.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_missing_credentials_are_a_refusal(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    async with opened() as recommender:
+        with pytest.raises(RecommenderRefused, match="NoCredentialsError"):
+            await recommender.recommend(REQUEST, timeout_seconds=5)
+    assert runtime.asked == []
+
+
+async def test_an_unknown_profile_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(ConfigurationError, match="nobody"):
+        async with opened():
+            pass
+
+
+@pytest.mark.parametrize(
+    ("request_", "word"),
+    [
+        (RecommendationRequest("u" * 257, 25), "userId"),
+        (RecommendationRequest("u", 501), "numResults"),
+        (RecommendationRequest("u", 0), "numResults"),
+        (RecommendationRequest("u", 25, {f"N{n}": "x" for n in range(26)}), "26|25"),
+        (RecommendationRequest("u", 25, {"N" * 51: "x"}), "name"),
+        (RecommendationRequest("u", 25, {"N": "x" * 999}), "N is longer than 1000"),
+    ],
+)
+async def test_what_personalize_refuses_costs_no_transaction(
+    runtime: Runtime, request_: RecommendationRequest, word: str
+) -> None:
+    async with opened(campaign_arn=CAMPAIGN, filter_arn=FILTER) as recommender:
+        with pytest.raises(RecommenderRefused, match=word):
+            await recommender.recommend(request_, timeout_seconds=5)
+    assert runtime.asked == []
+
+
+async def test_a_hundred_simultaneous_calls_share_the_pool(
+    runtime: Runtime, recommender: PersonalizeRecommender
+) -> None:
+    lists = await asyncio.gather(*(recommender.recommend(REQUEST, timeout_seconds=10) for _ in range(100)))
+    assert {ranked.item_ids for ranked in lists} == {("a", "b")}
+    assert len(runtime.asked) == 100
+
+
+@pytest.mark.parametrize("arns", [{}, {"campaign_arn": CAMPAIGN, "recommender_arn": RECOMMENDER}])
+def test_exactly_one_arn_is_needed(arns: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError):
+        PersonalizeRecommender(None, clock=FixedClock(), **arns)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("a", '"a"'),
+        ("a,b", '"a","b"'),
+        (" a b , c ", '"a b","c"'),
+        ('"a","b"', '"a","b"'),
+        ('"a,b",c', '"a,b","c"'),
+        ("12", "12"),
+        ("-0.5,7", "-0.5,7"),
+        ("007", '"007"'),
+        ("1e5", '"1e5"'),
+        ("٣", '"٣"'),
+        ('5"', '"5\\""'),
+        ('"open', '"\\"open"'),
+        ("", ""),
+        (" , ,", ""),
+    ],
+)
+def test_filter_values_are_quoted_as_personalize_wants(value: str, expected: str) -> None:
+    assert quote_filter_value(value) == expected
+
+
+def test_every_error_of_the_model_is_translated() -> None:
+    model = botocore.session.get_session().get_service_model("personalize-runtime")
+    codes = {shape.error_code or shape.name for shape in model.error_shapes}
+    assert codes
+    assert codes <= personalize.ERROR_BY_CODE.keys()
+
+
+def test_every_code_by_which_the_sdk_knows_throttling_is_throttling() -> None:
+    table = personalize.ERROR_BY_CODE
+    throttled = {code for code, kind in table.items() if kind is RecommenderThrottled}
+    assert throttled == set(ThrottledRetryableChecker._THROTTLED_ERROR_CODES)
+    assert set(TransientRetryableChecker._TRANSIENT_ERROR_CODES) <= table.keys()
+
+
+NEVER_ON_A_CALL = {
+    # the roots themselves, and a base that is told by its code
+    "BotoCoreError", "ClientError", "EventStreamError",
+    # warnings
+    "ImminentRemovalWarning", "UnsupportedTLSVersionWarning",
+    # other services
+    "AwsChunkedWrapperError", "InvalidDNSNameError", "InvalidS3AddressingStyleError",
+    "InvalidS3UsEast1RegionalEndpointConfigError", "InvalidSTSRegionalEndpointsConfigError",
+    "MD5UnavailableError",
+    "UnseekableStreamError", "UnsupportedOutpostResourceError", "UnsupportedS3AccesspointConfigurationError",
+    "UnsupportedS3ArnError", "UnsupportedS3ConfigurationError", "UnsupportedS3ControlArnError",
+    "UnsupportedS3ControlConfigurationError",
+    # pages, waiters, stubs, discovery: nothing that we use
+    "InvalidEndpointDiscoveryConfigurationError", "InvalidExpressionError", "OperationNotPageableError",
+    "PaginationError", "StubAssertionError", "StubResponseError", "UnStubbedResponseError",
+    "WaiterConfigError", "WaiterError",
+    # making a client, which is not a call
+    "ApiVersionNotFoundError", "InvalidChecksumConfigError", "InvalidDefaultsMode",
+    "InvalidMaxRetryAttemptsError",
+    "InvalidRetryConfigurationError", "InvalidRetryModeError", "MissingServiceIdError",
+    "UndefinedModelAttributeError", "UnknownClientMethodError", "UnknownServiceStyle",
+    "UnsupportedServiceProtocolsError",
+}  # fmt: skip
+
+
+def test_every_error_of_the_sdk_is_translated_or_known_to_stay_away() -> None:
+    classes = {
+        name: value
+        for name, value in vars(sdk).items()
+        if inspect.isclass(value) and issubclass(value, Exception) and value.__module__ == sdk.__name__
+    }
+    translated = {
+        name
+        for name, value in classes.items()
+        if any(base in personalize.ERROR_BY_CLASS for base in value.__mro__)
+    }
+    assert classes.keys() - translated == NEVER_ON_A_CALL
+    assert not translated & NEVER_ON_A_CALL
+
+
+def test_every_error_of_the_http_library_is_translated() -> None:
+    classes = [
+        value for value in vars(aiohttp).values() if inspect.isclass(value) and issubclass(value, Exception)
+    ]
+    untranslated = {
+        value.__name__
+        for value in classes
+        if not any(base in personalize.ERROR_BY_CLASS for base in value.__mro__)
+    }
+    assert untranslated <= {
+        "BadContentDispositionHeader", "BadContentDispositionParam", "EofStream", "WSMessageTypeError",
+        "WebSocketError",
+    }  # fmt: skip
+
+
+async def test_a_timeout_of_the_http_library_is_a_timeout() -> None:
+    for error in (aiohttp.ServerTimeoutError(), aiohttp.SocketTimeoutError(), TimeoutError()):
+        with pytest.raises(RecommenderTimeout), personalize.translated_errors():
+            raise error
