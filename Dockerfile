@@ -1,0 +1,52 @@
+# personalize-connect as an image. Three stages, of which only the last is shipped:
+#
+#   dependencies  the locked dependencies in /opt/venv, every file checked against its hash, without the
+#                 descriptions of the 400 AWS services that we never call
+#   build         the project's own wheel, added to /opt/venv
+#   (the last)    the bare base, /opt/venv, the sample shop; a user without rights or a home
+#
+# The root file system may be read-only. /data is for a replica without Redis: mount a volume there.
+# One process, one worker: to use more cores, run more replicas with the same REDIS_URL.
+ARG PYTHON_IMAGE=python:3.13-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS dependencies
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+# The tools have an environment of their own, so that no pip ends up in the image.
+RUN python -m venv /opt/tools && python -m venv --without-pip /opt/venv
+WORKDIR /build
+COPY requirements/build.txt requirements/runtime.txt requirements/
+RUN /opt/tools/bin/pip install --quiet --require-hashes -r requirements/build.txt \
+ && /opt/tools/bin/pip --python /opt/venv/bin/python install --quiet --require-hashes -r requirements/runtime.txt
+# Kept: Personalize, the catalogue's sources, and what the credential chain may call.
+RUN site=$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+ && find "$site/botocore/data" -mindepth 1 -maxdepth 1 -type d \
+        ! -name personalize-runtime ! -name s3 ! -name dynamodb \
+        ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -rf {} + \
+ && find "$site" -type d \( -name tests -o -name test \) -prune -exec rm -rf {} +
+
+FROM dependencies AS build
+COPY pyproject.toml README.md LICENSE ./
+COPY service service
+RUN /opt/tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist . \
+ && /opt/tools/bin/pip --python /opt/venv/bin/python install --quiet --no-deps dist/*.whl
+
+FROM ${PYTHON_IMAGE}
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="personalize-connect" \
+      org.opencontainers.image.description="Amazon Personalize recommendations for Braze Connected Content" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+RUN install -d -o 10001 -g 10001 /data
+COPY --from=build /opt/venv /opt/venv
+WORKDIR /app
+COPY sample sample
+# Modules are compiled in the image; at run time nothing is written beside them.
+ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 DATA_DIR=/data
+USER 10001:10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 CMD ["python", "-c", \
+ "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:' + os.environ.get('PORT', '8000') + '/readyz', timeout=2)"]
+CMD ["personalize-connect", "serve"]
