@@ -1,0 +1,1 @@
+"""Amazon Personalize recommendations for Braze Connected Content."""

@@ -1,0 +1,56 @@
+"""Which error has which status; the only place that knows."""
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from service.errors import InvalidQuery, ServiceError, Unauthorized
+
+_log = logging.getLogger(__name__)
+
+STATUS_CODES: dict[type[ServiceError], int] = {InvalidQuery: 422, Unauthorized: 401}
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the application a JSON body without a traceback."""
+    app.add_exception_handler(InvalidQuery, _invalid)
+    app.add_exception_handler(Unauthorized, _unauthorized)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _bug)
+
+
+def _body(status_code: int, error: str, message: str, **more: Any) -> JSONResponse:  # noqa: ANN401  # JSON values
+    return JSONResponse(
+        {"error": error, "message": message, **more}, status_code, headers={"Cache-Control": "no-store"}
+    )
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, InvalidQuery)  # noqa: S101  # registered for this class only
+    return _body(STATUS_CODES[InvalidQuery], "invalid_parameter", error.message, field=error.field)
+
+
+async def _unauthorized(request: Request, _: Exception) -> JSONResponse:
+    request.app.state.telemetry.unauthorized.inc()
+    answer = _body(
+        STATUS_CODES[Unauthorized],
+        "unauthorized",
+        "send a known key in X-API-Key or Authorization: Bearer, or HTTP Basic",
+    )
+    answer.headers["WWW-Authenticate"] = 'Basic realm="personalize-connect"'
+    return answer
+
+
+async def _http(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class only
+    answer = _body(error.status_code, error.detail.lower().replace(" ", "_"), error.detail)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _bug(_: Request, error: Exception) -> JSONResponse:
+    _log.error("unexpected error", exc_info=error)
+    return _body(500, "internal_error", "the fault is ours and has been logged")

@@ -1,0 +1,130 @@
+"""The short way for the answer that most calls of a send get: a fresh list.
+
+It stands in front of the FastAPI application, answers what it can from rendered bytes and lets everything else
+through, errors included. A rendered answer is good for as long as its list is the one in memory and fresh, and
+neither catalogue nor block list have changed; nothing has to be told to forget it.
+"""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from service.core.bytes_cache import BytesBoundedCache
+from service.api.headers import lasting_headers
+from service.api.lifecycle import Lifecycle, Services
+from service.api.query import parse_query
+from service.errors import ConfigurationError, InvalidQuery
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+PATH = "/recommendations"
+
+# Plain tuples of bytes and numbers: after its first look the garbage collector leaves them alone, which it does not
+# do for instances. User's key, list, rules version, Unix second until which it is fresh and at which it was made,
+# headers, body.
+Rendered: TypeAlias = tuple[bytes, bytes, int, float, float, tuple[tuple[bytes, bytes], ...], bytes]
+
+_RENDERED_OVERHEAD_BYTES = 900
+
+
+class HitLane:
+    """ASGI application around another one."""
+
+    def __init__(self, app: App, lifecycle: Lifecycle) -> None:
+        self._app = app
+        self.lifecycle = lifecycle
+        self.startup_error: ConfigurationError | None = None
+        """Why the lifespan could not begin."""
+        self._services: Services | None = None
+        self._memo: BytesBoundedCache[Rendered] = BytesBoundedCache(0, _rendered_bytes)
+
+    @property
+    def memo(self) -> BytesBoundedCache[Rendered]:
+        """The rendered answers."""
+        return self._memo
+
+    def open(self, services: Services) -> None:
+        """Begin to answer; until then everything is let through."""
+        self._services = services
+        self._memo = BytesBoundedCache(services.memo_bytes, _rendered_bytes)
+        services.caches.append(self._memo)
+
+    def close(self) -> None:
+        """Let everything through again."""
+        self._services = None
+        self._memo.clear()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        services = self._services
+        if (
+            services is None
+            or scope["type"] != "http"
+            or scope["path"] != PATH
+            or scope["method"] != "GET"
+            or not services.gate.admits(scope["headers"])
+        ):
+            await self._app(scope, receive, send)
+            return
+        began = services.clock.monotonic()
+        rendered = self._rendered(services, scope["query_string"])
+        if rendered is None:
+            await self._app(scope, receive, send)
+            return
+        age = max(0, int(services.clock.time() - rendered[4]))
+        seconds = services.clock.monotonic() - began
+        headers = [
+            *rendered[5],
+            (b"server-timing", b"total;dur=%.1f" % (seconds * 1000)),
+            (b"age", b"%d" % age),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": rendered[6]})
+        services.telemetry.hit(age, seconds)
+
+    def _rendered(self, services: Services, query_string: bytes) -> Rendered | None:
+        recommendations = services.recommendations
+        rendered = self._memo.get(query_string)
+        if rendered is not None:
+            key, envelope, version, fresh_until = rendered[:4]
+            if (
+                version == recommendations.rules_version
+                and services.clock.time() < fresh_until
+                and recommendations.holds(key, envelope)
+            ):
+                return rendered
+        return self._render(services, query_string)
+
+    def _render(self, services: Services, query_string: bytes) -> Rendered | None:
+        recommendations = services.recommendations
+        try:
+            query = parse_query(query_string)
+            if not query.user_id:
+                return None
+            key = recommendations.key_of(query)
+            envelope = recommendations.fresh_list(key)
+            if envelope is None:
+                return None
+            answer = recommendations.from_list(query, envelope)
+        except InvalidQuery:
+            return None
+        if answer.source != "cache":
+            return None
+        fresh_until = recommendations.fresh_until(envelope)
+        made_at = fresh_until - recommendations.fresh_seconds
+        rendered = (
+            key,
+            envelope,
+            recommendations.rules_version,
+            fresh_until,
+            made_at,
+            tuple(lasting_headers(answer)),
+            answer.body,
+        )
+        self._memo.put(query_string, rendered)
+        return rendered
+
+
+def _rendered_bytes(rendered: Rendered) -> int:
+    return len(rendered[6]) + _RENDERED_OVERHEAD_BYTES

@@ -1,0 +1,46 @@
+"""Limits set by Amazon and Braze, and the few numbers of our own that no operator would change."""
+
+from typing import Final
+
+MAX_ID_CHARACTERS: Final = 256
+"""Longest userId and itemId. The SDK does not check it. Source: Personalize API reference, GetRecommendations."""
+
+MAX_NUM_RESULTS: Final = 100
+"""Most items of one answer. Ours: with 100 items of 1 kB an answer stays far below Braze's limit of 1 MB."""
+
+DEFAULT_NUM_RESULTS: Final = 10
+"""Items of an answer when the caller names no number."""
+
+MAX_EXCLUDED_IDS: Final = 500
+"""Most ids in `exclude`: as many as a list can hold, so that more could not change an answer."""
+
+MAX_FIELDS: Final = 20
+"""Most further catalogue columns in one request."""
+
+MAX_FILTER_VALUES: Final = 25
+"""Most placeholders of a filter. Source: Personalize API reference, filterValues."""
+
+MAX_FILTER_NAME_CHARACTERS: Final = 50
+"""Longest placeholder name. Source: Personalize API reference, filterValues."""
+
+MAX_FILTER_VALUE_CHARACTERS: Final = 1000
+"""Longest value of one placeholder, quotes included. Source: Personalize API reference, filterValues."""
+
+PERSONALIZE_MAX_RESULTS: Final = 500
+"""Most items of one GetRecommendations call. Source: Personalize API reference, numResults."""
+
+PERSONALIZE_DEFAULT_RESULTS: Final = 25
+"""Items fetched at least, whatever was asked: what the API itself answers when no number is given."""
+
+PERSONALIZE_MAX_TPS: Final = 2500
+"""Transactions per second of one account. Source: Personalize quotas."""
+
+PIN_SECONDS: Final = 5.0
+"""How long a degraded answer is repeated to the same user, so that the HTML, plain-text and AMP parts of one
+message agree. Braze renders the parts of a message within moments of each other."""
+
+ANSWER_MARGIN_SECONDS: Final = 0.05
+"""Kept back from the deadline for rendering and writing the answer."""
+
+REFRESH_QUEUE_LIMIT: Final = 10_000
+"""Users with a stale list that may wait for a refresh in one replica; about 5 MB. The next ask queues again."""

@@ -1,0 +1,195 @@
+"""Builds everything once, in order, and closes it in reverse; the only module that knows every class."""
+
+import asyncio
+import gc
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from cachetools import Cache
+
+from service.adapters.alone import AloneLists, LocalPins, MemoryBlockList
+from service.adapters.catalog_file import load_catalog
+from service.adapters.clock import SystemClock
+from service.adapters.personalize import open_personalize
+from service.adapters.redis_connection import RedisConnection
+from service.adapters.redis_governor import RedisGovernor
+from service.adapters.redis_lists import RedisLists
+from service.api.auth import Gate
+from service.api.lifecycle import Services
+from service.constants import PIN_SECONDS
+from service.core.breaker import Breaker
+from service.core.bytes_cache import BytesBoundedCache, envelope_bytes
+from service.core.flights import FlightPolicy, Flights
+from service.core.governor import LocalGovernor
+from service.core.ladder import Ladder
+from service.core.list_length import ListLength
+from service.core.popular import PopularItems
+from service.core.recommend import CurrentCatalog, PopularLists, Recommendations
+from service.core.refresher import Refresher
+from service.core.slots import SlotDesk
+from service.core.user_key import UserKeys
+from service.ports import Clock, Recommender, SharedLists, TpsGovernor
+from service.settings import Settings
+from service.telemetry import Telemetry
+
+_log = logging.getLogger(__name__)
+
+MEMO_SHARE = 0.25
+"""Of CACHE_MAX_MB, for rendered answers; the lists they are rendered from take the rest."""
+
+CLOSING_SECONDS = 3.0
+"""Transactions under way at shutdown are waited for this long, so that their lists are kept."""
+
+CALLS_IN_FLIGHT_PER_TPS = 2
+"""Connections to Personalize for each transaction per second: a call that takes the whole deadline holds its own."""
+
+
+@dataclass(slots=True)
+class Overrides:
+    """What tests put in the place of the outside."""
+
+    clock: Clock | None = None
+    recommender: Recommender | None = None
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, overrides: Overrides | None = None) -> AsyncIterator[Services]:
+    """Everything that answers, ready to answer.
+
+    Raises:
+        ConfigurationError: The catalogue or Redis's address cannot work. Redis or Personalize being down is no error.
+    """
+    overrides = overrides or Overrides()
+    clock = overrides.clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        telemetry = Telemetry(access_log_sample=settings.access_log_sample)
+        catalog = CurrentCatalog(
+            await asyncio.to_thread(
+                load_catalog, settings.catalog_url, column_mapping=settings.column_mapping, version=1
+            )
+        )
+        recommender = overrides.recommender or await stack.enter_async_context(
+            open_personalize(
+                campaign_arn=settings.personalize_campaign_arn,
+                recommender_arn=settings.personalize_recommender_arn,
+                filter_arn=settings.personalize_filter_arn,
+                clock=clock,
+                read_timeout_seconds=settings.request_deadline_seconds,
+                max_pool_connections=max(10, int(CALLS_IN_FLIGHT_PER_TPS * settings.personalize_tps)),
+            )
+        )
+        local = BytesBoundedCache[bytes](
+            int(settings.cache_max_mb * 2**20 * (1 - MEMO_SHARE)), envelope_bytes
+        )
+        shared, governor, redis_up = await _shared_state(settings, clock, stack, local)
+        desk = SlotDesk(governor, clock)
+        stack.callback(desk.close)
+        popular = PopularItems(settings.popular_ids)
+        popular_lists = PopularLists(popular, catalog, clock)
+        ladder = Ladder(popular_lists.envelope)
+        refresher = Refresher(desk=desk, clock=clock)
+        breaker = Breaker(clock)
+        flights = Flights(
+            policy=FlightPolicy(
+                fresh_seconds=settings.cache_fresh_seconds,
+                stale_seconds=settings.cache_stale_seconds,
+                transaction_seconds=settings.request_deadline_seconds,
+            ),
+            clock=clock,
+            recommender=recommender,
+            desk=desk,
+            governor=governor,
+            breaker=breaker,
+            local=local,
+            shared=shared,
+            recorder=telemetry,
+            step_down=ladder.step_down,
+            on_list=lambda ranked: popular.learn(ranked.item_ids),
+            on_stale=refresher.add,
+        )
+        stack.push_async_callback(flights.close, CLOSING_SECONDS)
+        refresher.start(flights)
+        stack.push_async_callback(refresher.close)
+        recommendations = Recommendations(
+            clock=clock,
+            keys=UserKeys(secret=settings.user_key, scope=f"{settings.arn} {settings.personalize_filter_arn or ''}"),
+            catalog=catalog,
+            blocked=MemoryBlockList(),
+            local=local,
+            pins=LocalPins(PIN_SECONDS, clock),
+            flights=flights,
+            ladder=ladder,
+            popular=popular,
+            length=ListLength(clock),
+            recorder=telemetry,
+            values_change_lists=settings.personalize_filter_arn is not None,
+        )
+        services = Services(
+            clock=clock,
+            gate=Gate(
+                api_keys=settings.api_key_list,
+                basic=settings.basic_auth_pair,
+                admin_keys=settings.admin_key_list,
+                anonymous=settings.allow_anonymous and not settings.api_key_list and not settings.basic_auth_pair,
+            ),
+            recommendations=recommendations,
+            telemetry=telemetry,
+            deadline_seconds=settings.request_deadline_seconds,
+            memo_bytes=int(settings.cache_max_mb * 2**20 * MEMO_SHARE),
+        )
+        telemetry.gauge("personalize_budget_tps", "Rate in use; at most PERSONALIZE_TPS.", lambda: governor.tps_in_use)
+        telemetry.gauge("personalize_breaker_state", "0 closed, 1 half-open, 2 open.", lambda: breaker.state)
+        telemetry.gauge("flights_open", "Users whose list is being fetched.", lambda: len(flights))
+        telemetry.gauge("refresh_queue", "Stale lists that wait for a free slot.", lambda: len(refresher))
+        telemetry.gauge("cache_entries", "Lists in memory.", lambda: len(local))
+        telemetry.gauge("redis_up", "1 when Redis answers or none is configured.", redis_up)
+        telemetry.gauge("catalog_items", "Items that can be shown.", lambda: catalog.snapshot.size)
+        telemetry.stored_gauge("catalog_loaded_timestamp_seconds", "When the catalogue came into force.").set(
+            clock.time()
+        )
+        services.caches.append(local)
+        telemetry.gauge("cache_bytes", "Memory of lists and rendered answers.", lambda: _bytes(services.caches))
+        _calm_the_collector()
+        yield services
+
+
+async def _shared_state(
+    settings: Settings, clock: Clock, stack: AsyncExitStack, local: BytesBoundedCache[bytes]
+) -> tuple[SharedLists, TpsGovernor, Callable[[], float]]:
+    if not settings.redis_url:
+        return AloneLists(), LocalGovernor(settings.personalize_tps, clock=clock), lambda: 1.0
+    connection = await stack.enter_async_context(
+        RedisConnection(settings.redis_url_text, clock=clock, group=settings.group)
+    )
+    lists = await stack.enter_async_context(
+        RedisLists(
+            connection,
+            clock=clock,
+            fresh_seconds=settings.cache_fresh_seconds,
+            stale_seconds=settings.cache_stale_seconds,
+            on_forget=local.discard,
+        )
+    )
+    governor = RedisGovernor(
+        settings.personalize_tps,
+        connection=connection,
+        clock=clock,
+        horizon_seconds=settings.request_deadline_seconds,
+    )
+    return lists, governor, lambda: float(connection.up)
+
+
+def _bytes(caches: "list[Cache[bytes, object]]") -> float:
+    return float(sum(cache.currsize for cache in caches))
+
+
+def _calm_the_collector() -> None:
+    """What lives until shutdown is not walked again, and young objects are looked at less often.
+
+    The cached values themselves are bytes or tuples of bytes, which the collector does not track.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)

@@ -1,0 +1,320 @@
+"""One transaction per user at a time, whoever asks and wherever.
+
+A flight fetches one user's list. Callers of this process share it through a future; callers of other replicas through
+`SharedLists`. A caller that gives up leaves the flight to the others; when the last one leaves before a transaction
+was spent, the flight ends and its slot goes to the next. A transaction once spent is awaited and its list kept, even
+if all who asked for it are gone.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from service.core.breaker import Breaker
+from service.core.envelope import created_at, readable, seal
+from service.core.slots import SlotDesk
+from service.errors import (
+    DeadlineExceeded,
+    Degraded,
+    DegradedReason,
+    RecommenderError,
+    RecommenderRefused,
+    RecommenderThrottled,
+    RecommenderTimeout,
+    SharedStateUnavailable,
+)
+from service.models import RankedList, RecommendationRequest
+from service.ports import (
+    Clock,
+    Lane,
+    LocalLists,
+    Outcome,
+    Recommender,
+    Recorder,
+    SharedLists,
+    TpsGovernor,
+)
+
+_log = logging.getLogger(__name__)
+
+ABANDONED = Outcome(envelope=None, source="")
+"""Tells followers that the leader left without an answer, so that one of them leads."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlightPolicy:
+    """Numbers that the flights live by."""
+
+    fresh_seconds: float
+    stale_seconds: float
+    transaction_seconds: float
+    """Longest wait for one transaction."""
+
+
+@dataclass(slots=True)
+class _Flight:
+    landed: asyncio.Future[Outcome]
+    task: asyncio.Task[None] | None = None
+    callers: int = 0
+    spent: bool = False
+    timings: list[tuple[str, float]] = field(default_factory=list)
+
+
+class Flights:
+    """The flights of one replica."""
+
+    def __init__(
+        self,
+        *,
+        policy: FlightPolicy,
+        clock: Clock,
+        recommender: Recommender,
+        desk: SlotDesk,
+        governor: TpsGovernor,
+        breaker: Breaker,
+        local: LocalLists,
+        shared: SharedLists,
+        recorder: Recorder,
+        step_down: Callable[[bytes | None, DegradedReason], Outcome],
+        on_list: Callable[[RankedList], None],
+        on_stale: Callable[[bytes, RecommendationRequest], None],
+    ) -> None:
+        self._policy = policy
+        self._clock = clock
+        self._recommender = recommender
+        self._desk = desk
+        self._governor = governor
+        self._breaker = breaker
+        self._local = local
+        self._shared = shared
+        self._recorder = recorder
+        self._step_down = step_down
+        self._on_list = on_list
+        self._on_stale = on_stale
+        self._open: dict[bytes, _Flight] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._latency_seconds = 0.1
+
+    def __len__(self) -> int:
+        """Flights under way."""
+        return len(self._open)
+
+    async def outcome(
+        self, key: bytes, request: RecommendationRequest, known: bytes | None, deadline: float
+    ) -> tuple[Outcome, list[tuple[str, float]]]:
+        """The best list to be had for a user before the deadline, and the milliseconds that each wait took.
+
+        Args:
+            key: The user's key.
+            request: What to ask Personalize.
+            known: A list that is known already but not fresh.
+            deadline: Point on the monotonic clock.
+
+        Raises:
+            DeadlineExceeded: The flight goes on without us.
+        """
+        flight = self._open.get(key) or self._start(key, request, known, deadline)
+        flight.callers += 1
+        try:
+            await asyncio.wait({flight.landed}, timeout=max(0.0, deadline - self._clock.monotonic()))
+        finally:
+            flight.callers -= 1
+            if not flight.callers and not flight.spent and flight.task is not None and not flight.landed.done():
+                flight.task.cancel()
+        if not flight.landed.done() or flight.landed.cancelled():
+            raise DeadlineExceeded
+        return flight.landed.result(), flight.timings
+
+    async def refresh(self, key: bytes, request: RecommendationRequest) -> None:
+        """Renew a stale list in the background; the slot for it is ours already."""
+        if key in self._open:
+            return
+        known = self._local.get(key)
+        deadline = self._clock.monotonic() + self._policy.transaction_seconds
+        flight = self._start(key, request, known, deadline, slot_in_hand=True)
+        await asyncio.wait({flight.landed})
+
+    async def close(self, timeout_seconds: float) -> None:
+        """Wait for transactions under way, then end what is left."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=timeout_seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    @property
+    def fresh_seconds(self) -> float:
+        """Age at which a list stops being fresh."""
+        return self._policy.fresh_seconds
+
+    def fresh(self, envelope: bytes | None) -> bool:
+        """Whether the list may be served without a transaction."""
+        return envelope is not None and self._age(envelope) < self._policy.fresh_seconds
+
+    def usable(self, envelope: bytes | None) -> bytes | None:
+        """The envelope if this version reads it and it is not past the stale horizon."""
+        known = readable(envelope)
+        return known if known is not None and self._age(known) < self._policy.stale_seconds else None
+
+    def _age(self, envelope: bytes) -> float:
+        return self._clock.time() - created_at(envelope)
+
+    def _start(
+        self,
+        key: bytes,
+        request: RecommendationRequest,
+        known: bytes | None,
+        deadline: float,
+        *,
+        slot_in_hand: bool = False,
+    ) -> _Flight:
+        flight = _Flight(landed=asyncio.get_running_loop().create_future(), spent=slot_in_hand)
+        self._open[key] = flight
+        flight.task = asyncio.create_task(self._fly(flight, key, request, known, deadline, slot_in_hand=slot_in_hand))
+        self._tasks.add(flight.task)
+        flight.task.add_done_callback(self._tasks.discard)
+        return flight
+
+    async def _fly(
+        self,
+        flight: _Flight,
+        key: bytes,
+        request: RecommendationRequest,
+        known: bytes | None,
+        deadline: float,
+        *,
+        slot_in_hand: bool,
+    ) -> None:
+        led = False
+        outcome = ABANDONED
+        try:
+            found, known, led = await self._board(flight, key, known, deadline)
+            outcome = found or await self._lead(flight, key, request, known, deadline, slot_in_hand=slot_in_hand)
+        except asyncio.CancelledError:
+            flight.landed.cancel()
+            raise
+        except Exception:
+            # A bug of ours, not a fault outside: the caller still gets an answer, and the log the traceback.
+            _log.exception("flight failed")
+            outcome = self._step_down(known, "error")
+        finally:
+            del self._open[key]
+            if outcome.envelope is not None and outcome.source in ("personalize", "cache", "stale"):
+                self._local.put(key, outcome.envelope)
+            if not flight.landed.done():
+                flight.landed.set_result(outcome)
+            if led:
+                await self._land(key, outcome)
+
+    async def _board(
+        self, flight: _Flight, key: bytes, known: bytes | None, deadline: float
+    ) -> tuple[Outcome | None, bytes | None, bool]:
+        """What is found without a transaction, the newest list known, and whether we lead."""
+        began = self._clock.monotonic()
+        while True:
+            try:
+                async with self._shared.follow(key) as landing:
+                    lease = max(0.0, deadline - self._clock.monotonic()) + self._policy.transaction_seconds
+                    boarding = await self._shared.board(key, lease_seconds=lease)
+                    known = _newer(known, self.usable(boarding.envelope))
+                    if self.fresh(known):
+                        return Outcome(known, "cache"), known, False
+                    if boarding.pinned is not None:
+                        return boarding.pinned, known, boarding.leader
+                    if boarding.leader:
+                        return None, known, True
+                    left = deadline - self._clock.monotonic()
+                    landed = await landing.wait(min(left, boarding.lease_seconds))
+            except SharedStateUnavailable:
+                return None, known, False
+            finally:
+                flight.timings.append(("store", (self._clock.monotonic() - began) * 1000))
+            if landed is not None and landed != ABANDONED:
+                return landed, known, False
+            if deadline - self._clock.monotonic() <= 0:
+                return self._step_down(known, "timeout"), known, False
+
+    async def _lead(
+        self,
+        flight: _Flight,
+        key: bytes,
+        request: RecommendationRequest,
+        known: bytes | None,
+        deadline: float,
+        *,
+        slot_in_hand: bool,
+    ) -> Outcome:
+        try:
+            self._breaker.check()
+            if not slot_in_hand:
+                await self._acquire(flight, known, deadline)
+            ranked = await self._transact(flight, request)
+        except Degraded as error:
+            if known is not None and not slot_in_hand:
+                self._on_stale(key, request)
+            return self._step_down(known, error.reason)
+        if not ranked.item_ids:
+            return self._step_down(known, "error")
+        self._on_list(ranked)
+        return Outcome(seal(ranked), "personalize")
+
+    async def _acquire(self, flight: _Flight, known: bytes | None, deadline: float) -> None:
+        began = self._clock.monotonic()
+        if known is not None:
+            await self._desk.acquire(Lane.STALE, until=began)
+        else:
+            # Twice the usual latency is left for the transaction itself, so that a slot is not spent in vain.
+            reserve = min(max(0.1, 2 * self._latency_seconds), (deadline - began) / 2)
+            await self._desk.acquire(Lane.NO_LIST, until=deadline - reserve)
+        waited = self._clock.monotonic() - began
+        self._recorder.budget_wait(waited)
+        flight.timings.append(("budget", waited * 1000))
+
+    async def _transact(self, flight: _Flight, request: RecommendationRequest) -> RankedList:
+        self._breaker.admit()
+        flight.spent = True
+        began = self._clock.monotonic()
+        result = "error"
+        try:
+            ranked = await self._recommender.recommend(request, timeout_seconds=self._policy.transaction_seconds)
+        except RecommenderThrottled:
+            result = "throttled"
+            self._breaker.neutral()
+            await self._governor.throttled()
+            raise
+        except RecommenderTimeout:
+            result = "timeout"
+            self._breaker.failure()
+            raise
+        except RecommenderRefused:
+            self._breaker.neutral()
+            raise
+        except RecommenderError:
+            self._breaker.failure()
+            raise
+        except BaseException:
+            self._breaker.neutral()
+            raise
+        else:
+            result = "ok" if ranked.item_ids else "empty"
+            self._breaker.success()
+            self._latency_seconds += 0.1 * (self._clock.monotonic() - began - self._latency_seconds)
+            return ranked
+        finally:
+            took = self._clock.monotonic() - began
+            self._recorder.transaction(result, took)
+            flight.timings.append(("personalize", took * 1000))
+
+    async def _land(self, key: bytes, outcome: Outcome) -> None:
+        try:
+            await self._shared.land(key, outcome, led=True)
+        except SharedStateUnavailable:
+            # The list is kept here; the other replicas make their own when Redis is away.
+            return
+
+
+def _newer(one: bytes | None, other: bytes | None) -> bytes | None:
+    if one is None or other is None:
+        return one or other
+    return one if created_at(one) >= created_at(other) else other

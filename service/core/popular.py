@@ -1,0 +1,61 @@
+"""The non-personalised list: curated items, then what was lately recommended most, then the catalogue's order."""
+
+import heapq
+from collections.abc import Iterator, Sequence
+
+from service.constants import PERSONALIZE_MAX_RESULTS
+from service.ports import ItemCatalog
+
+HALF_LIFE_LISTS = 5_000
+"""After so many live lists a recommendation weighs half."""
+
+COUNTED_RANKS = 10
+"""Only what a message is likely to show counts as recommended."""
+
+RECOUNT_LISTS = 50
+"""The order is made anew after so many live lists: sorting at every list would cost more than it tells."""
+
+_MOST_IDS = 20_000
+_KEPT_IDS = 5_000
+_GROWTH = 2.0 ** (1.0 / HALF_LIFE_LISTS)
+
+
+class PopularItems:
+    """Learns from the live lists of this replica; its memory is bounded, and lost with the process."""
+
+    def __init__(self, curated: Sequence[str]) -> None:
+        self._curated = tuple(dict.fromkeys(curated))
+        self._weights: dict[str, float] = {}
+        self._weight = 1.0
+        self._unseen_lists = 0
+        self._ranked: tuple[str, ...] = ()
+
+    def learn(self, item_ids: Sequence[str]) -> None:
+        """Count the head of a live list."""
+        weights = self._weights
+        for item_id in item_ids[:COUNTED_RANKS]:
+            weights[item_id] = weights.get(item_id, 0.0) + self._weight
+        self._weight *= _GROWTH
+        if self._weight > 1e100:  # noqa: PLR2004  # far from a float's end; only ratios matter
+            self._weights = {item_id: one / self._weight for item_id, one in weights.items()}
+            self._weight = 1.0
+        if len(self._weights) > _MOST_IDS:
+            self._weights = dict(heapq.nlargest(_KEPT_IDS, self._weights.items(), key=_weight))
+        self._unseen_lists += 1
+        if self._unseen_lists >= RECOUNT_LISTS or not self._ranked:
+            self._recount()
+
+    def ids(self, catalog: ItemCatalog) -> Iterator[str]:
+        """Best first, with repetitions, and on to the end of the catalogue; take as many as you need."""
+        yield from self._curated
+        yield from self._ranked
+        yield from catalog.first_ids()
+
+    def _recount(self) -> None:
+        self._unseen_lists = 0
+        best = heapq.nlargest(PERSONALIZE_MAX_RESULTS, self._weights.items(), key=_weight)
+        self._ranked = tuple(item_id for item_id, _ in best)
+
+
+def _weight(entry: tuple[str, float]) -> tuple[float, str]:
+    return entry[1], entry[0]

@@ -1,0 +1,187 @@
+"""The use case: one user's recommendations, always answered, always before the deadline."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import cast
+
+from service.constants import ANSWER_MARGIN_SECONDS, MAX_NUM_RESULTS, PIN_SECONDS
+from service.core import envelope as envelopes
+from service.core.flights import Flights
+from service.core.ladder import Ladder
+from service.core.list_length import ListLength
+from service.core.popular import PopularItems
+from service.core.rendering import check_fields, render_items, render_object
+from service.core.selection import Rules, Selection, select
+from service.core.user_key import UserKeys
+from service.errors import DeadlineExceeded, DegradedReason
+from service.models import Answer, RankedList, RecommendationQuery, RecommendationRequest, Source
+from service.ports import BlockList, Clock, ItemCatalog, LocalLists, Outcome, Pins, Recorder
+
+
+@dataclass(slots=True)
+class CurrentCatalog:
+    """Holds the catalogue in force; whoever reloads it replaces `snapshot` as a whole."""
+
+    snapshot: ItemCatalog
+
+
+class PopularLists:
+    """The popular list as an envelope, made anew every few seconds: every user who gets it shares the bytes."""
+
+    def __init__(self, popular: PopularItems, catalog: CurrentCatalog, clock: Clock) -> None:
+        self._popular = popular
+        self._catalog = catalog
+        self._clock = clock
+        self._made_at = float("-inf")
+        self._version = -1
+        self._envelope: bytes | None = None
+
+    def envelope(self) -> bytes | None:
+        """The list; None when the catalogue is empty."""
+        now = self._clock.monotonic()
+        catalog = self._catalog.snapshot
+        if now - self._made_at > PIN_SECONDS or catalog.version != self._version:
+            self._made_at, self._version = now, catalog.version
+            selection = Selection()
+            rules = Rules(catalog=catalog, exclude=(), blocked=())
+            select(selection, self._popular.ids(catalog), rules, MAX_NUM_RESULTS)
+            ids = tuple(selection.shown)
+            self._envelope = envelopes.seal(RankedList(ids, "", self._clock.time())) if ids else None
+        return self._envelope
+
+
+class Recommendations:
+    """Answers queries of one replica."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        keys: UserKeys,
+        catalog: CurrentCatalog,
+        blocked: BlockList,
+        local: LocalLists,
+        pins: Pins,
+        flights: Flights,
+        ladder: Ladder,
+        popular: PopularItems,
+        length: ListLength,
+        recorder: Recorder,
+        values_change_lists: bool,
+    ) -> None:
+        """Args:
+        values_change_lists: Whether `filter_values` go to Personalize, so that each set of them has lists of its own.
+        """
+        self._clock = clock
+        self._keys = keys
+        self._catalog = catalog
+        self._blocked = blocked
+        self._local = local
+        self._pins = pins
+        self._flights = flights
+        self._ladder = ladder
+        self._popular = popular
+        self._length = length
+        self._recorder = recorder
+        self._values_change_lists = values_change_lists
+
+    @property
+    def rules_version(self) -> int:
+        """Changes whenever an answer rendered before could now be different."""
+        return self._catalog.snapshot.version + self._blocked.version
+
+    def key_of(self, query: RecommendationQuery) -> bytes:
+        """The key of the list that answers this query."""
+        return self._keys.of(query.user_id, query.filter_values if self._values_change_lists else ())
+
+    def holds(self, key: bytes, envelope: bytes) -> bool:
+        """Whether this very list is still the one kept under the key."""
+        return self._local.get(key) is envelope
+
+    def fresh_list(self, key: bytes) -> bytes | None:
+        """The list in this process's memory if it is fresh, and the user was not answered otherwise moments ago."""
+        if self._pins.get(key) is not None:
+            return None
+        envelope = self._local.get(key)
+        return envelope if self._flights.fresh(envelope) else None
+
+    @property
+    def fresh_seconds(self) -> float:
+        """Age at which a list stops being fresh."""
+        return self._flights.fresh_seconds
+
+    def fresh_until(self, envelope: bytes) -> float:
+        """Unix seconds at which the list stops being fresh."""
+        return envelopes.created_at(envelope) + self._flights.fresh_seconds
+
+    def from_list(self, query: RecommendationQuery, envelope: bytes) -> Answer:
+        """The answer to a query from a fresh list; no wait, no transaction.
+
+        Raises:
+            InvalidQuery: `fields` names a column that the catalogue lacks.
+        """
+        check_fields(query, self._catalog.snapshot)
+        return self._render(query, Outcome(envelope, "cache"))
+
+    async def answer(self, query: RecommendationQuery, deadline: float) -> Answer:
+        """The best answer to be had before the deadline, a point on the monotonic clock.
+
+        Raises:
+            InvalidQuery: `fields` names a column that the catalogue lacks.
+        """
+        check_fields(query, self._catalog.snapshot)
+        if not query.user_id:
+            return self._render(query, self._ladder.step_down(None, "no_user"))
+        key = self.key_of(query)
+        pinned = self._pins.get(key)
+        if pinned is not None:
+            return self._render(query, pinned)
+        known = self._flights.usable(self._local.get(key))
+        if known is not None and self._flights.fresh(known):
+            return self._render(query, Outcome(known, "cache"))
+        request = RecommendationRequest(
+            user_id=query.user_id,
+            num_results=self._length.to_fetch(query.num_results),
+            filter_values=dict(query.filter_values) if self._values_change_lists else {},
+        )
+        timings: Iterable[tuple[str, float]] = ()
+        try:
+            outcome, timings = await self._flights.outcome(key, request, known, deadline - ANSWER_MARGIN_SECONDS)
+        except DeadlineExceeded:
+            outcome = self._ladder.step_down(known, "timeout")
+        if outcome.degraded_reason and self._pins.get(key) is None:
+            self._pins.put(key, outcome)
+        return self._render(query, outcome, timings)
+
+    def _render(
+        self, query: RecommendationQuery, outcome: Outcome, timings: Iterable[tuple[str, float]] = ()
+    ) -> Answer:
+        catalog = self._catalog.snapshot
+        selection = Selection()
+        rules = Rules(catalog=catalog, exclude=query.exclude, blocked=self._blocked)
+        source = cast("Source", outcome.source)
+        personal = 0
+        if outcome.envelope is not None:
+            select(selection, envelopes.item_ids(outcome.envelope), rules, query.num_results)
+            personal = len(selection.rows)
+            if source != "popular":
+                self._length.observe(asked=query.num_results, examined=selection.examined, kept=personal)
+        for reason, items in selection.dropped.items():
+            self._recorder.dropped(reason, items)
+        if personal < query.num_results:
+            select(selection, self._popular.ids(catalog), rules, query.num_results)
+        reason = cast("DegradedReason | None", outcome.degraded_reason or None)
+        if not personal:
+            source = "popular" if selection.rows else "empty"
+            reason = reason or "error"
+        from_personalize = personal > 0 and source != "popular" and outcome.envelope is not None
+        items = render_items(selection.rows, query.fields, catalog)
+        recommendation_id = ""
+        age = None
+        if from_personalize and outcome.envelope is not None:
+            recommendation_id = envelopes.recommendation_id(outcome.envelope)
+            age = max(0, int(self._clock.time() - envelopes.created_at(outcome.envelope)))
+        body = items
+        if query.answer_format == "object":
+            body = render_object(items, len(selection.rows), source, reason, recommendation_id)
+        return Answer(body, source, reason, recommendation_id, age, tuple(timings))

@@ -1,0 +1,104 @@
+"""Every error the service raises on purpose.
+
+    ServiceError
+    ├── ConfigurationError            a setting, the catalogue or a filter cannot work; stops the start
+    │   └── CatalogError              the catalogue's source cannot be read or holds no usable row
+    ├── InvalidQuery                  the caller's parameter is wrong; names the field and the bound
+    ├── Unauthorized                  no credential, or one we do not know
+    ├── Degraded                      no live list; carries the one word that says why
+    │   ├── BudgetExhausted           no slot of PERSONALIZE_TPS before the deadline
+    │   ├── BreakerOpen               Personalize has been failing, so it is not asked
+    │   ├── DeadlineExceeded          the time of this request is over
+    │   └── RecommenderError          a transaction was spent and brought nothing
+    │       ├── RecommenderThrottled  refused for its rate
+    │       ├── RecommenderTimeout    no answer in time
+    │       └── RecommenderRefused    it never will work as asked: wrong ARN, filter, rights or parameter
+    └── SharedStateUnavailable        Redis did not answer; the caller goes on without it
+"""
+
+from typing import ClassVar, Literal
+
+DegradedReason = Literal["budget", "throttled", "timeout", "error", "breaker", "no_user"]
+"""Why an answer is less than wanted; the same word in header, metric and log."""
+
+
+class ServiceError(Exception):
+    """Root of the tree."""
+
+
+class ConfigurationError(ServiceError):
+    """The service cannot start; `problems` holds one readable line per mistake."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class CatalogError(ConfigurationError):
+    """The catalogue's source cannot be read, or holds nothing that could be shown."""
+
+
+class InvalidQuery(ServiceError):
+    """A parameter of the request is wrong.
+
+    Attributes:
+        field: The parameter as the caller wrote it.
+        message: What is wrong and which bound holds; safe to show.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+
+class Unauthorized(ServiceError):
+    """No credential was sent, or none that we know."""
+
+
+class Degraded(ServiceError):
+    """No list could be had live; the ladder goes one rung down."""
+
+    reason: ClassVar[DegradedReason] = "error"
+
+
+class BudgetExhausted(Degraded):
+    """No slot of the budget is to be had before the deadline."""
+
+    reason = "budget"
+
+
+class BreakerOpen(Degraded):
+    """Personalize has been failing; it is left alone for a moment."""
+
+    reason = "breaker"
+
+
+class DeadlineExceeded(Degraded):
+    """The request's time is over."""
+
+    reason = "timeout"
+
+
+class RecommenderError(Degraded):
+    """A transaction was spent and brought no list."""
+
+
+class RecommenderThrottled(RecommenderError):
+    """Personalize refused the transaction for its rate."""
+
+    reason = "throttled"
+
+
+class RecommenderTimeout(RecommenderError):
+    """Personalize did not answer in time."""
+
+    reason = "timeout"
+
+
+class RecommenderRefused(RecommenderError):
+    """Personalize will never answer this as asked: wrong ARN, filter, rights or parameter."""
+
+
+class SharedStateUnavailable(ServiceError):
+    """Redis did not answer in time or answered with an error; callers go on without it."""

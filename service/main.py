@@ -1,0 +1,157 @@
+"""The application: the hit lane, the routes behind it, and their lifespan."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from service.api import error_table
+from service.api.hit_lane import HitLane
+from service.api.lifecycle import Lifecycle
+from service.api.routes import router
+from service.container import Overrides, open_services
+from service.errors import ConfigurationError
+from service.settings import Settings, load_settings
+from service.telemetry import configure_logging
+
+_log = logging.getLogger(__name__)
+
+SAMPLE_IMAGES = Path(__file__).parents[1] / "sample" / "images"
+"""Pictures of the sample shop, served where a checkout has them."""
+
+FINISHING_SECONDS = 5
+"""Accepted requests may take this long after the listener is closed; every answer leaves far earlier."""
+
+
+def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLane:
+    """The ASGI application; its lifespan opens and closes everything."""
+    lifecycle = Lifecycle()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            try:
+                services = await stack.enter_async_context(open_services(settings, overrides))
+            except ConfigurationError as error:
+                # Uvicorn logs what a lifespan raises with its traceback and goes on to exit; the command line prints it.
+                lane.startup_error = error
+                raise
+            app.state.services = services
+            app.state.telemetry = services.telemetry
+            lane.open(services)
+            stack.callback(lane.close)
+            lifecycle.phase = "ready"
+            _log.info("ready")
+            try:
+                yield
+            finally:
+                lifecycle.phase = "draining"
+        _log.info("stopped")
+
+    app = FastAPI(
+        title="personalize-connect",
+        description="Amazon Personalize recommendations for Braze Connected Content.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.state.lifecycle = lifecycle
+    error_table.install(app)
+    app.include_router(router)
+    if SAMPLE_IMAGES.is_dir():
+        app.mount("/sample/images", StaticFiles(directory=SAMPLE_IMAGES))
+    lane = HitLane(app, lifecycle)
+    return lane
+
+
+class DrainingServer(uvicorn.Server):
+    """Uvicorn that falls out of readiness before it stops listening, and exits 0 after a signal.
+
+    A load balancer needs a moment to see that the replica is not ready; whoever still calls is answered meanwhile.
+    """
+
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._lifecycle = lifecycle
+        self._drain_seconds = drain_seconds
+        self._draining: asyncio.TimerHandle | None = None
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Uvicorn's own raises the signal again when all is done, which ends the process with its number."""
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGINT, signal.SIGTERM)
+        for one in signals:
+            loop.add_signal_handler(one, self.handle_exit, one, None)
+        try:
+            yield
+        finally:
+            for one in signals:
+                loop.remove_signal_handler(one)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal drains, a second one does not wait."""
+        del frame
+        self._lifecycle.phase = "draining"
+        if self._draining is not None or sig == signal.SIGINT or not self._drain_seconds:
+            self.should_exit = True
+            return
+        _log.info("draining")
+        self._draining = asyncio.get_running_loop().call_later(self._drain_seconds, self._stop)
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+
+def serve() -> None:
+    """Run the service until a signal, configured by the environment.
+
+    Raises:
+        ConfigurationError: The settings, the catalogue or the address cannot work.
+    """
+    settings = load_settings()
+    configure_logging(settings.log_level, settings.log_format)
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=4096,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=FINISHING_SECONDS,
+    )
+    server = DrainingServer(config, app.lifecycle, settings.drain_seconds)
+    try:
+        listener = _listen(settings.host, settings.port)
+    except OSError as error:
+        raise ConfigurationError(f"HOST, PORT: cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None
+    server.run(sockets=[listener])
+    if app.startup_error is not None:
+        raise app.startup_error
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener

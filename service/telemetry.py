@@ -1,0 +1,181 @@
+"""All metrics and log events, in one list. `docs/operations.md` describes each for the person on call.
+
+Labels come from closed sets only, never from a client. Log events are constant phrases with fields; no user id at info.
+"""
+
+import logging
+import random
+import sys
+from collections.abc import Callable
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from service.models import Answer
+
+_log = structlog.stdlib.get_logger("service.access")
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+
+
+class Telemetry:
+    """The metrics of one process; implements the core's `Recorder`."""
+
+    def __init__(self, *, access_log_sample: float = 0.0) -> None:
+        """Args:
+        access_log_sample: Share of the answers that get an access line, 0..1. Degraded answers are sampled alike:
+            in an overload they are the most.
+        """
+        self.registry = CollectorRegistry()
+        self._sample = access_log_sample
+        self.requests = Counter(
+            "recommendations_requests",
+            "Answers of /recommendations.",
+            ["source", "degraded_reason"],
+            registry=self.registry,
+        )
+        self.duration = Histogram(
+            "recommendations_request_duration_seconds",
+            "From the request's arrival to its answer.",
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self.transactions = Counter(
+            "personalize_transactions",
+            "Transactions spent, by what came of them.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.transaction_duration = Histogram(
+            "personalize_transaction_duration_seconds",
+            "From sending a transaction to its end.",
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self.budget_wait_seconds = Histogram(
+            "personalize_budget_wait_seconds",
+            "Wait of a caller for its slot of the budget.",
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self.items_dropped = Counter(
+            "recommendations_items_dropped",
+            "Recommended items that were not fit to show.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.unauthorized = Counter(
+            "http_unauthorized", "Requests without a valid credential.", registry=self.registry
+        )
+        for outcome in ("ok", "empty", "throttled", "timeout", "error"):
+            self.transactions.labels(outcome)
+        self._answered: dict[tuple[str, str | None], Callable[[], None]] = {}
+
+    def gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        """A metric whose value is read when it is asked for."""
+        self.registry.register(_ReadGauge(name, documentation, read))
+
+    def stored_gauge(self, name: str, documentation: str) -> Gauge:
+        """A metric whose value is set."""
+        return Gauge(name, documentation, registry=self.registry)
+
+    def answered(self, answer: Answer, seconds: float) -> None:
+        """An answer of `/recommendations` leaves."""
+        self.count(answer.source, answer.degraded_reason, seconds)
+        if self._sample and random.random() < self._sample:  # noqa: S311  # sampling, not a secret
+            _log.info(
+                "answered",
+                source=answer.source,
+                degraded_reason=answer.degraded_reason,
+                cache_age_seconds=answer.age_seconds,
+                duration_ms=round(seconds * 1000, 2),
+                **{f"{name}_ms": round(one, 2) for name, one in answer.timings},
+            )
+
+    def hit(self, age_seconds: int, seconds: float) -> None:
+        """A fresh list left by the hit lane; the same as `answered`, without an `Answer` to look into."""
+        self.count("cache", None, seconds)
+        if self._sample and random.random() < self._sample:  # noqa: S311  # sampling, not a secret
+            _log.info(
+                "answered",
+                source="cache",
+                degraded_reason=None,
+                cache_age_seconds=age_seconds,
+                duration_ms=round(seconds * 1000, 2),
+            )
+
+    def count(self, source: str, degraded_reason: str | None, seconds: float) -> None:
+        """Count an answer; the label pair is looked up once, since that costs more than the increment."""
+        increment = self._answered.get((source, degraded_reason))
+        if increment is None:
+            increment = self.requests.labels(source, degraded_reason or "").inc
+            self._answered[source, degraded_reason] = increment
+        increment()
+        self.duration.observe(seconds)
+
+    def transaction(self, outcome: str, seconds: float) -> None:
+        """A transaction was spent."""
+        self.transactions.labels(outcome).inc()
+        self.transaction_duration.observe(seconds)
+
+    def budget_wait(self, seconds: float) -> None:
+        """A caller waited this long for its slot."""
+        self.budget_wait_seconds.observe(seconds)
+
+    def dropped(self, reason: str, items: int) -> None:
+        """Items of a list were not fit to show."""
+        self.items_dropped.labels(reason).inc(items)
+
+
+class _ReadGauge(Collector):
+    def __init__(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        self._name, self._documentation, self._read = name, documentation, read
+
+    def collect(self) -> list[GaugeMetricFamily]:  # type: ignore[override]  # the base is untyped about its return
+        return [GaugeMetricFamily(self._name, self._documentation, value=float(self._read()))]
+
+
+def configure_logging(level: str, log_format: str) -> None:
+    """Send every log, ours and the libraries', through one formatter to standard error.
+
+    Args:
+        level: debug, info, warning, error or critical.
+        log_format: `json`, one object a line, or `text`.
+    """
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: list[structlog.typing.Processor] = (
+        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        if log_format == "json"
+        else [structlog.dev.ConsoleRenderer(colors=False)]
+    )
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # The SDK logs each request's parameters, user id included, at debug.
+    for name in ("botocore", "aiobotocore", "aiohttp", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)
