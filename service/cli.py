@@ -14,6 +14,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -95,29 +96,25 @@ def serve() -> None:
 )
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option("--port", default=9100, type=click.IntRange(0, 65535), help="Port to listen on.")
-@click.option(
-    "--tps",
-    default=None,
-    type=click.FloatRange(min=0, min_open=True),
-    help="Throttle above this rate.",
-)
+@click.option("--tps", default=0.0, type=click.FloatRange(min=0), help="Throttle above this rate; 0: never.")
 @click.option("--latency-ms", default=0.0, type=click.FloatRange(min=0), help="Answer this much later.")
 @click.option("--stop-with-stdin", is_flag=True, hidden=True, help="Stop when standard input is closed.")
 def local_personalize(
-    data: Path, host: str, port: int, tps: float | None, latency_ms: float, *, stop_with_stdin: bool
+    data: Path, host: str, port: int, tps: float, latency_ms: float, *, stop_with_stdin: bool
 ) -> None:
     """Run a local Personalize until a signal.
 
     It stands in for Amazon's and learns from the interactions at start. Point
     AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME at it.
     """
-    from service.local_personalize import runtime_api  # noqa: PLC0415 - only this command needs it
+    # Only this command needs it.
+    from service.local_personalize import LocalPersonalizeError, runtime_api  # noqa: PLC0415
 
     if stop_with_stdin:
         threading.Thread(target=_stop_at_end_of_stdin, daemon=True).start()
     try:
         runtime_api.serve(data=data, host=host, port=port, tps=tps, latency_ms=latency_ms)
-    except runtime_api.LocalPersonalizeError as error:
+    except LocalPersonalizeError as error:
         click.echo(f"local-personalize: {error}", err=True)
         sys.exit(1)
 
@@ -191,7 +188,7 @@ def _local_personalize_child(data: Path, port: int) -> Iterator["subprocess.Pope
 def _wait_for_local_personalize(child: "subprocess.Popen[bytes]", port: int) -> None:
     """Return when it answers; end this process when it does not."""
     try:
-        _wait_for(port, "/", is_over=lambda: child.poll() is not None, accept_any=True)
+        _wait_for(port, "/_health", is_over=lambda: child.poll() is not None)
     except TimeoutError:
         click.echo("sample: the local Personalize did not start", err=True)
         sys.exit(1)
@@ -221,8 +218,8 @@ def _announce() -> None:
     click.echo(f"\nReady. Try\n  curl '127.0.0.1:{port}/recommendations?user_id=user1'\nCtrl-C stops it.\n")
 
 
-def _wait_for(port: int, path: str, *, is_over: Callable[[], bool], accept_any: bool = False) -> None:
-    """Return as soon as a server of this machine answers 200, or anything at all if that is enough.
+def _wait_for(port: int, path: str, *, is_over: Callable[[], bool]) -> None:
+    """Return as soon as a server of this machine answers 200.
 
     Raises:
         TimeoutError: It did not within `START_SECONDS`, or there is no use in waiting on.
@@ -232,7 +229,7 @@ def _wait_for(port: int, path: str, *, is_over: Callable[[], bool], accept_any: 
         connection = HTTPConnection("127.0.0.1", port, timeout=1)
         try:
             connection.request("GET", path)
-            if connection.getresponse().status == 200 or accept_any:  # noqa: PLR2004 - HTTP's own number
+            if connection.getresponse().status == HTTPStatus.OK:
                 return
         except (OSError, HTTPException):
             pass  # not listening yet
