@@ -145,7 +145,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
         telemetry.gauge("refresh_queue", "Stale lists that wait for a free slot.", lambda: len(refresher))
         telemetry.gauge("cache_entries", "Lists in memory.", lambda: len(local))
         telemetry.gauge("redis_up", "1 when Redis answers or none is configured.", redis_up)
-        telemetry.gauge("catalog_items", "Items that can be shown.", lambda: catalog.snapshot.size)
+        telemetry.gauge("catalog_items", "Items that can be shown.", lambda: len(catalog.snapshot))
         telemetry.stored_gauge("catalog_loaded_timestamp_seconds", "When the catalogue came into force.").set(
             clock.time()
         )

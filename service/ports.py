@@ -177,6 +177,9 @@ class ItemCatalog(Protocol):
     def columns(self) -> Sequence[str]:
         """Names of the further columns, as the source spells them."""
 
+    def __len__(self) -> int:
+        """Items that can be shown."""
+
     def rows(self, item_ids: Sequence[str]) -> list[CatalogRow | None]:
         """One entry for each id, None where the catalogue has no complete item."""
 

@@ -133,7 +133,7 @@ class _ReadGauge(Collector):
     def __init__(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         self._name, self._documentation, self._read = name, documentation, read
 
-    def collect(self) -> list[GaugeMetricFamily]:  # type: ignore[override]  # the base is untyped about its return
+    def collect(self) -> list[GaugeMetricFamily]:
         return [GaugeMetricFamily(self._name, self._documentation, value=float(self._read()))]
 
 

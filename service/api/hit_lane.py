@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
 from service.core.bytes_cache import BytesBoundedCache
+from fastapi import FastAPI
+
 from service.api.headers import lasting_headers
 from service.api.lifecycle import Lifecycle, Services
 from service.api.query import parse_query
@@ -32,8 +34,9 @@ _RENDERED_OVERHEAD_BYTES = 900
 class HitLane:
     """ASGI application around another one."""
 
-    def __init__(self, app: App, lifecycle: Lifecycle) -> None:
-        self._app = app
+    def __init__(self, app: FastAPI, lifecycle: Lifecycle) -> None:
+        self.application = app
+        self._app: App = app
         self.lifecycle = lifecycle
         self.startup_error: ConfigurationError | None = None
         """Why the lifespan could not begin."""

@@ -1,6 +1,7 @@
 """The routes: each asks the container for one service and calls one method on it."""
 
 import asyncio
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -104,7 +105,8 @@ async def _unless_gone(request: Request, asking: "asyncio.Future[Answer]") -> An
     """The answer; None when the client hangs up first, so that its slot goes to the next."""
     gone = asyncio.ensure_future(_disconnected(request))
     try:
-        await asyncio.wait({asking, gone}, return_when=asyncio.FIRST_COMPLETED)
+        waiting: set[asyncio.Future[Any]] = {asking, gone}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         return asking.result() if asking.done() else None
     finally:
         asking.cancel()

@@ -1,0 +1,256 @@
+"""Sends as Braze makes them, against a local Personalize that throttles at the same TPS.
+
+Every scenario says what it promises, counts transactions at Personalize's side, and shows the figures.
+"""
+
+import asyncio
+import contextlib
+import json
+import statistics
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from bench.processes import Running, local_personalize, redis_server, service
+
+REQUIRED = ("id", "url", "name", "image")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One Connected Content call and what came of it."""
+
+    user: str
+    began: float
+    seconds: float
+    status: int
+    source: str
+    reason: str
+    ids: tuple[str, ...]
+    complete: bool
+
+
+@dataclass(slots=True)
+class Send:
+    """All calls of a send, and what Personalize saw of it."""
+
+    calls: list[Call] = field(default_factory=list)
+    arrivals: list[float] = field(default_factory=list)
+    stats: dict[str, Any] = field(default_factory=dict)
+
+    def report(self, tps: float, seconds: float) -> dict[str, Any]:
+        """The figures that the promises are about."""
+        by_user: dict[str, set[tuple[str, ...]]] = {}
+        for call in self.calls:
+            by_user.setdefault(call.user, set()).add(call.ids)
+        latencies = sorted(call.seconds for call in self.calls)
+        transactions = len(self.arrivals)
+        return {
+            "calls": len(self.calls),
+            "ok": sum(call.status == 200 for call in self.calls),
+            "complete": sum(call.complete for call in self.calls),
+            "slowest_ms": round(latencies[-1] * 1000, 1),
+            "p50_ms": round(statistics.median(latencies) * 1000, 1),
+            "sources": dict(Counter(call.source for call in self.calls)),
+            "reasons": dict(Counter(call.reason for call in self.calls if call.reason)),
+            "users_whose_parts_differ": sum(len(lists) > 1 for lists in by_user.values()),
+            "transactions": transactions,
+            "most_per_user": max(self.stats["by_user"].values(), default=0),
+            "most_in_a_second": most_in_a_second(self.arrivals),
+            "throttled": self.stats["throttled"],
+            "budget_used": round(transactions / (tps * seconds), 3),
+        }
+
+
+def most_in_a_second(moments: Sequence[float]) -> int:
+    """The most arrivals in any closed second."""
+    ordered = sorted(moments)
+    most = first = 0
+    for last, moment in enumerate(ordered):
+        while moment - ordered[first] > 1.0:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+async def make_call(session: aiohttp.ClientSession, url: str, user: str, wanted: int = 10) -> Call:
+    """One call; a failure of the connection counts as status 0."""
+    began = time.monotonic()
+    status, source, reason, ids, complete = 0, "", "", (), False
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError, json.JSONDecodeError):
+        async with session.get(f"{url}/recommendations", params={"user_id": user}) as answer:
+            status = answer.status
+            source = answer.headers.get("X-Recommendation-Source", "")
+            reason = answer.headers.get("X-Degraded-Reason", "")
+            items = json.loads(await answer.read())
+            ids = tuple(item["id"] for item in items)
+            complete = (
+                len(ids) == len(set(ids)) == wanted
+                and all(item[name] for item in items for name in REQUIRED)
+                and all(isinstance(item["price"], int | float) for item in items)
+            )
+    return Call(user, began, time.monotonic() - began, status, source, reason, ids, complete)
+
+
+@contextlib.asynccontextmanager
+async def client() -> AsyncIterator[aiohttp.ClientSession]:
+    """As Braze: gives up after 2 seconds, as many connections as it takes."""
+    timeout = aiohttp.ClientTimeout(total=2.0)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
+        yield session
+
+
+async def send(
+    urls: Sequence[str],
+    users: Sequence[str],
+    per_second: float,
+    calls_each: int,
+    at: Sequence[tuple[float, Callable[[], None]]] = (),
+) -> list[Call]:
+    """Start each user's calls at once, users evenly spread; a user's calls go round the replicas.
+
+    Args:
+        urls: One per replica.
+        users: In the order of the send.
+        per_second: Users per second.
+        calls_each: Simultaneous calls of one user.
+        at: Things to do at a second of the send.
+    """
+    async with client() as session:
+        began = time.monotonic()
+        tasks: list[asyncio.Task[Call]] = []
+        pending = sorted(at, key=lambda one: one[0])
+        for number, user in enumerate(users):
+            while pending and pending[0][0] <= number / per_second:
+                await asyncio.to_thread(pending.pop(0)[1])
+            await asyncio.sleep(max(0.0, began + number / per_second - time.monotonic()))
+            tasks += [
+                asyncio.create_task(make_call(session, urls[(number + part) % len(urls)], user))
+                for part in range(calls_each)
+            ]
+        return await asyncio.gather(*tasks)
+
+
+def run_send(
+    personalize: Running,
+    replicas: Sequence[Running],
+    users: Sequence[str],
+    per_second: float,
+    calls_each: int = 3,
+    at: Sequence[tuple[float, Callable[[], None]]] = (),
+) -> Send:
+    """A whole send, with Personalize's own count of it."""
+    personalize.post("/_stats/reset")
+    calls = asyncio.run(send([one.url for one in replicas], users, per_second, calls_each, at))
+    stats = personalize.get_json("/_stats")
+    return Send(calls, stats["arrivals"], stats)
+
+
+def one_replica(users: int = 300, per_second: float = 10, tps: float = 5) -> dict[str, Any]:
+    """One replica at 5 TPS: twice as many users as the campaign may be asked for."""
+    with local_personalize(tps=tps, latency_ms=30) as personalize, service(
+        personalize, PERSONALIZE_TPS=str(tps)
+    ) as replica:
+        done = run_send(personalize, [replica], [f"u{n}" for n in range(users)], per_second)
+    return done.report(tps, users / per_second)
+
+
+def three_replicas(users: int = 900, per_second: float = 60, tps: float = 20) -> dict[str, Any]:
+    """Three replicas on one Redis at 20 TPS, each user's three calls on different ones."""
+    with ExitStack() as stack:
+        personalize, replicas, _ = fleet(stack, tps)
+        done = run_send(personalize, replicas, [f"u{n}" for n in range(users)], per_second)
+    return done.report(tps, users / per_second)
+
+
+def redis_killed(users: int = 900, per_second: float = 60, tps: float = 20) -> dict[str, Any]:
+    """The same send; Redis is killed after 4 s and back, empty, 6 s later."""
+    with ExitStack() as stack:
+        personalize, replicas, redis = fleet(stack, tps)
+        began = time.time()
+        done = run_send(
+            personalize,
+            replicas,
+            [f"u{n}" for n in range(users)],
+            per_second,
+            at=[
+                (4.0, redis.process.kill),
+                (10.0, lambda: _again(stack, redis.port)),
+            ],
+        )
+        report = done.report(tps, users / per_second)
+        report["personalised_by_second"] = _personalised_by_second(done)
+        report["transactions_by_second"] = [
+            count for _, count in sorted(Counter(int(one - began) for one in done.arrivals).items())
+        ]
+    return report
+
+
+def faults(seconds: float = 6.0, tps: float = 10, per_second: float = 20) -> dict[str, Any]:
+    """Each fault of Personalize for 6 s in the middle of a send."""
+    reports: dict[str, Any] = {}
+    for mode in ("hang", "reset", "error500", "throttle", "garbage", "empty"):
+        with local_personalize(tps=tps, latency_ms=30) as personalize, service(
+            personalize, PERSONALIZE_TPS=str(tps)
+        ) as replica:
+            users = [f"{mode}{n}" for n in range(int((4 + seconds + 8) * per_second))]
+            began = time.monotonic()
+            ended: list[float] = []
+
+            def begin(personalize: Running = personalize, mode: str = mode) -> None:
+                personalize.post("/_faults", {"mode": mode})
+
+            def end(personalize: Running = personalize, ended: list[float] = ended) -> None:
+                personalize.post("/_faults", {"mode": "none"})
+                ended.append(time.monotonic())
+
+            done = run_send(personalize, [replica], users, per_second, 2, at=[(4.0, begin), (4.0 + seconds, end)])
+            report = done.report(tps, len(users) / per_second)
+            again = [c.began + c.seconds for c in done.calls if c.source == "personalize" and c.began > ended[0]]
+            report["personalised_again_after_s"] = round(min(again) - ended[0], 2) if again else None
+            report["seconds"] = round(time.monotonic() - began, 1)
+            reports[mode] = report
+    return reports
+
+
+def fleet(stack: ExitStack, tps: float, replicas: int = 3) -> tuple[Running, list[Running], Running]:
+    """A local Personalize, replicas of the service on one Redis, and that Redis."""
+    redis = stack.enter_context(redis_server())
+    personalize = stack.enter_context(local_personalize(tps=tps, latency_ms=30))
+    url = f"redis://127.0.0.1:{redis.port}/0"
+    group = [
+        stack.enter_context(service(personalize, PERSONALIZE_TPS=str(tps), REDIS_URL=url)) for _ in range(replicas)
+    ]
+    return personalize, group, redis
+
+
+def _again(stack: ExitStack, port: int) -> None:
+    stack.enter_context(redis_server(port))
+
+
+def _personalised_by_second(done: Send) -> list[int]:
+    first = min(call.began for call in done.calls)
+    count = Counter(int(call.began - first) for call in done.calls if call.source in ("personalize", "cache"))
+    return [count[second] for second in range(max(count, default=0) + 1)]
+
+
+def scenarios() -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    """Name and run of each."""
+    yield "one_replica", one_replica
+    yield "three_replicas", three_replicas
+    yield "redis_killed", redis_killed
+    yield "faults", faults
+
+
+if __name__ == "__main__":
+    import sys
+
+    wanted = sys.argv[1:]
+    for name, run in scenarios():
+        if not wanted or name in wanted:
+            print(json.dumps({name: run()}, indent=1))
