@@ -1,0 +1,25 @@
+import pytest
+
+from service.local_personalize import stats
+from service.local_personalize.stats import CallStats
+
+
+def test_memory_stays_bounded_and_the_plain_counts_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stats, "_MOST_KEPT", 3)
+    counts = CallStats()
+    for number in range(5):
+        counts.count_transaction(f"user{number}", arrived_at=float(number))
+    counts.count_transaction("user0", arrived_at=5.0)
+
+    snapshot = counts.snapshot()
+
+    assert snapshot["transactions"] == 6
+    assert snapshot["by_user"] == {"user0": 2, "user1": 1, "user2": 1}
+    assert snapshot["arrivals"] == [3.0, 4.0, 5.0]
+
+
+def test_a_call_about_an_item_belongs_to_no_user() -> None:
+    counts = CallStats()
+    counts.count_transaction(None, arrived_at=1.0)
+
+    assert counts.snapshot()["by_user"] == {}
