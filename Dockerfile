@@ -2,8 +2,8 @@
 #
 #   dependencies  the locked dependencies in /opt/venv, every file checked against its hash, without the
 #                 descriptions of the 400 AWS services that we never call
-#   build         the project's own wheel, added to /opt/venv
-#   (the last)    the bare base, /opt/venv, the sample shop; a user without rights or a home
+#   build         the project in /app, compiled, and its command in /opt/venv
+#   (the last)    the bare base, /opt/venv and /app; a user without rights or a home
 #
 # The root file system may be read-only. /data is for a replica without Redis: mount a volume there.
 # One process, one worker: to use more cores, run more replicas with the same REDIS_URL.
@@ -25,10 +25,14 @@ RUN site=$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("
  && find "$site" -type d \( -name tests -o -name test \) -prune -exec rm -rf {} +
 
 FROM dependencies AS build
+WORKDIR /app
 COPY pyproject.toml README.md LICENSE ./
 COPY service service
-RUN /opt/tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist . \
- && /opt/tools/bin/pip --python /opt/venv/bin/python install --quiet --no-deps dist/*.whl
+COPY sample sample
+# Run from where it lies, as in a checkout; /opt/venv gets its command and its version. The build backend is lent.
+RUN PYTHONPATH=$(/opt/tools/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+    /opt/tools/bin/pip --python /opt/venv/bin/python install --quiet --no-deps --no-build-isolation --editable . \
+ && /opt/venv/bin/python -m compileall -q service
 
 FROM ${PYTHON_IMAGE}
 ARG VERSION=dev
@@ -40,8 +44,8 @@ LABEL org.opencontainers.image.title="personalize-connect" \
       org.opencontainers.image.revision="${REVISION}"
 RUN install -d -o 10001 -g 10001 /data
 COPY --from=build /opt/venv /opt/venv
+COPY --from=build /app /app
 WORKDIR /app
-COPY sample sample
 # Modules are compiled in the image; at run time nothing is written beside them.
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 DATA_DIR=/data
 USER 10001:10001
