@@ -8,8 +8,8 @@ from cachetools import TTLCache
 from service.ports import Boarding, Clock, Landing, Outcome
 
 MOST_PINS = 50_000
-"""Users whose degraded answer is remembered; about 10 MB. Beyond it the oldest pin goes, which costs at most that one
-message's parts differ."""
+"""Users whose degraded answer is remembered; about 10 MB. Beyond it the oldest pin goes, which costs at most
+that one message's parts differ."""
 
 
 class LocalPins:

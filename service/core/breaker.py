@@ -1,8 +1,9 @@
 """A circuit breaker around Personalize.
 
-Closed: everyone may ask. After `FAILURES_TO_OPEN` failures in a row it opens, because a hanging call eats the deadline
-of everyone who waits for it. Open: nobody asks for `OPEN_SECONDS`. Then half-open: one transaction is let through; its
-success closes the breaker, its failure opens it again. Throttling is the governor's matter and counts as neither.
+Closed: everyone may ask. After `FAILURES_TO_OPEN` failures in a row it opens, because a hanging call eats
+the deadline of everyone who waits for it. Open: nobody asks for `OPEN_SECONDS`. Then half-open: one
+transaction is let through; its success closes the breaker, its failure opens it again. Throttling is the
+governor's matter and counts as neither.
 """
 
 from enum import IntEnum

@@ -9,8 +9,8 @@ from cachetools import Cache
 Value = TypeVar("Value")
 
 ENTRY_BYTES = 190
-"""What an entry costs besides its value: its key, two dictionary entries and a place in the queue. Measured over
-100,000 entries with 15-byte keys on CPython 3.11."""
+"""What an entry costs besides its value: its key, two dictionary entries and a place in the queue. Measured
+over 100,000 entries with 15-byte keys on CPython 3.11."""
 
 _STEP = 16
 # One shared int object for each size: a new one per entry would cost 32 bytes.
@@ -18,16 +18,18 @@ _SIZES = tuple(range(0, 64 * 1024, _STEP))
 
 
 class BytesBoundedCache(Cache[bytes, Value], Generic[Value]):
-    """Evicts what was put first, which is what is nearest to being stale; an entry put again gets another round.
+    """Evicts what was put first, which is nearest to being stale; an entry put again gets another round.
 
-    cachetools' own policies keep a linked list of objects, which takes 100 bytes more per entry, and which the garbage
-    collector walks.
+    cachetools' own policies keep a linked list of objects, which takes 100 bytes more per entry, and which
+    the garbage collector walks.
     """
 
     def __init__(self, max_bytes: int, value_bytes: Callable[[Value], int]) -> None:
-        """Args:
-        max_bytes: Bound of the sum over all entries, their overhead included.
-        value_bytes: Memory of one value.
+        """Begin empty.
+
+        Args:
+            max_bytes: Bound of the sum over all entries, their overhead included.
+            value_bytes: Memory of one value.
         """
         self._value_bytes = value_bytes
         self._queue: deque[bytes] = deque()

@@ -2,8 +2,8 @@
 
     version u8 | flags u8 | created_at f64 | id length u8 | recommendation id | ids
 
-Flag 1 says that every id is a canonical lower-case UUID, which takes 16 bytes instead of 36. Otherwise each id is its
-length (u16) and its UTF-8.
+Flag 1 says that every id is a canonical lower-case UUID, which takes 16 bytes instead of 36. Otherwise each
+id is its length (u16) and its UTF-8.
 """
 
 import re

@@ -1,9 +1,9 @@
 """One transaction per user at a time, whoever asks and wherever.
 
-A flight fetches one user's list. Callers of this process share it through a future; callers of other replicas through
-`SharedLists`. A caller that gives up leaves the flight to the others; when the last one leaves before a transaction
-was spent, the flight ends and its slot goes to the next. A transaction once spent is awaited and its list kept, even
-if all who asked for it are gone.
+A flight fetches one user's list. Callers of this process share it through a future; callers of other replicas
+through `SharedLists`. A caller that gives up leaves the flight to the others; when the last one leaves before
+a transaction was spent, the flight ends and its slot goes to the next. A transaction once spent is awaited
+and its list kept, even if all who asked for it are gone.
 """
 
 import asyncio
@@ -120,7 +120,12 @@ class Flights:
             await asyncio.wait({flight.landed}, timeout=max(0.0, deadline - self._clock.monotonic()))
         finally:
             flight.callers -= 1
-            if not flight.callers and not flight.spent and flight.task is not None and not flight.landed.done():
+            if (
+                not flight.callers
+                and not flight.spent
+                and flight.task is not None
+                and not flight.landed.done()
+            ):
                 flight.task.cancel()
         if not flight.landed.done() or flight.landed.cancelled():
             raise DeadlineExceeded
@@ -171,7 +176,9 @@ class Flights:
     ) -> _Flight:
         flight = _Flight(landed=asyncio.get_running_loop().create_future(), spent=slot_in_hand)
         self._open[key] = flight
-        flight.task = asyncio.create_task(self._fly(flight, key, request, known, deadline, slot_in_hand=slot_in_hand))
+        flight.task = asyncio.create_task(
+            self._fly(flight, key, request, known, deadline, slot_in_hand=slot_in_hand)
+        )
         self._tasks.add(flight.task)
         flight.task.add_done_callback(self._tasks.discard)
         return flight
@@ -190,12 +197,13 @@ class Flights:
         outcome = ABANDONED
         try:
             found, known, led = await self._board(flight, key, known, deadline)
-            outcome = found or await self._lead(flight, key, request, known, deadline, slot_in_hand=slot_in_hand)
+            outcome = found or await self._lead(
+                flight, key, request, known, deadline, slot_in_hand=slot_in_hand
+            )
         except asyncio.CancelledError:
             flight.landed.cancel()
             raise
-        except Exception:
-            # A bug of ours, not a fault outside: the caller still gets an answer, and the log the traceback.
+        except Exception:  # noqa: BLE001  # a bug of ours: the caller still gets an answer, the log the traceback
             _log.exception("flight failed")
             outcome = self._step_down(known, "error")
         finally:
@@ -277,7 +285,9 @@ class Flights:
         began = self._clock.monotonic()
         result = "error"
         try:
-            ranked = await self._recommender.recommend(request, timeout_seconds=self._policy.transaction_seconds)
+            ranked = await self._recommender.recommend(
+                request, timeout_seconds=self._policy.transaction_seconds
+            )
         except RecommenderThrottled:
             result = "throttled"
             self._breaker.neutral()

@@ -31,7 +31,7 @@ class ListLength:
             self._kept_share += _SMOOTHING * (kept / examined - self._kept_share)
 
     def to_fetch(self, asked: int) -> int:
-        """numResults of the next transaction: 25..500."""
+        """Items to ask of the next transaction: 25..500."""
         wanted = max(asked, self._asked, self._asked_before)
         needed = math.ceil(wanted / max(self._kept_share, 0.05) * (1.0 if self._kept_share > 0.995 else 1.2))  # noqa: PLR2004  # nothing dropped, nothing to add
         return min(max(needed, PERSONALIZE_DEFAULT_RESULTS), PERSONALIZE_MAX_RESULTS)

@@ -1,4 +1,4 @@
-"""The non-personalised list: curated items, then what was lately recommended most, then the catalogue's order."""
+"""The non-personalised list: curated items, then what was lately recommended most, then the catalogue."""
 
 import heapq
 from collections.abc import Iterator, Sequence

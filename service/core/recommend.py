@@ -26,7 +26,7 @@ class CurrentCatalog:
 
 
 class PopularLists:
-    """The popular list as an envelope, made anew every few seconds: every user who gets it shares the bytes."""
+    """The popular list as an envelope, made anew every few seconds; its bytes are shared by all users."""
 
     def __init__(self, popular: PopularItems, catalog: CurrentCatalog, clock: Clock) -> None:
         self._popular = popular
@@ -69,8 +69,10 @@ class Recommendations:
         recorder: Recorder,
         values_change_lists: bool,
     ) -> None:
-        """Args:
-        values_change_lists: Whether `filter_values` go to Personalize, so that each set of them has lists of its own.
+        """Put the collaborators to work.
+
+        `values_change_lists` tells whether `filter_values` go to Personalize, so that each set of them has lists
+        of its own.
         """
         self._clock = clock
         self._keys = keys
@@ -99,7 +101,7 @@ class Recommendations:
         return self._local.get(key) is envelope
 
     def fresh_list(self, key: bytes) -> bytes | None:
-        """The list in this process's memory if it is fresh, and the user was not answered otherwise moments ago."""
+        """The list in memory if it is fresh, and the user was not answered otherwise moments ago."""
         if self._pins.get(key) is not None:
             return None
         envelope = self._local.get(key)
@@ -146,7 +148,9 @@ class Recommendations:
         )
         timings: Iterable[tuple[str, float]] = ()
         try:
-            outcome, timings = await self._flights.outcome(key, request, known, deadline - ANSWER_MARGIN_SECONDS)
+            outcome, timings = await self._flights.outcome(
+                key, request, known, deadline - ANSWER_MARGIN_SECONDS
+            )
         except DeadlineExceeded:
             outcome = self._ladder.step_down(known, "timeout")
         if outcome.degraded_reason and self._pins.get(key) is None:
@@ -166,22 +170,21 @@ class Recommendations:
             personal = len(selection.rows)
             if source != "popular":
                 self._length.observe(asked=query.num_results, examined=selection.examined, kept=personal)
-        for reason, items in selection.dropped.items():
-            self._recorder.dropped(reason, items)
+        for reason, count in selection.dropped.items():
+            self._recorder.dropped(reason, count)
         if personal < query.num_results:
             select(selection, self._popular.ids(catalog), rules, query.num_results)
-        reason = cast("DegradedReason | None", outcome.degraded_reason or None)
+        why = cast("DegradedReason | None", outcome.degraded_reason or None)
         if not personal:
             source = "popular" if selection.rows else "empty"
-            reason = reason or "error"
+            why = why or "error"
         from_personalize = personal > 0 and source != "popular" and outcome.envelope is not None
-        items = render_items(selection.rows, query.fields, catalog)
+        body = render_items(selection.rows, query.fields, catalog)
         recommendation_id = ""
         age = None
         if from_personalize and outcome.envelope is not None:
             recommendation_id = envelopes.recommendation_id(outcome.envelope)
             age = max(0, int(self._clock.time() - envelopes.created_at(outcome.envelope)))
-        body = items
         if query.answer_format == "object":
-            body = render_object(items, len(selection.rows), source, reason, recommendation_id)
-        return Answer(body, source, reason, recommendation_id, age, tuple(timings))
+            body = render_object(body, len(selection.rows), source, why, recommendation_id)
+        return Answer(body, source, why, recommendation_id, age, tuple(timings))

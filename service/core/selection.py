@@ -7,7 +7,8 @@ from itertools import islice
 from service.ports import CatalogRow, ItemCatalog
 
 MOST_EXAMINED = 5_000
-"""Candidates looked at for one answer; beyond that a filter that lets nothing through would hold the event loop."""
+"""Candidates looked at for one answer; beyond that a filter that lets nothing through would hold the event
+loop."""
 
 
 @dataclass(slots=True)

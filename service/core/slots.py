@@ -1,7 +1,7 @@
 """Waiting for a slot of the budget, in this process.
 
-Slots and waiters are two queues: whoever waits longest gets the slot that begins next. So a slot whose caller is gone
-goes to the next one by itself, and nobody asks twice.
+Slots and waiters are two queues: whoever waits longest gets the slot that begins next. So a slot whose caller
+is gone goes to the next one by itself, and nobody asks twice.
 """
 
 import asyncio
@@ -32,8 +32,8 @@ class SlotDesk:
 
         Args:
             lane: Who goes first.
-            until: Point on the monotonic clock after which a slot is of no use. For a lower lane a point that is not
-                in the future means: only if a slot is free at once.
+            until: Point on the monotonic clock after which a slot is of no use. For a lower lane a point that
+                is not in the future means: only if a slot is free at once.
 
         Raises:
             BudgetExhausted: No slot can be had by then; said as soon as it is known.
@@ -65,7 +65,7 @@ class SlotDesk:
             if reservation.wait_seconds <= 0 and not self._waiters:
                 return True
             self._add_slot(self._clock.monotonic() + reservation.wait_seconds)
-        waiter = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
             return await waiter

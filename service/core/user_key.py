@@ -1,25 +1,30 @@
-"""The key under which a user's lists are kept: a keyed hash, so that nobody who sees the store sees a user id."""
+"""The key of a user's lists: a keyed hash, so that nobody who sees the store sees a user id."""
 
 import hashlib
 from collections.abc import Iterable
 
 KEY_BYTES = 15
-"""120 bits: no two of any number of users meet, and a Python bytes object of it takes 48 bytes instead of 64."""
+"""120 bits: no two of any number of users meet, and a Python bytes object of it takes 48 bytes instead of
+64."""
 
 
 class UserKeys:
     """Makes keys for one source of lists."""
 
     def __init__(self, *, secret: str, scope: str) -> None:
-        """Args:
-        secret: Same on every replica; without it a user id cannot be tested against a key.
-        scope: What the lists depend on besides the user: the campaign and the filter.
+        """Make keys.
+
+        Args:
+            secret: Same on every replica; without it a user id cannot be tested against a key.
+            scope: What the lists depend on besides the user: the campaign and the filter.
         """
         self._seed = hashlib.blake2b(scope.encode(), key=hashlib.sha256(secret.encode()).digest()).digest()
 
     def of(self, user_id: str, filter_values: Iterable[tuple[str, str]] = ()) -> bytes:
         """15 bytes; the same for the same user and values on every replica."""
-        digest = hashlib.blake2b(user_id.encode("utf-8", "surrogatepass"), key=self._seed, digest_size=KEY_BYTES)
+        digest = hashlib.blake2b(
+            user_id.encode("utf-8", "surrogatepass"), key=self._seed, digest_size=KEY_BYTES
+        )
         for name, value in filter_values:
             digest.update(f"\0{name}={len(value)}:{value}".encode("utf-8", "surrogatepass"))
         return digest.digest()
