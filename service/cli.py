@@ -50,6 +50,7 @@ LOCAL_DEFAULTS: Final = {
     "HOST": "127.0.0.1",
     "PORT": "8000",
     "PERSONALIZE_TPS": "20",
+    "DRAIN_SECONDS": "0",
 }
 """What `sample` sets only where the caller's environment says nothing."""
 
