@@ -1,0 +1,238 @@
+"""The outside of the core, in memory: fakes that can be asked afterwards."""
+
+import asyncio
+import json
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from service.constants import PIN_SECONDS
+from service.core.envelope import created_at
+from service.errors import RecommenderError, RecommenderTimeout, SharedStateUnavailable
+from service.models import RankedList, RecommendationRequest
+from service.ports import Boarding, CatalogRow, Clock, Landing, Outcome
+
+HANG = "hang"
+"""A failure: no answer before the timeout."""
+
+Failure = type[Exception] | str | None
+
+
+class FakePersonalize:
+    """A `Recommender` that remembers every transaction.
+
+    `failure` may be an exception class, `HANG`, None, or a function of the user id that returns one of them.
+    """
+
+    def __init__(self, clock: Clock, *, latency_seconds: float = 0.05) -> None:
+        self._clock = clock
+        self.latency_seconds = latency_seconds
+        self.failure: Failure | Callable[[str], Failure] = None
+        self.lists: dict[str, tuple[str, ...]] = {}
+        self.default_items: Callable[[str, int], Sequence[str]] | None = None
+        self.transactions: Counter[str] = Counter()
+        self.most_in_flight: Counter[str] = Counter()
+        self.started_at: list[float] = []
+        self.requests: list[RecommendationRequest] = []
+        self._in_flight: Counter[str] = Counter()
+
+    @property
+    def in_flight(self) -> int:
+        """Transactions under way."""
+        return self._in_flight.total()
+
+    async def recommend(self, request: RecommendationRequest, *, timeout_seconds: float) -> RankedList:
+        user = request.user_id
+        self.requests.append(request)
+        self.transactions[user] += 1
+        self.started_at.append(self._clock.monotonic())
+        self._in_flight[user] += 1
+        self.most_in_flight[user] = max(self.most_in_flight[user], self._in_flight[user])
+        failure = self.failure
+        if callable(failure) and not isinstance(failure, type):
+            failure = failure(user)
+        try:
+            if failure == HANG or self.latency_seconds > timeout_seconds:
+                await asyncio.sleep(timeout_seconds)
+                raise RecommenderTimeout
+            await asyncio.sleep(self.latency_seconds)
+        finally:
+            self._in_flight[user] -= 1
+        if isinstance(failure, type):
+            raise failure
+        ids = self.lists.get(user)
+        if ids is None and self.default_items is not None:
+            ids = tuple(self.default_items(user, request.num_results))
+        number = self.transactions.total()
+        return RankedList(ids or (), f"RID-{number}", self._clock.time())
+
+    def most_starts_in_a_second(self) -> int:
+        """The largest number of transactions that began within any closed second."""
+        return most_in_any_second(self.started_at)
+
+
+def most_in_any_second(times: Iterable[float]) -> int:
+    """The largest number of points within any closed interval of one second."""
+    ordered = sorted(times)
+    most = first = 0
+    for last, time in enumerate(ordered):
+        while time - ordered[first] > 1.0 + 1e-9:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+class FakeCatalog:
+    """Items by id, in the order given; change them with `change`."""
+
+    def __init__(self, ids: Iterable[str], *, columns: Sequence[str] = ("color",)) -> None:
+        self._rows = {one: _row(one, columns) for one in ids}
+        self._columns = tuple(columns)
+        self._version = 1
+
+    @property
+    def version(self) -> int:
+        return self._version
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return self._columns
+
+    def rows(self, item_ids: Sequence[str]) -> list[CatalogRow | None]:
+        return [self._rows.get(one) for one in item_ids]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def first_ids(self) -> Iterable[str]:
+        return iter(self._rows)
+
+    def change(self, *, remove: Iterable[str] = (), ineligible: Iterable[str] = ()) -> None:
+        for one in remove:
+            del self._rows[one]
+        for one in ineligible:
+            row = self._rows[one]
+            self._rows[one] = CatalogRow(row.fragment, row.extras, eligible=False)
+        self._version += 1
+
+
+def _row(item_id: str, columns: Sequence[str]) -> CatalogRow:
+    item = {
+        "id": item_id,
+        "url": f"http://shop.test/{item_id}",
+        "name": f"Item {item_id}",
+        "price": 9.99,
+        "image": f"http://cdn.test/{item_id}",
+    }
+    fragment = json.dumps(item, separators=(",", ":"), ensure_ascii=False).encode()
+    extras = json.dumps([f"{name} of {item_id}" for name in columns], ensure_ascii=False).encode()
+    return CatalogRow(fragment, extras)
+
+
+@dataclass
+class FakeRecorder:
+    """Counts what the core reports."""
+
+    transactions: Counter[str] = field(default_factory=Counter)
+    waits: list[float] = field(default_factory=list)
+    dropped_items: Counter[str] = field(default_factory=Counter)
+
+    def transaction(self, outcome: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.transactions[outcome] += 1
+
+    def budget_wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+    def dropped(self, reason: str, items: int) -> None:
+        self.dropped_items[reason] += items
+
+
+class FakeStore:
+    """Lists, pins, leases and the ends of flights, shared; `replica()` gives each replica its own door."""
+
+    def __init__(
+        self, clock: Clock, *, fresh_seconds: float = 900.0, delay_seconds: float = 0.001
+    ) -> None:
+        self.clock = clock
+        self.fresh_seconds = fresh_seconds
+        self.delay_seconds = delay_seconds
+        self.down = False
+        self.lists: dict[bytes, bytes] = {}
+        self.pins: dict[bytes, tuple[Outcome, float]] = {}
+        self.leases: dict[bytes, tuple[object, float]] = {}
+        self.listeners: defaultdict[bytes, set[asyncio.Future[Outcome]]] = defaultdict(set)
+        self.landed: list[Outcome] = []
+
+    def replica(self) -> "FakeSharedLists":
+        return FakeSharedLists(self)
+
+    async def trip(self) -> None:
+        """One way to the store."""
+        await asyncio.sleep(self.delay_seconds)
+        if self.down:
+            raise SharedStateUnavailable("the fake store is down")
+
+
+class FakeSharedLists:
+    """`SharedLists` of one replica on a shared store."""
+
+    def __init__(self, store: FakeStore) -> None:
+        self._store = store
+
+    async def board(self, key: bytes, *, lease_seconds: float) -> Boarding:
+        store = self._store
+        await store.trip()
+        now = store.clock.monotonic()
+        envelope = store.lists.get(key)
+        pin = store.pins.get(key)
+        if pin is not None and pin[1] > now:
+            return Boarding(leader=False, envelope=envelope, pinned=pin[0])
+        if envelope is not None and store.clock.time() - created_at(envelope) < store.fresh_seconds:
+            return Boarding(leader=False, envelope=envelope)
+        held = store.leases.get(key)
+        if held is not None and held[1] > now:
+            return Boarding(leader=False, envelope=envelope, lease_seconds=held[1] - now)
+        store.leases[key] = (self, now + lease_seconds)
+        return Boarding(leader=True, envelope=envelope)
+
+    async def land(self, key: bytes, outcome: Outcome, *, led: bool) -> None:
+        store = self._store
+        await store.trip()
+        now = store.clock.monotonic()
+        if outcome.source == "personalize" and outcome.envelope is not None:
+            store.lists[key] = outcome.envelope
+        elif outcome.degraded_reason and (key not in store.pins or store.pins[key][1] <= now):
+            store.pins[key] = (outcome, now + PIN_SECONDS)
+        if led and key in store.leases and store.leases[key][0] is self:
+            del store.leases[key]
+        store.landed.append(outcome)
+        for listener in store.listeners.get(key, ()):
+            if not listener.done():
+                listener.set_result(outcome)
+
+    @asynccontextmanager
+    async def follow(self, key: bytes) -> AsyncIterator[Landing]:
+        if self._store.down:
+            raise SharedStateUnavailable("the fake store is down")
+        ending: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._store.listeners[key].add(ending)
+        try:
+            yield _FakeLanding(ending)
+        finally:
+            ending.cancel()
+            self._store.listeners[key].discard(ending)
+
+
+class _FakeLanding:
+    def __init__(self, ending: asyncio.Future[Outcome]) -> None:
+        self._ending = ending
+
+    async def wait(self, timeout_seconds: float) -> Outcome | None:
+        done, _ = await asyncio.wait([self._ending], timeout=max(0.0, timeout_seconds))
+        return self._ending.result() if done else None
+
+
+class GarbageError(RecommenderError):
+    """Personalize sent something that is not a list."""

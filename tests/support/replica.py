@@ -1,0 +1,160 @@
+"""The real core of one replica around fakes, wired as in `service/container.py`."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from service.adapters.alone import AloneLists, LocalPins, MemoryBlockList
+from service.constants import PIN_SECONDS
+from service.core.breaker import Breaker
+from service.core.bytes_cache import BytesBoundedCache, envelope_bytes
+from service.core.flights import FlightPolicy, Flights
+from service.core.governor import LocalGovernor
+from service.core.ladder import Ladder
+from service.core.list_length import ListLength
+from service.core.popular import PopularItems
+from service.core.recommend import CurrentCatalog, PopularLists, Recommendations
+from service.core.refresher import Refresher
+from service.core.slots import SlotDesk
+from service.core.user_key import UserKeys
+from service.models import Answer, RecommendationQuery
+from service.ports import SharedLists, TpsGovernor
+from tests.support.fakes import FakeCatalog, FakePersonalize, FakeRecorder
+from tests.support.virtual_time import VirtualClock
+
+DEADLINE_SECONDS = 1.5
+FRESH_SECONDS = 900.0
+STALE_SECONDS = 604_800.0
+ITEMS = tuple(f"item{number}" for number in range(200))
+
+
+@dataclass
+class Replica:
+    """Ask it as a route would."""
+
+    clock: VirtualClock
+    personalize: FakePersonalize
+    catalog: FakeCatalog
+    current: CurrentCatalog
+    blocked: MemoryBlockList
+    local: BytesBoundedCache[bytes]
+    pins: LocalPins
+    governor: TpsGovernor
+    desk: SlotDesk
+    breaker: Breaker
+    flights: Flights
+    refresher: Refresher
+    recommendations: Recommendations
+    recorder: FakeRecorder
+
+    async def ask(
+        self,
+        user_id: str = "user",
+        *,
+        num_results: int = 10,
+        exclude: Sequence[str] = (),
+        fields: Sequence[str] = (),
+        within: float = DEADLINE_SECONDS,
+    ) -> Answer:
+        query = RecommendationQuery(
+            user_id=user_id, num_results=num_results, exclude=frozenset(exclude), fields=tuple(fields)
+        )
+        return await self.recommendations.answer(query, self.clock.monotonic() + within)
+
+
+def ids_of(answer: Answer) -> list[str]:
+    """The item ids of an `array` answer."""
+    items: list[dict[str, Any]] = json.loads(answer.body)
+    return [item["id"] for item in items]
+
+
+def items_for(user_id: str, count: int) -> list[str]:
+    """A list that differs from user to user."""
+    start = sum(user_id.encode()) * 7 % len(ITEMS)
+    return [ITEMS[(start + 3 * place) % len(ITEMS)] for place in range(min(count, len(ITEMS)))]
+
+
+@asynccontextmanager
+async def open_replica(
+    *,
+    tps: float = 5.0,
+    personalize: FakePersonalize | None = None,
+    catalog: FakeCatalog | None = None,
+    shared: SharedLists | None = None,
+    governor: TpsGovernor | None = None,
+    curated: Sequence[str] = (),
+    cache_bytes: int = 2**24,
+) -> AsyncIterator[Replica]:
+    """One replica in virtual time; closing it is part of every test."""
+    clock = VirtualClock(asyncio.get_running_loop())
+    if personalize is None:
+        personalize = FakePersonalize(clock)
+    if personalize.default_items is None:
+        personalize.default_items = items_for
+    catalog = catalog or FakeCatalog(ITEMS)
+    current = CurrentCatalog(catalog)
+    recorder = FakeRecorder()
+    governor = governor or LocalGovernor(tps, clock=clock)
+    local = BytesBoundedCache[bytes](cache_bytes, envelope_bytes)
+    desk = SlotDesk(governor, clock)
+    popular = PopularItems(curated)
+    ladder = Ladder(PopularLists(popular, current, clock).envelope)
+    refresher = Refresher(desk=desk, clock=clock)
+    breaker = Breaker(clock)
+    flights = Flights(
+        policy=FlightPolicy(
+            fresh_seconds=FRESH_SECONDS, stale_seconds=STALE_SECONDS, transaction_seconds=DEADLINE_SECONDS
+        ),
+        clock=clock,
+        recommender=personalize,
+        desk=desk,
+        governor=governor,
+        breaker=breaker,
+        local=local,
+        shared=shared or AloneLists(),
+        recorder=recorder,
+        step_down=ladder.step_down,
+        on_list=lambda ranked: popular.learn(ranked.item_ids),
+        on_stale=refresher.add,
+    )
+    blocked = MemoryBlockList()
+    pins = LocalPins(PIN_SECONDS, clock)
+    recommendations = Recommendations(
+        clock=clock,
+        keys=UserKeys(secret="secret", scope="campaign"),
+        catalog=current,
+        blocked=blocked,
+        local=local,
+        pins=pins,
+        flights=flights,
+        ladder=ladder,
+        popular=popular,
+        length=ListLength(clock),
+        recorder=recorder,
+        values_change_lists=False,
+    )
+    refresher.start(flights)
+    try:
+        yield Replica(
+            clock,
+            personalize,
+            catalog,
+            current,
+            blocked,
+            local,
+            pins,
+            governor,
+            desk,
+            breaker,
+            flights,
+            refresher,
+            recommendations,
+            recorder,
+        )
+    finally:
+        await refresher.close()
+        await flights.close(3.0)
+        desk.close()
