@@ -71,8 +71,8 @@ class Recommendations:
     ) -> None:
         """Put the collaborators to work.
 
-        `values_change_lists` tells whether `filter_values` go to Personalize, so that each set of them has lists
-        of its own.
+        `values_change_lists` tells whether `filter_values` go to Personalize, so that each set of them has
+        lists of its own.
         """
         self._clock = clock
         self._keys = keys
