@@ -1,0 +1,251 @@
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Protocol
+
+import pytest
+
+from service.adapters.redis_connection import RedisConnection
+from service.adapters.redis_governor import RedisGovernor
+from service.core.governor import LocalGovernor
+from service.ports import Clock, Lane, TpsGovernor
+
+HORIZON = 1.5
+
+
+class Server(Protocol):
+    url: str
+
+    def start(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+class Governors:
+    """Makes governors of one kind at any rate."""
+
+    def __init__(self, kind: str, connection: RedisConnection | None, clock: Clock) -> None:
+        self._kind, self._connection, self._clock = kind, connection, clock
+
+    def __call__(self, tps: float) -> TpsGovernor:
+        if self._connection is None:
+            return LocalGovernor(tps, clock=self._clock)
+        return RedisGovernor(tps, connection=self._connection, clock=self._clock, horizon_seconds=HORIZON)
+
+
+@pytest.fixture(params=["local", "redis"])
+async def governors(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Governors]:
+    if request.param == "local":
+        yield Governors("local", None, clock)
+        return
+    server: Server = request.getfixturevalue("redis_server")
+    async with RedisConnection(server.url, clock=clock) as connection:
+        yield Governors("redis", connection, clock)
+
+
+# What every governor does
+
+
+async def test_a_burst_is_spread_evenly(governors: Governors) -> None:
+    governor = governors(10)
+    begun = time.monotonic()
+    slots = []
+    for _ in range(10):
+        reservation = await governor.reserve(Lane.NO_LIST, HORIZON)
+        assert reservation.granted
+        slots.append(time.monotonic() - begun + reservation.wait_seconds)
+    assert slots[0] < 0.05
+    assert slots[1:] == pytest.approx([0.075 + 0.1 * turn for turn in range(9)], abs=0.04)
+
+
+async def test_a_slot_beyond_the_time_given_is_refused_and_stays_free(governors: Governors) -> None:
+    governor = governors(1)
+    assert (await governor.reserve(Lane.NO_LIST, HORIZON)).granted
+    refused = await governor.reserve(Lane.NO_LIST, 0.2)
+    assert not refused.granted
+    assert refused.wait_seconds == pytest.approx(0.75, abs=0.1)
+    assert (await governor.reserve(Lane.NO_LIST, HORIZON)).granted
+
+
+async def test_lower_lanes_get_nothing_ahead_of_time(governors: Governors) -> None:
+    governor = governors(2)
+    assert (await governor.reserve(Lane.AHEAD, HORIZON)).granted
+    for lane in (Lane.STALE, Lane.AHEAD):
+        refused = await governor.reserve(lane, HORIZON)
+        assert not refused.granted
+        assert refused.wait_seconds > 0.2
+
+
+async def test_a_stale_list_that_was_refused_goes_before_one_made_ahead(governors: Governors) -> None:
+    governor = governors(5)
+    assert (await governor.reserve(Lane.NO_LIST, HORIZON)).granted
+    refused = await governor.reserve(Lane.STALE, HORIZON)
+    await asyncio.sleep(refused.wait_seconds)
+    assert not (await governor.reserve(Lane.AHEAD, HORIZON)).granted
+    assert (await governor.reserve(Lane.STALE, HORIZON)).granted
+
+
+async def test_throttling_halves_the_rate_once_a_second(governors: Governors) -> None:
+    governor = governors(100)
+    assert governor.tps_in_use == pytest.approx(100)
+    for _ in range(5):
+        await governor.throttled()
+    assert governor.tps_in_use == pytest.approx(50, abs=2)
+    assert governor.slot_seconds == pytest.approx(0.02, abs=0.001)
+    first = await governor.reserve(Lane.NO_LIST, HORIZON)
+    second = await governor.reserve(Lane.NO_LIST, HORIZON)
+    third = await governor.reserve(Lane.NO_LIST, HORIZON)
+    assert first.granted
+    assert third.wait_seconds - second.wait_seconds == pytest.approx(0.02, abs=0.01)
+
+
+# What only the shared one does
+
+
+def _most_within_a_second(moments: list[float]) -> int:
+    moments = sorted(moments)
+    return max(sum(first <= other <= first + 1.0 for other in moments) for first in moments)
+
+
+async def _spend(governor: RedisGovernor, slots: list[float], until: float, callers: int = 3) -> None:
+    """Callers that take every slot they can get, with a deadline like a request's."""
+
+    async def caller() -> None:
+        while time.monotonic() < until:
+            reservation = await governor.reserve(Lane.NO_LIST, HORIZON)
+            if reservation.granted:
+                slots.append(time.monotonic() + reservation.wait_seconds)
+                await asyncio.sleep(reservation.wait_seconds / 3)
+            else:
+                await asyncio.sleep(0.02)
+
+    await asyncio.gather(*(caller() for _ in range(callers)))
+
+
+async def _replicas(
+    stack: AsyncExitStack, server: Server, clock: Clock, *, count: int, tps: float
+) -> list[tuple[RedisConnection, RedisGovernor]]:
+    replicas = []
+    for _ in range(count):
+        connection = await stack.enter_async_context(RedisConnection(server.url, clock=clock))
+        governor = RedisGovernor(tps, connection=connection, clock=clock, horizon_seconds=HORIZON)
+        replicas.append((connection, governor))
+    async with asyncio.timeout(5):
+        # The heartbeat has no event to wait for.
+        while any(connection.replicas != count for connection, _ in replicas):  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.02)
+    return replicas
+
+
+async def test_replicas_together_spend_the_budget_and_no_more(redis_server: Server, clock: Clock) -> None:
+    slots: list[float] = []
+    async with AsyncExitStack() as stack:
+        replicas = await _replicas(stack, redis_server, clock, count=3, tps=20)
+        begun = time.monotonic()
+        await asyncio.gather(*(_spend(governor, slots, begun + 2.5) for _, governor in replicas))
+    assert _most_within_a_second(slots) <= 21
+    assert len([one for one in slots if one <= begun + 2.5]) >= 0.95 * 20 * 2.5
+
+
+@pytest.mark.parametrize("down_seconds", [0.3, 4.0])
+async def test_a_killed_redis_never_costs_more_than_a_third_above_the_budget(
+    redis_server: Server, clock: Clock, down_seconds: float
+) -> None:
+    tps, slots = 20, list[float]()
+    async with AsyncExitStack() as stack:
+        replicas = await _replicas(stack, redis_server, clock, count=3, tps=tps)
+        begun = time.monotonic()
+        until = begun + 2 + down_seconds + 5
+        spending = asyncio.gather(*(_spend(governor, slots, until) for _, governor in replicas))
+        await asyncio.sleep(2)
+        redis_server.kill()
+        killed = time.monotonic()
+        await asyncio.sleep(down_seconds)
+        redis_server.start()
+        returned = time.monotonic()
+        await spending
+        assert all(connection.up for connection, _ in replicas)
+    assert _most_within_a_second(slots) <= 1.3 * tps + 1
+    if down_seconds > HORIZON + 1:
+        local = [one for one in slots if killed + HORIZON + 0.5 <= one <= returned]
+        assert len(local) >= 0.8 * tps * (returned - killed - HORIZON - 0.5)
+    last = [one for one in slots if until - 1.5 <= one < until]
+    assert len(last) >= 0.8 * tps * 1.5
+
+
+async def test_without_redis_a_replica_spends_its_share(redis_server: Server, clock: Clock) -> None:
+    async with AsyncExitStack() as stack:
+        (connection, governor), _ = await _replicas(stack, redis_server, clock, count=2, tps=20)
+        await governor.reserve(Lane.NO_LIST, HORIZON)
+        redis_server.kill()
+        last_reply = connection.last_reply_at
+        assert last_reply is not None
+        first = await governor.reserve(Lane.NO_LIST, HORIZON)
+        assert not connection.up
+        assert governor.tps_in_use == pytest.approx(10)
+        assert governor.slot_seconds == pytest.approx(0.1)
+        assert time.monotonic() + first.wait_seconds >= last_reply + HORIZON - 0.01
+
+
+async def test_after_a_script_flush_nobody_notices(redis_server: Server, clock: Clock) -> None:
+    async with RedisConnection(redis_server.url, clock=clock) as connection:
+        governor = RedisGovernor(100, connection=connection, clock=clock, horizon_seconds=HORIZON)
+        assert (await governor.reserve(Lane.NO_LIST, HORIZON)).granted
+        await connection.client.script_flush()
+        assert (await governor.reserve(Lane.NO_LIST, HORIZON)).granted
+        await governor.throttled()
+        assert connection.up
+
+
+async def test_a_redis_that_forgot_everything_waits_for_the_slots_already_given_away(
+    redis_server: Server, clock: Clock
+) -> None:
+    async with RedisConnection(redis_server.url, clock=clock) as connection:
+        governor = RedisGovernor(5, connection=connection, clock=clock, horizon_seconds=HORIZON)
+        for _ in range(5):
+            await governor.reserve(Lane.NO_LIST, HORIZON)
+        await connection.client.flushall()
+        refused = await governor.reserve(Lane.STALE, 0)
+        assert refused.wait_seconds == pytest.approx(HORIZON, abs=0.1)
+
+
+async def test_a_replica_without_slots_waits_too_when_its_heartbeat_is_forgotten(
+    redis_server: Server, clock: Clock
+) -> None:
+    async with RedisConnection(redis_server.url, clock=clock, heartbeat_seconds=60) as connection:
+        governor = RedisGovernor(5, connection=connection, clock=clock, horizon_seconds=HORIZON)
+        await connection.client.flushall()
+        assert (await governor.reserve(Lane.STALE, 0)).wait_seconds == pytest.approx(HORIZON, abs=0.1)
+
+
+async def test_after_a_quiet_minute_the_first_slot_is_free(redis_server: Server, clock: Clock) -> None:
+    async with RedisConnection(redis_server.url, clock=clock) as connection:
+        governor = RedisGovernor(5, connection=connection, clock=clock, horizon_seconds=HORIZON)
+        assert (await governor.reserve(Lane.STALE, 0)).granted
+        assert 60 <= await connection.client.ttl(connection.budget_key) <= 65
+        await connection.client.delete(connection.budget_key)
+        governor._reserved_at -= 60
+        assert (await governor.reserve(Lane.STALE, 0)).granted
+
+
+async def test_a_full_redis_does_not_stop_the_budget(redis_server: Server, clock: Clock) -> None:
+    async with RedisConnection(redis_server.url, clock=clock) as connection:
+        await connection.client.config_set("maxmemory", "1mb")
+        await connection.client.config_set("maxmemory-policy", "noeviction")
+        governor = RedisGovernor(100, connection=connection, clock=clock, horizon_seconds=HORIZON)
+        for _ in range(5):
+            assert (await governor.reserve(Lane.NO_LIST, HORIZON)).granted
+        await governor.throttled()
+        assert connection.up
+
+
+async def test_a_reservation_costs_one_round_trip(redis_server: Server, clock: Clock) -> None:
+    async with RedisConnection(redis_server.url, clock=clock, heartbeat_seconds=60) as connection:
+        governor = RedisGovernor(1000, connection=connection, clock=clock, horizon_seconds=HORIZON)
+        await governor.reserve(Lane.NO_LIST, HORIZON)
+        await connection.client.config_resetstat()
+        for _ in range(10):
+            await governor.reserve(Lane.NO_LIST, HORIZON)
+        calls = await connection.client.info("commandstats")
+        assert calls["cmdstat_evalsha"]["calls"] == 10
+        assert "cmdstat_eval" not in calls

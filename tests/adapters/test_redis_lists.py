@@ -1,0 +1,327 @@
+import asyncio
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Protocol
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.adapters.redis_connection import RedisConnection
+from service.adapters.redis_lists import OutcomeError, RedisLists, pack_outcome, unpack_outcome
+from service.constants import PIN_SECONDS
+from service.core import envelope
+from service.errors import SharedStateUnavailable
+from service.models import RankedList
+from service.ports import Clock, Outcome
+
+KEY = blake2b(b"someone", digest_size=16).digest()
+FRESH_SECONDS = 900.0
+
+
+class Server(Protocol):
+    url: str
+
+    def start(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+@dataclass
+class Replica:
+    lists: RedisLists
+    connection: RedisConnection
+    events: Counter[str] = field(default_factory=Counter)
+    forgotten: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
+
+
+@asynccontextmanager
+async def _replica(server: Server, clock: Clock) -> AsyncIterator[Replica]:
+    events: Counter[str] = Counter()
+    forgotten: asyncio.Queue[bytes] = asyncio.Queue()
+    async with AsyncExitStack() as stack:
+        connection = await stack.enter_async_context(
+            RedisConnection(server.url, clock=clock, heartbeat_seconds=0.05)
+        )
+        lists = await stack.enter_async_context(
+            RedisLists(
+                connection,
+                clock=clock,
+                fresh_seconds=FRESH_SECONDS,
+                stale_seconds=7 * 86_400,
+                on_event=lambda event: events.update([event]),
+                on_forget=forgotten.put_nowait,
+            )
+        )
+        await asyncio.wait_for(lists.listening.wait(), 2)
+        yield Replica(lists, connection, events, forgotten)
+
+
+@pytest.fixture
+async def one(redis_server: Server, clock: Clock) -> AsyncIterator[Replica]:
+    async with _replica(redis_server, clock) as replica:
+        yield replica
+
+
+@pytest.fixture
+async def other(redis_server: Server, clock: Clock) -> AsyncIterator[Replica]:
+    async with _replica(redis_server, clock) as replica:
+        yield replica
+
+
+def _envelope(made_at: float, items: int = 25) -> bytes:
+    ids = tuple(str(uuid.uuid4()) for _ in range(items))
+    return envelope.seal(RankedList(ids, "RID-1", made_at))
+
+
+def _live(clock: Clock) -> Outcome:
+    return Outcome(_envelope(clock.time()), "personalize")
+
+
+async def test_one_replica_leads_and_the_other_gets_the_same_list(
+    one: Replica, other: Replica, clock: Clock
+) -> None:
+    assert (await one.lists.board(KEY, lease_seconds=2)).leader
+    async with other.lists.follow(KEY) as landing:
+        following = await other.lists.board(KEY, lease_seconds=2)
+        assert not following.leader
+        assert 1.5 < following.lease_seconds <= 2
+        outcome = _live(clock)
+        await one.lists.land(KEY, outcome, led=True)
+        assert await landing.wait(2) == outcome
+    after = await other.lists.board(KEY, lease_seconds=2)
+    assert not after.leader
+    assert after.envelope == outcome.envelope
+
+
+async def test_every_follower_of_a_flight_gets_its_end_and_strangers_do_not(
+    one: Replica, other: Replica, clock: Clock
+) -> None:
+    await one.lists.board(KEY, lease_seconds=2)
+    async with AsyncExitStack() as stack:
+        landings = [await stack.enter_async_context(other.lists.follow(KEY)) for _ in range(3)]
+        stranger = await stack.enter_async_context(other.lists.follow(b"x" * 16))
+        outcome = _live(clock)
+        await one.lists.land(KEY, outcome, led=True)
+        assert [await landing.wait(2) for landing in landings] == [outcome] * 3
+        assert await stranger.wait(0) is None
+    assert not other.lists._followers
+
+
+async def test_a_follower_that_gives_up_does_not_take_the_others_along(
+    one: Replica, other: Replica, clock: Clock
+) -> None:
+    async def follow() -> Outcome | None:
+        async with other.lists.follow(KEY) as landing:
+            return await landing.wait(5)
+
+    await one.lists.board(KEY, lease_seconds=2)
+    patient, impatient = asyncio.create_task(follow()), asyncio.create_task(follow())
+    await asyncio.sleep(0)
+    impatient.cancel()
+    outcome = _live(clock)
+    await one.lists.land(KEY, outcome, led=True)
+    assert await asyncio.wait_for(patient, 2) == outcome
+    assert not other.lists._followers
+
+
+async def test_the_lead_of_a_leader_that_died_ends_with_its_lease(one: Replica, other: Replica) -> None:
+    assert (await one.lists.board(KEY, lease_seconds=0.2)).leader
+    following = await other.lists.board(KEY, lease_seconds=0.2)
+    assert not following.leader
+    await asyncio.sleep(following.lease_seconds + 0.01)
+    assert (await other.lists.board(KEY, lease_seconds=0.2)).leader
+
+
+async def test_a_leader_that_lands_late_does_not_end_the_next_ones_lead(
+    one: Replica, other: Replica, clock: Clock
+) -> None:
+    assert (await one.lists.board(KEY, lease_seconds=0.05)).leader
+    await asyncio.sleep(0.06)
+    assert (await other.lists.board(KEY, lease_seconds=5)).leader
+    await one.lists.land(KEY, Outcome(_envelope(clock.time() - 2 * FRESH_SECONDS), "personalize"), led=True)
+    assert not (await one.lists.board(KEY, lease_seconds=5)).leader
+
+
+async def test_leads_that_nobody_landed_are_not_remembered_for_ever(one: Replica) -> None:
+    for number in range(50):
+        await one.lists.board(number.to_bytes(16, "big"), lease_seconds=0.01)
+        await asyncio.sleep(0.002)
+    assert len(one.lists._tokens) < 30
+
+
+async def test_a_stale_list_comes_with_the_lead_of_refreshing_it(one: Replica, clock: Clock) -> None:
+    stale = Outcome(_envelope(clock.time() - FRESH_SECONDS - 1), "personalize")
+    await one.lists.land(KEY, stale, led=False)
+    boarding = await one.lists.board(KEY, lease_seconds=2)
+    assert boarding.leader
+    assert boarding.envelope == stale.envelope
+
+
+@pytest.mark.parametrize("age_seconds", [0.0, FRESH_SECONDS - 2])
+async def test_nobody_leads_for_a_fresh_list(one: Replica, clock: Clock, age_seconds: float) -> None:
+    await one.lists.land(KEY, Outcome(_envelope(clock.time() - age_seconds), "personalize"), led=False)
+    boarding = await one.lists.board(KEY, lease_seconds=2)
+    assert not boarding.leader
+    assert boarding.lease_seconds == 0
+
+
+async def test_a_degraded_answer_is_repeated_on_every_replica_and_the_first_one_stays(
+    one: Replica, other: Replica, clock: Clock
+) -> None:
+    first = Outcome(_envelope(clock.time() - 2 * FRESH_SECONDS), "stale", "budget")
+    await one.lists.board(KEY, lease_seconds=2)
+    await one.lists.land(KEY, first, led=True)
+    await other.lists.land(KEY, Outcome(None, "popular", "timeout"), led=False)
+    boarding = await other.lists.board(KEY, lease_seconds=2)
+    assert not boarding.leader
+    assert boarding.pinned == first
+    pin_ms = await one.connection.client.pttl(one.lists._keys(KEY)[1])
+    assert 0 < pin_ms <= PIN_SECONDS * 1000
+
+
+async def test_a_degraded_answer_never_replaces_the_list_that_is_kept(one: Replica, clock: Clock) -> None:
+    kept = Outcome(_envelope(clock.time()), "personalize")
+    await one.lists.land(KEY, kept, led=False)
+    await one.lists.land(KEY, Outcome(None, "popular", "error"), led=False)
+    assert (await one.lists.board(KEY, lease_seconds=2)).envelope == kept.envelope
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"\x01", b"\x01\x00\x00", bytes([envelope.VERSION + 1]) + b"x" * 40, b"garbage" * 9],
+)
+async def test_a_list_this_version_cannot_read_is_missing_and_counted(one: Replica, value: bytes) -> None:
+    await one.connection.client.set(one.lists._keys(KEY)[0], value)
+    boarding = await one.lists.board(KEY, lease_seconds=2)
+    assert boarding.leader
+    assert boarding.envelope is None
+    assert one.events["unreadable"] == 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"\x01", b"\x11", pack_outcome(Outcome(None, "stale", "budget"))[:-3], b"\x10\x00\x00\x00garbage"],
+)
+async def test_a_pin_this_version_cannot_read_is_missing_and_counted(one: Replica, value: bytes) -> None:
+    await one.connection.client.set(one.lists._keys(KEY)[1], value)
+    boarding = await one.lists.board(KEY, lease_seconds=2)
+    assert boarding.leader
+    assert boarding.pinned is None
+    assert one.events["unreadable"] == 1
+
+
+async def test_a_full_redis_keeps_no_list_but_the_followers_get_it(
+    one: Replica, other: Replica, clock: Clock
+) -> None:
+    await one.connection.client.config_set("maxmemory", "1mb")
+    await one.connection.client.config_set("maxmemory-policy", "noeviction")
+    assert (await one.lists.board(KEY, lease_seconds=5)).leader
+    outcome = _live(clock)
+    async with other.lists.follow(KEY) as landing:
+        assert not (await other.lists.board(KEY, lease_seconds=5)).leader
+        await one.lists.land(KEY, outcome, led=True)
+        assert await landing.wait(2) == outcome
+    assert one.events["full"] == 1
+    assert one.connection.up
+    assert (await other.lists.board(KEY, lease_seconds=5)).leader
+
+
+async def test_forgetting_a_user_reaches_every_replica(one: Replica, other: Replica, clock: Clock) -> None:
+    await one.lists.land(KEY, _live(clock), led=False)
+    await one.lists.land(KEY, Outcome(None, "popular", "budget"), led=False)
+    await one.lists.forget(KEY)
+    for replica in (one, other):
+        assert await asyncio.wait_for(replica.forgotten.get(), 2) == KEY
+    assert await one.connection.client.exists(*one.lists._keys(KEY)) == 0
+
+
+async def test_without_redis_every_call_says_so_and_a_follower_waits_its_time(
+    one: Replica, redis_server: Server, clock: Clock
+) -> None:
+    async with one.lists.follow(KEY) as landing:
+        redis_server.kill()
+        for _ in range(2):
+            with pytest.raises(SharedStateUnavailable):
+                await one.lists.board(KEY, lease_seconds=2)
+        with pytest.raises(SharedStateUnavailable):
+            await one.lists.land(KEY, _live(clock), led=True)
+        with pytest.raises(SharedStateUnavailable):
+            await one.lists.forget(KEY)
+        with pytest.raises(SharedStateUnavailable):
+            async with one.lists.follow(KEY):
+                pass
+        assert await landing.wait(0.01) is None
+
+
+async def test_after_redis_is_back_flights_are_heard_again(
+    one: Replica, redis_server: Server, clock: Clock
+) -> None:
+    redis_server.kill()
+    async with asyncio.timeout(5):
+        while one.lists.listening.is_set():  # noqa: ASYNC110 - an event tells of being set only
+            await asyncio.sleep(0.01)
+    redis_server.start()
+    await asyncio.wait_for(one.lists.listening.wait(), 5)
+    assert one.events["resubscribed"] == 1
+    outcome = _live(clock)
+    async with one.lists.follow(KEY) as landing:
+        assert (await one.lists.board(KEY, lease_seconds=2)).leader
+        await one.lists.land(KEY, outcome, led=True)
+        assert await landing.wait(2) == outcome
+
+
+async def test_after_a_script_flush_nobody_notices(one: Replica, clock: Clock) -> None:
+    await one.lists.board(KEY, lease_seconds=2)
+    await one.connection.client.script_flush()
+    await one.lists.land(KEY, _live(clock), led=True)
+    assert (await one.lists.board(KEY, lease_seconds=2)).envelope is not None
+
+
+async def test_keys_carry_a_prefix_and_the_hash_only(one: Replica, clock: Clock) -> None:
+    await one.lists.board(KEY, lease_seconds=2)
+    await one.lists.land(KEY, _live(clock), led=False)
+    await one.lists.land(KEY, Outcome(None, "popular", "budget"), led=False)
+    keys = {key async for key in one.connection.client.scan_iter("*" + KEY.hex() + "*")}
+    stem = f"pc:{{{KEY.hex()}}}:"
+    assert keys == {f"{stem}{kind}".encode() for kind in ("list", "pin", "flight")}
+    for key in keys:
+        assert await one.connection.client.pttl(key) > 0
+
+
+async def test_a_miss_costs_two_round_trips(one: Replica, clock: Clock) -> None:
+    await one.lists.board(b"warm", lease_seconds=2)
+    await one.lists.land(b"warm", _live(clock), led=True)
+    await one.connection.client.config_resetstat()
+    await one.lists.board(KEY, lease_seconds=2)
+    await one.lists.land(KEY, _live(clock), led=True)
+    calls = await one.connection.client.info("commandstats")
+    own = {name for name in calls if name.startswith(("cmdstat_eval", "cmdstat_script"))}
+    assert own == {"cmdstat_evalsha"}
+
+
+_outcomes = st.builds(
+    Outcome,
+    envelope=st.none()
+    | st.builds(
+        lambda ids, made: envelope.seal(RankedList(tuple(ids), "RID", made)),
+        st.lists(st.text(min_size=1, max_size=20), max_size=5),
+        st.floats(0, 1e10),
+    ),
+    source=st.sampled_from(["personalize", "stale", "popular", "empty"]),
+    degraded_reason=st.sampled_from(["", "budget", "timeout"]),
+)
+
+
+@given(_outcomes)
+def test_an_outcome_survives_packing(outcome: Outcome) -> None:
+    assert unpack_outcome(pack_outcome(outcome)) == outcome
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_an_outcome_or_refused(packed: bytes) -> None:
+    with suppress(OutcomeError):
+        assert isinstance(unpack_outcome(packed), Outcome)
