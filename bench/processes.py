@@ -107,7 +107,10 @@ def running(
                 break
             time.sleep(0.02)
         os.set_blocking(process.stderr.fileno(), True)
-        drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
+        sink = Path(os.environ["BENCH_LOGS"]) / f"{port}.log" if "BENCH_LOGS" in os.environ else Path(os.devnull)
+        with sink.open("ab") as log:
+            log.write(written)
+            drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=log)
         try:
             yield Running(process, port, time.monotonic() - began)
         finally:

@@ -86,6 +86,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
         shared, governor, redis_up = await _shared_state(settings, clock, stack, local)
         desk = SlotDesk(governor, clock)
         stack.callback(desk.close)
+        pins = LocalPins(PIN_SECONDS, clock)
         popular = PopularItems(settings.popular_ids)
         popular_lists = PopularLists(popular, catalog, clock)
         ladder = Ladder(popular_lists.envelope)
@@ -106,6 +107,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             shared=shared,
             recorder=telemetry,
             step_down=ladder.step_down,
+            on_degraded=pins.put,
             on_list=lambda ranked: popular.learn(ranked.item_ids),
             on_stale=refresher.add,
         )
@@ -118,7 +120,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             catalog=catalog,
             blocked=MemoryBlockList(),
             local=local,
-            pins=LocalPins(PIN_SECONDS, clock),
+            pins=pins,
             flights=flights,
             ladder=ladder,
             popular=popular,

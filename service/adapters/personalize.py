@@ -29,6 +29,11 @@ from service.errors import (
 from service.models import RankedList, RecommendationRequest
 from service.ports import Clock
 
+REHEARSAL_SECONDS: Final = 1.0
+"""Longest that the start waits for credentials; a slower chain goes on being asked by the first transaction."""
+
+_BEFORE_SEND: Final = "before-send.personalize-runtime.GetRecommendations"
+
 CONNECT_TIMEOUT_SECONDS: Final = 0.5
 """Ours: a connection inside one region opens in a few milliseconds, and a lost SYN is only sent again after
 a second."""
@@ -335,15 +340,41 @@ async def open_personalize(
     except (sdk.BotoCoreError, ValueError) as error:
         raise ConfigurationError(f"the AWS SDK cannot start: {error}") from error
     try:
-        yield PersonalizeRecommender(
+        recommender = PersonalizeRecommender(
             client,
             campaign_arn=campaign_arn,
             recommender_arn=recommender_arn,
             filter_arn=filter_arn,
             clock=clock,
         )
+        await _rehearse(client, recommender)
+        yield recommender
     finally:
         await creating.__aexit__(None, None, None)
+
+
+async def _rehearse(client: Any, recommender: PersonalizeRecommender) -> None:  # noqa: ANN401  # as above
+    """Do all of a transaction but send it, so that the first user does not wait for what the SDK does once.
+
+    It loads credentials and resolves the endpoint, about 40 ms without a network. Whatever fails here fails in the
+    first transaction too, and is translated and counted there.
+    """
+
+    def stop(**_: object) -> None:
+        raise _RehearsalError
+
+    events = client.meta.events
+    events.register_first(_BEFORE_SEND, stop, unique_id="rehearsal")
+    try:
+        await recommender.recommend(RecommendationRequest("", 1), timeout_seconds=REHEARSAL_SECONDS)
+    except (RecommenderError, _RehearsalError):
+        return
+    finally:
+        events.unregister(_BEFORE_SEND, unique_id="rehearsal")
+
+
+class _RehearsalError(Exception):
+    """Ends a rehearsal where the request would be sent."""
 
 
 def _region(arn: str) -> str | None:

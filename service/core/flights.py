@@ -77,6 +77,7 @@ class Flights:
         shared: SharedLists,
         recorder: Recorder,
         step_down: Callable[[bytes | None, DegradedReason], Outcome],
+        on_degraded: Callable[[bytes, Outcome], None],
         on_list: Callable[[RankedList], None],
         on_stale: Callable[[bytes, RecommendationRequest], None],
     ) -> None:
@@ -90,6 +91,7 @@ class Flights:
         self._shared = shared
         self._recorder = recorder
         self._step_down = step_down
+        self._on_degraded = on_degraded
         self._on_list = on_list
         self._on_stale = on_stale
         self._open: dict[bytes, _Flight] = {}
@@ -208,6 +210,9 @@ class Flights:
             outcome = self._step_down(known, "error")
         finally:
             del self._open[key]
+            if outcome.degraded_reason:
+                # In the same step: a call that comes between would start another flight, and could differ.
+                self._on_degraded(key, outcome)
             if outcome.envelope is not None and outcome.source in ("personalize", "cache", "stale"):
                 self._local.put(key, outcome.envelope)
             if not flight.landed.done():
@@ -272,8 +277,8 @@ class Flights:
         if known is not None:
             await self._desk.acquire(Lane.STALE, until=began)
         else:
-            # Twice the usual latency is left for the transaction itself, so that a slot is not spent in vain.
-            reserve = min(max(0.1, 2 * self._latency_seconds), (deadline - began) / 2)
+            # Thrice the usual latency is left for the transaction itself, so that a slot is not spent in vain.
+            reserve = min(max(0.2, 3 * self._latency_seconds), (deadline - began) / 2)
             await self._desk.acquire(Lane.NO_LIST, until=deadline - reserve)
         waited = self._clock.monotonic() - began
         self._recorder.budget_wait(waited)

@@ -153,7 +153,6 @@ class Recommendations:
             )
         except DeadlineExceeded:
             outcome = self._ladder.step_down(known, "timeout")
-        if outcome.degraded_reason and self._pins.get(key) is None:
             self._pins.put(key, outcome)
         return self._render(query, outcome, timings)
 
