@@ -1,0 +1,349 @@
+import gc
+import gzip
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from time import perf_counter
+
+import orjson
+import pytest
+from structlog.testing import capture_logs
+
+from service.adapters.catalog_file import MemoryCatalog, catalog_path, load_catalog
+from service.errors import CatalogError
+from service.ports import ItemCatalog
+
+RETAIL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "retail" / "items.csv"
+SAMPLE = Path(__file__).resolve().parents[2] / "sample" / "items.csv"
+HEADER = "id,url,name,price,image"
+GOOD = "a,http://shop/a,First,39.99,http://cdn/a.jpg"
+
+
+def load(
+    path: Path, content: str | bytes | None = None, *, mapping: Mapping[str, str] | None = None
+) -> MemoryCatalog:
+    if content is not None:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return load_catalog(path.as_uri(), column_mapping=mapping or {}, version=7)
+
+
+def items(catalog: ItemCatalog, *item_ids: str) -> list[object]:
+    return [None if row is None else orjson.loads(row.fragment) for row in catalog.rows(item_ids)]
+
+
+def rendered(catalog: ItemCatalog, item_id: str) -> bytes:
+    (row,) = catalog.rows([item_id])
+    assert row is not None
+    return row.fragment
+
+
+def further(catalog: ItemCatalog, item_id: str) -> dict[str, object]:
+    (row,) = catalog.rows([item_id])
+    assert row is not None
+    return dict(zip(catalog.columns, orjson.loads(row.extras), strict=True))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "items.csv"
+
+
+def test_a_row_becomes_an_item_in_the_order_of_the_answer(path: Path) -> None:
+    catalog = load(path, f"{HEADER}\n{GOOD}\n")
+    (row,) = catalog.rows(["a"])
+    assert row is not None
+    assert row.fragment == (
+        b'{"id":"a","url":"http://shop/a","name":"First","price":39.99,"image":"http://cdn/a.jpg"}'
+    )
+    assert (row.extras, row.eligible, catalog.version, len(catalog)) == (b"[]", True, 7, 1)
+
+
+def test_rows_come_one_for_each_id_and_none_for_unknown_ones(path: Path) -> None:
+    catalog = load(path, f"{HEADER}\n{GOOD}\n{GOOD.replace('a,', 'b,', 1)}\n")
+    assert [row is None for row in catalog.rows(["b", "x", "a", "b"])] == [False, True, False, False]
+    assert list(catalog.first_ids()) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "ID,URL,NAME,PRICE,IMAGE",
+        "ITEM_ID,Url,Name,Price,Image",
+        "item_id,url,name,price,image",
+        f" {HEADER} ",
+    ],
+)
+def test_columns_are_found_in_any_case_and_the_id_as_item_id(path: Path, header: str) -> None:
+    catalog = load(path, f"{header}\n{GOOD}\n")
+    assert len(catalog) == 1
+    assert catalog.columns == ()
+
+
+def test_our_name_is_preferred_and_the_other_kept(path: Path) -> None:
+    catalog = load(path, f"ITEM_ID,{HEADER}\nother,{GOOD}\n")
+    assert (list(catalog.first_ids()), further(catalog, "a")) == (["a"], {"ITEM_ID": "other"})
+
+
+def test_columns_with_other_names_are_mapped(path: Path) -> None:
+    mapping = {"name": "product_name", "price": "PRICE_USD"}
+    catalog = load(path, f"id,url,product_name,PRICE_USD,image,name\n{GOOD},internal\n", mapping=mapping)
+    assert items(catalog, "a")[0] == {
+        "id": "a", "url": "http://shop/a", "name": "First", "price": 39.99, "image": "http://cdn/a.jpg",
+    }  # fmt: skip
+    assert further(catalog, "a") == {"name": "internal"}
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (",http://u,N,1,http://i", "missing_id"),
+        ("  ,http://u,N,1,http://i", "missing_id"),
+        (f"{'x' * 257},http://u,N,1,http://i", "long_id"),
+        ("b,,N,1,http://i", "missing_url"),
+        ("b,http://u, ,1,http://i", "missing_name"),
+        ("b,http://u,N,,http://i", "bad_price"),
+        ("b,http://u,N,free,http://i", "bad_price"),
+        ("b,http://u,N,-1,http://i", "bad_price"),
+        ("b,http://u,N,nan,http://i", "bad_price"),
+        ("b,http://u,N,inf,http://i", "bad_price"),
+        ("b,http://u,N,1e999,http://i", "bad_price"),
+        ("b,http://u,N,1_0,http://i", "bad_price"),
+        ("b,http://u,N,1,", "missing_image"),
+        ("b,http://u,N,1", "missing_image"),
+        ("b,http://u,N,1,http://i,more", "malformed"),
+        ("a,http://u,N,1,http://i", "duplicate"),
+    ],
+)
+def test_an_incomplete_row_is_dropped_counted_and_named(path: Path, row: str, reason: str) -> None:
+    with capture_logs() as logs:
+        catalog = load(path, f"{HEADER}\n{GOOD}\n{row}\n")
+    assert (catalog.report.rows, catalog.report.dropped) == (2, {reason: 1})
+    assert list(catalog.first_ids()) == ["a"]
+    assert b'"name":"First"' in rendered(catalog, "a")
+    (log,) = logs
+    assert (log["log_level"], log["reason"], log["count"]) == ("warning", reason, 1)
+    assert log["first"]
+
+
+def test_the_log_names_only_the_first_few(path: Path) -> None:
+    rows = "\n".join(f"bad{n},,N,1,http://i" for n in range(1000))
+    with capture_logs() as logs:
+        load(path, f"{HEADER}\n{GOOD}\n{rows}\n")
+    assert [(log["count"], log["first"]) for log in logs] == [(1000, [f"bad{n}" for n in range(5)])]
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"), [("0", 0), ("12", 12), ("12.50", 12.5), (" 7 ", 7), ("1e2", 100.0), ("-0.0", 0)]
+)
+def test_a_price_is_a_json_number(path: Path, written: str, expected: float) -> None:
+    catalog = load(path, f"{HEADER}\na,http://u,N,{written},http://i\n")
+    (row,) = catalog.rows(["a"])
+    assert row is not None
+    assert orjson.loads(row.fragment)["price"] == expected
+    assert b"-0" not in row.fragment
+
+
+def test_ids_and_names_that_look_like_numbers_stay_text(path: Path) -> None:
+    catalog = load(path, f"{HEADER}\n1.50,2,3,4,5\n007,2,3,4,5\n")
+    assert items(catalog, "1.50", "007") == [
+        {"id": "1.50", "url": "2", "name": "3", "price": 4, "image": "5"},
+        {"id": "007", "url": "2", "name": "3", "price": 4, "image": "5"},
+    ]
+
+
+def test_a_bom_crlf_blank_lines_and_quoted_newlines_are_fine(path: Path) -> None:
+    content = f'\ufeff{HEADER},note\r\n\r\na,http://u,"First, ""the"" best",1,http://i,"two\nlines"\r\n\r\n'
+    catalog = load(path, content)
+    assert items(catalog, "a")[0] == {
+        "id": "a", "url": "http://u", "name": 'First, "the" best', "price": 1, "image": "http://i",
+    }  # fmt: skip
+    assert further(catalog, "a") == {"note": "two\nlines"}
+
+
+def test_further_columns_are_numbers_only_when_all_their_values_are(path: Path) -> None:
+    header = f"{HEADER},stock,weight,code,size,big,empty,brand"
+    rows = (
+        f"{GOOD},5,1.5,007,12,1234567890123456,,x",
+        f"{GOOD.replace('a,', 'b,', 1)},,-2,12,XL,1,,",
+    )
+    catalog = load(path, "\n".join((header, *rows)))
+    assert further(catalog, "a") == {
+        "stock": 5, "weight": 1.5, "code": "007", "size": "12", "big": "1234567890123456", "empty": None,
+        "brand": "x",
+    }  # fmt: skip
+    assert further(catalog, "b") == {
+        "stock": None, "weight": -2, "code": "12", "size": "XL", "big": "1", "empty": None, "brand": None,
+    }  # fmt: skip
+
+
+def test_json_lines_keep_their_types(tmp_path: Path) -> None:
+    lines = [
+        {"ITEM_ID": 12, "url": "http://u", "name": "Ü", "price": 5, "image": "http://i", "tags": ["x", None]},
+        {"ITEM_ID": "b", "url": "http://u", "name": "B", "price": "7.5", "image": "http://i", "stock": "007"},
+        {"ITEM_ID": True, "url": "http://u", "name": "B", "price": 1, "image": "http://i"},
+        {"ITEM_ID": "c", "url": "http://u", "name": "B", "price": True, "image": "http://i"},
+        {"ITEM_ID": "d", "url": "http://u", "name": "B", "image": "http://i"},
+        ["no object"],
+    ]
+    text = "\ufeff" + "\r\n".join(json.dumps(line) for line in lines) + "\r\n\r\n{broken"
+    catalog = load(tmp_path / "items.jsonl", text)
+    assert list(catalog.first_ids()) == ["12", "b"]
+    assert catalog.columns == ("tags", "stock")
+    assert further(catalog, "12") == {"tags": ["x", None], "stock": None}
+    assert further(catalog, "b") == {"tags": None, "stock": "007"}
+    assert items(catalog, "b")[0] == {
+        "id": "b",
+        "url": "http://u",
+        "name": "B",
+        "price": 7.5,
+        "image": "http://i",
+    }
+    assert catalog.report.dropped == {"missing_id": 1, "bad_price": 2, "malformed": 2}
+
+
+@pytest.mark.parametrize("name", ["items.csv.gz", "items.jsonl.gz"])
+def test_gzip_is_read(tmp_path: Path, name: str) -> None:
+    row = {"id": "a", "url": "u", "name": "n", "price": 1, "image": "i"}
+    plain = f"{HEADER}\n{GOOD}\n" if ".csv" in name else json.dumps(row)
+    assert len(load(tmp_path / name, gzip.compress(plain.encode()))) == 1
+
+
+GZIPPED = gzip.compress("\n".join([HEADER, *(f"{n}{GOOD}" for n in range(500))]).encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("items.csv", "", "empty"),
+        ("items.csv", f"{HEADER}\n", "no usable row .no rows"),
+        ("items.csv", f"{HEADER}\n,,,,\n", "no usable row .1 missing_id"),
+        ("items.csv", f"id,url,name,price\n{GOOD}\n", "no column image; it has id, url, name, price"),
+        (
+            "items.csv",
+            f"{HEADER.replace(',', ';')}\n{GOOD}\n",
+            "no column id, url, name, price, image; it has id;url",
+        ),
+        ("items.csv", f"{GOOD}\n{GOOD}\n", "no column"),
+        ("items.csv", f"{HEADER},id\n{GOOD},b\n", "names id more than once"),
+        ("items.csv", f'{HEADER}\n{GOOD}\nb,"http://u,N,1,http://i\n', "line 3"),
+        ("items.csv", f"{HEADER}\n{GOOD}\xe9\n".encode("latin-1"), "not UTF-8"),
+        ("items.csv", f"{HEADER}\n{GOOD}\n".encode("utf-16"), "not UTF-8"),
+        ("items.csv.gz", GZIPPED[: len(GZIPPED) // 2], "cut short"),
+        ("items.csv.gz", f"{HEADER}\n{GOOD}\n", "gzip"),
+        ("items.csv.gz", GZIPPED[:40] + b"\0" * 40 + GZIPPED[80:], "gzip"),
+        ("items.jsonl", "", "empty"),
+        ("items.jsonl", "no json\n", "no usable row"),
+        ("items.jsonl", '{"id": "a"}\n', "no column url, name, price, image"),
+        ("items.jsonl.gz", GZIPPED[: len(GZIPPED) // 2], "cut short"),
+    ],
+)
+def test_a_file_that_cannot_work_is_told_in_one_line(
+    tmp_path: Path, name: str, content: str | bytes, words: str
+) -> None:
+    with pytest.raises(CatalogError, match=words) as caught:
+        load(tmp_path / name, content)
+    assert len(caught.value.problems) == 1
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_a_missing_file_is_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="cannot be read: No such file"):
+        load(tmp_path / "items.csv")
+
+
+def test_a_directory_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "items.csv").mkdir()
+    with pytest.raises(CatalogError, match="cannot be read: Is a directory"):
+        load(tmp_path / "items.csv")
+
+
+def test_a_mapped_column_that_is_not_there_is_told(path: Path) -> None:
+    with pytest.raises(CatalogError, match="no column title"):
+        load(path, f"{HEADER}\n{GOOD}\n", mapping={"name": "title"})
+    with pytest.raises(CatalogError, match="title: only id, url"):
+        load(path, mapping={"title": "name"})
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("file:///srv/items.csv", "/srv/items.csv"),
+        ("file://localhost/srv/items.csv", "/srv/items.csv"),
+        ("file:sample/items.csv", "sample/items.csv"),
+        ("file:localhost.csv", "localhost.csv"),
+        ("file://./sample/items.csv.gz", "sample/items.csv.gz"),
+        ("file://../items.jsonl", "../items.jsonl"),
+        ("file:/srv/a%20b.jsonl.gz", "/srv/a b.jsonl.gz"),
+        ("file:///srv/a#b?.csv", "/srv/a#b?.csv"),
+    ],
+)
+def test_absolute_and_relative_urls_name_a_file(url: str, expected: str) -> None:
+    assert catalog_path(url) == Path(expected)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("s3://bucket/items.csv", "not a file: URL"),
+        ("/srv/items.csv", "not a file: URL"),
+        ("file://[x/items.csv", "IPv6"),
+        ("file://sample/items.csv", "write file:///sample/items.csv .* or file:sample/items.csv"),
+        ("file:///srv/items.xlsx", "must end in .csv"),
+        ("file:///srv/.csv/items", "must end in .csv"),
+    ],
+)
+def test_other_urls_are_refused_with_a_hint(url: str, words: str) -> None:
+    with pytest.raises(CatalogError, match=words):
+        catalog_path(url)
+
+
+def test_the_exclusion_sees_typed_rows_under_both_names(path: Path) -> None:
+    seen: list[Mapping[str, object]] = []
+
+    def eligible(row: Mapping[str, object]) -> bool:
+        seen.append(row)
+        return row["STOCK"] != 0
+
+    second = GOOD.replace("a,", "b,", 1)
+    content = f"ITEM_ID,url,name,PRICE,image,STOCK\n{GOOD},3\n{second},0\n{GOOD},1\n"
+    path.write_text(content)
+    catalog = load_catalog(path.as_uri(), column_mapping={}, version=1, eligible=eligible)
+    assert [row and row.eligible for row in catalog.rows(["a", "b"])] == [True, False]
+    assert len(seen) == 2
+    assert [seen[0][name] for name in ("ITEM_ID", "id", "PRICE", "price", "STOCK")] == [
+        "a",
+        "a",
+        39.99,
+        39.99,
+        3,
+    ]
+
+
+def test_the_garbage_collector_does_not_walk_the_items(path: Path) -> None:
+    rows = "\n".join(f"{n}{GOOD}" for n in range(1000))
+    catalog = load(path, f"{HEADER}\n{rows}\n")
+    gc.collect()
+    assert not gc.is_tracked(catalog._items)
+
+
+def test_the_sample_loads_whole() -> None:
+    if not SAMPLE.exists():
+        pytest.skip("the sample data is not there")
+    catalog = load(SAMPLE)
+    assert len(catalog) == catalog.report.rows >= 50
+
+
+def test_the_retail_catalogue_loads_whole_and_fast() -> None:
+    if not RETAIL.exists():
+        pytest.skip("the retail data set is not beside the checkout")
+    seconds = []
+    for _ in range(3):
+        started = perf_counter()
+        catalog = load(RETAIL)
+        seconds.append(perf_counter() - started)
+    assert (len(catalog), catalog.report.dropped) == (2465, {})
+    first = next(iter(catalog.first_ids()))
+    assert further(catalog, first)["stock"] == 15
+    assert isinstance(further(catalog, first)["description"], str)
+    assert min(seconds) < 0.3
