@@ -1,0 +1,201 @@
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from click.testing import CliRunner
+
+from service import main as service_main
+from service.cli import main
+from service.errors import ConfigurationError
+
+ROOT = Path(__file__).parents[1]
+
+
+class Started(NamedTuple):
+    """A running `personalize-connect sample`."""
+
+    process: "subprocess.Popen[bytes]"
+    service_port: int
+    local_port: int
+    output: Path
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Iterator[Started]:
+    port = free_port()
+    output = tmp_path / "output"
+    with output.open("wb") as stdout:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service", "sample", "--data", str(ROOT / "sample")],
+            # Away from a developer's .env, and in a group of its own, as a terminal makes one.
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PORT": str(port)},
+            stdout=stdout,
+            stderr=subprocess.STDOUT,
+            process_group=0,
+        )
+    try:
+        wait_until(lambda: "Ready. Try" in output.read_text(), seconds=30, what=output.read_text)
+        found = re.search(r"ready on http://127\.0\.0\.1:(\d+)", output.read_text())
+        assert found is not None
+        yield Started(process, port, int(found[1]), output)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_until(is_so: Callable[[], bool], *, seconds: float, what: Callable[[], str] = str) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.05)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
+
+
+def child_of(pid: int) -> int:
+    """The only child of a process, read from /proc."""
+    parents = {
+        int(path.parent.name): path.read_text().rpartition(")")[2].split()[1]
+        for path in Path("/proc").glob("[0-9]*/stat")
+    }
+    [child] = [one for one, parent in parents.items() if parent == str(pid)]
+    return child
+
+
+def interrupt_from_the_terminal(sample: Started) -> None:
+    os.killpg(sample.process.pid, signal.SIGINT)
+
+
+def terminate(sample: Started) -> None:
+    sample.process.terminate()
+
+
+def kill_the_service(sample: Started) -> None:
+    sample.process.kill()
+
+
+def kill_the_local_personalize(sample: Started) -> None:
+    os.kill(child_of(sample.process.pid), signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(
+    ("stop", "exit_status"),
+    [
+        (interrupt_from_the_terminal, 0),
+        (terminate, 0),
+        (kill_the_service, -signal.SIGKILL),
+        (kill_the_local_personalize, 1),
+    ],
+)
+def test_the_sample_leaves_no_process_behind(
+    sample: Started, stop: Callable[[Started], None], exit_status: int
+) -> None:
+    url = f"http://127.0.0.1:{sample.service_port}/recommendations?user_id=user1"
+    with urllib.request.urlopen(url) as answer:
+        assert answer.headers["X-Recommendation-Source"] == "personalize"
+
+    stop(sample)
+
+    assert sample.process.wait(15) == exit_status, sample.output.read_text()
+    wait_until(lambda: not listens(sample.service_port) and not listens(sample.local_port), seconds=5)
+
+
+def test_a_missing_sample_is_one_readable_mistake(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["sample", "--data", str(tmp_path / "nowhere")])
+
+    assert result.exit_code == 2
+    assert "nowhere" in result.stderr
+
+
+def test_each_configuration_mistake_is_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ConfigurationError("PORT: must be at most 65535", "CATALOG_URL: is required")
+
+    monkeypatch.setattr(service_main, "serve", fail)
+    result = CliRunner().invoke(main, ["serve"])
+
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == ["PORT: must be at most 65535", "CATALOG_URL: is required"]
+    assert result.stdout == ""
+
+
+def test_serve_without_any_setting_says_what_is_missing_and_ends(tmp_path: Path) -> None:
+    run = serve(tmp_path)
+
+    assert run.returncode == 2
+    assert "CATALOG_URL" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_catalogue_that_cannot_be_read_stops_the_start_without_a_traceback(tmp_path: Path) -> None:
+    run = serve(
+        tmp_path,
+        PERSONALIZE_CAMPAIGN_ARN="arn:aws:personalize:us-east-1:000000000000:campaign/local",
+        AWS_REGION="us-east-1",
+        CATALOG_URL=f"file://{tmp_path}/nowhere.csv",
+        ALLOW_ANONYMOUS="true",
+        HOST="127.0.0.1",
+        PORT=str(free_port()),
+    )
+
+    assert run.returncode == 2
+    assert "nowhere.csv" in run.stderr.splitlines()[-1]
+    assert "Traceback" not in run.stderr
+
+
+def serve(directory: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """A start of the service that is expected to fail."""
+    return subprocess.run(
+        [sys.executable, "-m", "service", "serve"],
+        cwd=directory,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **settings},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_a_local_personalize_without_interactions_is_one_line(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["local-personalize", "--data", str(tmp_path)])
+
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        f"local-personalize: {tmp_path} holds neither interactions.csv nor interactions.csv.gz"
+    ]
+
+
+def test_help_loads_neither_the_service_nor_the_local_personalize() -> None:
+    code = (
+        "import sys; from service.cli import main; main(['--help'], standalone_mode=False); "
+        "print([m for m in ('fastapi', 'aiobotocore', 'uvicorn') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert run.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_version_is_the_projects() -> None:
+    result = CliRunner().invoke(main, ["--version"])
+
+    assert result.output == "personalize-connect, version 0.1.0\n"
