@@ -16,6 +16,9 @@ _STEP = 16
 # One shared int object for each size: a new one per entry would cost 32 bytes.
 _SIZES = tuple(range(0, 64 * 1024, _STEP))
 
+# Discarded keys stay in the queue until its front, or until they outnumber the entries by so many.
+_MOST_GONE = 1_000
+
 
 class BytesBoundedCache(Cache[bytes, Value], Generic[Value]):
     """Evicts what was put first, which is nearest to being stale; an entry put again gets another round.
@@ -32,24 +35,50 @@ class BytesBoundedCache(Cache[bytes, Value], Generic[Value]):
             value_bytes: Memory of one value.
         """
         self._value_bytes = value_bytes
+        # Holds every key of the cache exactly once, and those of `_gone`.
         self._queue: deque[bytes] = deque()
         self._put_again: set[bytes] = set()
+        self._gone: set[bytes] = set()
+        self._putting: bytes | None = None
         super().__init__(max_bytes, getsizeof=self._entry_bytes)
 
     def put(self, key: bytes, value: Value) -> None:
         """Keep a value; one that is larger than the whole cache is not kept."""
+        if self._entry_bytes(value) > self.maxsize:
+            self.discard(key)
+            return
         if key in self:
+            self._put_again.add(key)
+            # Taken out first, so that making room for the new value never evicts the old one by its key.
+            del self[key]
+        elif key in self._gone:
+            self._gone.discard(key)
             self._put_again.add(key)
         else:
             self._queue.append(key)
+        self._putting = key
         try:
             self[key] = value
-        except ValueError:
-            self.discard(key)
+        finally:
+            self._putting = None
 
     def discard(self, key: bytes) -> None:
         """Forget a key; unknown keys are fine."""
-        self.pop(key, None)
+        if key not in self:
+            return
+        del self[key]
+        self._put_again.discard(key)
+        self._gone.add(key)
+        if len(self._gone) > len(self) + _MOST_GONE:
+            self._queue = deque(one for one in self._queue if one in self)
+            self._gone.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        super().clear()
+        self._queue.clear()
+        self._put_again.clear()
+        self._gone.clear()
 
     def popitem(self) -> tuple[bytes, Value]:
         """Remove the entry that was put first.
@@ -57,15 +86,17 @@ class BytesBoundedCache(Cache[bytes, Value], Generic[Value]):
         Raises:
             KeyError: The cache is empty.
         """
-        while self._queue:
+        while len(self):
             key = self._queue.popleft()
-            if key not in self:
-                continue
-            if key in self._put_again:
+            if key == self._putting:
+                self._queue.append(key)
+            elif key in self._put_again:
                 self._put_again.discard(key)
                 self._queue.append(key)
-                continue
-            return key, self.pop(key)
+            elif key not in self:
+                self._gone.discard(key)
+            else:
+                return key, self.pop(key)
         raise KeyError("the cache is empty")
 
     @property
