@@ -23,8 +23,9 @@ class LocalPins:
         return self._pins.get(key)
 
     def put(self, key: bytes, outcome: Outcome) -> None:
-        """Repeat this answer from now on; the time is not prolonged by repeating."""
-        self._pins[key] = outcome
+        """Repeat this answer from now on; the first answer of a moment is the one repeated."""
+        if key not in self._pins:
+            self._pins[key] = outcome
 
     def discard(self, key: bytes) -> None:
         """Forget a user."""

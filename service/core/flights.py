@@ -15,6 +15,7 @@ from service.core.breaker import Breaker
 from service.core.envelope import created_at, readable, seal
 from service.core.slots import SlotDesk
 from service.errors import (
+    BudgetExhausted,
     DeadlineExceeded,
     Degraded,
     DegradedReason,
@@ -58,6 +59,7 @@ class _Flight:
     task: asyncio.Task[None] | None = None
     callers: int = 0
     spent: bool = False
+    slot_at: float | None = None
     timings: list[tuple[str, float]] = field(default_factory=list)
 
 
@@ -128,6 +130,8 @@ class Flights:
                 and flight.task is not None
                 and not flight.landed.done()
             ):
+                # Whoever comes now starts a flight of its own rather than board one that is being ended.
+                self._closed(key, flight)
                 flight.task.cancel()
         if not flight.landed.done() or flight.landed.cancelled():
             raise DeadlineExceeded
@@ -176,11 +180,11 @@ class Flights:
         *,
         slot_in_hand: bool = False,
     ) -> _Flight:
-        flight = _Flight(landed=asyncio.get_running_loop().create_future(), spent=slot_in_hand)
+        flight = _Flight(landed=asyncio.get_running_loop().create_future())
+        if slot_in_hand:
+            flight.spent, flight.slot_at = True, self._clock.monotonic()
         self._open[key] = flight
-        flight.task = asyncio.create_task(
-            self._fly(flight, key, request, known, deadline, slot_in_hand=slot_in_hand)
-        )
+        flight.task = asyncio.create_task(self._fly(flight, key, request, known, deadline))
         self._tasks.add(flight.task)
         flight.task.add_done_callback(self._tasks.discard)
         return flight
@@ -192,16 +196,12 @@ class Flights:
         request: RecommendationRequest,
         known: bytes | None,
         deadline: float,
-        *,
-        slot_in_hand: bool,
     ) -> None:
         led = False
         outcome = ABANDONED
         try:
             found, known, led = await self._board(flight, key, known, deadline)
-            outcome = found or await self._lead(
-                flight, key, request, known, deadline, slot_in_hand=slot_in_hand
-            )
+            outcome = found or await self._lead(flight, key, request, known, deadline)
         except asyncio.CancelledError:
             flight.landed.cancel()
             raise
@@ -209,7 +209,7 @@ class Flights:
             _log.exception("flight failed")
             outcome = self._step_down(known, "error")
         finally:
-            del self._open[key]
+            self._closed(key, flight)
             if outcome.degraded_reason:
                 # In the same step: a call that comes between would start another flight, and could differ.
                 self._on_degraded(key, outcome)
@@ -219,6 +219,10 @@ class Flights:
                 flight.landed.set_result(outcome)
             if led:
                 await self._land(key, outcome)
+
+    def _closed(self, key: bytes, flight: _Flight) -> None:
+        if self._open.get(key) is flight:
+            del self._open[key]
 
     async def _board(
         self, flight: _Flight, key: bytes, known: bytes | None, deadline: float
@@ -232,12 +236,13 @@ class Flights:
                     boarding = await self._shared.board(key, lease_seconds=lease)
                     known = _newer(known, self.usable(boarding.envelope))
                     if self.fresh(known):
-                        return Outcome(known, "cache"), known, False
+                        return Outcome(known, "cache"), known, boarding.leader
                     if boarding.pinned is not None:
                         return boarding.pinned, known, boarding.leader
                     if boarding.leader:
                         return None, known, True
-                    left = deadline - self._clock.monotonic()
+                    # A slot in hand does not keep until another replica's flight has ended.
+                    left = deadline - self._clock.monotonic() if flight.slot_at is None else 0.0
                     landed = await landing.wait(min(left, boarding.lease_seconds))
             except SharedStateUnavailable:
                 return None, known, False
@@ -245,7 +250,7 @@ class Flights:
                 flight.timings.append(("store", (self._clock.monotonic() - began) * 1000))
             if landed is not None and landed != ABANDONED:
                 return landed, known, False
-            if deadline - self._clock.monotonic() <= 0:
+            if flight.slot_at is not None or deadline - self._clock.monotonic() <= 0:
                 return self._step_down(known, "timeout"), known, False
 
     async def _lead(
@@ -255,16 +260,16 @@ class Flights:
         request: RecommendationRequest,
         known: bytes | None,
         deadline: float,
-        *,
-        slot_in_hand: bool,
     ) -> Outcome:
         try:
             self._breaker.check()
-            if not slot_in_hand:
+            if flight.slot_at is None:
                 await self._acquire(flight, known, deadline)
+            elif self._clock.monotonic() - flight.slot_at > self._governor.slot_seconds / 2:
+                raise BudgetExhausted
             ranked = await self._transact(flight, request)
         except Degraded as error:
-            if known is not None and not slot_in_hand:
+            if known is not None and flight.slot_at is None:
                 self._on_stale(key, request)
             return self._step_down(known, error.reason)
         if not ranked.item_ids:
@@ -277,7 +282,7 @@ class Flights:
         if known is not None:
             await self._desk.acquire(Lane.STALE, until=began)
         else:
-            # Thrice the usual latency is left for the transaction itself, so that a slot is not spent in vain.
+            # Thrice the usual latency is left for the transaction, so that a slot is not spent in vain.
             reserve = min(max(0.2, 3 * self._latency_seconds), (deadline - began) / 2)
             await self._desk.acquire(Lane.NO_LIST, until=deadline - reserve)
         waited = self._clock.monotonic() - began

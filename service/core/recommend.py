@@ -154,7 +154,8 @@ class Recommendations:
         except DeadlineExceeded:
             outcome = self._ladder.step_down(known, "timeout")
             self._pins.put(key, outcome)
-        return self._render(query, outcome, timings)
+        # A call of the same message with less time left may have been answered while this one waited.
+        return self._render(query, self._pins.get(key) or outcome, timings)
 
     def _render(
         self, query: RecommendationQuery, outcome: Outcome, timings: Iterable[tuple[str, float]] = ()

@@ -12,8 +12,11 @@ from itertools import chain
 from service.errors import BudgetExhausted
 from service.ports import Clock, Lane, TpsGovernor
 
+SECOND = 1.0 + 1e-6
+"""Two starts so far apart are not in one closed second, whatever floats do."""
+
 LATE_SECONDS = 0.025
-"""A slot is used at most this late, or half a slot: together with the next ones it would exceed the rate."""
+"""A slot is used at most this late, or half a slot; what is later still is lost."""
 
 
 class SlotDesk:
@@ -25,6 +28,8 @@ class SlotDesk:
         self._slots: list[float] = []
         self._waiters: deque[asyncio.Future[bool]] = deque()
         self._patient: dict[Lane, deque[asyncio.Future[bool]]] = {Lane.STALE: deque(), Lane.AHEAD: deque()}
+        self._first_in_line = 0
+        self._starts: deque[float] = deque(maxlen=1)
         self._closed = False
 
     async def acquire(self, lane: Lane, until: float) -> None:
@@ -38,9 +43,15 @@ class SlotDesk:
         Raises:
             BudgetExhausted: No slot can be had by then; said as soon as it is known.
         """
+        if self._closed:
+            raise BudgetExhausted
         if lane is Lane.NO_LIST:
-            while not await self._reserved(until):
-                pass
+            self._first_in_line += 1
+            try:
+                while not await self._reserved(until):
+                    pass
+            finally:
+                self._first_in_line -= 1
         else:
             await self._patiently(lane, until)
 
@@ -62,9 +73,11 @@ class SlotDesk:
             reservation = await self._governor.reserve(Lane.NO_LIST, until - now)
             if not reservation.granted or self._closed:
                 raise BudgetExhausted
-            if reservation.wait_seconds <= 0 and not self._waiters:
+            wait_seconds = max(reservation.wait_seconds, self._crowded_seconds())
+            if wait_seconds <= 0 and not self._waiters:
+                self._started()
                 return True
-            self._add_slot(self._clock.monotonic() + reservation.wait_seconds)
+            self._add_slot(self._clock.monotonic() + wait_seconds)
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
@@ -72,28 +85,38 @@ class SlotDesk:
         except asyncio.CancelledError:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
-            elif waiter.done() and not waiter.cancelled():
-                self._hand_on()
+            else:
+                self._hand_back(waiter)
             raise
 
     async def _patiently(self, lane: Lane, until: float) -> None:
         while True:
-            reservation = await self._governor.reserve(lane, 0.0)
-            if reservation.granted:
-                return
+            wait_seconds = self._crowded_seconds() or self._governor.slot_seconds
+            # Between two reservations of its own a higher lane must not be overtaken.
+            higher = self._first_in_line or (lane is Lane.AHEAD and self._patient[Lane.STALE])
+            if not higher and not self._crowded_seconds():
+                reservation = await self._governor.reserve(lane, 0.0)
+                if reservation.granted:
+                    self._started()
+                    return
+                wait_seconds = reservation.wait_seconds
             now = self._clock.monotonic()
             if now >= until or self._closed:
                 raise BudgetExhausted
-            waiter = asyncio.get_running_loop().create_future()
-            self._patient[lane].append(waiter)
-            try:
-                async with asyncio.timeout(min(max(reservation.wait_seconds, 0.001), until - now)):
-                    await waiter
+            if await self._handed(lane, min(max(wait_seconds, 0.001), until - now)):
                 return
-            except TimeoutError:
-                continue
-            finally:
-                self._patient[lane].remove(waiter)
+
+    async def _handed(self, lane: Lane, timeout_seconds: float) -> bool:
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._patient[lane].append(waiter)
+        try:
+            await asyncio.wait({waiter}, timeout=timeout_seconds)
+        except asyncio.CancelledError:
+            self._hand_back(waiter)
+            raise
+        finally:
+            self._patient[lane].remove(waiter)
+        return waiter.done() and waiter.result()
 
     def _add_slot(self, begins: float) -> None:
         bisect.insort(self._slots, begins)
@@ -105,10 +128,34 @@ class SlotDesk:
         late = self._clock.monotonic() - begins
         if late > max(self._governor.slot_seconds / 2, LATE_SECONDS):
             # The loop stood still. The slots are in the past, so whoever has none left now reserves again.
-            if len(self._waiters) > len(self._slots):
-                self._waiters.pop().set_result(False)
+            while len(self._waiters) > len(self._slots):
+                waiter = self._waiters.pop()
+                if not waiter.done():
+                    waiter.set_result(False)
             return
-        self._hand_on()
+        crowded = self._crowded_seconds()
+        if crowded:
+            self._add_slot(self._clock.monotonic() + crowded)
+        else:
+            self._hand_on()
+
+    def _crowded_seconds(self) -> float:
+        """How long until another start keeps every second at the rate and one; late slots crowd the next."""
+        most = int(1.0 / self._governor.slot_seconds + 1e-6) + 1
+        if most > (self._starts.maxlen or 0):
+            self._starts = deque(self._starts, maxlen=most)
+        if len(self._starts) < (self._starts.maxlen or 0):
+            return 0.0
+        return max(0.0, self._starts[0] + SECOND - self._clock.monotonic())
+
+    def _started(self) -> None:
+        self._starts.append(self._clock.monotonic())
+
+    def _hand_back(self, waiter: asyncio.Future[bool]) -> None:
+        if _has_slot(waiter):
+            if self._starts:
+                self._starts.pop()
+            self._hand_on()
 
     def _hand_on(self) -> None:
         for queue in (self._waiters, *self._patient.values()):
@@ -117,4 +164,9 @@ class SlotDesk:
                     if queue is self._waiters:
                         queue.remove(waiter)
                     waiter.set_result(True)
+                    self._started()
                     return
+
+
+def _has_slot(waiter: asyncio.Future[bool]) -> bool:
+    return waiter.done() and not waiter.cancelled() and waiter.exception() is None and waiter.result()

@@ -152,9 +152,7 @@ class FakeRecorder:
 class FakeStore:
     """Lists, pins, leases and the ends of flights, shared; `replica()` gives each replica its own door."""
 
-    def __init__(
-        self, clock: Clock, *, fresh_seconds: float = 900.0, delay_seconds: float = 0.001
-    ) -> None:
+    def __init__(self, clock: Clock, *, fresh_seconds: float = 900.0, delay_seconds: float = 0.001) -> None:
         self.clock = clock
         self.fresh_seconds = fresh_seconds
         self.delay_seconds = delay_seconds

@@ -104,6 +104,7 @@ async def open_replica(
     ladder = Ladder(PopularLists(popular, current, clock).envelope)
     refresher = Refresher(desk=desk, clock=clock)
     breaker = Breaker(clock)
+    pins = LocalPins(PIN_SECONDS, clock)
     flights = Flights(
         policy=FlightPolicy(
             fresh_seconds=FRESH_SECONDS, stale_seconds=STALE_SECONDS, transaction_seconds=DEADLINE_SECONDS
@@ -119,9 +120,9 @@ async def open_replica(
         step_down=ladder.step_down,
         on_list=lambda ranked: popular.learn(ranked.item_ids),
         on_stale=refresher.add,
+        on_degraded=pins.put,
     )
     blocked = MemoryBlockList()
-    pins = LocalPins(PIN_SECONDS, clock)
     recommendations = Recommendations(
         clock=clock,
         keys=UserKeys(secret="secret", scope="campaign"),
