@@ -22,9 +22,9 @@ class UserKeys:
 
     def of(self, user_id: str, filter_values: Iterable[tuple[str, str]] = ()) -> bytes:
         """15 bytes; the same for the same user and values on every replica."""
-        digest = hashlib.blake2b(
-            user_id.encode("utf-8", "surrogatepass"), key=self._seed, digest_size=KEY_BYTES
-        )
+        # With its length, so that no user id reads like another's with filter values behind it.
+        user = f"{len(user_id)}:{user_id}".encode("utf-8", "surrogatepass")
+        digest = hashlib.blake2b(user, key=self._seed, digest_size=KEY_BYTES)
         for name, value in filter_values:
             digest.update(f"\0{name}={len(value)}:{value}".encode("utf-8", "surrogatepass"))
         return digest.digest()
