@@ -55,7 +55,9 @@ class BytesBoundedCache(Cache[bytes, Value], Generic[Value]):
             self._gone.discard(key)
             self._put_again.add(key)
         else:
+            self[key] = value
             self._queue.append(key)
+            return
         self._putting = key
         try:
             self[key] = value
