@@ -44,3 +44,7 @@ ANSWER_MARGIN_SECONDS: Final = 0.05
 
 REFRESH_QUEUE_LIMIT: Final = 10_000
 """Users with a stale list that may wait for a refresh in one replica; about 5 MB. The next ask queues again."""
+
+SPENT_SHARE: Final = 0.98
+"""Of PERSONALIZE_TPS: slots are spaced this much wider, so that transactions that leave a little late do not make a
+second hold more than TPS + 1 of them at Personalize's side."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import hashlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,7 +19,7 @@ from service.adapters.redis_governor import RedisGovernor
 from service.adapters.redis_lists import RedisLists
 from service.api.auth import Gate
 from service.api.lifecycle import Services
-from service.constants import PIN_SECONDS
+from service.constants import PIN_SECONDS, SPENT_SHARE
 from service.core.breaker import Breaker
 from service.core.bytes_cache import BytesBoundedCache, envelope_bytes
 from service.core.flights import FlightPolicy, Flights
@@ -161,9 +162,9 @@ async def _shared_state(
     settings: Settings, clock: Clock, stack: AsyncExitStack, local: BytesBoundedCache[bytes]
 ) -> tuple[SharedLists, TpsGovernor, Callable[[], float]]:
     if not settings.redis_url:
-        return AloneLists(), LocalGovernor(settings.personalize_tps, clock=clock), lambda: 1.0
+        return AloneLists(), LocalGovernor(settings.personalize_tps * SPENT_SHARE, clock=clock), lambda: 1.0
     connection = await stack.enter_async_context(
-        RedisConnection(settings.redis_url_text, clock=clock, group=settings.group)
+        RedisConnection(settings.redis_url_text, clock=clock, group=_group(settings))
     )
     lists = await stack.enter_async_context(
         RedisLists(
@@ -171,16 +172,22 @@ async def _shared_state(
             clock=clock,
             fresh_seconds=settings.cache_fresh_seconds,
             stale_seconds=settings.cache_stale_seconds,
+            prefix=f"pc:{_group(settings)}",
             on_forget=local.discard,
         )
     )
     governor = RedisGovernor(
-        settings.personalize_tps,
+        settings.personalize_tps * SPENT_SHARE,
         connection=connection,
         clock=clock,
         horizon_seconds=settings.request_deadline_seconds,
     )
     return lists, governor, lambda: float(connection.up)
+
+
+def _group(settings: Settings) -> str:
+    """Replicas that ask the same source of lists share budget, lists and flights."""
+    return hashlib.sha256(f"{settings.arn} {settings.personalize_filter_arn or ''}".encode()).hexdigest()[:16]
 
 
 def _bytes(caches: "list[Cache[bytes, object]]") -> float:

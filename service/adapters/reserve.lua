@@ -31,7 +31,8 @@ local alive = math.max(1, redis.call('ZCOUNT', KEYS[2], string.format('%.0f', no
 local rate = tonumber(ARGV[1]) * share * alive / math.max(alive, tonumber(ARGV[5]))
 local interval = math.ceil(1000000 / rate)
 
-local start = math.max(next_free, now - math.floor(interval * CREDIT_SHARE))
+local credit = lane == 1 and 0 or math.floor(interval * CREDIT_SHARE)
+local start = math.max(next_free, now - credit)
 local wait = math.max(0, start - now)
 local stale_until = tonumber(kept[4]) or 0
 local granted
