@@ -1,0 +1,280 @@
+import os
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from service.errors import ConfigurationError
+from service.settings import Settings, load_settings
+
+EXAMPLE = Path(__file__).resolve().parents[1] / ".env.example"
+CAMPAIGN = "arn:aws:personalize:eu-west-1:123456789012:campaign/shop"
+RECOMMENDER = "arn:aws:personalize:eu-west-1:123456789012:recommender/shop"
+FILTER = "arn:aws:personalize:eu-west-1:123456789012:filter/bought"
+ENOUGH = {
+    "PERSONALIZE_CAMPAIGN_ARN": CAMPAIGN,
+    "CATALOG_URL": "file:///items.csv",
+    "ALLOW_ANONYMOUS": "true",
+}
+CONTRACT = {
+    "HOST", "PORT", "PERSONALIZE_CAMPAIGN_ARN", "PERSONALIZE_RECOMMENDER_ARN", "PERSONALIZE_TPS",
+    "PERSONALIZE_FILTER_ARN", "CATALOG_URL", "REDIS_URL", "CACHE_FRESH_SECONDS", "CACHE_STALE_SECONDS",
+    "CACHE_MAX_MB", "REQUEST_DEADLINE_SECONDS", "EXCLUSION_FILTER", "POPULAR_ITEMS",
+    "CATALOG_REFRESH_SECONDS",
+    "DATA_DIR", "API_KEYS", "BASIC_AUTH", "ADMIN_KEYS", "ALLOW_ANONYMOUS", "LOG_LEVEL", "LOG_FORMAT",
+    "CATALOG_COLUMNS", "ACCESS_LOG_SAMPLE", "USER_KEY_SECRET", "DRAIN_SECONDS",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.upper() in CONTRACT or name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> "type[Given]":
+    Given.monkeypatch = monkeypatch
+    return Given
+
+
+class Given:
+    """The settings of an environment that would do, changed by some variables; None takes one away."""
+
+    monkeypatch: pytest.MonkeyPatch
+
+    @classmethod
+    def settings(cls, **variables: str | None) -> Settings:
+        for name, value in {**ENOUGH, **variables}.items():
+            if value is None:
+                cls.monkeypatch.delenv(name, raising=False)
+            else:
+                cls.monkeypatch.setenv(name, value)
+        return load_settings()
+
+    @classmethod
+    def problems(cls, **variables: str | None) -> tuple[str, ...]:
+        with pytest.raises(ConfigurationError) as caught:
+            cls.settings(**variables)
+        assert caught.value.__cause__ is None
+        assert caught.value.__context__ is None
+        assert not any("\n" in problem for problem in caught.value.problems)
+        return caught.value.problems
+
+
+def shown(default: object) -> str:
+    if default is None:
+        return ""
+    if isinstance(default, bool):
+        return str(default).lower()
+    return f"{default:.10g}" if isinstance(default, float) else str(default)
+
+
+def test_the_variables_are_those_of_the_contract() -> None:
+    assert {name.upper() for name in Settings.model_fields} == CONTRACT
+
+
+def test_the_example_names_every_variable_with_its_default_and_one_line() -> None:
+    lines = EXAMPLE.read_text("utf-8").splitlines()
+    found = {}
+    for number, line in enumerate(lines):
+        if match := re.fullmatch(r"([A-Z_]+)=(.*)", line):
+            found[match[1]] = match[2]
+            assert lines[number - 1].startswith("# "), f"{match[1]} has no comment"
+            assert not lines[number - 2].startswith("# "), f"{match[1]} has more than one line"
+    assert found == {name.upper(): shown(field.default) for name, field in Settings.model_fields.items()}
+
+
+def test_the_example_is_read_like_an_empty_environment(given: type[Given]) -> None:
+    ours = given.settings()
+    Given.monkeypatch.setenv("ALLOW_ANONYMOUS", "true")
+    assert load_settings(EXAMPLE) == ours
+
+
+def test_little_is_enough(given: type[Given]) -> None:
+    settings = given.settings()
+    assert (settings.host, settings.port, settings.personalize_tps) == ("0.0.0.0", 8000, 1)  # noqa: S104
+    assert (settings.arn, settings.user_key) == (CAMPAIGN, CAMPAIGN)
+    assert (settings.api_key_list, settings.admin_key_list, settings.basic_auth_pair) == ([], [], None)
+    assert (settings.column_mapping, settings.popular_ids, settings.redis_url) == ({}, [], None)
+
+
+def test_everything_given_is_read(given: type[Given]) -> None:
+    settings = given.settings(
+        PERSONALIZE_CAMPAIGN_ARN=None,
+        PERSONALIZE_RECOMMENDER_ARN=RECOMMENDER,
+        PERSONALIZE_FILTER_ARN=FILTER,
+        PERSONALIZE_TPS="0.5",
+        CATALOG_COLUMNS="name=product_name, price = PRICE_USD,",
+        REDIS_URL="rediss://:pw@cache.example.com:6380/1",
+        POPULAR_ITEMS="a, b,,c ",
+        API_KEYS="k1, k2",
+        ADMIN_KEYS="boss",
+        BASIC_AUTH="braze:a:b",
+        USER_KEY_SECRET="salt",
+        LOG_LEVEL="WARNING",
+        LOG_FORMAT="text",
+        PORT="0",
+        DATA_DIR="/var/lib/connect",
+    )
+    assert settings.arn == RECOMMENDER
+    assert settings.personalize_filter_arn == FILTER
+    assert settings.personalize_tps == 0.5
+    assert settings.column_mapping == {"name": "product_name", "price": "PRICE_USD"}
+    assert settings.popular_ids == ["a", "b", "c"]
+    assert (settings.api_key_list, settings.admin_key_list) == (["k1", "k2"], ["boss"])
+    assert (settings.basic_auth_pair, settings.user_key) == ("braze:a:b", "salt")
+    assert settings.redis_url == SecretStr("rediss://:pw@cache.example.com:6380/1")
+    assert (settings.log_level, settings.log_format, settings.port) == ("warning", "text", 0)
+    assert settings.data_dir == Path("/var/lib/connect")
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_value_is_the_default(given: type[Given], blank: str) -> None:
+    assert given.settings(**dict.fromkeys(CONTRACT - ENOUGH.keys(), blank)) == given.settings()
+
+
+def test_no_secret_is_shown(given: type[Given]) -> None:
+    settings = given.settings(
+        API_KEYS="hush1",
+        ADMIN_KEYS="hush2",
+        BASIC_AUTH="u:hush3",
+        REDIS_URL="redis://:hush4@h",
+        USER_KEY_SECRET="hush5",
+    )
+    assert "hush" not in repr(settings)
+    assert "hush" not in str(settings.model_dump())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("PORT", "70000", "'70000' is not a whole number of at least 0 and at most 65535"),
+        ("PORT", "-1", "'-1' is not a whole number of at least 0 and at most 65535"),
+        ("PORT", "http", "'http' is not a whole number of at least 0 and at most 65535"),
+        ("PERSONALIZE_TPS", "0", "'0' is not a number above 0 and at most 2500"),
+        ("PERSONALIZE_TPS", "2501", "'2501' is not a number above 0 and at most 2500"),
+        ("PERSONALIZE_TPS", "inf", "'inf' is not a number above 0 and at most 2500"),
+        ("PERSONALIZE_TPS", "nan", "'nan' is not a number above 0 and at most 2500"),
+        ("PERSONALIZE_TPS", "x" * 99, f"'{'x' * 60}...' is not a number above 0 and at most 2500"),
+        ("CATALOG_REFRESH_SECONDS", "0", "'0' is not a number of at least 1 and at most 86400"),
+        ("CACHE_FRESH_SECONDS", "-1", "'-1' is not a number of at least 0 and at most 2592000"),
+        ("CACHE_STALE_SECONDS", "1e9", "'1e9' is not a number of at least 0 and at most 31536000"),
+        ("CACHE_STALE_SECONDS", "899", "899 is less than CACHE_FRESH_SECONDS, 900; must be at least as much"),
+        ("CACHE_MAX_MB", "0", "'0' is not a number of at least 1 and at most 65536"),
+        ("REQUEST_DEADLINE_SECONDS", "0.05", "'0.05' is not a number of at least 0.1 and at most 30"),
+        ("REQUEST_DEADLINE_SECONDS", "31", "'31' is not a number of at least 0.1 and at most 30"),
+        ("ACCESS_LOG_SAMPLE", "1.1", "'1.1' is not a number of at least 0 and at most 1"),
+        ("DRAIN_SECONDS", "301", "'301' is not a number of at least 0 and at most 300"),
+        ("ALLOW_ANONYMOUS", "maybe", "'maybe' is not true or false"),
+        ("LOG_LEVEL", "loud", "'loud' is not one of debug, info, warning, error, critical"),
+        ("LOG_FORMAT", "xml", "'xml' is not one of json, text"),
+        ("PERSONALIZE_CAMPAIGN_ARN", "shop", "'shop' is not the ARN of a campaign"),
+        ("PERSONALIZE_CAMPAIGN_ARN", RECOMMENDER, "is not the ARN of a campaign"),
+        ("PERSONALIZE_FILTER_ARN", CAMPAIGN, "is not the ARN of a filter"),
+        ("CATALOG_URL", "/items.csv", "must begin with one of file://, s3://, dynamodb://"),
+        ("CATALOG_URL", "https://u:hush@x/items.csv", "must begin with one of file://, s3://, dynamodb://"),
+        ("REDIS_URL", "cache:6379", "must begin with one of redis://, rediss://, unix:// and name a host"),
+        (
+            "REDIS_URL",
+            "http://:hush@cache",
+            "must begin with one of redis://, rediss://, unix:// and name a host",
+        ),
+        ("REDIS_URL", "redis://", "must begin with one of redis://, rediss://, unix:// and name a host"),
+        (
+            "REDIS_URL",
+            "redis://cache:port",
+            "must begin with one of redis://, rediss://, unix:// and name a host",
+        ),
+        ("BASIC_AUTH", "hush", "must be user:password, neither of them empty"),
+        ("BASIC_AUTH", "hush:", "must be user:password, neither of them empty"),
+        ("BASIC_AUTH", ":hush", "must be user:password, neither of them empty"),
+        ("API_KEYS", " , ", "holds commas but no key"),
+        ("ADMIN_KEYS", ",", "holds commas but no key"),
+        (
+            "CATALOG_COLUMNS",
+            "title=x",
+            "'title=x' is not OURS=THEIRS with OURS one of id, url, name, price, image",
+        ),
+        ("CATALOG_COLUMNS", "name", "'name=' is not OURS=THEIRS"),
+        ("CATALOG_COLUMNS", "name=a,name=b", "'name' stands 2 times among ours; must be once"),
+        ("CATALOG_COLUMNS", "name=a,price=a", "'a' stands 2 times among theirs; must be once"),
+        ("POPULAR_ITEMS", f"a,{'x' * 257}", "an id is longer than 256 characters"),
+    ],
+)
+def test_a_wrong_value_is_told_in_one_line(given: type[Given], name: str, value: str, problem: str) -> None:
+    (line,) = given.problems(**{name: value})
+    assert line.startswith(f"{name}: ")
+    assert problem in line
+    assert "hush" not in line
+
+
+def test_exactly_one_arn_is_needed(given: type[Given]) -> None:
+    both = "PERSONALIZE_CAMPAIGN_ARN, PERSONALIZE_RECOMMENDER_ARN:"
+    assert given.problems(PERSONALIZE_CAMPAIGN_ARN=None) == (f"{both} neither is set; one is required",)
+    assert given.problems(PERSONALIZE_CAMPAIGN_ARN=CAMPAIGN, PERSONALIZE_RECOMMENDER_ARN=RECOMMENDER) == (
+        f"{both} both are set; exactly one is needed",
+    )
+
+
+def test_the_catalogue_is_required(given: type[Given]) -> None:
+    (line,) = given.problems(CATALOG_URL=None)
+    assert line.startswith("CATALOG_URL: is required")
+
+
+def test_a_start_without_credentials_must_be_asked_for(given: type[Given]) -> None:
+    (line,) = given.problems(ALLOW_ANONYMOUS=None)
+    assert line.startswith("API_KEYS, BASIC_AUTH: no credential is set")
+    assert given.settings(ALLOW_ANONYMOUS=None, API_KEYS="k").api_key_list == ["k"]
+
+
+def test_an_api_key_is_no_admin_key(given: type[Given]) -> None:
+    (line,) = given.problems(API_KEYS="hush,other", ADMIN_KEYS="boss,hush")
+    assert line.startswith("ADMIN_KEYS: shares a key with API_KEYS")
+    assert "hush" not in line
+
+
+def test_all_mistakes_come_at_once(given: type[Given]) -> None:
+    problems = given.problems(
+        PORT="x",
+        PERSONALIZE_TPS="0",
+        PERSONALIZE_CAMPAIGN_ARN="x",
+        CATALOG_URL="x",
+        ALLOW_ANONYMOUS="false",
+        BASIC_AUTH=None,
+        REDIS_URL="x",
+        LOG_FORMAT="x",
+    )
+    assert [line.partition(":")[0] for line in problems] == [
+        "PORT", "PERSONALIZE_TPS", "LOG_FORMAT", "PERSONALIZE_CAMPAIGN_ARN", "CATALOG_URL", "REDIS_URL",
+        "API_KEYS, BASIC_AUTH",
+    ]  # fmt: skip
+
+
+def test_a_file_is_read_and_the_environment_goes_before_it(given: type[Given], tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PORT=9001\nCACHE_MAX_MB=64\nSOMETHING_ELSE=1\n")
+    settings = given.settings(PORT="9002")
+    assert (settings.port, settings.cache_max_mb) == (9002, 64)
+
+
+def test_the_sdk_finds_its_variables_of_the_file(
+    given: type[Given], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME", "")
+    monkeypatch.delenv("AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME")
+    (tmp_path / ".env").write_text(
+        "AWS_REGION=us-east-1\nAWS_ENDPOINT_URL_PERSONALIZE_RUNTIME=http://local:9100\n"
+    )
+    given.settings()
+    assert os.environ["AWS_REGION"] == "eu-west-1"
+    assert os.environ["AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME"] == "http://local:9100"
+
+
+def test_a_file_that_is_not_text_is_told(given: type[Given], tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"PORT=\xff\xfe\n")
+    with pytest.raises(ConfigurationError, match="not UTF-8"):
+        given.settings()
