@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from service.constants import PERSONALIZE_MAX_RESULTS
 from service.ports import ItemCatalog
@@ -17,6 +18,7 @@ RECOUNT_LISTS = 50
 
 _MOST_IDS = 20_000
 _KEPT_IDS = 5_000
+_MOST_ELIGIBLE = 1_000
 _GROWTH = 2.0 ** (1.0 / HALF_LIFE_LISTS)
 
 
@@ -29,6 +31,7 @@ class PopularItems:
         self._weight = 1.0
         self._unseen_lists = 0
         self._ranked: tuple[str, ...] = ()
+        self._first_eligible: tuple[int, tuple[str, ...]] = (-1, ())
 
     def learn(self, item_ids: Sequence[str]) -> None:
         """Count the head of a live list."""
@@ -49,7 +52,21 @@ class PopularItems:
         """Best first, with repetitions, and on to the end of the catalogue; take as many as you need."""
         yield from self._curated
         yield from self._ranked
+        yield from self._eligible(catalog)
         yield from catalog.first_ids()
+
+    def _eligible(self, catalog: ItemCatalog) -> tuple[str, ...]:
+        # Once per version of the catalogue: an answer cannot look at all that an exclusion keeps out.
+        if self._first_eligible[0] != catalog.version:
+            candidates = iter(catalog.first_ids())
+            found: list[str] = []
+            while len(found) < _MOST_ELIGIBLE and (chunk := list(islice(candidates, _MOST_ELIGIBLE))):
+                rows = catalog.rows(chunk)
+                found += [
+                    one for one, row in zip(chunk, rows, strict=True) if row is not None and row.eligible
+                ]
+            self._first_eligible = catalog.version, tuple(found[:_MOST_ELIGIBLE])
+        return self._first_eligible[1]
 
     def _recount(self) -> None:
         self._unseen_lists = 0
