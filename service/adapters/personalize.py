@@ -356,8 +356,8 @@ async def open_personalize(
 async def _rehearse(client: Any, recommender: PersonalizeRecommender) -> None:  # noqa: ANN401  # as above
     """Do all of a transaction but send it, so that the first user does not wait for what the SDK does once.
 
-    It loads credentials and resolves the endpoint, about 40 ms without a network. Whatever fails here fails in
-    the first transaction too, and is translated and counted there.
+    It loads credentials and resolves the endpoint, about 40 ms without a network. Whatever fails here fails
+    in the first transaction too, and is translated and counted there.
     """
 
     def stop(**_: object) -> None:
