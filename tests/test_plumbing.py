@@ -1,0 +1,137 @@
+import re
+import subprocess
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from urllib.parse import quote
+
+import botocore
+import pytest
+from liquid import Environment
+from prometheus_client import CollectorRegistry
+
+from service.settings import Settings
+from service.telemetry import Telemetry
+
+ROOT = Path(__file__).parents[1]
+
+
+def text_of(path: str) -> str:
+    return (ROOT / path).read_text("utf-8")
+
+
+def pins(lock: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9._-]+)(?:\[[a-z0-9,-]+\])?==([^ ;]+)", text_of(lock), re.MULTILINE))
+
+
+@pytest.mark.parametrize("lock", ["requirements/runtime.txt", "requirements/dev.txt", "requirements/build.txt"])
+def test_every_locked_file_has_a_hash_and_none_an_address(lock: str) -> None:
+    entries = re.split(r"\n(?=[a-z0-9])", text_of(lock))
+
+    assert len(entries) > 1
+    assert [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry] == []
+    assert "://" not in text_of(lock)
+    assert not re.search(r"^\s*(-i|-f|--[a-z-]*(index|find-links|trusted-host))", text_of(lock), re.MULTILINE)
+
+
+def test_the_locks_agree_with_each_other() -> None:
+    runtime, dev, build = (pins(f"requirements/{name}.txt") for name in ("runtime", "dev", "build"))
+
+    assert runtime.items() <= dev.items()
+    assert {name: version for name, version in build.items() if dev.get(name, version) != version} == {}
+
+
+def test_the_contracts_make_targets_exist() -> None:
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert {"run", "install", "test", "check", "bench"} <= set(re.findall(r"^  make ([a-z]+) ", listed, re.MULTILINE))
+
+
+def test_the_image_keeps_only_services_that_the_sdk_knows() -> None:
+    kept = re.findall(r"! -name ([a-z0-9-]+)", text_of("Dockerfile"))
+    data = Path(botocore.__file__).parent / "data"
+
+    assert "personalize-runtime" in kept
+    assert [name for name in kept if not (data / name).is_dir()] == []
+
+
+def test_the_compose_file_sets_only_what_the_service_reads() -> None:
+    [environment] = re.findall(r"    environment:\n((?:      .*\n)+)", text_of("docker-compose.yml"))
+    names = set(re.findall(r"^      ([A-Z_]+):", environment, re.MULTILINE))
+
+    assert {name for name in names if not name.startswith("AWS_")} <= settings_names()
+
+
+def test_the_readme_lists_every_setting() -> None:
+    table = text_of("README.md").partition("## Settings")[2].partition("## Commands")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    listed = set(chain.from_iterable(re.findall(r"`([A-Z_]+)`", row) for row in rows))
+
+    assert {name for name in listed if not name.startswith("AWS_")} == settings_names()
+
+
+def test_the_operations_page_lists_every_metric_of_the_contract_and_of_the_code() -> None:
+    table = text_of("docs/operations.md").partition("## Metrics")[2].partition("## Logs")[0]
+    listed = {name.partition("{")[0] for name in re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)}
+    declared = set(metric_names(Telemetry().registry))
+    declared |= set(re.findall(r'gauge\(\s*"([a-z_]+)"', text_of("service/container.py")))
+
+    assert listed == declared
+
+
+def settings_names() -> set[str]:
+    return {name.upper() for name in Settings.model_fields}
+
+
+def metric_names(registry: CollectorRegistry) -> Iterator[str]:
+    for metric in registry.collect():
+        yield metric.name + "_total" if metric.type == "counter" else metric.name
+
+
+BRAZE = Environment()
+BRAZE.add_filter("url_param_escape", lambda value: quote(str(value), safe=""))
+BRAZE.add_filter("money", lambda value: f"{value:.2f}")
+
+
+def readme_template() -> tuple[str, str]:
+    """The address that the README's template calls, and the rest of it; Braze's own spellings made plain Liquid."""
+    [template] = re.findall(r"```liquid\n(.*?)```", text_of("README.md"), re.DOTALL)
+    template = template.replace("${user_id}", "user_id")
+    template = re.sub(r"{% abort_message\(.*?\) %}", "ABORTED", template)
+    call, rest = re.fullmatch(
+        r"{% connected_content (.*) :basic_auth \w+ :save recommendations %}\n(.*)", template, re.DOTALL
+    ).groups()  # type: ignore[union-attr]  # no match is a failure
+    return call, rest
+
+
+def test_the_readmes_template_asks_for_exactly_the_user() -> None:
+    address, _ = readme_template()
+
+    assert (
+        BRAZE.from_string(address)
+        .render(user_id="a+b&c d/ü")
+        .endswith("/recommendations?user_id=a%2Bb%26c%20d%2F%C3%BC&num_results=4")
+    )
+
+
+def test_the_readmes_template_shows_each_item_and_escapes_it() -> None:
+    _, message = readme_template()
+    item = {
+        "name": 'Tom & "Jerry"',
+        "price": 39.0,
+        "url": "https://shop/?a=1&b=2",
+        "image": "https://cdn/1.png",
+    }
+
+    shown = BRAZE.from_string(message).render(recommendations=[item, item])
+
+    assert "ABORTED" not in shown
+    assert shown.count("Tom &amp; &quot;Jerry&quot;, 39.00") == 2
+    assert shown.count('href="https://shop/?a=1&amp;b=2"') == 2
+
+
+@pytest.mark.parametrize("recommendations", [None, []])
+def test_the_readmes_template_aborts_when_nothing_came(recommendations: object) -> None:
+    _, message = readme_template()
+
+    assert "ABORTED" in BRAZE.from_string(message).render(recommendations=recommendations)
