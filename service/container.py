@@ -5,15 +5,17 @@ import gc
 import hashlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from cachetools import Cache
 
-from service.adapters.alone import AloneLists, LocalPins, MemoryBlockList
+from service.adapters.alone import AloneLists, LocalPins
+from service.adapters.block_list import FileBlockList
 from service.adapters.catalog_file import load_catalog
 from service.adapters.clock import SystemClock
 from service.adapters.personalize import open_personalize
+from service.adapters.redis_block_list import RedisBlockList
 from service.adapters.redis_connection import RedisConnection
 from service.adapters.redis_governor import RedisGovernor
 from service.adapters.redis_lists import RedisLists
@@ -22,6 +24,7 @@ from service.api.lifecycle import Services
 from service.constants import PIN_SECONDS, SPENT_SHARE
 from service.core.breaker import Breaker
 from service.core.bytes_cache import BytesBoundedCache, envelope_bytes
+from service.core.exclusions import RequestExclusion
 from service.core.flights import FlightPolicy, Flights
 from service.core.governor import LocalGovernor
 from service.core.ladder import Ladder
@@ -29,9 +32,12 @@ from service.core.list_length import ListLength
 from service.core.popular import PopularItems
 from service.core.recommend import CurrentCatalog, PopularLists, Recommendations
 from service.core.refresher import Refresher
+from service.core.rendering import BASE_COLUMNS
 from service.core.slots import SlotDesk
 from service.core.user_key import UserKeys
-from service.ports import Clock, Recommender, SharedLists, TpsGovernor
+from service.errors import ConfigurationError
+from service.filters import FilterError, compile_item_exclusion, parse_filter
+from service.ports import BlockList, Clock, ItemCatalog, Recommender, SharedLists, TpsGovernor
 from service.settings import Settings
 from service.telemetry import Telemetry
 
@@ -71,20 +77,13 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
                 load_catalog, settings.catalog_url, column_mapping=settings.column_mapping, version=1
             )
         )
-        recommender = overrides.recommender or await stack.enter_async_context(
-            open_personalize(
-                campaign_arn=settings.personalize_campaign_arn,
-                recommender_arn=settings.personalize_recommender_arn,
-                filter_arn=settings.personalize_filter_arn,
-                clock=clock,
-                read_timeout_seconds=settings.request_deadline_seconds,
-                max_pool_connections=max(10, int(CALLS_IN_FLIGHT_PER_TPS * settings.personalize_tps)),
-            )
-        )
+        recommender = overrides.recommender
+        if recommender is None:
+            recommender = await stack.enter_async_context(_personalize(settings, clock))
         local = BytesBoundedCache[bytes](
             int(settings.cache_max_mb * 2**20 * (1 - MEMO_SHARE)), envelope_bytes
         )
-        shared, governor, redis_up = await _shared_state(settings, clock, stack, local)
+        shared, governor, block_list, redis_up = await _shared_state(settings, clock, stack, local)
         desk = SlotDesk(governor, clock)
         stack.callback(desk.close)
         pins = LocalPins(PIN_SECONDS, clock)
@@ -117,9 +116,12 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
         stack.push_async_callback(refresher.close)
         recommendations = Recommendations(
             clock=clock,
-            keys=UserKeys(secret=settings.user_key, scope=f"{settings.arn} {settings.personalize_filter_arn or ''}"),
+            keys=UserKeys(
+                secret=settings.user_key, scope=f"{settings.arn} {settings.personalize_filter_arn or ''}"
+            ),
             catalog=catalog,
-            blocked=MemoryBlockList(),
+            blocked=block_list,
+            exclusion=_request_exclusion(settings, catalog.snapshot),
             local=local,
             pins=pins,
             flights=flights,
@@ -135,14 +137,19 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
                 api_keys=settings.api_key_list,
                 basic=settings.basic_auth_pair,
                 admin_keys=settings.admin_key_list,
-                anonymous=settings.allow_anonymous and not settings.api_key_list and not settings.basic_auth_pair,
+                anonymous=settings.allow_anonymous
+                and not settings.api_key_list
+                and not settings.basic_auth_pair,
             ),
             recommendations=recommendations,
+            block_list=block_list,
             telemetry=telemetry,
             deadline_seconds=settings.request_deadline_seconds,
             memo_bytes=int(settings.cache_max_mb * 2**20 * MEMO_SHARE),
         )
-        telemetry.gauge("personalize_budget_tps", "Rate in use; at most PERSONALIZE_TPS.", lambda: governor.tps_in_use)
+        telemetry.gauge(
+            "personalize_budget_tps", "Rate in use; at most PERSONALIZE_TPS.", lambda: governor.tps_in_use
+        )
         telemetry.gauge("personalize_breaker_state", "0 closed, 1 half-open, 2 open.", lambda: breaker.state)
         telemetry.gauge("flights_open", "Users whose list is being fetched.", lambda: len(flights))
         telemetry.gauge("refresh_queue", "Stale lists that wait for a free slot.", lambda: len(refresher))
@@ -153,18 +160,32 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             clock.time()
         )
         services.caches.append(local)
-        telemetry.gauge("cache_bytes", "Memory of lists and rendered answers.", lambda: _bytes(services.caches))
+        telemetry.gauge(
+            "cache_bytes", "Memory of lists and rendered answers.", lambda: _bytes(services.caches)
+        )
         _calm_the_collector()
         yield services
 
 
+def _personalize(settings: Settings, clock: Clock) -> AbstractAsyncContextManager[Recommender]:
+    return open_personalize(
+        campaign_arn=settings.personalize_campaign_arn,
+        recommender_arn=settings.personalize_recommender_arn,
+        filter_arn=settings.personalize_filter_arn,
+        clock=clock,
+        read_timeout_seconds=settings.request_deadline_seconds,
+        max_pool_connections=max(10, int(CALLS_IN_FLIGHT_PER_TPS * settings.personalize_tps)),
+    )
+
+
 async def _shared_state(
     settings: Settings, clock: Clock, stack: AsyncExitStack, local: BytesBoundedCache[bytes]
-) -> tuple[SharedLists, TpsGovernor, Callable[[], float]]:
+) -> tuple[SharedLists, TpsGovernor, BlockList, Callable[[], float]]:
     if not settings.redis_url:
-        return AloneLists(), LocalGovernor(settings.personalize_tps * SPENT_SHARE, clock=clock), lambda: 1.0
+        alone = LocalGovernor(settings.personalize_tps * SPENT_SHARE, clock=clock)
+        return AloneLists(), alone, FileBlockList(settings.data_dir / "blocked.json"), lambda: 1.0
     connection = await stack.enter_async_context(
-        RedisConnection(settings.redis_url_text, clock=clock, group=_group(settings))
+        RedisConnection(settings.redis_url.get_secret_value(), clock=clock, group=_group(settings))
     )
     lists = await stack.enter_async_context(
         RedisLists(
@@ -176,13 +197,26 @@ async def _shared_state(
             on_forget=local.discard,
         )
     )
+    block_list = await stack.enter_async_context(RedisBlockList(connection, prefix=f"pc:{_group(settings)}"))
     governor = RedisGovernor(
         settings.personalize_tps * SPENT_SHARE,
         connection=connection,
         clock=clock,
         horizon_seconds=settings.request_deadline_seconds,
     )
-    return lists, governor, lambda: float(connection.up)
+    return lists, governor, block_list, lambda: float(connection.up)
+
+
+def _request_exclusion(settings: Settings, catalog: ItemCatalog) -> RequestExclusion | None:
+    """The exclusion if requests fill its placeholders; one without any was applied when the catalogue was loaded."""
+    if not settings.exclusion_filter:
+        return None
+    try:
+        expression = parse_filter(settings.exclusion_filter)
+        compile_item_exclusion(expression, [*BASE_COLUMNS, *catalog.columns])
+    except FilterError as error:
+        raise ConfigurationError(f"EXCLUSION_FILTER: {error}") from error
+    return RequestExclusion(expression) if expression.placeholders else None
 
 
 def _group(settings: Settings) -> str:

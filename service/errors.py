@@ -13,7 +13,8 @@
     │       ├── RecommenderThrottled  refused for its rate
     │       ├── RecommenderTimeout    no answer in time
     │       └── RecommenderRefused    it never will work as asked: wrong ARN, filter, rights or parameter
-    └── SharedStateUnavailable        Redis did not answer; the caller goes on without it
+    ├── BlockListFull                 no more items can be blocked
+    └── SharedStateUnavailable        Redis (or the data folder) did not answer; the caller goes on without it
 """
 
 from typing import ClassVar, Literal
@@ -102,3 +103,7 @@ class RecommenderRefused(RecommenderError):
 
 class SharedStateUnavailable(ServiceError):
     """Redis did not answer in time or answered with an error; callers go on without it."""
+
+
+class BlockListFull(ServiceError):
+    """No more items can be blocked; the message tells the bound."""

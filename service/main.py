@@ -13,8 +13,9 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from service.api import error_table
+from service.api import admin, error_table
 from service.api.hit_lane import HitLane
+from service.api.http_protocol import TolerantProtocol
 from service.api.lifecycle import Lifecycle
 from service.api.routes import router
 from service.container import Overrides, open_services
@@ -65,6 +66,7 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
     app.state.lifecycle = lifecycle
     error_table.install(app)
     app.include_router(router)
+    app.include_router(admin.router)
     if SAMPLE_IMAGES.is_dir():
         app.mount("/sample/images", StaticFiles(directory=SAMPLE_IMAGES))
     lane = HitLane(app, lifecycle)
@@ -124,7 +126,7 @@ def serve() -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=TolerantProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

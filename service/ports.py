@@ -196,6 +196,24 @@ class BlockList(Protocol):
 
     def __contains__(self, item_id: object) -> bool: ...
 
+    def ids(self) -> list[str]:
+        """All blocked ids, in order."""
+
+    async def block(self, item_id: str) -> None:
+        """Take an item out of every answer; it need not be in the catalogue.
+
+        Raises:
+            BlockListFull: No room.
+            SharedStateUnavailable: It could not be kept, so it is not in force.
+        """
+
+    async def unblock(self, item_id: str) -> None:
+        """Let an item be shown again; unknown ids are fine.
+
+        Raises:
+            SharedStateUnavailable: It could not be kept, so it is not in force.
+        """
+
 
 class Recorder(Protocol):
     """Where the core says what happened; metrics hang on it."""

@@ -54,25 +54,3 @@ class _Nowhere:
     async def wait(self, timeout_seconds: float) -> Outcome | None:
         del timeout_seconds
         return None
-
-
-class MemoryBlockList:
-    """A block list that lives as long as the process."""
-
-    def __init__(self) -> None:
-        self._items: frozenset[str] = frozenset()
-        self._version = 0
-
-    @property
-    def version(self) -> int:
-        """Grows with every change."""
-        return self._version
-
-    def __contains__(self, item_id: object) -> bool:
-        return item_id in self._items
-
-    def replace(self, item_ids: frozenset[str]) -> None:
-        """Block exactly these."""
-        if item_ids != self._items:
-            self._items = item_ids
-            self._version += 1

@@ -8,17 +8,18 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 class Gate:
-    """Knows the credentials that Braze can send: `X-API-Key`, `Authorization: Bearer`, HTTP Basic."""
+    """Knows the credentials that Braze can send: `X-API-Key`, `Authorization: Bearer`, HTTP Basic.
 
-    def __init__(
-        self, *, api_keys: Sequence[str], basic: str | None, admin_keys: Sequence[str], anonymous: bool
-    ) -> None:
-        """Args:
+    Args:
         api_keys: Any of them opens; several at once for rotation.
         basic: `user:password`, or None.
         admin_keys: Open what an API key opens, and the administration.
         anonymous: Whether recommendations need no credential.
-        """
+    """
+
+    def __init__(
+        self, *, api_keys: Sequence[str], basic: str | None, admin_keys: Sequence[str], anonymous: bool
+    ) -> None:
         self._keys = [key.encode() for key in (*api_keys, *admin_keys)]
         self._admin_keys = [key.encode() for key in admin_keys]
         self._basic = base64.b64encode(basic.encode()) if basic else None

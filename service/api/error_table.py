@@ -4,20 +4,30 @@ import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from service.errors import InvalidQuery, ServiceError, Unauthorized
+from service.errors import BlockListFull, InvalidQuery, ServiceError, SharedStateUnavailable, Unauthorized
 
 _log = logging.getLogger(__name__)
 
-STATUS_CODES: dict[type[ServiceError], int] = {InvalidQuery: 422, Unauthorized: 401}
+STATUS_CODES: dict[type[ServiceError], int] = {
+    InvalidQuery: 422,
+    Unauthorized: 401,
+    BlockListFull: 409,
+    # Only administration meets it: recommendations go on without Redis.
+    SharedStateUnavailable: 503,
+}
 
 
 def install(app: FastAPI) -> None:
     """Make every error of the application a JSON body without a traceback."""
     app.add_exception_handler(InvalidQuery, _invalid)
     app.add_exception_handler(Unauthorized, _unauthorized)
+    app.add_exception_handler(BlockListFull, _full)
+    app.add_exception_handler(SharedStateUnavailable, _unavailable)
+    app.add_exception_handler(RequestValidationError, _wrong_path)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _bug)
 
@@ -42,6 +52,23 @@ async def _unauthorized(request: Request, _: Exception) -> JSONResponse:
     )
     answer.headers["WWW-Authenticate"] = 'Basic realm="personalize-connect"'
     return answer
+
+
+async def _full(_: Request, error: Exception) -> JSONResponse:
+    return _body(STATUS_CODES[BlockListFull], "full", str(error))
+
+
+async def _unavailable(_: Request, error: Exception) -> JSONResponse:
+    message = str(error) or "Redis does not answer"
+    return _body(
+        STATUS_CODES[SharedStateUnavailable], "unavailable", f"{message}; the change is not in force, try again"
+    )
+
+
+async def _wrong_path(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this class only
+    first = error.errors()[0]
+    return _body(422, "invalid_parameter", str(first["msg"]), field=str(first["loc"][-1]))
 
 
 async def _http(_: Request, error: Exception) -> JSONResponse:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from service.api.auth import Gate
 from service.core.recommend import Recommendations
-from service.ports import Clock
+from service.ports import BlockList, Clock
 from service.telemetry import Telemetry
 
 
@@ -23,6 +23,7 @@ class Services:
     clock: Clock
     gate: Gate
     recommendations: Recommendations
+    block_list: BlockList
     telemetry: Telemetry
     deadline_seconds: float
     memo_bytes: int

@@ -6,6 +6,7 @@ from typing import cast
 
 from service.constants import ANSWER_MARGIN_SECONDS, MAX_NUM_RESULTS, PIN_SECONDS
 from service.core import envelope as envelopes
+from service.core.exclusions import RequestExclusion
 from service.core.flights import Flights
 from service.core.ladder import Ladder
 from service.core.list_length import ListLength
@@ -68,6 +69,7 @@ class Recommendations:
         length: ListLength,
         recorder: Recorder,
         values_change_lists: bool,
+        exclusion: RequestExclusion | None = None,
     ) -> None:
         """Put the collaborators to work.
 
@@ -86,6 +88,7 @@ class Recommendations:
         self._length = length
         self._recorder = recorder
         self._values_change_lists = values_change_lists
+        self._exclusion = exclusion
 
     @property
     def rules_version(self) -> int:
@@ -120,18 +123,18 @@ class Recommendations:
         """The answer to a query from a fresh list; no wait, no transaction.
 
         Raises:
-            InvalidQuery: `fields` names a column that the catalogue lacks.
+            InvalidQuery: `fields` names a column that the catalogue lacks, or a placeholder of the exclusion is not filled.
         """
-        check_fields(query, self._catalog.snapshot)
+        self._check(query)
         return self._render(query, Outcome(envelope, "cache"))
 
     async def answer(self, query: RecommendationQuery, deadline: float) -> Answer:
         """The best answer to be had before the deadline, a point on the monotonic clock.
 
         Raises:
-            InvalidQuery: `fields` names a column that the catalogue lacks.
+            InvalidQuery: `fields` names a column that the catalogue lacks, or a placeholder of the exclusion is not filled.
         """
-        check_fields(query, self._catalog.snapshot)
+        self._check(query)
         if not query.user_id:
             return self._render(query, self._ladder.step_down(None, "no_user"))
         key = self.key_of(query)
@@ -157,12 +160,24 @@ class Recommendations:
         # A call of the same message with less time left may have been answered while this one waited.
         return self._render(query, self._pins.get(key) or outcome, timings)
 
+    def _check(self, query: RecommendationQuery) -> None:
+        """Refuse what only the catalogue can tell is wrong, before anything is spent on it."""
+        catalog = self._catalog.snapshot
+        check_fields(query, catalog)
+        if self._exclusion:
+            self._exclusion.bind(catalog, query.filter_values)
+
     def _render(
         self, query: RecommendationQuery, outcome: Outcome, timings: Iterable[tuple[str, float]] = ()
     ) -> Answer:
         catalog = self._catalog.snapshot
         selection = Selection()
-        rules = Rules(catalog=catalog, exclude=query.exclude, blocked=self._blocked)
+        rules = Rules(
+            catalog=catalog,
+            exclude=query.exclude,
+            blocked=self._blocked,
+            shows=self._exclusion.bind(catalog, query.filter_values) if self._exclusion else None,
+        )
         source = cast("Source", outcome.source)
         personal = 0
         if outcome.envelope is not None:

@@ -234,3 +234,27 @@ class _FakeLanding:
 
 class GarbageError(RecommenderError):
     """Personalize sent something that is not a list."""
+
+
+class MemoryBlockList:
+    """A block list that lives as long as the test."""
+
+    def __init__(self) -> None:
+        self._items: frozenset[str] = frozenset()
+        self.version = 0
+
+    def __contains__(self, item_id: object) -> bool:
+        return item_id in self._items
+
+    def ids(self) -> list[str]:
+        return sorted(self._items)
+
+    def replace(self, item_ids: frozenset[str]) -> None:
+        self._items = item_ids
+        self.version += 1
+
+    async def block(self, item_id: str) -> None:
+        self.replace(self._items | {item_id})
+
+    async def unblock(self, item_id: str) -> None:
+        self.replace(self._items - {item_id})

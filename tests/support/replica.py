@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from service.adapters.alone import AloneLists, LocalPins, MemoryBlockList
+from service.adapters.alone import AloneLists, LocalPins
 from service.constants import PIN_SECONDS
 from service.core.breaker import Breaker
 from service.core.bytes_cache import BytesBoundedCache, envelope_bytes
@@ -22,7 +22,7 @@ from service.core.slots import SlotDesk
 from service.core.user_key import UserKeys
 from service.models import Answer, RecommendationQuery
 from service.ports import SharedLists, TpsGovernor
-from tests.support.fakes import FakeCatalog, FakePersonalize, FakeRecorder
+from tests.support.fakes import FakeCatalog, FakePersonalize, FakeRecorder, MemoryBlockList
 from tests.support.virtual_time import VirtualClock
 
 DEADLINE_SECONDS = 1.5

@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import pytest
+
+from tests.api.conftest import Door, OpenDoor
+
+PATH = "/recommendations"
+ADMIN = {"X-API-Key": "root"}
+
+
+async def ids(door: Door, **parameters: object) -> list[str]:
+    return [item["id"] for item in (await door.get(PATH, **parameters)).json()]
+
+
+async def test_a_placeholder_of_the_exclusion_is_filled_by_the_request(open_door: OpenDoor) -> None:
+    async with open_door(EXCLUSION_FILTER="EXCLUDE ItemID WHERE Items.PRICE > $MOST") as door:
+        shown = (await door.get(PATH, user_id="a", num_results=50, **{"filter_values.MOST": 20})).json()
+        assert len(shown) == 20
+        assert max(item["price"] for item in shown) <= 20
+        assert len(await ids(door, user_id="a", num_results=50)) == 50
+        assert len(door.personalize.asked) == 1
+
+
+async def test_an_inclusion_that_lacks_its_value_names_it_and_costs_nothing(open_door: OpenDoor) -> None:
+    async with open_door(EXCLUSION_FILTER="INCLUDE ItemID WHERE Items.CATEGORY IN ($KIND)") as door:
+        answer = await door.get(PATH, user_id="a")
+        assert answer.status_code == 422
+        assert answer.json()["field"] == "filter_values.KIND"
+        assert door.personalize.asked == []
+        odd = (await door.get(PATH, user_id="a", fields="category", **{"filter_values.KIND": "odd"})).json()
+        assert {item["category"] for item in odd} == {"odd"}
+
+
+async def test_values_for_personalizes_filter_make_lists_of_their_own(open_door: OpenDoor) -> None:
+    arn = "arn:aws:personalize:us-east-1:000000000000:filter/f"
+    async with open_door(PERSONALIZE_FILTER_ARN=arn) as door:
+        for value in ("x", "y", "x"):
+            await door.get(PATH, user_id="a", **{"filter_values.GENRE": value})
+        assert [dict(one.filter_values) for one in door.personalize.asked] == [{"GENRE": "x"}, {"GENRE": "y"}]
+
+
+async def test_a_blocked_item_leaves_cached_bodies_at_once_and_returns_when_unblocked(open_door: OpenDoor) -> None:
+    async with open_door(ADMIN_KEYS="root") as door:
+        before = await ids(door, user_id="a")
+        assert await ids(door, user_id="a") == before
+        assert (await door.http.put(f"/items/{before[0]}/block", headers=ADMIN)).status_code == 200
+        assert await ids(door, user_id="a", num_results=9) == before[1:]
+        assert before[0] not in await ids(door, user_id="", num_results=50)
+        assert (await door.http.get("/items/blocked", headers=ADMIN)).json() == {"items": [before[0]], "count": 1}
+        await door.http.delete(f"/items/{before[0]}/block", headers=ADMIN)
+        assert await ids(door, user_id="a") == before
+        assert len(door.personalize.asked) == 1
+
+
+async def test_an_item_that_is_in_no_catalogue_can_be_blocked(open_door: OpenDoor) -> None:
+    async with open_door(ADMIN_KEYS="root") as door:
+        answer = await door.http.put("/items/a%2Fb%20%C3%BC/block", headers=ADMIN)
+        assert answer.json() == {"item_id": "a/b ü", "blocked": True}
+
+
+async def test_a_block_survives_a_restart(open_door: OpenDoor) -> None:
+    async with open_door(ADMIN_KEYS="root") as door:
+        await door.http.put("/items/item037/block", headers=ADMIN)
+    async with open_door(ADMIN_KEYS="root") as door:
+        assert "item037" not in await ids(door, user_id="a")
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-API-Key": "reader"}, {"X-API-Key": "roo"}])
+async def test_blocking_needs_an_admin_key(open_door: OpenDoor, headers: dict[str, str]) -> None:
+    async with open_door(ADMIN_KEYS="root", API_KEYS="reader") as door:
+        assert (await door.http.put("/items/item037/block", headers=headers)).status_code == 401
+        assert (await door.http.get("/items/blocked", headers=headers)).status_code == 401
+
+
+async def test_a_block_that_cannot_be_kept_is_refused_and_not_in_force(open_door: OpenDoor, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file, not a folder")
+    async with open_door(ADMIN_KEYS="root", DATA_DIR="taken") as door:
+        answer = await door.http.put("/items/item037/block", headers=ADMIN)
+        assert answer.status_code == 503
+        assert answer.json()["error"] == "unavailable"
+        assert "item037" in await ids(door, user_id="a")
