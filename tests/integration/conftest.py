@@ -1,0 +1,29 @@
+"""Real processes on loopback: the service, a local Personalize, Redis."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from bench.processes import Running, local_personalize, service
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """Ends what a test has started, the last first."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def personalize() -> Iterator[Running]:
+    """A local Personalize over the sample that is never in a hurry to throttle."""
+    with local_personalize() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def replica(personalize: Running) -> Iterator[Running]:
+    """One replica on the sample, with more TPS than these tests need."""
+    with service(personalize, PERSONALIZE_TPS="50") as running:
+        yield running
