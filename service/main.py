@@ -42,7 +42,7 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
             try:
                 services = await stack.enter_async_context(open_services(settings, overrides))
             except ConfigurationError as error:
-                # Uvicorn logs what a lifespan raises with its traceback and goes on to exit; the command line prints it.
+                # The command line prints it; uvicorn would only log it with its traceback.
                 lane.startup_error = error
                 raise
             app.state.services = services
@@ -141,7 +141,8 @@ def serve() -> None:
     try:
         listener = _listen(settings.host, settings.port)
     except OSError as error:
-        raise ConfigurationError(f"HOST, PORT: cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None
+        where = f"{settings.host}:{settings.port}"
+        raise ConfigurationError(f"HOST, PORT: cannot listen on {where}: {error.strerror}") from None
     server.run(sockets=[listener])
     if app.startup_error is not None:
         raise app.startup_error

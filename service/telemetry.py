@@ -21,13 +21,14 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 
 
 
 class Telemetry:
-    """The metrics of one process; implements the core's `Recorder`."""
+    """The metrics of one process; implements the core's `Recorder`.
+
+    Args:
+        access_log_sample: Share of the answers that get an access line, 0..1. Degraded answers are sampled alike: in an
+            overload they are the most.
+    """
 
     def __init__(self, *, access_log_sample: float = 0.0) -> None:
-        """Args:
-        access_log_sample: Share of the answers that get an access line, 0..1. Degraded answers are sampled alike:
-            in an overload they are the most.
-        """
         self.registry = CollectorRegistry()
         self._sample = access_log_sample
         self.requests = Counter(

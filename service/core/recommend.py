@@ -123,7 +123,7 @@ class Recommendations:
         """The answer to a query from a fresh list; no wait, no transaction.
 
         Raises:
-            InvalidQuery: `fields` names a column that the catalogue lacks, or a placeholder of the exclusion is not filled.
+            InvalidQuery: `fields` names a column that the catalogue lacks, or the exclusion lacks a value.
         """
         self._check(query)
         return self._render(query, Outcome(envelope, "cache"))
@@ -132,7 +132,7 @@ class Recommendations:
         """The best answer to be had before the deadline, a point on the monotonic clock.
 
         Raises:
-            InvalidQuery: `fields` names a column that the catalogue lacks, or a placeholder of the exclusion is not filled.
+            InvalidQuery: `fields` names a column that the catalogue lacks, or the exclusion lacks a value.
         """
         self._check(query)
         if not query.user_id:
