@@ -62,6 +62,11 @@ class Running:
         status = Path(f"/proc/{self.process.pid}/status").read_text("utf-8")
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
+    def cpu_seconds(self) -> float:
+        """Processor time used so far, the kernel's share for it included."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def peak_mib(self) -> float:
         """Largest resident memory so far."""
         status = Path(f"/proc/{self.process.pid}/status").read_text("utf-8")
@@ -150,9 +155,10 @@ def service(
     *,
     catalog: Path = SAMPLE / "items.csv",
     core: int | None = None,
+    arguments: Sequence[str] = ("service", "serve"),
     **settings: str,
 ) -> Iterator[Running]:
-    """A replica of the service, configured by the environment."""
+    """A replica of the service, configured by the environment; `arguments` is the module to run and its own."""
     port = free_port()
     environment = {
         "HOST": "127.0.0.1",
@@ -167,7 +173,7 @@ def service(
         "AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME": personalize.url if personalize else "http://127.0.0.1:9",
         **settings,
     }
-    command = [sys.executable, "-m", "service", "serve"]
+    command = [sys.executable, "-m", *arguments]
     with running(command, port=port, probe="/readyz", environment=environment, core=core) as process:
         yield process
 

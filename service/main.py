@@ -4,10 +4,11 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
@@ -30,6 +31,19 @@ SAMPLE_IMAGES = Path(__file__).parents[1] / "sample" / "images"
 
 FINISHING_SECONDS = 5
 """Accepted requests may take this long after the listener is closed; every answer leaves far earlier."""
+
+SERVER: Final[Mapping[str, Any]] = {
+    "loop": "uvloop",
+    "http": TolerantProtocol,
+    "ws": "none",
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "proxy_headers": False,
+    "backlog": 4096,
+    "timeout_keep_alive": 75,
+}
+"""Uvicorn's settings; `docs/performance.md` says what each was chosen for."""
 
 
 def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLane:
@@ -125,17 +139,9 @@ def serve() -> None:
         app,
         host=settings.host,
         port=settings.port,
-        loop="uvloop",
-        http=TolerantProtocol,
-        ws="none",
         lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        backlog=4096,
-        timeout_keep_alive=75,
         timeout_graceful_shutdown=FINISHING_SECONDS,
+        **SERVER,
     )
     server = DrainingServer(config, app.lifecycle, settings.drain_seconds)
     try:

@@ -1,0 +1,50 @@
+"""The service with one route more: `POST /_fill?users=N` puts N lists into its cache, without a transaction.
+
+`python -m bench.prefilled`, configured like the service. The users are `filled0` and so on; each list is 25 random
+items of the catalogue. A hundred thousand real misses would take many minutes.
+"""
+
+import csv
+import random
+import time
+import uuid
+
+from fastapi import Request
+
+from service import main as service_main
+from service.adapters.catalog_file import catalog_path
+from service.api.hit_lane import HitLane
+from service.api.lifecycle import Services
+from service.container import Overrides
+from service.core.envelope import seal
+from service.models import RankedList, RecommendationQuery
+from service.settings import Settings
+
+LIST_ITEMS = 25
+
+
+def with_fill_route(settings: Settings, overrides: Overrides | None = None) -> HitLane:
+    """The application, able to fill itself."""
+    lane = _create_app(settings, overrides)
+    with catalog_path(settings.catalog_url).open(newline="", encoding="utf-8") as file:
+        ids = [row["id"] for row in csv.DictReader(file)]
+
+    @lane.application.post("/_fill", include_in_schema=False)
+    async def fill(request: Request, users: int) -> dict[str, int]:
+        services: Services = request.app.state.services
+        local = services.caches[0]
+        rng = random.Random(20)
+        for number in range(users):
+            ranked = RankedList(tuple(rng.sample(ids, LIST_ITEMS)), f"RID-{uuid.uuid4()}", time.time())
+            key = services.recommendations.key_of(RecommendationQuery(f"filled{number}", 10))
+            local.put(key, seal(ranked))
+        return {"entries": len(local), "bytes": local.bytes}
+
+    return lane
+
+
+_create_app = service_main.create_app
+
+if __name__ == "__main__":
+    service_main.create_app = with_fill_route
+    service_main.serve()
