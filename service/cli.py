@@ -31,6 +31,9 @@ EXIT_CONFIGURATION: Final = 2
 START_SECONDS: Final = 30.0
 """How long `sample` waits for either process to answer; on an idle machine each takes a second or two."""
 
+MAX_PORT: Final = 65535
+"""Highest TCP port."""
+
 STOP_SECONDS: Final = 5.0
 """How long a child may take to end after SIGTERM before it is killed."""
 
@@ -96,7 +99,7 @@ def serve() -> None:
     help="Directory with interactions.csv, in Amazon Personalize's columns.",
 )
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
-@click.option("--port", default=9100, type=click.IntRange(0, 65535), help="Port to listen on.")
+@click.option("--port", default=9100, type=click.IntRange(0, MAX_PORT), help="Port to listen on.")
 @click.option("--tps", default=0.0, type=click.FloatRange(min=0), help="Throttle above this rate; 0: never.")
 @click.option("--latency-ms", default=0.0, type=click.FloatRange(min=0), help="Answer this much later.")
 @click.option("--stop-with-stdin", is_flag=True, hidden=True, help="Stop when standard input is closed.")
@@ -134,6 +137,7 @@ def sample(data: Path) -> None:
     Both processes stop together, on Ctrl-C, on SIGTERM or when either ends.
     """
     signal.signal(signal.SIGTERM, _leave)
+    _refuse_a_taken_port()
     port = _free_port()
     with _local_personalize_child(data, port) as child:
         try:
@@ -238,6 +242,15 @@ def _wait_for(port: int, path: str, *, is_over: Callable[[], bool]) -> None:
             connection.close()
         time.sleep(POLL_SECONDS)
     raise TimeoutError
+
+
+def _refuse_a_taken_port() -> None:
+    """End this process if somebody else answers at `PORT`, whom one would take for the sample."""
+    port = os.environ.get("PORT", LOCAL_DEFAULTS["PORT"])
+    with socket.socket() as caller:
+        if port.isdecimal() and int(port) <= MAX_PORT and not caller.connect_ex(("127.0.0.1", int(port))):
+            click.echo(f"PORT: {port} is taken; PORT=8080 make run takes another", err=True)
+            sys.exit(EXIT_CONFIGURATION)
 
 
 def _free_port() -> int:

@@ -127,6 +127,15 @@ def test_a_missing_sample_is_one_readable_mistake(tmp_path: Path) -> None:
     assert "nowhere" in result.stderr
 
 
+def test_the_sample_does_not_start_beside_another_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        monkeypatch.setenv("PORT", str(other.getsockname()[1]))
+        result = CliRunner().invoke(main, ["sample", "--data", str(ROOT / "sample")])
+
+    assert result.exit_code == 2
+    assert "is taken" in result.stderr
+
+
 def test_each_configuration_mistake_is_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise ConfigurationError("PORT: must be at most 65535", "CATALOG_URL: is required")
