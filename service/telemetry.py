@@ -151,6 +151,7 @@ def configure_logging(level: str, log_format: str) -> None:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _without_color,
     ]
     last: list[structlog.typing.Processor] = (
         [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
@@ -180,3 +181,9 @@ def configure_logging(level: str, log_format: str) -> None:
     # The SDK logs each request's parameters, user id included, at debug.
     for name in ("botocore", "aiobotocore", "aiohttp", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _without_color(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Uvicorn says everything twice, once with escape codes."""
+    event.pop("color_message", None)
+    return event
