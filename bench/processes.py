@@ -49,13 +49,14 @@ class Running:
         with urllib.request.urlopen(self.url + path, timeout=10) as answer:  # noqa: S310  # loopback only
             return json.load(answer)
 
-    def post(self, path: str, body: Any = None) -> None:
-        """Send JSON."""
+    def post(self, path: str, body: Any = None) -> Any:
+        """Send JSON; the answer's body, parsed."""
         data = json.dumps(body or {}).encode()
         request = urllib.request.Request(  # noqa: S310  # loopback only
             self.url + path, data, {"Content-Type": "application/json"}
         )
-        urllib.request.urlopen(request, timeout=10).close()  # noqa: S310  # loopback only
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  # loopback only
+            return json.loads(answer.read() or b"null")
 
     def resident_mib(self) -> float:
         """Resident memory now."""

@@ -3,7 +3,6 @@
 `python -m bench.raw_asgi raw|fastapi PORT FILE`: FILE holds the answer as JSON, `headers` and `body`, both in Latin-1.
 """
 
-import asyncio
 import json
 import sys
 from pathlib import Path
@@ -47,7 +46,7 @@ def main() -> None:
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer["headers"]]
     app = (raw if kind == "raw" else fastapi)(headers, answer["body"].encode("latin-1"))
     config = uvicorn.Config(app, host="127.0.0.1", port=int(port), **SERVER, lifespan="off")
-    asyncio.run(uvicorn.Server(config).serve(), loop_factory=config.get_loop_factory())
+    uvicorn.Server(config).run()
 
 
 if __name__ == "__main__":

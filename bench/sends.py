@@ -153,9 +153,10 @@ def run_send(
 
 def one_replica(users: int = 300, per_second: float = 10, tps: float = 5) -> dict[str, Any]:
     """One replica at 5 TPS: twice as many users as the campaign may be asked for."""
-    with local_personalize(tps=tps, latency_ms=30) as personalize, service(
-        personalize, PERSONALIZE_TPS=str(tps)
-    ) as replica:
+    with (
+        local_personalize(tps=tps, latency_ms=30) as personalize,
+        service(personalize, PERSONALIZE_TPS=str(tps)) as replica,
+    ):
         done = run_send(personalize, [replica], [f"u{n}" for n in range(users)], per_second)
     return done.report(tps, users / per_second)
 
@@ -195,9 +196,10 @@ def faults(seconds: float = 6.0, tps: float = 10, per_second: float = 20) -> dic
     """Each fault of Personalize for 6 s in the middle of a send."""
     reports: dict[str, Any] = {}
     for mode in ("hang", "reset", "error500", "throttle", "garbage", "empty"):
-        with local_personalize(tps=tps, latency_ms=30) as personalize, service(
-            personalize, PERSONALIZE_TPS=str(tps)
-        ) as replica:
+        with (
+            local_personalize(tps=tps, latency_ms=30) as personalize,
+            service(personalize, PERSONALIZE_TPS=str(tps)) as replica,
+        ):
             users = [f"{mode}{n}" for n in range(int((4 + seconds + 8) * per_second))]
             began = time.monotonic()
             ended: list[float] = []
@@ -245,6 +247,51 @@ def scenarios() -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
     yield "three_replicas", three_replicas
     yield "redis_killed", redis_killed
     yield "faults", faults
+
+
+def promises(name: str, report: dict[str, Any]) -> dict[str, bool]:
+    """What a scenario promises, and whether its report keeps it."""
+    if name == "faults":
+        return {f"{mode}: {text}": ok for mode, one in report.items() for text, ok in _fault_promises(one).items()}
+    tps = {"one_replica": 5, "three_replicas": 20, "redis_killed": 20}[name]
+    return {
+        **_always(report),
+        **(_while_redis_is_gone(report, tps) if name == "redis_killed" else _budget(report, tps)),
+    }
+
+
+def _always(report: dict[str, Any]) -> dict[str, bool]:
+    return {
+        f"{report['ok']} of {report['calls']} answers 200": report["ok"] == report["calls"],
+        f"{report['complete']} of {report['calls']} complete": report["complete"] == report["calls"],
+        f"slowest {report['slowest_ms']:.0f} ms, under 1600": report["slowest_ms"] < 1600,
+    }
+
+
+def _budget(report: dict[str, Any], tps: int) -> dict[str, bool]:
+    return {
+        f"{report['transactions']} transactions, at most one per user": report["most_per_user"] <= 1,
+        f"at most {report['most_in_a_second']} in any second, TPS + 1 is {tps + 1}": report["most_in_a_second"]
+        <= tps + 1,
+        f"{report['throttled']} throttled": report["throttled"] == 0,
+        f"{report['budget_used']:.1%} of the budget used, at least 95 %": report["budget_used"] >= 0.95,
+        f"{report['users_whose_parts_differ']} users with different parts": report["users_whose_parts_differ"] == 0,
+    }
+
+
+def _while_redis_is_gone(report: dict[str, Any], tps: int) -> dict[str, bool]:
+    most = 1.3 * tps + 1
+    least = min(report["personalised_by_second"][:-1], default=0)
+    return {
+        f"at most {report['most_in_a_second']} in any second, 1.3 TPS + 1 is {most:g}": report["most_in_a_second"]
+        <= most,
+        f"{least} personalised answers in the poorest second": least > 0,
+    }
+
+
+def _fault_promises(report: dict[str, Any]) -> dict[str, bool]:
+    after = report["personalised_again_after_s"]
+    return {**_always(report), f"personalised again after {after} s, within 6": after is not None and after <= 6}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,95 @@
+"""`make bench`: the figures that the project promises, in one run.
+
+Prints a table and writes `build/bench.json`; exit status 1 when a promise is not kept. `docs/performance.md` says how to
+read it.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from bench import sends, speed
+from bench.processes import ROOT
+from bench.speed import DATA, LOAD_CORE, Figure
+
+OUTPUT = ROOT / "build" / "bench.json"
+REPEATS = {"hits": 7, "misses": 3, "many_users": 5, "connections": 3, "start": 3}
+QUICK_REPEATS = {"hits": 3, "misses": 1, "many_users": 2, "connections": 1, "start": 1}
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    options = _options()
+    begun = time.monotonic()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(LOAD_CORE, (os.cpu_count() or 1) - 1)})
+    report: dict[str, Any] = {"machine": machine(), "figures": {}, "sends": {}}
+    print(f"{report['machine']['processor']}, {report['machine']['cores']} cores,", end=" ")
+    print(f"load {report['machine']['load']:.2f}, Python {report['machine']['python']}; data: {DATA.name}")
+    kept = True
+    repeats = QUICK_REPEATS if options.quick else REPEATS
+    for name, measure in speed.SCENARIOS.items():
+        if options.only and name not in options.only:
+            continue
+        figures = measure(repeats[name])
+        print(f"\n{name}", *map(_line, figures), sep="\n")
+        report["figures"][name] = [figure.as_dict() for figure in figures]
+        kept &= all(figure.kept is not False for figure in figures)
+    for name, run in sends.scenarios():
+        if (options.only and name not in options.only) or (not options.only and (options.quick or options.speed)):
+            continue
+        figures_of_send = run()
+        promises = sends.promises(name, figures_of_send)
+        print(f"\n{name}", *(f"  {'ok  ' if ok else 'FAIL'} {promise}" for promise, ok in promises.items()), sep="\n")
+        report["sends"][name] = {"promises": promises, "figures": figures_of_send}
+        kept &= all(promises.values())
+    report["seconds"] = round(time.monotonic() - begun, 1)
+    OUTPUT.parent.mkdir(exist_ok=True)
+    OUTPUT.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    print(f"\n{report['seconds']:.0f} s; written to {OUTPUT.relative_to(ROOT)}")
+    sys.exit(0 if kept else 1)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text("utf-8").splitlines() if cpuinfo.exists() else []
+    return {
+        "processor": next(
+            (line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine()
+        ),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
+        "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _line(figure: Figure) -> str:
+    digits = 0 if abs(figure.value) >= 100 else 2
+    promise = "" if figure.kept is None else f"{'ok  ' if figure.kept else 'FAIL'} {figure.wanted}"
+    return f"  {figure.name:<58}{figure.value:>10,.{digits}f} {figure.unit:<10} {promise:<20} {figure.detail}".rstrip()
+
+
+def _options() -> argparse.Namespace:
+    names = [*speed.SCENARIOS, *(name for name, _ in sends.scenarios())]
+    parser = argparse.ArgumentParser(prog="python -m bench", description=main.__doc__)
+    parser.add_argument("only", nargs="*", metavar="SCENARIO", help=f"only these: {', '.join(names)}")
+    parser.add_argument("--speed", action="store_true", help="without the sends, which take three minutes")
+    parser.add_argument("--quick", action="store_true", help="without the sends and with fewer repeats")
+    options = parser.parse_args()
+    unknown = set(options.only) - set(names)
+    if unknown:
+        parser.error(f"no scenario {', '.join(sorted(unknown))}")
+    return options
+
+
+if __name__ == "__main__":
+    main()
