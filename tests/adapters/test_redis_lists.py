@@ -325,3 +325,14 @@ def test_an_outcome_survives_packing(outcome: Outcome) -> None:
 def test_any_bytes_are_an_outcome_or_refused(packed: bytes) -> None:
     with suppress(OutcomeError):
         assert isinstance(unpack_outcome(packed), Outcome)
+
+
+async def test_a_leader_that_leaves_without_an_answer_lets_another_lead(one: Replica, other: Replica) -> None:
+    assert (await one.lists.board(KEY, lease_seconds=5.0)).leader
+    async with other.lists.follow(KEY) as landing:
+        assert not (await other.lists.board(KEY, lease_seconds=5.0)).leader
+        await one.lists.land(KEY, Outcome(envelope=None, source=""), led=True)
+        assert await landing.wait(2.0) == Outcome(envelope=None, source="")
+    boarding = await other.lists.board(KEY, lease_seconds=5.0)
+    assert boarding.leader
+    assert boarding.pinned is None
