@@ -124,12 +124,7 @@ class Flights:
             await asyncio.wait({flight.landed}, timeout=max(0.0, deadline - self._clock.monotonic()))
         finally:
             flight.callers -= 1
-            if (
-                not flight.callers
-                and not flight.spent
-                and flight.task is not None
-                and not flight.landed.done()
-            ):
+            if not flight.callers and not flight.spent and flight.task is not None and not flight.landed.done():
                 # Whoever comes now starts a flight of its own rather than board one that is being ended.
                 self._closed(key, flight)
                 flight.task.cancel()
@@ -295,9 +290,7 @@ class Flights:
         began = self._clock.monotonic()
         result = "error"
         try:
-            ranked = await self._recommender.recommend(
-                request, timeout_seconds=self._policy.transaction_seconds
-            )
+            ranked = await self._recommender.recommend(request, timeout_seconds=self._policy.transaction_seconds)
         except RecommenderThrottled:
             result = "throttled"
             self._breaker.neutral()

@@ -13,9 +13,7 @@ class Ladder:
     def __init__(self, popular_envelope: Callable[[], bytes | None]) -> None:
         self._popular_envelope = popular_envelope
 
-    def step_down(
-        self, stale: bytes | None, reason: DegradedReason, made_ahead: bytes | None = None
-    ) -> Outcome:
+    def step_down(self, stale: bytes | None, reason: DegradedReason, made_ahead: bytes | None = None) -> Outcome:
         """The best of what is left; its envelope is None only if there is no item at all to show."""
         if stale is not None and (made_ahead is None or created_at(stale) >= created_at(made_ahead)):
             return Outcome(stale, "stale", reason)

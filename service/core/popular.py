@@ -62,9 +62,7 @@ class PopularItems:
             found: list[str] = []
             while len(found) < _MOST_ELIGIBLE and (chunk := list(islice(candidates, _MOST_ELIGIBLE))):
                 rows = catalog.rows(chunk)
-                found += [
-                    one for one, row in zip(chunk, rows, strict=True) if row is not None and row.eligible
-                ]
+                found += [one for one, row in zip(chunk, rows, strict=True) if row is not None and row.eligible]
             self._first_eligible = catalog.version, tuple(found[:_MOST_ELIGIBLE])
         return self._first_eligible[1]
 

@@ -151,9 +151,7 @@ class Recommendations:
         )
         timings: Iterable[tuple[str, float]] = ()
         try:
-            outcome, timings = await self._flights.outcome(
-                key, request, known, deadline - ANSWER_MARGIN_SECONDS
-            )
+            outcome, timings = await self._flights.outcome(key, request, known, deadline - ANSWER_MARGIN_SECONDS)
         except DeadlineExceeded:
             outcome = self._ladder.step_down(known, "timeout")
             self._pins.put(key, outcome)

@@ -20,9 +20,7 @@ def check_fields(query: RecommendationQuery, catalog: ItemCatalog) -> None:
     known = catalog.columns
     for name in query.fields:
         if name not in known and name not in BASE_COLUMNS:
-            raise InvalidQuery(
-                "fields", f"no catalogue column {name!r}; there are: {', '.join(known) or 'none'}"
-            )
+            raise InvalidQuery("fields", f"no catalogue column {name!r}; there are: {', '.join(known) or 'none'}")
 
 
 def render_items(rows: Sequence[CatalogRow], fields: Sequence[str], catalog: ItemCatalog) -> bytes:

@@ -389,9 +389,7 @@ def test_curated_items_lead_the_popular_list() -> None:
 
 def test_what_is_recommended_most_is_popular() -> None:
     async def scenario(replica: Replica) -> None:
-        replica.personalize.default_items = lambda user, _: (
-            ("item150", "item160") if user != "user0" else ITEMS[:5]
-        )
+        replica.personalize.default_items = lambda user, _: ("item150", "item160") if user != "user0" else ITEMS[:5]
         for one in range(60):
             await replica.ask(f"user{one}")
         await asyncio.sleep(PIN_SECONDS + 1)

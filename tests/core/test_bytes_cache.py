@@ -141,9 +141,7 @@ _steps = st.lists(
 
 
 @given(steps=_steps, entries=st.integers(0, 8))
-def test_the_bound_holds_whatever_is_put_and_forgotten(
-    steps: list[tuple[str, int, int]], entries: int
-) -> None:
+def test_the_bound_holds_whatever_is_put_and_forgotten(steps: list[tuple[str, int, int]], entries: int) -> None:
     bound = _room_for(entries, bytes(100))
     cache = _cache(bound)
     for what, number, size in steps:

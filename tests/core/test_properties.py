@@ -141,9 +141,7 @@ _uuids = st.uuids().map(str)
 @example(ids=[], recommendation_id="", created_at=0.0)
 @example(ids=["", ""], recommendation_id="", created_at=0.0)
 @example(ids=["a" * 35, "b" * 37], recommendation_id="", created_at=0.0)
-def test_a_sealed_list_is_unsealed_as_it_was(
-    ids: list[str], recommendation_id: str, created_at: float
-) -> None:
+def test_a_sealed_list_is_unsealed_as_it_was(ids: list[str], recommendation_id: str, created_at: float) -> None:
     ranked = RankedList(tuple(ids), recommendation_id, created_at)
     envelope = envelopes.seal(ranked)
     assert envelopes.unseal(envelope) == ranked

@@ -93,3 +93,22 @@ def test_no_schedule_makes_a_desk_exceed_the_rate_or_invert_the_lanes(  # noqa: 
     assert most_in_any_second(starts) <= math.floor(tps) + 1
     # Who was handed a slot in the same step, or gave up, was not overtaken.
     assert not [one for one, moment in overtaken if ended.get(one, moment) > moment]
+
+
+def test_slots_used_late_do_not_crowd_the_second_that_follows() -> None:
+    starts: list[float] = []
+
+    async def scenario() -> None:
+        clock = VirtualClock(asyncio.get_running_loop())
+        desk = SlotDesk(LocalGovernor(100, clock=clock), clock)
+
+        async def call() -> None:
+            await desk.acquire(Lane.NO_LIST, clock.monotonic() + 3)
+            starts.append(clock.monotonic())
+
+        asyncio.get_running_loop().call_later(0.105, stall, 0.0249)
+        await asyncio.gather(*(call() for _ in range(200)))
+
+    run_virtual(scenario())
+    assert len(starts) == 200
+    assert most_in_any_second(starts) <= 101
