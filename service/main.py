@@ -149,7 +149,13 @@ def serve() -> None:
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         raise ConfigurationError(f"HOST, PORT: cannot listen on {where}: {error.strerror}") from None
-    server.run(sockets=[listener])
+    # Whoever reads this wants the one line, not uvicorn's record of it with a traceback.
+    logging.getLogger("uvicorn.error").addFilter(lambda _: app.startup_error is None)
+    try:
+        server.run(sockets=[listener])
+    except SystemExit:
+        if app.startup_error is None:
+            raise
     if app.startup_error is not None:
         raise app.startup_error
 

@@ -1,0 +1,68 @@
+"""What an operator sees when the service cannot start."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from bench.processes import CAMPAIGN_ARN, ROOT, SAMPLE
+
+
+def start(directory: Path, **settings: str) -> list[str]:
+    """Lines on standard error of a start that fails as a wrong configuration does; no log events among them."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "HOST": "127.0.0.1",
+        "PORT": "0",
+        "ALLOW_ANONYMOUS": "true",
+        "AWS_REGION": "us-east-1",
+        "PERSONALIZE_CAMPAIGN_ARN": CAMPAIGN_ARN,
+        "CATALOG_URL": f"file://{SAMPLE / 'items.csv'}",
+    }
+    # Away from a developer's .env.
+    run = subprocess.run(
+        [sys.executable, "-m", "service", "serve"],
+        cwd=directory,
+        env=environment | settings,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert run.returncode == 2, run
+    assert "Traceback" not in run.stdout + run.stderr
+    return [line for line in run.stderr.splitlines() if not line.startswith("{")]
+
+
+def test_every_wrong_setting_is_one_line_that_names_it(tmp_path: Path) -> None:
+    wrong = {
+        "PORT": "99999",
+        "PERSONALIZE_TPS": "0",
+        "PERSONALIZE_CAMPAIGN_ARN": "my-campaign",
+        "CATALOG_URL": "ftp://shop/items.csv",
+        "REDIS_URL": "localhost:6379",
+        "LOG_LEVEL": "loud",
+        "CACHE_MAX_MB": "much",
+    }
+
+    lines = start(tmp_path, **wrong)
+
+    assert {line.partition(":")[0] for line in lines} == wrong.keys()
+    assert len(lines) == len(wrong)
+
+
+def test_a_catalogue_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
+    [line] = start(tmp_path, CATALOG_URL=f"file://{tmp_path}/nowhere.csv")
+
+    assert "nowhere.csv" in line
+
+
+def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        [line] = start(tmp_path, PORT=port)
+
+    assert port in line
+    assert line.startswith("HOST, PORT:")
