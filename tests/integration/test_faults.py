@@ -1,0 +1,54 @@
+"""Personalize misbehaves for three seconds under calls of twice its TPS."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from bench.processes import Running, local_personalize, service
+from tests.integration.pouring import assert_all_answered, personalised, pouring
+
+TPS = 10
+
+
+@pytest.fixture(scope="module")
+def personalize() -> Iterator[Running]:
+    with local_personalize(tps=TPS, latency_ms=30) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def replica(personalize: Running) -> Iterator[Running]:
+    with service(personalize, PERSONALIZE_TPS=str(TPS)) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"),
+    [
+        ("hang", "timeout"),
+        ("reset", "error"),
+        ("error500", "error"),
+        ("throttle", "throttled"),
+        ("garbage", "error"),
+        ("empty", "error"),
+    ],
+)
+async def test_every_message_is_filled_while_personalize_fails_and_soon_personalised_again(
+    personalize: Running, replica: Running, mode: str, reason: str
+) -> None:
+    async with pouring([replica], per_second=2 * TPS) as calls:
+        await personalised(calls, since=time.monotonic(), within=10)
+        began = time.monotonic()
+        await asyncio.to_thread(personalize.post, "/_faults", {"mode": mode})
+        await asyncio.sleep(3)
+        await asyncio.to_thread(personalize.post, "/_faults", {"mode": "none"})
+        ended = time.monotonic()
+        again = await personalised(calls, since=ended, within=6)
+
+    assert_all_answered(calls)
+    assert again <= 6
+    during = [call for call in calls if began < call.began < ended]
+    assert reason in {call.reason for call in during}
+    assert {call.source for call in during} <= {"personalize", "cache", "popular"}
