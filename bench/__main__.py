@@ -1,17 +1,16 @@
 """`make bench`: the figures that the project promises, in one run.
 
-Prints a table and writes `build/bench.json`; exit status 1 when a promise is not kept. `docs/performance.md` says how to
-read it.
+Prints a table and writes `build/bench.json`; exit status 1 when a promise is not kept. `docs/performance.md` says how
+to read it.
 """
 
 import argparse
-import datetime
+import datetime as dt
 import json
 import os
 import platform
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
         "python": platform.python_version(),
-        "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }
 
 

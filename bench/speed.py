@@ -1,7 +1,7 @@
 """What a hit and a miss cost, and what many users and many connections do to it.
 
-The server has core 0 to itself, load and local Personalize share core 1. Every figure is a median of repeats, and
-what is compared is measured in turns, so that other work on the machine slows both.
+The server runs on core 0, load and local Personalize share core 1. Every figure is a median of repeats, and what is
+compared is measured in the same turn, so that other work on the machine slows both.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import statistics
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from typing import Any
 
 from bench.load import Load, call_each, flood, paced
 from bench.processes import RETAIL, SAMPLE, Running, free_port, local_personalize, running, service
+from bench.quiet import Quiet
 
 SERVER_CORE = 0
 LOAD_CORE = 1
@@ -71,59 +72,51 @@ def hits(repeats: int) -> list[Figure]:
         servers = {"hits": replica}
         for kind in ("raw", "fastapi"):
             servers[kind] = stack.enter_context(reference(kind, replica))
-        rates: dict[str, list[float]] = {name: [] for name in servers}
-        costs: dict[str, list[float]] = {name: [] for name in servers}
-        for _ in range(repeats):
-            for name, server in servers.items():
-                before = server.cpu_seconds()
-                load = flood(server.url, prefix="u", users=USERS, connections=32, seconds=2)
-                good(load, name)
-                rates[name].append(load.per_second)
-                costs[name].append((server.cpu_seconds() - before) / load.answers * 1e6)
-    ratio = paired(rates["hits"], rates["raw"])
-    fastapi_ratio = paired(rates["fastapi"], rates["raw"])
-    rate = {name: statistics.median(values) for name, values in rates.items()}
-    cost = {name: statistics.median(values) for name, values in costs.items()}
+
+        def turn(_: int) -> dict[str, Answers]:
+            return {name: flooded(server, connections=32, seconds=2) for name, server in servers.items()}
+
+        quiet: Quiet[dict[str, Answers]] = Quiet([*servers.values(), personalize])
+        turns = quiet.turns(repeats, turn)
+    rate = {name: statistics.median(one[name].load.per_second for one in turns) for name in servers}
+    cost = {name: statistics.median(one[name].cpu_us for one in turns) for name in servers}
+    ratios = sorted(one["hits"].load.per_second / one["raw"].load.per_second for one in turns)
+    ratio = statistics.median(ratios)
+    fastapi = statistics.median(one["fastapi"].load.per_second / one["raw"].load.per_second for one in turns)
     return [
         Figure("raw ASGI", rate["raw"], "answers/s", detail=f"{cost['raw']:.0f} us of CPU each"),
         Figure("hits", rate["hits"], "answers/s", detail=f"{cost['hits']:.0f} us of CPU each"),
         Figure("FastAPI route", rate["fastapi"], "answers/s", detail=f"{cost['fastapi']:.0f} us of CPU each"),
-        Figure("hits / raw ASGI", ratio, "", ">= 0.6", ratio >= 0.6, spread(rates["hits"], rates["raw"])),
-        Figure("FastAPI route / raw ASGI", fastapi_ratio, ""),
-        Figure("CPU of raw ASGI / CPU of a hit", cost["raw"] / cost["hits"], "", detail="hardly moved by other work"),
+        Figure("hits / raw ASGI", ratio, "", ">= 0.6", ratio >= 0.6, f"{ratios[0]:.2f} to {ratios[-1]:.2f}; {quiet}"),
+        Figure("CPU of raw ASGI / CPU of a hit", cost["raw"] / cost["hits"], "", detail="other work moves it little"),
+        Figure("FastAPI route / raw ASGI", fastapi, ""),
     ]
 
 
 def misses(repeats: int) -> list[Figure]:
     """Hits at 4 connections without and with misses in flight, and what those misses wait beyond upstream."""
-    alone: list[Load] = []
-    together: list[Load] = []
-    missing: list[Load] = []
-    quiet: list[Load] = []
-    cost: list[float] = []
     seconds = 4.0
     with (
         local_personalize(DATA, latency_ms=LATENCY_MS, core=LOAD_CORE) as personalize,
         replica_of(personalize) as replica,
     ):
         warm(replica)
-        for turn in range(repeats):
-            alone.append(flood(replica.url, prefix="u", users=USERS, connections=4, seconds=seconds))
-            personalize.post("/_stats/reset")
-            before = replica.cpu_seconds()
-            quiet.append(misses_only(replica, f"q{turn}x", seconds / 2))
-            cost.append((replica.cpu_seconds() - before) / quiet[-1].answers * 1e6)
+
+        def turn(number: int) -> dict[str, Answers]:
+            alone = flooded(replica, connections=4, seconds=seconds)
+            missing = answers(replica, lambda: misses_only(replica, f"a{number}x", seconds / 2))
             with ThreadPoolExecutor(1) as thread:
-                flooding = thread.submit(flood, replica.url, prefix="u", users=USERS, connections=4, seconds=seconds)
-                missing.append(misses_only(replica, f"m{turn}x", seconds))
-                together.append(flooding.result())
-    for load in (*alone, *together, *missing, *quiet):
-        good(load, "misses")
-    p99_alone = statistics.median(load.p99_ms for load in alone)
-    p99 = statistics.median(load.p99_ms for load in together)
-    added = statistics.median(load.p50_ms for load in missing) - LATENCY_MS
-    added_quiet = statistics.median(load.p50_ms for load in quiet) - LATENCY_MS
-    limit = max(3 * p99_alone, 8.0)
+                flooding = thread.submit(flooded, replica, connections=4, seconds=seconds)
+                together = answers(replica, lambda: misses_only(replica, f"b{number}x", seconds))
+                return {"alone": alone, "missing": missing, "together": together, "beside": flooding.result()}
+
+        quiet: Quiet[dict[str, Answers]] = Quiet([replica, personalize])
+        turns = quiet.turns(repeats, turn)
+    p99_alone, p99 = (statistics.median(one[name].load.p99_ms for one in turns) for name in ("alone", "beside"))
+    added_alone, added = (
+        statistics.median(one[name].load.p50_ms for one in turns) - LATENCY_MS for name in ("missing", "together")
+    )
+    beside = f"{statistics.median(one['beside'].load.per_second for one in turns):.0f} hits/s meanwhile; {quiet}"
     return [
         Figure("hits' p99 at 4 connections, no misses", p99_alone, "ms"),
         Figure(
@@ -131,47 +124,45 @@ def misses(repeats: int) -> list[Figure]:
             p99,
             "ms",
             "<= 3 x or 8 ms",
-            p99 <= limit,
-            detail=f"{statistics.median(load.per_second for load in together):.0f} hits/s beside them",
+            p99 <= max(3 * p99_alone, 8.0),
+            beside,
         ),
         Figure("those misses' p50 over upstream", added, "ms", "<= 15 ms", added <= 15),
-        Figure("misses' p50 over upstream, no hits", added_quiet, "ms"),
-        Figure("CPU of a miss", statistics.median(cost), "us"),
+        Figure("misses' p50 over upstream, no hits", added_alone, "ms"),
+        Figure("CPU of a miss", statistics.median(one["missing"].cpu_us for one in turns), "us"),
     ]
 
 
 def many_users(repeats: int) -> list[Figure]:
     """Hits spread over a hundred thousand cached users against five hundred, and what the lists weigh."""
-    few: list[Load] = []
-    many: list[Load] = []
     with replica_of(None, arguments=("bench.prefilled",), CACHE_MAX_MB="512") as replica:
         # Once with a few, so that what is made at first use is not counted.
         replica.post(f"/_fill?users={USERS}")
         empty = replica.resident_mib()
         filled = replica.post(f"/_fill?users={MANY_USERS}")
-        full = replica.resident_mib()
-        call_each(replica.port, [f"filled{number}" for number in range(USERS)])
-        for _ in range(repeats):
-            few.append(flood(replica.url, prefix="filled", users=USERS, connections=32, seconds=3))
-            many.append(flood(replica.url, prefix="filled", users=MANY_USERS, connections=32, seconds=3))
+        grown = replica.resident_mib() - empty
+
+        def turn(_: int) -> tuple[Answers, Answers]:
+            few = flooded(replica, prefix="filled", connections=32, seconds=3)
+            return few, flooded(replica, prefix="filled", users=MANY_USERS, connections=32, seconds=3)
+
+        quiet: Quiet[tuple[Answers, Answers]] = Quiet([replica])
+        turns = quiet.turns(repeats, turn)
         peak = replica.peak_mib()
-    for load in (*few, *many):
-        good(load, "many users")
-    p99_few = statistics.median(load.p99_ms for load in few)
-    p99_many = statistics.median(load.p99_ms for load in many)
-    ratio = paired([load.p99_ms for load in many], [load.p99_ms for load in few])
-    grown = full - empty
+    few_ms, many_ms = (statistics.median(one[place].load.p99_ms for one in turns) for place in (0, 1))
+    few_rate, many_rate = (statistics.median(one[place].load.per_second for one in turns) for place in (0, 1))
+    ratio = statistics.median(many.load.p99_ms / few.load.p99_ms for few, many in turns)
+    cost = statistics.median(many.cpu_us for _, many in turns)
     return [
-        Figure(f"hits' p99 at 32 connections over {USERS} users", p99_few, "ms"),
-        Figure(f"hits' p99 at 32 connections over {MANY_USERS} users", p99_many, "ms"),
-        Figure("the second / the first", ratio, "", "<= 3", ratio <= 3),
+        Figure(f"hits' p99 at 32 connections over {USERS} users", few_ms, "ms", detail=f"{few_rate:.0f} answers/s"),
         Figure(
-            f"hits over {MANY_USERS} users",
-            statistics.median(load.per_second for load in many),
-            "answers/s",
-            detail=f"{statistics.median(load.per_second for load in few):.0f} over {USERS}",
+            f"hits' p99 at 32 connections over {MANY_USERS} users",
+            many_ms,
+            "ms",
+            detail=f"{many_rate:.0f} answers/s, {cost:.0f} us of CPU each",
         ),
-        Figure(f"{MANY_USERS} lists of 25 in memory", grown, "MiB", "<= 70 MB", grown * 2**20 <= 70e6),
+        Figure("the second / the first", ratio, "", "<= 3", ratio <= 3, str(quiet)),
+        Figure(f"{MANY_USERS} lists of 25 in memory", grown * 2**20 / 1e6, "MB", "<= 70 MB", grown * 2**20 <= 70e6),
         Figure(
             "a cached list",
             grown * 2**20 / filled["entries"],
@@ -184,25 +175,26 @@ def many_users(repeats: int) -> list[Figure]:
 
 def connections(repeats: int) -> list[Figure]:
     """Calls at a fixed rate while two thousand idle connections stay open."""
-    loads = []
     with local_personalize(DATA, core=LOAD_CORE) as personalize, replica_of(personalize) as replica:
         warm(replica)
-        for _ in range(repeats):
-            loads.append(
-                paced(
-                    replica.port,
-                    lambda number: f"u{number % USERS}",
-                    per_second=CALLS_PER_SECOND,
-                    connections=64,
-                    seconds=5,
-                    idle_connections=IDLE_CONNECTIONS,
-                )
+
+        def turn(_: int) -> Load:
+            return paced(
+                replica.port,
+                lambda number: f"u{number % USERS}",
+                per_second=CALLS_PER_SECOND,
+                connections=64,
+                seconds=5,
+                idle_connections=IDLE_CONNECTIONS,
             )
+
+        quiet: Quiet[Load] = Quiet([replica, personalize])
+        loads = quiet.turns(repeats, turn)
     failed = sum(load.failed for load in loads)
     p99 = statistics.median(load.p99_ms for load in loads)
     what = f"{CALLS_PER_SECOND} calls/s beside {IDLE_CONNECTIONS} idle connections"
     return [
-        Figure(f"{what}: failed", failed, "calls", "0", failed == 0),
+        Figure(f"{what}: failed", failed, "calls", "0", failed == 0, str(quiet)),
         Figure(f"{what}: p99", p99, "ms", "< 100 ms", p99 < 100),
         Figure(f"{what}: reached", statistics.median(load.per_second for load in loads), "calls/s"),
     ]
@@ -231,6 +223,35 @@ SCENARIOS = {
     "start": start,
 }
 """By name, in the order of the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A load and what it cost the server."""
+
+    load: Load
+    cpu_us: float
+    """Processor time for each answer, in microseconds."""
+
+
+def answers(replica: Running, run: Callable[[], Load]) -> Answers:
+    """Run a load and see what it costs.
+
+    Raises:
+        RuntimeError: A call failed.
+    """
+    before = replica.cpu_seconds()
+    load = run()
+    good(load)
+    return Answers(load, (replica.cpu_seconds() - before) / load.answers * 1e6)
+
+
+def flooded(replica: Running, *, connections: int, seconds: float, prefix: str = "u", users: int = USERS) -> Answers:
+    """As many hits as the server can give."""
+    return answers(
+        replica,
+        lambda: flood(replica.url, prefix=prefix, users=users, connections=connections, seconds=seconds),
+    )
 
 
 def misses_only(replica: Running, prefix: str, seconds: float) -> Load:
@@ -275,25 +296,14 @@ def reference(kind: str, replica: Running) -> Iterator[Running]:
 
 def warm(replica: Running) -> None:
     """Make a list for each user of the hits."""
-    good(call_each(replica.port, [f"u{number}" for number in range(USERS)]), "warming up")
+    good(call_each(replica.port, [f"u{number}" for number in range(USERS)]))
 
 
-def good(load: Load, name: str) -> None:
+def good(load: Load) -> None:
     """Refuse to measure errors.
 
     Raises:
         RuntimeError: A call failed.
     """
     if load.failed:
-        raise RuntimeError(f"{name}: {load.failed} of {load.answers} calls failed")
-
-
-def paired(ones: Sequence[float], others: Sequence[float]) -> float:
-    """The median of the ratios of what was measured one after the other."""
-    return statistics.median(one / other for one, other in zip(ones, others, strict=True))
-
-
-def spread(ones: Sequence[float], others: Sequence[float]) -> str:
-    """The least and the greatest of these ratios."""
-    ratios = sorted(one / other for one, other in zip(ones, others, strict=True))
-    return f"{ratios[0]:.2f} to {ratios[-1]:.2f} in {len(ratios)} turns"
+        raise RuntimeError(f"{load.failed} of {load.answers} calls failed")
