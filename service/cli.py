@@ -102,9 +102,17 @@ def serve() -> None:
 @click.option("--port", default=9100, type=click.IntRange(0, MAX_PORT), help="Port to listen on.")
 @click.option("--tps", default=0.0, type=click.FloatRange(min=0), help="Throttle above this rate; 0: never.")
 @click.option("--latency-ms", default=0.0, type=click.FloatRange(min=0), help="Answer this much later.")
+@click.option("--filter", "filters", multiple=True, help="A filter that exists, NAME=EXPRESSION.")
 @click.option("--stop-with-stdin", is_flag=True, hidden=True, help="Stop when standard input is closed.")
 def local_personalize(
-    data: Path, host: str, port: int, tps: float, latency_ms: float, *, stop_with_stdin: bool
+    data: Path,
+    host: str,
+    port: int,
+    tps: float,
+    latency_ms: float,
+    filters: tuple[str, ...],
+    *,
+    stop_with_stdin: bool,
 ) -> None:
     """Run a local Personalize until a signal.
 
@@ -117,7 +125,7 @@ def local_personalize(
     if stop_with_stdin:
         threading.Thread(target=_stop_at_end_of_stdin, daemon=True).start()
     try:
-        runtime_api.serve(data=data, host=host, port=port, tps=tps, latency_ms=latency_ms)
+        runtime_api.serve(data=data, host=host, port=port, tps=tps, latency_ms=latency_ms, filters=filters)
     except LocalPersonalizeError as error:
         click.echo(f"local-personalize: {error}", err=True)
         sys.exit(1)

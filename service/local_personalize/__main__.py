@@ -28,6 +28,7 @@ from service.local_personalize.runtime_api import serve
     show_default=True,
     help="How long each answer takes.",
 )
+@click.option("--filter", "filters", multiple=True, help="A filter that exists, NAME=EXPRESSION.")
 @click.option("--campaign-arn", "campaign_arns", multiple=True, help="A further campaign that exists.")
 @click.option(
     "--recommender-arn", "recommender_arns", multiple=True, help="A further recommender that exists."
@@ -41,6 +42,7 @@ def main(
     latency_ms: float,
     campaign_arns: tuple[str, ...],
     recommender_arns: tuple[str, ...],
+    filters: tuple[str, ...],
 ) -> None:
     """Stand in for the Amazon Personalize runtime, learned from Personalize's own CSV files."""
     try:
@@ -52,6 +54,7 @@ def main(
             latency_ms=latency_ms,
             campaign_arns=campaign_arns,
             recommender_arns=recommender_arns,
+            filters=filters,
         )
     except LocalPersonalizeError as error:
         raise click.ClickException(str(error)) from error

@@ -1,12 +1,13 @@
 """The runtime's REST-JSON protocol: what a call must look like, and how a refusal is written.
 
-`context`, `promotions`, `filterValues` and `metadataColumns` are read over: the lists do not depend on
-them. No filter exists here, so a call that names one is refused rather than answered unfiltered.
+`context`, `promotions` and `metadataColumns` are read over: the lists do not depend on them. A call that names a
+filter that was not declared is refused rather than answered unfiltered.
 Source: https://docs.aws.amazon.com/personalize/latest/dg/API_Operations_Amazon_Personalize_Runtime.html
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -20,6 +21,8 @@ RECOMMENDER_ARN = "arn:aws:personalize:us-east-1:000000000000:recommender/local"
 DEFAULT_NUM_RESULTS = 25
 MAX_NUM_RESULTS = 500
 MAX_ID_CHARACTERS = 256
+MAX_FILTER_VALUES = 25
+MAX_FILTER_VALUE_CHARACTERS = 1000
 MAX_INPUT_ITEMS = 500
 """Items in one ranking call."""
 
@@ -44,6 +47,7 @@ class KnownArns:
 
     campaigns: frozenset[str]
     recommenders: frozenset[str]
+    filters: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class RecommendationsCall:
     user_id: str | None
     item_id: str | None
     num_results: int
+    filter_arn: str | None = None
+    filter_values: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,8 @@ class RankingCall:
     user_id: str
     item_ids: list[str]
     """1 to 500 ids, in the caller's order."""
+    filter_arn: str | None = None
+    filter_values: Mapping[str, str] = field(default_factory=dict)
 
 
 def invalid_input(message: str) -> Refusal:
@@ -106,13 +114,19 @@ def parse_recommendations(body: bytes, known: KnownArns) -> RecommendationsCall:
     user_id, item_id = _id(fields, "userId"), _id(fields, "itemId")
     if user_id is None and item_id is None:
         raise invalid_input("One of userId and itemId is required")
-    call = RecommendationsCall(user_id=user_id, item_id=item_id, num_results=_num_results(fields))
+    call = RecommendationsCall(
+        user_id=user_id,
+        item_id=item_id,
+        num_results=_num_results(fields),
+        filter_arn=_arn(fields, "filterArn"),
+        filter_values=_filter_values(fields),
+    )
     campaign, recommender = _arn(fields, "campaignArn"), _arn(fields, "recommenderArn")
     if (campaign is None) == (recommender is None):
         raise invalid_input("Exactly one of campaignArn and recommenderArn is required")
     _check_exists(campaign, known.campaigns)
     _check_exists(recommender, known.recommenders)
-    _check_no_filter(fields)
+    _check_exists(call.filter_arn, known.filters)
     return call
 
 
@@ -126,12 +140,17 @@ def parse_ranking(body: bytes, known: KnownArns) -> RankingCall:
     user_id = _id(fields, "userId")
     if user_id is None:
         raise invalid_input("userId is required")
-    call = RankingCall(user_id=user_id, item_ids=_input_list(fields))
+    call = RankingCall(
+        user_id=user_id,
+        item_ids=_input_list(fields),
+        filter_arn=_arn(fields, "filterArn"),
+        filter_values=_filter_values(fields),
+    )
     campaign = _arn(fields, "campaignArn")
     if campaign is None:
         raise invalid_input("campaignArn is required")
     _check_exists(campaign, known.campaigns)
-    _check_no_filter(fields)
+    _check_exists(call.filter_arn, known.filters)
     return call
 
 
@@ -192,5 +211,12 @@ def _check_exists(arn: str | None, known: frozenset[str]) -> None:
         raise not_found(f"There is no resource {arn}")
 
 
-def _check_no_filter(fields: dict[str, Any]) -> None:
-    _check_exists(_arn(fields, "filterArn"), frozenset())
+def _filter_values(fields: dict[str, Any]) -> dict[str, str]:
+    value = fields.get("filterValues") or {}
+    if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
+        raise invalid_input("filterValues is not a map of strings")
+    if len(value) > MAX_FILTER_VALUES:
+        raise invalid_input(f"filterValues has more than {MAX_FILTER_VALUES} keys")
+    if any(len(one) > MAX_FILTER_VALUE_CHARACTERS for one in value.values()):
+        raise invalid_input(f"a filter value is longer than {MAX_FILTER_VALUE_CHARACTERS} characters")
+    return value

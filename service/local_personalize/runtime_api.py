@@ -30,11 +30,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service.local_personalize.data import read_dataset
 from service.local_personalize.errors import LocalPersonalizeError
 from service.local_personalize.faults import Fault, FaultMode, parse_fault
+from service.local_personalize.filters import DeclaredFilters
 from service.local_personalize.learn import CoVisitationModel, ScoredItem, learn
 from service.local_personalize.protocol import (
     CAMPAIGN_ARN,
     RECOMMENDER_ARN,
     KnownArns,
+    RankingCall,
+    RecommendationsCall,
     Refusal,
     check_signed,
     invalid_input,
@@ -83,6 +86,7 @@ class RuntimeApi:
         model: CoVisitationModel,
         *,
         known: KnownArns,
+        filters: DeclaredFilters,
         bucket: TokenBucket,
         fault: Fault,
         latency_seconds: float,
@@ -90,6 +94,7 @@ class RuntimeApi:
     ) -> None:
         self._model = model
         self._known = known
+        self._filters = filters
         self._bucket = bucket
         self._fault = fault
         self._latency_seconds = latency_seconds
@@ -138,19 +143,34 @@ class RuntimeApi:
 
     def _read_recommendations(self, body: bytes) -> _Outcome:
         call = parse_recommendations(body, self._known)
+        passes = self._test(call)
+        # What a filter drops is refilled from further down the list.
+        count = call.num_results if passes is None else self._model.item_count
 
         def items() -> list[ScoredItem]:
             if call.item_id is not None:
-                return self._model.similar(call.item_id, count=call.num_results)
-            return self._model.recommend(call.user_id or "", count=call.num_results)
+                found = self._model.similar(call.item_id, count=count)
+            else:
+                found = self._model.recommend(call.user_id or "", count=count)
+            return found if passes is None else [one for one in found if passes(one.item_id)][: call.num_results]
 
         return _Outcome(call.user_id, "itemList", items)
 
     def _read_ranking(self, body: bytes) -> _Outcome:
         call = parse_ranking(body, self._known)
-        return _Outcome(
-            call.user_id, "personalizedRanking", lambda: self._model.rank(call.user_id, call.item_ids)
-        )
+        passes = self._test(call)
+
+        def items() -> list[ScoredItem]:
+            ranked = self._model.rank(call.user_id, call.item_ids)
+            return ranked if passes is None else [one for one in ranked if passes(one.item_id)]
+
+        return _Outcome(call.user_id, "personalizedRanking", items)
+
+    def _test(self, call: RecommendationsCall | RankingCall) -> Callable[[str], bool] | None:
+        if call.filter_arn is None:
+            return None
+        item_id = call.item_id if isinstance(call, RecommendationsCall) else None
+        return self._filters.test(call.filter_arn, user_id=call.user_id, item_id=item_id, values=call.filter_values)
 
     def _admit(self, outcome: _Outcome) -> None:
         arrived_at = self._wall_clock()
@@ -192,6 +212,7 @@ def create_app(
     latency_ms: float,
     campaign_arns: Iterable[str] = (),
     recommender_arns: Iterable[str] = (),
+    filters: Iterable[str] = (),
     clock: Callable[[], float] = time.monotonic,
     wall_clock: Callable[[], float] = time.time,
 ) -> RuntimeApi:
@@ -203,14 +224,18 @@ def create_app(
         latency_ms: How long each admitted call takes before it is answered.
         campaign_arns: Campaigns that exist besides `CAMPAIGN_ARN`.
         recommender_arns: Recommenders that exist besides `RECOMMENDER_ARN`.
+        filters: `NAME=EXPRESSION` of each filter that exists.
         clock: What the TPS and the length of a fault are measured by.
         wall_clock: Epoch seconds of the arrivals in the counts.
     """
+    declared = DeclaredFilters(filters, model.dataset)
     return RuntimeApi(
         model,
+        filters=declared,
         known=KnownArns(
             campaigns=frozenset({CAMPAIGN_ARN, *campaign_arns}),
             recommenders=frozenset({RECOMMENDER_ARN, *recommender_arns}),
+            filters=declared.arns,
         ),
         bucket=TokenBucket(tokens_per_second=tps, clock=clock),
         fault=Fault(clock=clock),
@@ -228,6 +253,7 @@ def serve(
     latency_ms: float = 0.0,
     campaign_arns: Iterable[str] = (),
     recommender_arns: Iterable[str] = (),
+    filters: Iterable[str] = (),
 ) -> None:
     """Learn from a directory and answer until interrupted; port 0 takes a free one.
 
@@ -244,6 +270,7 @@ def serve(
         latency_ms=latency_ms,
         campaign_arns=campaign_arns,
         recommender_arns=recommender_arns,
+        filters=filters,
     )
     # The model lives as long as the process: out of the collector's sight it costs no pauses.
     gc.freeze()
