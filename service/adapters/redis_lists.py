@@ -140,8 +140,8 @@ class RedisLists:
         kind, value, ttl_ms = "pin", packed, round(PIN_SECONDS * 1000)
         if outcome.source == "personalize" and outcome.envelope is not None:
             kind, value, ttl_ms = "list", outcome.envelope, self._stale_ms
-        elif not outcome.source:
-            # The leader left without an answer: there is nothing to repeat, and somebody else is to lead.
+        elif not outcome.degraded_reason:
+            # A list that others have already, or a leader that left without an answer: nothing to repeat.
             kind = "none"
         async with self._connection.use():
             full = await self._land(
