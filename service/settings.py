@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.api.auth import HASH_PREFIX, Access, is_hashed
 from service.constants import MAX_ID_CHARACTERS, PERSONALIZE_MAX_TPS
 from service.errors import ConfigurationError
 
@@ -115,16 +116,31 @@ class Settings(BaseSettings):
     """Where an embedded replica keeps what must survive a restart."""
 
     api_keys: SecretStr | None = None
-    """Comma-separated keys that open the recommendations; several for rotation."""
+    """Comma-separated keys that open the recommendations; several for rotation; each as it is or hashed."""
+
+    api_keys_file: Path | None = None
+    """More of them, one a line."""
 
     basic_auth: SecretStr | None = None
-    """`user:password` that opens the recommendations."""
+    """`user:password` that opens the recommendations; as it is or hashed."""
+
+    basic_auth_file: Path | None = None
+    """More of them, one a line."""
 
     admin_keys: SecretStr | None = None
-    """Comma-separated keys that open the administration as well."""
+    """Comma-separated keys that open the administration as well; each as it is or hashed."""
+
+    admin_keys_file: Path | None = None
+    """More of them, one a line."""
 
     allow_anonymous: bool = False
     """Whether to start without any credential."""
+
+    metrics_access: Annotated[Access, BeforeValidator(_lower)] = "keyed"
+    """Who reads /metrics; keyed is open as long as recommendations are."""
+
+    docs_access: Annotated[Access, BeforeValidator(_lower)] = "keyed"
+    """Who reads /docs and /openapi.json; keyed is open as long as recommendations are."""
 
     user_key_secret: SecretStr | None = None
     """Keys the hash under which a user's lists are kept; the same on all replicas; see `user_key`."""
@@ -166,17 +182,22 @@ class Settings(BaseSettings):
     @property
     def api_key_list(self) -> list[str]:
         """Keys that open the recommendations."""
-        return _split(_secret(self.api_keys))
+        return _split(_secret(self.api_keys)) + _split(",".join(_lines(self.api_keys_file)))
 
     @property
     def admin_key_list(self) -> list[str]:
         """Keys that open the administration as well."""
-        return _split(_secret(self.admin_keys))
+        return _split(_secret(self.admin_keys)) + _split(",".join(_lines(self.admin_keys_file)))
 
     @property
     def basic_auth_pair(self) -> str | None:
-        """`user:password`."""
+        """`user:password` of the environment."""
         return _secret(self.basic_auth) or None
+
+    @property
+    def basic_auth_list(self) -> list[str]:
+        """Every `user:password`."""
+        return [*filter(None, [self.basic_auth_pair]), *_lines(self.basic_auth_file)]
 
     @model_validator(mode="wrap")
     @classmethod
@@ -223,6 +244,15 @@ def load_settings(env_file: str | Path = ".env") -> Settings:
 
 def _secret(value: SecretStr | None) -> str:
     return "" if value is None else value.get_secret_value().strip()
+
+
+def _lines(path: Path | None) -> list[str]:
+    """Lines of a mounted file that are neither blank nor a comment; none if it cannot be read."""
+    try:
+        lines = path.read_text("utf-8").splitlines() if path else []
+    except (OSError, UnicodeDecodeError):
+        return []
+    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def _split(value: str) -> list[str]:
@@ -330,25 +360,60 @@ def _names_redis(url: str) -> bool:
 
 
 def _credential_problems(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
-    pair = settings.basic_auth_pair
-    if pair is not None and not all(pair.partition(":")):
-        yield ("basic_auth",), "BASIC_AUTH: must be user:password, neither of them empty"
+    for pair in settings.basic_auth_list:
+        if not is_hashed(pair) and not all(pair.partition(":")):
+            name = "basic_auth" if pair == settings.basic_auth_pair else "basic_auth_file"
+            yield (name,), f"{name.upper()}: must be user:password, neither of them empty"
     for name, given, keys in (
         ("api_keys", settings.api_keys, settings.api_key_list),
         ("admin_keys", settings.admin_keys, settings.admin_key_list),
     ):
         if given is not None and not keys:
             yield (name,), f"{name.upper()}: holds commas but no key"
+    for name in ("api_keys_file", "basic_auth_file", "admin_keys_file"):
+        path = getattr(settings, name)
+        if path is not None and (problem := _file_problem(path)):
+            yield (name,), f"{name.upper()}: {problem}"
+    yield from _hash_problems(settings)
     if not set(settings.api_key_list).isdisjoint(settings.admin_key_list):
         yield (
             ("api_keys", "admin_keys"),
             "ADMIN_KEYS: shares a key with API_KEYS; whoever reads recommendations could administrate",
         )
-    if not (settings.allow_anonymous or settings.api_keys or settings.basic_auth or settings.admin_keys):
+    if not (settings.allow_anonymous or _any_credential(settings)):
         yield (
             ("api_keys", "basic_auth", "admin_keys", "allow_anonymous"),
             "API_KEYS, BASIC_AUTH: no credential is set; set one, or ALLOW_ANONYMOUS=true to start without",
         )
+
+
+def _hash_problems(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
+    for name, written in (
+        ("api_keys", settings.api_key_list),
+        ("basic_auth", settings.basic_auth_list),
+        ("admin_keys", settings.admin_key_list),
+    ):
+        if any(one.startswith(HASH_PREFIX) and not is_hashed(one) for one in written):
+            yield (name,), f"{name.upper()}: a hash is cut short; `personalize-connect hash-key` makes one"
+
+
+def _any_credential(settings: Settings) -> bool:
+    # A setting that holds none for a mistake has a line of its own.
+    return any(
+        getattr(settings, f"{name}{place}") is not None
+        for name in ("api_keys", "basic_auth", "admin_keys")
+        for place in ("", "_file")
+    )
+
+
+def _file_problem(path: Path) -> str:
+    try:
+        path.read_text("utf-8")
+    except OSError as error:
+        return f"{_shown(str(path))} cannot be read: {error.strerror}"
+    except UnicodeDecodeError:
+        return f"{_shown(str(path))} is not UTF-8"
+    return "" if _split(",".join(_lines(path))) else f"{_shown(str(path))} holds no credential"
 
 
 def _catalog_problems(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:

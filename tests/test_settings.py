@@ -24,6 +24,7 @@ CONTRACT = {
     "CATALOG_REFRESH_SECONDS",
     "DATA_DIR", "API_KEYS", "BASIC_AUTH", "ADMIN_KEYS", "ALLOW_ANONYMOUS", "LOG_LEVEL", "LOG_FORMAT",
     "CATALOG_COLUMNS", "ACCESS_LOG_SAMPLE", "USER_KEY_SECRET", "DRAIN_SECONDS",
+    "API_KEYS_FILE", "BASIC_AUTH_FILE", "ADMIN_KEYS_FILE", "METRICS_ACCESS", "DOCS_ACCESS",
 }  # fmt: skip
 
 
@@ -171,6 +172,12 @@ def test_no_secret_is_shown(given: type[Given]) -> None:
         ("DRAIN_SECONDS", "301", "'301' is not a number of at least 0 and at most 300"),
         ("ALLOW_ANONYMOUS", "maybe", "'maybe' is not true or false"),
         ("LOG_LEVEL", "loud", "'loud' is not one of debug, info, warning, error, critical"),
+        ("METRICS_ACCESS", "closed", "'closed' is not one of open, keyed, off"),
+        ("DOCS_ACCESS", "closed", "'closed' is not one of open, keyed, off"),
+        ("API_KEYS_FILE", "/none/such", "'/none/such' cannot be read: No such file or directory"),
+        ("BASIC_AUTH_FILE", "/", "'/' cannot be read: Is a directory"),
+        ("ADMIN_KEYS_FILE", "/dev/null", "'/dev/null' holds no credential"),
+        ("API_KEYS", "blake2b:hush", "a hash is cut short; `personalize-connect hash-key` makes one"),
         ("LOG_FORMAT", "xml", "'xml' is not one of json, text"),
         ("PERSONALIZE_CAMPAIGN_ARN", "shop", "'shop' is not the ARN of a campaign"),
         ("PERSONALIZE_CAMPAIGN_ARN", RECOMMENDER, "is not the ARN of a campaign"),
@@ -229,6 +236,32 @@ def test_a_start_without_credentials_must_be_asked_for(given: type[Given]) -> No
     (line,) = given.problems(ALLOW_ANONYMOUS=None)
     assert line.startswith("API_KEYS, BASIC_AUTH: no credential is set")
     assert given.settings(ALLOW_ANONYMOUS=None, API_KEYS="k").api_key_list == ["k"]
+
+
+def test_credentials_are_read_from_mounted_files_too(given: type[Given], tmp_path: Path) -> None:
+    keys, admin, basic = tmp_path / "keys", tmp_path / "admin", tmp_path / "basic"
+    keys.write_text("# until March\nold\n\nnew,newer\n")
+    admin.write_text("boss\n")
+    basic.write_text("braze:a,b\nbraze:c\n")
+    settings = given.settings(
+        ALLOW_ANONYMOUS=None,
+        API_KEYS="first",
+        API_KEYS_FILE=str(keys),
+        ADMIN_KEYS_FILE=str(admin),
+        BASIC_AUTH="braze:0",
+        BASIC_AUTH_FILE=str(basic),
+    )
+    assert settings.api_key_list == ["first", "old", "new", "newer"]
+    assert settings.admin_key_list == ["boss"]
+    assert settings.basic_auth_list == ["braze:0", "braze:a,b", "braze:c"]
+
+
+def test_a_file_of_credentials_is_a_decision(given: type[Given], tmp_path: Path) -> None:
+    (tmp_path / "basic").write_text("braze:hush\n")
+    given.settings(ALLOW_ANONYMOUS=None, BASIC_AUTH_FILE=str(tmp_path / "basic"))
+    (tmp_path / "basic").write_text("hush\n")
+    (line,) = given.problems(ALLOW_ANONYMOUS=None, BASIC_AUTH_FILE=str(tmp_path / "basic"))
+    assert line == "BASIC_AUTH_FILE: must be user:password, neither of them empty"
 
 
 def test_an_api_key_is_no_admin_key(given: type[Given]) -> None:
