@@ -105,13 +105,13 @@ def serve() -> None:
 @click.option("--filter", "filters", multiple=True, help="A filter that exists, NAME=EXPRESSION.")
 @click.option("--stop-with-stdin", is_flag=True, hidden=True, help="Stop when standard input is closed.")
 def local_personalize(
+    *,
     data: Path,
     host: str,
     port: int,
     tps: float,
     latency_ms: float,
     filters: tuple[str, ...],
-    *,
     stop_with_stdin: bool,
 ) -> None:
     """Run a local Personalize until a signal.
