@@ -12,6 +12,7 @@ from service.adapters.catalog_rows import (
     DropReason,
     Eligible,
     Exclusion,
+    log_dropped,
     read_items,
     readable_errors,
 )
@@ -180,7 +181,7 @@ def load_stream(
         exclusion=exclusion,
         limit=limit,
     )
-    reader.log(label)
+    log_dropped(label, reader.dropped, reader.named)
     if not sink.items:
         raise reader.nothing_usable(label)
     return MemoryCatalog(

@@ -190,7 +190,8 @@ class RowReader:
 
     def __init__(self, columns: Columns, eligible: Eligible | None) -> None:
         place = {name: number for number, name in enumerate(columns.names)}
-        self._id, self._url, self._name, self._price, self._image = (place[columns.ours[ours]] for ours in NAMES)
+        self._texts = [place[columns.ours[ours]] for ours in NAMES if ours != "price"]
+        self._price = place[columns.ours["price"]]
         self._further = [place[name] for name in columns.further]
         self._columns = columns
         self._eligible = eligible
@@ -201,13 +202,15 @@ class RowReader:
 
     def item(self, record: Sequence[object]) -> tuple[dict[str, object], DropReason | None]:
         """The five values in the order of the answer, and the first thing that is wrong with them."""
-        item_id = _text(record[self._id])
-        url = _text(record[self._url])
-        name = _text(record[self._name])
         price = _price_of(record[self._price])
-        image = _text(record[self._image])
+        texts = [record[place] for place in self._texts]
+        for text in texts:
+            if not isinstance(text, str) or not text.strip():
+                texts = [_text(text) for text in texts]
+                break
+        item_id, url, name, image = texts
         item: dict[str, object] = {"id": item_id, "url": url, "name": name, "price": price, "image": image}
-        if len(item_id) > MAX_ID_CHARACTERS:
+        if len(cast("str", item_id)) > MAX_ID_CHARACTERS:
             return item, "long_id"
         if item_id and url and name and image and price is not None:
             return item, None
@@ -228,9 +231,9 @@ class RowReader:
             row[theirs] = item[ours]
         return row
 
-    def drop(self, reason: DropReason, item_id: object, line: int, count: int = 1) -> None:
+    def drop(self, reason: DropReason, item_id: object, line: int) -> None:
         """Count a row that is not fit, and name it if it is among the first."""
-        self.dropped[reason] += count
+        self.dropped[reason] += 1
         named = self.named.setdefault(reason, [])
         if len(named) < IDS_NAMED:
             text = str(item_id or "")[:MAX_ID_CHARACTERS]
@@ -245,16 +248,16 @@ class RowReader:
             MappingProxyType({reason: tuple(lines) for reason, lines in self.examples.items()}),
         )
 
-    def log(self, label: str) -> None:
-        """Say which rows are not shown."""
-        for reason, count in self.dropped.items():
-            first = self.named[reason]
-            _log.warning("catalog rows dropped", source=label, reason=reason, count=count, first=first)
-
     def nothing_usable(self, label: str) -> CatalogError:
         """What to say of a source without a single fit row."""
         found = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items()) or "no rows at all"
         return CatalogError(f"{label}: no usable row ({found})")
+
+
+def log_dropped(label: str, dropped: Mapping[DropReason, int], named: Mapping[DropReason, Sequence[str]]) -> None:
+    """Say which rows are not shown."""
+    for reason, count in dropped.items():
+        _log.warning("catalog rows dropped", source=label, reason=reason, count=count, first=named[reason])
 
 
 def read_items(
@@ -391,18 +394,18 @@ class _Csv:
                 record += [None] * (width - len(row))
             texts_found = False
             for place in numbers:
-                cell = record[place]
+                cell = cast("str | None", record[place])
                 if cell is None:
                     continue
-                if is_number(cast("str", cell)):
-                    record[place] = _number(cast("str", cell))
+                if is_number(cell):
+                    record[place] = float(cell) if "." in cell else int(cell)
                     seen.add(place)
                 elif place in seen:
                     raise _MixedColumn
                 else:
                     texts_found = True
             if texts_found:
-                numbers = [p for p in numbers if record[p] is None or not isinstance(record[p], str)]
+                numbers = [place for place in numbers if not isinstance(record[place], str)]
             yield record
 
     def learn_types(self) -> None:
