@@ -1,20 +1,20 @@
 """Every error the service raises on purpose.
 
-    ServiceError
-    ├── ConfigurationError            a setting, the catalogue or a filter cannot work; stops the start
-    │   └── CatalogError              the catalogue's source cannot be read or holds no usable row
-    ├── InvalidQuery                  the caller's parameter is wrong; names the field and the bound
-    ├── Unauthorized                  no credential, or one we do not know
-    ├── Degraded                      no live list; carries the one word that says why
-    │   ├── BudgetExhausted           no slot of PERSONALIZE_TPS before the deadline
-    │   ├── BreakerOpen               Personalize has been failing, so it is not asked
-    │   ├── DeadlineExceeded          the time of this request is over
-    │   └── RecommenderError          a transaction was spent and brought nothing
-    │       ├── RecommenderThrottled  refused for its rate
-    │       ├── RecommenderTimeout    no answer in time
-    │       └── RecommenderRefused    it never will work as asked: wrong ARN, filter, rights or parameter
-    ├── BlockListFull                 no more items can be blocked
-    └── SharedStateUnavailable        Redis (or the data folder) did not answer; the caller goes on without it
+ServiceError
+├── ConfigurationError            a setting, the catalogue or a filter cannot work; stops the start
+│   └── CatalogError              the catalogue's source cannot be read or holds no usable row
+├── InvalidQuery                  the caller's parameter is wrong; names the field and the bound
+├── Unauthorized                  no credential, or one we do not know
+├── Degraded                      no live list; carries the one word that says why
+│   ├── BudgetExhausted           no slot of PERSONALIZE_TPS before the deadline
+│   ├── BreakerOpen               Personalize has been failing, so it is not asked
+│   ├── DeadlineExceeded          the time of this request is over
+│   └── RecommenderError          a transaction was spent and brought nothing
+│       ├── RecommenderThrottled  refused for its rate
+│       ├── RecommenderTimeout    no answer in time
+│       └── RecommenderRefused    it never will work as asked: wrong ARN, filter, rights or parameter
+├── BlockListFull                 no more items can be blocked
+└── SharedStateUnavailable        Redis (or the data folder) did not answer; the caller goes on without it
 """
 
 from typing import ClassVar, Literal

@@ -118,9 +118,7 @@ def test_more_is_looked_at_than_put_into_a_basket_and_more_of_that_than_bought(h
     assert counts["View"] > counts["AddToCart"] > counts["Purchase"] > 0
 
 
-def test_a_user_looks_mostly_at_two_categories_and_users_differ_in_which(
-    items: list[Row], history: list[Row]
-) -> None:
+def test_a_user_looks_mostly_at_two_categories_and_users_differ_in_which(items: list[Row], history: list[Row]) -> None:
     category = {item["id"]: item["category"] for item in items}
     favourites: Counter[str] = Counter()
     by_user = sorted(history, key=lambda event: event["USER_ID"])

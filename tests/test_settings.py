@@ -299,9 +299,7 @@ def test_the_sdk_finds_its_variables_of_the_file(
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME", "")
     monkeypatch.delenv("AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME")
-    (tmp_path / ".env").write_text(
-        "AWS_REGION=us-east-1\nAWS_ENDPOINT_URL_PERSONALIZE_RUNTIME=http://local:9100\n"
-    )
+    (tmp_path / ".env").write_text("AWS_REGION=us-east-1\nAWS_ENDPOINT_URL_PERSONALIZE_RUNTIME=http://local:9100\n")
     given.settings()
     assert os.environ["AWS_REGION"] == "eu-west-1"
     assert os.environ["AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME"] == "http://local:9100"

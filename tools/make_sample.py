@@ -551,9 +551,7 @@ def _appeal(customer: Customer, *, catalogue: Sequence[Product], rng: random.Ran
     return appeal
 
 
-def _visit(
-    user_id: str, *, start: int, appeal: dict[str, float], rng: random.Random
-) -> Iterator[Interaction]:
+def _visit(user_id: str, *, start: int, appeal: dict[str, float], rng: random.Random) -> Iterator[Interaction]:
     """One visit: a few products looked at, some put into the basket, some of those bought at the end."""
     now = start
     basket = []
@@ -578,7 +576,5 @@ def _write_csv(path: Path, *, header: Sequence[str], rows: Iterable[Sequence[obj
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Write the sample shop's data and pictures.")
-    parser.add_argument(
-        "directory", nargs="?", type=Path, default=Path(__file__).resolve().parent.parent / "sample"
-    )
+    parser.add_argument("directory", nargs="?", type=Path, default=Path(__file__).resolve().parent.parent / "sample")
     write(parser.parse_args().directory)

@@ -36,8 +36,6 @@ class RequestExclusion:
         columns = catalog.columns
 
         def shows_row(row: CatalogRow) -> bool:
-            return shows(
-                {**json.loads(row.fragment), **dict(zip(columns, json.loads(row.extras), strict=True))}
-            )
+            return shows({**json.loads(row.fragment), **dict(zip(columns, json.loads(row.extras), strict=True))})
 
         return shows_row

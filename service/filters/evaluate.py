@@ -123,9 +123,7 @@ def compile_item_exclusion(
 
     def reader(field: Field) -> _Reader[Row]:
         column = found[field.name]
-        return cast(
-            "_Reader[Row]", _by_name(column) if rows == "mapping" else itemgetter(columns.index(column))
-        )
+        return cast("_Reader[Row]", _by_name(column) if rows == "mapping" else itemgetter(columns.index(column)))
 
     def compile_with(values: Mapping[str, str]) -> Shows:
         return _shows(_applicable(exclusion, values), reader, current_item=_NOTHING)
@@ -257,9 +255,7 @@ def _filled_condition(condition: Condition, given: Mapping[str, list[str]]) -> C
     if isinstance(condition.members, Field):
         return condition
     members = [[m] if isinstance(m, str) else given[m.name] for m in condition.members]
-    return Membership(
-        condition.field, tuple(t for texts in members for t in texts), negated=condition.negated
-    )
+    return Membership(condition.field, tuple(t for texts in members for t in texts), negated=condition.negated)
 
 
 def _given_number(name: str, given: Mapping[str, list[str]]) -> float:

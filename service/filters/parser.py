@@ -170,8 +170,7 @@ class _Builder:
 
     def _all_of(self, tree: Tree[Token]) -> tuple[Condition, ...]:
         return tuple(
-            self._membership(child) if child.data == "membership" else self._comparison(child)
-            for child in _trees(tree)
+            self._membership(child) if child.data == "membership" else self._comparison(child) for child in _trees(tree)
         )
 
     def _membership(self, tree: Tree[Token]) -> Membership:
@@ -220,9 +219,7 @@ class _Builder:
         dataset_token, name_token = _tokens(tree)
         dataset = _DATASETS.get(dataset_token.casefold())
         if dataset is None:
-            self._refuse(
-                f"there is no dataset {dataset_token}; there are {_either(list(Dataset))}", dataset_token
-            )
+            self._refuse(f"there is no dataset {dataset_token}; there are {_either(list(Dataset))}", dataset_token)
         name = str(name_token)
         if dataset is Dataset.INTERACTIONS:
             if name.upper() != _EVENT_TYPE:
@@ -245,9 +242,7 @@ class _Builder:
             if field.dataset is Dataset.CURRENT_USER:
                 self._refuse("the current user can only be asked about after IF", field)
             if field.dataset is Dataset.CURRENT_ITEM:
-                self._refuse(
-                    "CurrentItem can only stand on the right, as in Items.PRICE < CurrentItem.PRICE", field
-                )
+                self._refuse("CurrentItem can only stand on the right, as in Items.PRICE < CurrentItem.PRICE", field)
             if field.dataset is not first:
                 self._refuse(
                     f'this expression is about {first}; for {field.dataset} chain a further one with "|"',
@@ -259,9 +254,7 @@ class _Builder:
 
     def _check_about_user(self, condition: Condition) -> None:
         if condition.field.dataset is not Dataset.CURRENT_USER:
-            self._refuse(
-                "only the current user can be asked about after IF, as in CurrentUser.AGE", condition.field
-            )
+            self._refuse("only the current user can be asked about after IF, as in CurrentUser.AGE", condition.field)
         other = _right_field(condition)
         if other:
             self._refuse("CurrentItem cannot be used after IF", other)

@@ -11,9 +11,7 @@ from service.local_personalize.runtime_api import serve
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Directory of interactions.csv.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Keep it on loopback.")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=9100, show_default=True, help="0: any free one."
-)
+@click.option("--port", type=click.IntRange(0, 65535), default=9100, show_default=True, help="0: any free one.")
 @click.option(
     "--tps",
     type=click.FloatRange(min=0),
@@ -30,9 +28,7 @@ from service.local_personalize.runtime_api import serve
 )
 @click.option("--filter", "filters", multiple=True, help="A filter that exists, NAME=EXPRESSION.")
 @click.option("--campaign-arn", "campaign_arns", multiple=True, help="A further campaign that exists.")
-@click.option(
-    "--recommender-arn", "recommender_arns", multiple=True, help="A further recommender that exists."
-)
+@click.option("--recommender-arn", "recommender_arns", multiple=True, help="A further recommender that exists.")
 def main(
     *,
     data: Path,

@@ -51,15 +51,11 @@ def hold_out_last_items(dataset: Dataset) -> HeldOut:
         user_id: [row for row in history if row.item_id != last_items[user_id]]
         for user_id, history in dataset.histories.items()
     }
-    training = replace(
-        dataset, histories={user_id: history for user_id, history in remaining.items() if history}
-    )
+    training = replace(dataset, histories={user_id: history for user_id, history in remaining.items() if history})
     return HeldOut(training=training, last_items=last_items)
 
 
-def measure(
-    last_items: dict[str, str], user_ids: Iterable[str], list_for: Callable[[str], list[str]]
-) -> Quality:
+def measure(last_items: dict[str, str], user_ids: Iterable[str], list_for: Callable[[str], list[str]]) -> Quality:
     """The quality of `list_for` over these users; of no users at all, zero."""
     gains: list[float] = []
     for user_id in user_ids:
@@ -112,10 +108,7 @@ def main(data: Path) -> None:
 
 def _groups(held_out: HeldOut) -> list[tuple[str, list[str]]]:
     """All users, and those left with one item, and with two, to personalise by."""
-    left = {
-        user_id: len({row.item_id for row in history})
-        for user_id, history in held_out.training.histories.items()
-    }
+    left = {user_id: len({row.item_id for row in history}) for user_id, history in held_out.training.histories.items()}
     at_least_two = [user_id for user_id, items in left.items() if items > 1]
     return [
         ("(all)", list(held_out.last_items)),

@@ -107,9 +107,7 @@ class CoVisitationModel:
         weights = self._taste(user_id)
         scale = _scale(weights)
         base = self._base(scale)
-        chances = [
-            (-(weight * scale + self._popularity[item] * base), item) for item, weight in weights.items()
-        ]
+        chances = [(-(weight * scale + self._popularity[item] * base), item) for item, weight in weights.items()]
         chances += [(-self._popularity[item] * base, item) for item in self._fill(weights, count)]
         chances.sort()
         return [ScoredItem(self._item_ids[item], -chance) for chance, item in chances[:count]]

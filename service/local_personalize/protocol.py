@@ -30,7 +30,7 @@ _ARN = re.compile(r"arn:[a-z\d-]+:personalize:.*:.*:.+")
 _SIGNED = re.compile(r"AWS4-HMAC-SHA256 .*Credential=[^/,\s]+/\d{8}/[^/,\s]+/personalize/aws4_request\b")
 
 
-class Refusal(Exception):  # noqa: N818  # Amazon's word would be Exception; here it is the outcome of a call
+class Refusal(Exception):
     """A call that is answered with an error in the SDK's shape."""
 
     def __init__(self, *, status: int, code: str, message: str) -> None:

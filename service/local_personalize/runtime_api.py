@@ -368,10 +368,7 @@ def _header(scope: "Scope", wanted: bytes) -> str:
 
 
 def _list_answer(list_name: str, items: list[ScoredItem]) -> _Answer:
-    listed = [
-        {"itemId": item_id} if score is None else {"itemId": item_id, "score": score}
-        for item_id, score in items
-    ]
+    listed = [{"itemId": item_id} if score is None else {"itemId": item_id, "score": score} for item_id, score in items]
     return _Answer(200, orjson.dumps({list_name: listed, "recommendationId": f"RID-{uuid4()}"}))
 
 

@@ -67,9 +67,7 @@ class Runtime:
         finally:
             writer.close()
 
-    async def _answer_one(
-        self, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _answer_one(self, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request_line, *lines = head.strip().split("\r\n")
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
         self.targets.append(request_line)
@@ -158,19 +156,13 @@ async def test_a_recommender_and_a_filter_are_named_in_the_request(runtime: Runt
     ]
 
 
-async def test_values_without_a_filter_are_not_sent(
-    runtime: Runtime, recommender: PersonalizeRecommender
-) -> None:
+async def test_values_without_a_filter_are_not_sent(runtime: Runtime, recommender: PersonalizeRecommender) -> None:
     await recommender.recommend(RecommendationRequest("u", 25, {"GENRE": "a"}), timeout_seconds=5)
     assert "filterValues" not in runtime.asked[0]
 
 
-async def test_empty_and_repeated_ids_are_left_out(
-    runtime: Runtime, recommender: PersonalizeRecommender
-) -> None:
-    runtime.body = (
-        b'{"itemList": [{"itemId": "b"}, {"itemId": ""}, {"score": 1}, {"itemId": "a"}, {"itemId": "b"}]}'
-    )
+async def test_empty_and_repeated_ids_are_left_out(runtime: Runtime, recommender: PersonalizeRecommender) -> None:
+    runtime.body = b'{"itemList": [{"itemId": "b"}, {"itemId": ""}, {"score": 1}, {"itemId": "a"}, {"itemId": "b"}]}'
     ranked = await recommender.recommend(REQUEST, timeout_seconds=5)
     assert (ranked.item_ids, ranked.recommendation_id) == (("b", "a"), "")
 
@@ -283,9 +275,7 @@ async def test_nobody_listening_is_an_error(monkeypatch: pytest.MonkeyPatch, unu
             await recommender.recommend(REQUEST, timeout_seconds=5)
 
 
-async def test_a_slow_answer_is_given_up_in_time(
-    runtime: Runtime, recommender: PersonalizeRecommender
-) -> None:
+async def test_a_slow_answer_is_given_up_in_time(runtime: Runtime, recommender: PersonalizeRecommender) -> None:
     runtime.delay_seconds = 3
     loop = asyncio.get_running_loop()
     started = loop.time()
@@ -433,22 +423,16 @@ def test_every_error_of_the_sdk_is_translated_or_known_to_stay_away() -> None:
         if inspect.isclass(value) and issubclass(value, Exception) and value.__module__ == sdk.__name__
     }
     translated = {
-        name
-        for name, value in classes.items()
-        if any(base in personalize.ERROR_BY_CLASS for base in value.__mro__)
+        name for name, value in classes.items() if any(base in personalize.ERROR_BY_CLASS for base in value.__mro__)
     }
     assert classes.keys() - translated == NEVER_ON_A_CALL
     assert not translated & NEVER_ON_A_CALL
 
 
 def test_every_error_of_the_http_library_is_translated() -> None:
-    classes = [
-        value for value in vars(aiohttp).values() if inspect.isclass(value) and issubclass(value, Exception)
-    ]
+    classes = [value for value in vars(aiohttp).values() if inspect.isclass(value) and issubclass(value, Exception)]
     untranslated = {
-        value.__name__
-        for value in classes
-        if not any(base in personalize.ERROR_BY_CLASS for base in value.__mro__)
+        value.__name__ for value in classes if not any(base in personalize.ERROR_BY_CLASS for base in value.__mro__)
     }
     assert untranslated <= {
         "BadContentDispositionHeader", "BadContentDispositionParam", "EofStream", "WSMessageTypeError",

@@ -43,9 +43,7 @@ async def _replica(server: Server, clock: Clock) -> AsyncIterator[Replica]:
     events: Counter[str] = Counter()
     forgotten: asyncio.Queue[bytes] = asyncio.Queue()
     async with AsyncExitStack() as stack:
-        connection = await stack.enter_async_context(
-            RedisConnection(server.url, clock=clock, heartbeat_seconds=0.05)
-        )
+        connection = await stack.enter_async_context(RedisConnection(server.url, clock=clock, heartbeat_seconds=0.05))
         lists = await stack.enter_async_context(
             RedisLists(
                 connection,
@@ -81,9 +79,7 @@ def _live(clock: Clock) -> Outcome:
     return Outcome(_envelope(clock.time()), "personalize")
 
 
-async def test_one_replica_leads_and_the_other_gets_the_same_list(
-    one: Replica, other: Replica, clock: Clock
-) -> None:
+async def test_one_replica_leads_and_the_other_gets_the_same_list(one: Replica, other: Replica, clock: Clock) -> None:
     assert (await one.lists.board(KEY, lease_seconds=2)).leader
     async with other.lists.follow(KEY) as landing:
         following = await other.lists.board(KEY, lease_seconds=2)
@@ -214,9 +210,7 @@ async def test_a_pin_this_version_cannot_read_is_missing_and_counted(one: Replic
     assert one.events["unreadable"] == 1
 
 
-async def test_a_full_redis_keeps_no_list_but_the_followers_get_it(
-    one: Replica, other: Replica, clock: Clock
-) -> None:
+async def test_a_full_redis_keeps_no_list_but_the_followers_get_it(one: Replica, other: Replica, clock: Clock) -> None:
     await one.connection.client.config_set("maxmemory", "1mb")
     await one.connection.client.config_set("maxmemory-policy", "noeviction")
     assert (await one.lists.board(KEY, lease_seconds=5)).leader
@@ -257,9 +251,7 @@ async def test_without_redis_every_call_says_so_and_a_follower_waits_its_time(
         assert await landing.wait(0.01) is None
 
 
-async def test_after_redis_is_back_flights_are_heard_again(
-    one: Replica, redis_server: Server, clock: Clock
-) -> None:
+async def test_after_redis_is_back_flights_are_heard_again(one: Replica, redis_server: Server, clock: Clock) -> None:
     redis_server.kill()
     async with asyncio.timeout(5):
         while one.lists.listening.is_set():  # noqa: ASYNC110 - an event tells of being set only

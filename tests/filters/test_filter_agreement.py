@@ -160,9 +160,7 @@ def naive_limit(cond: Cond, world: World) -> float | None:
 
 
 def naive_number(value: Value) -> float | None:
-    if isinstance(value, str) and not re.fullmatch(
-        r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", value.strip()
-    ):
+    if isinstance(value, str) and not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", value.strip()):
         return None
     if value is None or (isinstance(value, int) and abs(value) > 10**300):
         return None
@@ -200,9 +198,7 @@ def rendered_expression(expression: Expr) -> str:
 
 
 def rendered_group(group: Sequence[Cond]) -> str:
-    return " AND ".join(
-        f"{cond.dataset}.{cond.field} {cond.op} {rendered_right(cond.right)}" for cond in group
-    )
+    return " AND ".join(f"{cond.dataset}.{cond.field} {cond.op} {rendered_right(cond.right)}" for cond in group)
 
 
 def rendered_right(right: float | Param | Current | Sequence[str | Param]) -> str:
@@ -246,9 +242,7 @@ WORDS = [
 
 texts = st.sampled_from(WORDS) | st.text(max_size=5).filter(lambda text: text != "*")
 event_types = st.sampled_from(["click", "Click", "purchase", "view"])
-numbers = st.sampled_from([0.0, 5.0, 4.99, -1.0, 1e22, 1.0]) | st.floats(
-    allow_nan=False, allow_infinity=False
-)
+numbers = st.sampled_from([0.0, 5.0, 4.99, -1.0, 1e22, 1.0]) | st.floats(allow_nan=False, allow_infinity=False)
 names = st.sampled_from(["A", "B_2", "min"])
 cells: SearchStrategy[Value] = (
     st.sampled_from(
@@ -311,12 +305,8 @@ def conditions(
     plain: SearchStrategy[Any] = st.lists(words, min_size=1, max_size=3)
     limits: SearchStrategy[Any] = numbers | params
     operators = st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
-    memberships = st.builds(
-        Cond, st.just(dataset), st.just(field), st.just("IN"), st.one_of(listed, *further)
-    )
-    absences = st.builds(
-        Cond, st.just(dataset), st.just(field), st.just("NOT IN"), st.one_of(plain, *further)
-    )
+    memberships = st.builds(Cond, st.just(dataset), st.just(field), st.just("IN"), st.one_of(listed, *further))
+    absences = st.builds(Cond, st.just(dataset), st.just(field), st.just("NOT IN"), st.one_of(plain, *further))
     comparisons = st.builds(Cond, st.just(dataset), st.just(field), operators, st.one_of(limits, *further))
     return memberships | absences if dataset == "Interactions" else memberships | absences | comparisons
 
@@ -426,10 +416,7 @@ EXAMPLES = [
         [Expr("INCLUDE", [[items("PRICE", "<=", Param("PRICE"))]])],
     ),
     (
-        (
-            'INCLUDE ItemID WHERE Items.CATEGORY IN ("watch") AND Items.STYLE IN ("luxury") '
-            "IF CurrentUser.AGE > 18"
-        ),
+        ('INCLUDE ItemID WHERE Items.CATEGORY IN ("watch") AND Items.STYLE IN ("luxury") IF CurrentUser.AGE > 18'),
         [
             Expr(
                 "INCLUDE",
@@ -500,8 +487,7 @@ SHOP = {
     for price in ("12", 19.99, 20, 250.0, None)
 }
 CLICKS = [
-    (item_id, event_type)
-    for item_id, event_type in zip(SHOP, ["Click", "purchase", "stream"] * 20, strict=False)
+    (item_id, event_type) for item_id, event_type in zip(SHOP, ["Click", "purchase", "stream"] * 20, strict=False)
 ]
 PARAMETERS = {
     "PRICE": ["20"],

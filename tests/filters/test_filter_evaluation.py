@@ -121,9 +121,7 @@ def test_columns_of_items_and_users_can_be_checked_ahead() -> None:
         ("EXCLUDE ItemID WHERE Items.A = 1 IF CurrentUser.A = 1", 37),
     ],
 )
-def test_an_exclusion_over_the_catalogue_refuses_what_the_catalogue_does_not_know(
-    text: str, column: int
-) -> None:
+def test_an_exclusion_over_the_catalogue_refuses_what_the_catalogue_does_not_know(text: str, column: int) -> None:
     with pytest.raises(FilterDatasetError, match="only Items can be asked about here") as caught:
         compile_item_exclusion(parse_filter(text), ["A"])
     assert caught.value.column == column
@@ -145,9 +143,7 @@ def test_an_exclusion_over_the_catalogue_refuses_what_the_catalogue_does_not_kno
         ('24"', ['24"']),
     ],
 )
-def test_the_values_given_for_a_placeholder_are_split_as_personalize_splits_them(
-    given: str, hits: list[str]
-) -> None:
+def test_the_values_given_for_a_placeholder_are_split_as_personalize_splits_them(given: str, hits: list[str]) -> None:
     assert all(shows("IN ($X)", hit, X=given) for hit in hits)
     assert not any(shows("IN ($X)", miss, X=given) for miss in ["z", given] if miss not in hits)
 
@@ -194,9 +190,7 @@ def test_a_filter_without_placeholders_is_static() -> None:
 # With users and interactions
 
 
-ITEMS: dict[str, dict[str, Value]] = {
-    f"i{n}": {"price": n, "genre": "odd" if n % 2 else "even"} for n in range(6)
-}
+ITEMS: dict[str, dict[str, Value]] = {f"i{n}": {"price": n, "genre": "odd" if n % 2 else "even"} for n in range(6)}
 
 
 def selected(text: str, **known: object) -> set[str]:
@@ -206,16 +200,14 @@ def selected(text: str, **known: object) -> set[str]:
 
 def test_event_types_are_compared_without_regard_to_case_and_a_star_means_any() -> None:
     interactions = [("i0", "Click"), ("i1", "PURCHASE")]
-    assert selected(
-        'INCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("cLICK")', interactions=interactions
-    ) == {"i0"}
+    assert selected('INCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("cLICK")', interactions=interactions) == {"i0"}
     assert selected('INCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*")', interactions=interactions) == {
         "i0",
         "i1",
     }
-    assert selected(
-        'INCLUDE ItemID WHERE Interactions.EVENT_TYPE NOT IN ("click")', interactions=interactions
-    ) == {"i1"}
+    assert selected('INCLUDE ItemID WHERE Interactions.EVENT_TYPE NOT IN ("click")', interactions=interactions) == {
+        "i1"
+    }
 
 
 def test_only_the_latest_hundred_interactions_of_a_type_count() -> None:

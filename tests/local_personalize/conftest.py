@@ -97,9 +97,7 @@ def start(model: CoVisitationModel, plain: Running) -> Iterator[Callable[..., Ru
 
         def begin(**options: Any) -> Running:  # noqa: ANN401  # create_app checks them
             if options:
-                return stack.enter_context(
-                    _running(create_app(model, **{"tps": 0, "latency_ms": 0, **options}))
-                )
+                return stack.enter_context(_running(create_app(model, **{"tps": 0, "latency_ms": 0, **options})))
             plain.fail("none")
             plain.http.post("/_stats/reset").raise_for_status()
             return plain

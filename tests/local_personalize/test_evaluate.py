@@ -58,9 +58,7 @@ def test_retail_users_with_a_history_left_are_hit_five_times_as_often_as_by_the_
     popular = [item.item_id for item in model.popular(count=10)]
     users = held_out.training.histories
 
-    ours = measure(
-        held_out.last_items, users, lambda user: [item.item_id for item in model.recommend(user, count=10)]
-    )
+    ours = measure(held_out.last_items, users, lambda user: [item.item_id for item in model.recommend(user, count=10)])
     theirs = measure(held_out.last_items, users, lambda _: popular)
 
     assert ours.hit_rate > 0.25

@@ -14,7 +14,7 @@ Start = Callable[..., Any]
 FILTERS = [
     'seen=EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*")',
     "named=EXCLUDE ItemID WHERE Items.ITEM_ID IN ($NAMES)",
-    'only=INCLUDE ItemID WHERE Items.ITEM_ID IN ($NAME)',
+    "only=INCLUDE ItemID WHERE Items.ITEM_ID IN ($NAME)",
 ]
 
 

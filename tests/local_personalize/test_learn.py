@@ -27,10 +27,7 @@ histories = st.dictionaries(
 def dataset(**visits: list[tuple[str, int]]) -> Dataset:
     """Visits as (item, day)."""
     return Dataset(
-        histories={
-            user: [Interaction(item, day * DAY, "View") for item, day in rows]
-            for user, rows in visits.items()
-        },
+        histories={user: [Interaction(item, day * DAY, "View") for item, day in rows] for user, rows in visits.items()},
         items={},
         users={},
     )

@@ -281,10 +281,7 @@ def test_the_counts_tell_accepted_throttled_and_refused_apart(start: Start) -> N
 async def test_calls_that_take_long_do_not_wait_for_one_another(model: CoVisitationModel) -> None:
     app = create_app(model, tps=0, latency_ms=600_000)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://local") as client:
-        calls = [
-            asyncio.create_task(client.post("/recommendations", json=VALID, headers=SIGNED))
-            for _ in range(12)
-        ]
+        calls = [asyncio.create_task(client.post("/recommendations", json=VALID, headers=SIGNED)) for _ in range(12)]
         while (await client.get("/_stats")).json()["transactions"] < 12:  # noqa: ASYNC110  # the app has no event
             await asyncio.sleep(0)
 
@@ -352,8 +349,7 @@ def test_a_reset_is_an_rst_and_not_an_orderly_end(start: Start) -> None:
     port = int(running.url.rsplit(":", 1)[1])
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(
-            f"POST /recommendations HTTP/1.1\r\nHost: x\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode()
-            + body
+            f"POST /recommendations HTTP/1.1\r\nHost: x\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
         )
         with pytest.raises(ConnectionResetError):
             connection.recv(1)
