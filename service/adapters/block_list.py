@@ -28,9 +28,7 @@ class FileBlockList:
         self._changing = asyncio.Lock()
         self._version = 0
         try:
-            self._items = (
-                frozenset(map(str, json.loads(path.read_text("utf-8")))) if path.exists() else frozenset()
-            )
+            self._items = frozenset(map(str, json.loads(path.read_text("utf-8")))) if path.exists() else frozenset()
         except (OSError, ValueError, TypeError) as error:
             raise ConfigurationError(f"DATA_DIR: the block list {path} cannot be read: {error}") from error
 

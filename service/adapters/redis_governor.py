@@ -26,9 +26,7 @@ class RedisGovernor:
         horizon_seconds: The longest that a caller may reserve ahead: the request's deadline.
     """
 
-    def __init__(
-        self, max_tps: float, *, connection: RedisConnection, clock: Clock, horizon_seconds: float
-    ) -> None:
+    def __init__(self, max_tps: float, *, connection: RedisConnection, clock: Clock, horizon_seconds: float) -> None:
         self._max_tps = max_tps
         self._connection = connection
         self._clock = clock
