@@ -49,6 +49,7 @@ async def test_every_message_is_filled_while_personalize_fails_and_soon_personal
 
     assert_all_answered(calls)
     assert again <= 6
-    during = [call for call in calls if began < call.began < ended]
+    # Who waited for a slot when it began may be the only one to meet the fault itself, before the breaker opens.
+    during = [call for call in calls if began < call.began + call.seconds and call.began < ended]
     assert reason in {call.reason for call in during}
     assert {call.source for call in during} <= {"personalize", "cache", "popular"}
