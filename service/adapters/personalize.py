@@ -326,7 +326,10 @@ async def open_personalize(
     Raises:
         ConfigurationError: The SDK's own settings do not work, for example an unknown `AWS_PROFILE`.
     """
+    session = get_session()
     config = AioConfig(
+        # Made once: the SDK's own header is put together twice for every call, a sixth of what a call costs.
+        user_agent=session.user_agent(),
         retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         read_timeout=read_timeout_seconds,
@@ -334,7 +337,7 @@ async def open_personalize(
         parameter_validation=False,
     )
     region = _region(campaign_arn or recommender_arn or "")
-    creating = get_session().create_client("personalize-runtime", region_name=region, config=config)
+    creating = session.create_client("personalize-runtime", region_name=region, config=config)
     try:
         client = await creating.__aenter__()
     except (sdk.BotoCoreError, ValueError) as error:
