@@ -19,8 +19,8 @@ from bench.processes import ROOT
 from bench.speed import DATA, LOAD_CORE, Figure
 
 OUTPUT = ROOT / "build" / "bench.json"
-REPEATS = {"hits": 7, "misses": 3, "many_users": 5, "connections": 3, "start": 3}
-QUICK_REPEATS = {"hits": 3, "misses": 1, "many_users": 2, "connections": 1, "start": 1}
+REPEATS = {"hits": 7, "misses": 3, "many_users": 5, "connections": 3, "start": 3, "settings": 5}
+QUICK_REPEATS = {"hits": 3, "misses": 1, "many_users": 2, "connections": 1, "start": 1, "settings": 1}
 
 
 def main() -> None:
@@ -34,8 +34,8 @@ def main() -> None:
     print(f"load {report['machine']['load']:.2f}, Python {report['machine']['python']}; data: {DATA.name}")
     kept = True
     repeats = QUICK_REPEATS if options.quick else REPEATS
-    for name, measure in speed.SCENARIOS.items():
-        if options.only and name not in options.only:
+    for name, measure in {**speed.SCENARIOS, **speed.ON_REQUEST}.items():
+        if name not in (options.only or speed.SCENARIOS):
             continue
         figures = measure(repeats[name])
         print(f"\n{name}", *map(_line, figures), sep="\n")
@@ -78,7 +78,7 @@ def _line(figure: Figure) -> str:
 
 
 def _options() -> argparse.Namespace:
-    names = [*speed.SCENARIOS, *(name for name, _ in sends.scenarios())]
+    names = [*speed.SCENARIOS, *speed.ON_REQUEST, *(name for name, _ in sends.scenarios())]
     parser = argparse.ArgumentParser(prog="python -m bench", description=main.__doc__)
     parser.add_argument("only", nargs="*", metavar="SCENARIO", help=f"only these: {', '.join(names)}")
     parser.add_argument("--speed", action="store_true", help="without the sends, which take three minutes")

@@ -8,7 +8,9 @@ import asyncio
 import contextlib
 import gc
 import json
+import selectors
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -42,8 +44,8 @@ class Load:
         return self.answers / self.seconds
 
 
-def flood(url: str, *, prefix: str, users: int, connections: int, seconds: float) -> Load:
-    """Call for random users, each connection as fast as it is answered.
+def flood(url: str, *, prefix: str, users: int, connections: int, seconds: float, keep_alive: bool = True) -> Load:
+    """Call for random users, each connection as fast as it is answered; without keep-alive each call on its own.
 
     Raises:
         RuntimeError: `wrk` is not there, or failed.
@@ -51,7 +53,8 @@ def flood(url: str, *, prefix: str, users: int, connections: int, seconds: float
     wrk = shutil.which("wrk")
     if wrk is None:
         raise RuntimeError(WRK_MISSING)
-    command = [wrk, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(USERS_LUA), url]
+    command = [wrk, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(USERS_LUA)]
+    command += [url] if keep_alive else ["-H", "Connection: close", url]
     done = subprocess.run([*command, "--", prefix, str(users)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"wrk: {done.stderr[-500:]}")
@@ -89,7 +92,16 @@ def paced(
     gc.collect()
     gc.disable()
     try:
-        return uvloop.run(_paced(port, user_of, per_second, connections, seconds, idle_connections))
+        return uvloop.run(
+            _paced(
+                port,
+                user_of,
+                per_second=per_second,
+                count=connections,
+                seconds=seconds,
+                idle_count=idle_connections,
+            )
+        )
     finally:
         gc.enable()
 
@@ -97,6 +109,21 @@ def paced(
 def call_each(port: int, users: Sequence[str], *, connections: int = 16) -> Load:
     """One call for each user, each connection as fast as it is answered."""
     return uvloop.run(_call_each(port, users, connections))
+
+
+def connect_at_once(port: int, count: int) -> float:
+    """Open so many connections in the same moment; seconds until the last one is there."""
+    with selectors.DefaultSelector() as waiting, contextlib.ExitStack() as stack:
+        began = time.perf_counter()
+        for _ in range(count):
+            connection = stack.enter_context(socket.socket())
+            connection.setblocking(False)
+            connection.connect_ex(("127.0.0.1", port))
+            waiting.register(connection, selectors.EVENT_WRITE)
+        while waiting.get_map():
+            for key, _ in waiting.select():
+                waiting.unregister(key.fileobj)
+        return time.perf_counter() - began
 
 
 class _Connection(asyncio.Protocol):
@@ -150,7 +177,8 @@ async def _connected(port: int, count: int) -> AsyncIterator[list[_Connection]]:
     connections = []
     try:
         for _ in range(count):
-            connections.append((await loop.create_connection(_Connection, "127.0.0.1", port))[1])
+            _, connection = await loop.create_connection(_Connection, "127.0.0.1", port)
+            connections.append(connection)
         yield connections
     finally:
         for connection in connections:
@@ -180,7 +208,13 @@ class _Calls:
 
 
 async def _paced(
-    port: int, user_of: Callable[[int], str], per_second: float, count: int, seconds: float, idle_count: int
+    port: int,
+    user_of: Callable[[int], str],
+    *,
+    per_second: float,
+    count: int,
+    seconds: float,
+    idle_count: int,
 ) -> Load:
     calls, idlers = _Calls(), _Calls()
     async with _connected(port, idle_count) as idle, _connected(port, count) as calling:

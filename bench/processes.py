@@ -44,12 +44,12 @@ class Running:
         """Without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
-    def get_json(self, path: str) -> Any:
+    def get_json(self, path: str) -> Any:  # JSON
         """The body of a GET, parsed."""
         with urllib.request.urlopen(self.url + path, timeout=10) as answer:  # noqa: S310  # loopback only
             return json.load(answer)
 
-    def post(self, path: str, body: Any = None) -> Any:
+    def post(self, path: str, body: object = None) -> Any:  # JSON
         """Send JSON; the answer's body, parsed."""
         data = json.dumps(body or {}).encode()
         request = urllib.request.Request(  # noqa: S310  # loopback only
@@ -101,7 +101,7 @@ def running(
     command = [*(["taskset", "-c", str(core)] if core is not None and shutil.which("taskset") else []), *arguments]
     began = time.monotonic()
     process = subprocess.Popen(command, env=env, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-    assert process.stderr is not None
+    assert process.stderr is not None  # for the type checker
     os.set_blocking(process.stderr.fileno(), False)
     written = b""
     try:

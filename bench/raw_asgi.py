@@ -1,6 +1,7 @@
 """What the same server can do with the same bytes when nothing has to be decided: the references of a hit.
 
-`python -m bench.raw_asgi raw|fastapi PORT FILE`: FILE holds the answer as JSON, `headers` and `body`, both in Latin-1.
+`python -m bench.raw_asgi raw|fastapi PORT FILE [SETTINGS]`: FILE holds the answer as JSON, `headers` and `body`, both
+in Latin-1; SETTINGS is a JSON object of uvicorn settings that are to be other than the service's.
 """
 
 import json
@@ -14,10 +15,10 @@ from fastapi import FastAPI, Response
 from service.main import SERVER
 
 
-def raw(headers: list[tuple[bytes, bytes]], body: bytes) -> Any:  # noqa: ANN401  # ASGI's own
+def raw(headers: list[tuple[bytes, bytes]], body: bytes) -> Any:  # ASGI's own
     """An ASGI application that sends these bytes."""
 
-    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:  # noqa: ANN401  # ASGI's own
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:  # ASGI's own
         del scope, receive
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -41,11 +42,12 @@ def fastapi(headers: list[tuple[bytes, bytes]], body: bytes) -> FastAPI:
 
 def main() -> None:
     """Serve until a signal."""
-    kind, port, file = sys.argv[1:]
+    kind, port, file, *other = sys.argv[1:]
     answer = json.loads(Path(file).read_text("utf-8"))
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer["headers"]]
     app = (raw if kind == "raw" else fastapi)(headers, answer["body"].encode("latin-1"))
-    config = uvicorn.Config(app, host="127.0.0.1", port=int(port), **SERVER, lifespan="off")
+    settings = {**SERVER, "lifespan": "off", **json.loads(other[0] if other else "{}")}
+    config = uvicorn.Config(app, host="127.0.0.1", port=int(port), **settings)
     uvicorn.Server(config).run()
 
 

@@ -136,7 +136,7 @@ async def send(
         return await asyncio.gather(*tasks)
 
 
-def run_send(
+def run_send(  # a send reads best in this order
     personalize: Running,
     replicas: Sequence[Running],
     users: Sequence[str],

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.load import Load, call_each, flood, paced
+import uvicorn.config
+
+from bench.load import Load, call_each, connect_at_once, flood, paced
 from bench.processes import RETAIL, SAMPLE, Running, free_port, local_personalize, running, service
 from bench.quiet import Quiet
 
@@ -31,6 +33,17 @@ MISSES_PER_SECOND = 150
 PERSONALIZE_TPS = 400
 IDLE_CONNECTIONS = 2_000
 CALLS_PER_SECOND = 1_000
+
+AS_CHOSEN = "as chosen"
+NO_KEEP_ALIVE = "as chosen, each call on a connection of its own"
+OTHER_SETTINGS: dict[str, dict[str, Any]] = {
+    AS_CHOSEN: {},
+    "uvicorn's own HTTP protocol": {"http": "httptools"},
+    "h11's parser": {"http": "h11"},
+    "asyncio's loop": {"loop": "asyncio"},
+    "uvicorn's access log": {"access_log": True, "log_config": uvicorn.config.LOGGING_CONFIG},
+    "no Date header": {"date_header": False},
+}
 
 DATA = RETAIL if RETAIL.is_dir() else SAMPLE
 NEVER_STALE = {"CACHE_FRESH_SECONDS": "86400", "ACCESS_LOG_SAMPLE": "0.01"}
@@ -215,6 +228,33 @@ def start(repeats: int) -> list[Figure]:
     ]
 
 
+def settings(repeats: int) -> list[Figure]:
+    """The raw ASGI application under the service's server settings, and with one of them changed."""
+    figures = []
+    with ExitStack() as stack:
+        replica = stack.enter_context(replica_of(None))
+        servers = {
+            name: stack.enter_context(reference("raw", replica, **other)) for name, other in OTHER_SETTINGS.items()
+        }
+
+        def turn(_: int) -> dict[str, Answers]:
+            done = {name: flooded(server, connections=32, seconds=1) for name, server in servers.items()}
+            return done | {
+                NO_KEEP_ALIVE: flooded(servers[AS_CHOSEN], connections=32, seconds=1, keep_alive=False),
+            }
+
+        turns = Quiet[dict[str, Answers]]([*servers.values(), replica]).turns(repeats, turn)
+        for name in turns[0]:
+            rate = statistics.median(one[name].load.per_second for one in turns)
+            cost = statistics.median(one[name].cpu_us for one in turns)
+            figures.append(Figure(name, rate, "answers/s", detail=f"{cost:.0f} us of CPU each"))
+    for backlog in (128, 2048, 4096):
+        with reference("raw", None, backlog=backlog) as server:
+            slowest = statistics.median(connect_at_once(server.port, IDLE_CONNECTIONS) for _ in range(repeats))
+        figures.append(Figure(f"{IDLE_CONNECTIONS} connections at once, backlog {backlog}", slowest * 1000, "ms"))
+    return figures
+
+
 SCENARIOS = {
     "hits": hits,
     "misses": misses,
@@ -223,6 +263,9 @@ SCENARIOS = {
     "start": start,
 }
 """By name, in the order of the table."""
+
+ON_REQUEST = {"settings": settings}
+"""Measured only when named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,11 +289,26 @@ def answers(replica: Running, run: Callable[[], Load]) -> Answers:
     return Answers(load, (replica.cpu_seconds() - before) / load.answers * 1e6)
 
 
-def flooded(replica: Running, *, connections: int, seconds: float, prefix: str = "u", users: int = USERS) -> Answers:
+def flooded(
+    replica: Running,
+    *,
+    connections: int,
+    seconds: float,
+    prefix: str = "u",
+    users: int = USERS,
+    keep_alive: bool = True,
+) -> Answers:
     """As many hits as the server can give."""
     return answers(
         replica,
-        lambda: flood(replica.url, prefix=prefix, users=users, connections=connections, seconds=seconds),
+        lambda: flood(
+            replica.url,
+            prefix=prefix,
+            users=users,
+            connections=connections,
+            seconds=seconds,
+            keep_alive=keep_alive,
+        ),
     )
 
 
@@ -280,16 +338,19 @@ def replica_of(
 
 
 @contextlib.contextmanager
-def reference(kind: str, replica: Running) -> Iterator[Running]:
-    """A server that answers with the very bytes and headers of a hit."""
-    with urllib.request.urlopen(f"{replica.url}/recommendations?user_id=u0", timeout=10) as answer:  # noqa: S310  # loopback only
-        body = answer.read()
-        headers = [pair for pair in answer.getheaders() if pair[0].lower() not in ("date", "connection")]
+def reference(kind: str, replica: Running | None, **other: object) -> Iterator[Running]:
+    """A server that answers with the very bytes and headers of a hit; `other` are server settings to change."""
+    headers: list[tuple[str, str]] = [("content-length", "0")]
+    body = b""
+    if replica is not None:
+        with urllib.request.urlopen(f"{replica.url}/recommendations?user_id=u0", timeout=10) as answer:  # noqa: S310  # loopback only
+            body = answer.read()
+            headers = [pair for pair in answer.getheaders() if pair[0].lower() not in ("date", "connection")]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "answer.json"
         file.write_text(json.dumps({"headers": headers, "body": body.decode("latin-1")}), "utf-8")
         port = free_port()
-        command = [sys.executable, "-m", "bench.raw_asgi", kind, str(port), str(file)]
+        command = [sys.executable, "-m", "bench.raw_asgi", kind, str(port), str(file), json.dumps(other)]
         with running(command, port=port, probe="/recommendations?user_id=u0", core=SERVER_CORE) as process:
             yield process
 
