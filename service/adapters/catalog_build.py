@@ -104,7 +104,7 @@ def _in_memory(
             label=label,
             column_mapping=recipe.column_mapping,
             version=version,
-            exclusion=exclusion_of(recipe.exclusion_filter) if recipe.exclusion_filter else None,
+            exclusion=exclusion_of(recipe.exclusion_filter),
             limit=memory_rows,
         )
 
@@ -226,7 +226,6 @@ def _new_file(data_dir: Path) -> Iterator[Path]:
 def _work(job: Mapping[str, Any], path: Path) -> dict[str, object]:
     """Fill the file; what the parent needs to know of it."""
     label = job["label"]
-    expression = job["exclusion_filter"]
     with (
         os.fdopen(job["descriptor"], "rb") as stream,
         closing(SqliteSink(path)) as sink,
@@ -238,7 +237,7 @@ def _work(job: Mapping[str, Any], path: Path) -> dict[str, object]:
             sink,
             label=label,
             column_mapping=job["column_mapping"],
-            exclusion=exclusion_of(expression) if expression else None,
+            exclusion=exclusion_of(job["exclusion_filter"]),
         )
         count, first = sink.finish()
     for item_id, line in first:

@@ -37,8 +37,8 @@ DropReason = Literal[
 Eligible = Callable[[Mapping[str, object]], bool]
 """Told a row by column name, the source's and our five; False keeps it from every answer."""
 
-Exclusion = Callable[[Sequence[str]], Eligible]
-"""Makes the test from the columns that rows will have."""
+Exclusion = Callable[["Columns"], Eligible | None]
+"""Makes the test from the columns that rows will have; None where every row passes."""
 
 LACKING: Final[Mapping[str, DropReason]] = {
     "id": "missing_id",
@@ -112,14 +112,16 @@ def readable_errors(label: str) -> Iterator[None]:
         raise CatalogError(f"{label}: is not UTF-8: {error.reason} {error.object[error.start]:#04x}") from error
 
 
-def exclusion_of(expression: str) -> Exclusion | None:
-    """The exclusion that a filter without placeholders makes; None for one that depends on the request.
+def exclusion_of(expression: str | None) -> Exclusion | None:
+    """The exclusion that a filter makes; one with placeholders is only checked, since requests decide it.
 
     Raises:
         CatalogError: It is no filter.
     """
+    if not expression:
+        return None
     tree = parsed_exclusion(expression)
-    return None if tree.placeholders else lambda columns: compiled_exclusion(tree, columns)
+    return lambda columns: compiled_exclusion(tree, columns)
 
 
 def parsed_exclusion(expression: str) -> Filter:
@@ -134,17 +136,19 @@ def parsed_exclusion(expression: str) -> Filter:
         raise CatalogError(_in_one_line(error)) from error
 
 
-def compiled_exclusion(tree: Filter, columns: Sequence[str]) -> Eligible:
-    """The test over rows that have these columns; a filter with placeholders is only checked.
+def compiled_exclusion(tree: Filter, columns: "Columns") -> Eligible | None:
+    """The test over rows that have these columns; None for a filter with placeholders.
 
     Raises:
         CatalogError: It asks for a column that is not there, or for anything but columns.
     """
+    # What has placeholders is asked when items are rendered, which go by our names alone.
+    names = [*NAMES, *columns.further] if tree.placeholders else columns.for_filters
     try:
-        predicate = compile_item_exclusion(tree, columns)
+        predicate = compile_item_exclusion(tree, names)
     except FilterError as error:
         raise CatalogError(_in_one_line(error)) from error
-    return cast("Eligible", predicate.bind()) if predicate.is_static else lambda _: True
+    return cast("Eligible", predicate.bind()) if predicate.is_static else None
 
 
 def _in_one_line(error: FilterError) -> str:
@@ -294,7 +298,7 @@ def read_items(
     """
     with readable_errors(label), open_rows(stream, name, label) as source:
         columns = Columns.matched(source.names, column_mapping, label)
-        eligible = None if exclusion is None else exclusion(columns.for_filters)
+        eligible = None if exclusion is None else exclusion(columns)
         reader = RowReader(columns, eligible)
         try:
             _fill(source, reader, sink, columns, limit)
