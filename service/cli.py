@@ -14,6 +14,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from getpass import getpass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from importlib.metadata import PackageNotFoundError, version
@@ -160,6 +161,22 @@ def sample(data: Path) -> None:
             if child.returncode is not None:
                 click.echo("sample: the local Personalize has ended, and all with it", err=True)
                 sys.exit(1)
+
+
+@main.command("hash-key")
+def hash_key() -> None:
+    """Print a key as API_KEYS may hold it.
+
+    The key comes from standard input, so that it is in no list of processes and no shell's history.
+    """
+    from service.api import auth  # noqa: PLC0415 - only this command needs it
+
+    key = getpass("Key: ") if sys.stdin.isatty() else sys.stdin.readline()
+    try:
+        click.echo(auth.hash_key(key.strip()))
+    except ValueError as error:
+        click.echo(f"hash-key: {error}", err=True)
+        sys.exit(1)
 
 
 def _serve() -> None:

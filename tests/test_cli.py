@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from service import main as service_main
+from service.api.auth import Gate
 from service.cli import main
 from service.errors import ConfigurationError
 
@@ -192,6 +193,23 @@ def test_a_local_personalize_without_interactions_is_one_line(tmp_path: Path) ->
     assert result.stderr.splitlines() == [
         f"local-personalize: {tmp_path} holds neither interactions.csv nor interactions.csv.gz"
     ]
+
+
+def test_a_hashed_key_opens_as_the_key_does() -> None:
+    key = "0123456789abcdef01234567"
+    result = CliRunner().invoke(main, ["hash-key"], input=f"{key}\n")
+    gate = Gate(api_keys=[result.output.strip()], basic=[], admin_keys=[], anonymous=False)
+
+    assert key not in result.output
+    assert gate.admits([(b"x-api-key", key.encode())])
+    assert not gate.admits([(b"x-api-key", result.output.strip().encode())])
+
+
+def test_a_short_key_is_not_hashed() -> None:
+    result = CliRunner().invoke(main, ["hash-key"], input="secret\n")
+
+    assert result.exit_code == 1
+    assert result.stderr == "hash-key: at least 24 characters, not 6\n"
 
 
 def test_help_loads_neither_the_service_nor_the_local_personalize() -> None:
