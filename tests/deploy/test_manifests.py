@@ -1,0 +1,343 @@
+"""The manifests name only what exists, and keep what the pages promise.
+
+The overlays are put together by kustomize, as `kubectl apply -k` does; without kubectl their files are only
+checked one by one.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate  # type: ignore[import-untyped]  # it ships no type information
+import pytest
+import yaml
+
+from service.container import CLOSING_SECONDS
+from service.main import FINISHING_SECONDS, SERVER
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+KUBERNETES = ROOT / "deploy/kubernetes"
+OVERLAYS = ("embedded", "redis")
+VERSIONS = ("1.30", kubernetes_validate.latest_version())
+IMPORTANT = {"PERSONALIZE_CAMPAIGN_ARN", "PERSONALIZE_TPS", "CATALOG_URL", "CACHE_MAX_MB", "DRAIN_SECONDS"}
+SECRETS = {"API_KEYS", "BASIC_AUTH", "ADMIN_KEYS", "USER_KEY_SECRET", "REDIS_URL"}
+NAME = {"app.kubernetes.io/name": "personalize-connect"}
+
+Manifest = dict[str, Any]
+
+needs_kubectl = pytest.mark.skipif(
+    shutil.which("kubectl") is None, reason="kubectl is not installed: overlays are not put together"
+)
+
+
+class _Template(yaml.SafeLoader):
+    """CloudFormation's YAML: `!Ref x` becomes `{"Ref": x}`."""
+
+
+def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Manifest:
+    if isinstance(node, yaml.ScalarNode):
+        return {suffix: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {suffix: loader.construct_sequence(node, deep=True)}
+    assert isinstance(node, yaml.MappingNode)
+    return {suffix: loader.construct_mapping(node, deep=True)}
+
+
+_Template.add_multi_constructor("!", _intrinsic)
+
+
+@cache
+def ecs() -> Manifest:
+    text = (ROOT / "deploy/ecs/template.yaml").read_text("utf-8")
+    loaded: Manifest = yaml.load(text, _Template)  # noqa: S506  # a SafeLoader with CloudFormation's tags
+    return loaded
+
+
+def properties(resource: str) -> Manifest:
+    found: Manifest = ecs()["Resources"][resource]["Properties"]
+    return found
+
+
+def ecs_container() -> Manifest:
+    [container] = properties("TaskDefinition")["ContainerDefinitions"]
+    return dict(container)
+
+
+def read(path: Path) -> Manifest:
+    loaded: Manifest = yaml.safe_load(path.read_text("utf-8"))
+    return loaded
+
+
+def files() -> Iterator[Path]:
+    """Manifests that are whole: not patches, and not kustomize's own."""
+    for path in sorted(KUBERNETES.rglob("*.yaml")):
+        if path.name != "kustomization.yaml" and not path.stem.endswith("-patch"):
+            yield path
+
+
+@cache
+def overlay(name: str) -> tuple[Manifest, ...]:
+    command = ["kubectl", "kustomize", str(KUBERNETES / "overlays" / name)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    return tuple(yaml.safe_load_all(run.stdout))
+
+
+def one(manifests: tuple[Manifest, ...], kind: str) -> Manifest:
+    [found] = [manifest for manifest in manifests if manifest["kind"] == kind]
+    return found
+
+
+def pod(manifests: tuple[Manifest, ...]) -> Manifest:
+    spec: Manifest = one(manifests, "Deployment")["spec"]["template"]["spec"]
+    return spec
+
+
+def env_file(path: Path) -> dict[str, str]:
+    lines = [line for line in path.read_text("utf-8").splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def kubernetes_settings() -> set[str]:
+    names = set(read(KUBERNETES / "secret.example.yaml")["stringData"])
+    for path in KUBERNETES.rglob("*.env"):
+        names |= set(env_file(path))
+    for path in KUBERNETES.rglob("deployment*.yaml"):
+        [container] = read(path)["spec"]["template"]["spec"]["containers"]
+        names |= {variable["name"] for variable in container.get("env", [])}
+    return names
+
+
+def ecs_settings() -> set[str]:
+    container = ecs_container()
+    return {variable["Name"] for variable in container["Environment"] + container["Secrets"]}
+
+
+@pytest.mark.parametrize("names", [kubernetes_settings(), ecs_settings()], ids=["kubernetes", "ecs"])
+def test_manifests_name_only_settings_that_exist_and_all_that_matter(names: set[str]) -> None:
+    known = {name.upper() for name in Settings.model_fields} | {"AWS_REGION"}
+
+    assert names - known == set()
+    assert (IMPORTANT | SECRETS | {"AWS_REGION"}) - names == set()
+
+
+def test_the_service_takes_what_the_config_map_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    for path in KUBERNETES.rglob("*.env"):
+        for name, value in env_file(path).items():
+            monkeypatch.setenv(name, value)
+    monkeypatch.setenv("API_KEYS", "a-key")
+
+    assert Settings().drain_seconds == 2
+
+
+def test_no_manifest_holds_a_secret() -> None:
+    template = read(KUBERNETES / "secret.example.yaml")["stringData"]
+    plain = {variable["Name"] for variable in ecs_container()["Environment"]}
+
+    assert set(template.values()) == {""}
+    assert set(template) == SECRETS
+    assert not plain & SECRETS
+    for path in KUBERNETES.rglob("*.env"):
+        assert not set(env_file(path)) & SECRETS
+    for path in KUBERNETES.rglob("kustomization.yaml"):
+        assert "example" not in path.read_text("utf-8")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("path", list(files()), ids=lambda path: str(path.relative_to(KUBERNETES)))
+def test_each_manifest_is_valid(path: Path, version: str) -> None:
+    kubernetes_validate.validate(read(path), version, strict=True)
+
+
+@pytest.mark.parametrize("folder", ["base", *(f"overlays/{name}" for name in OVERLAYS)])
+def test_each_kustomization_names_every_file_beside_it(folder: str) -> None:
+    kustomization = read(KUBERNETES / folder / "kustomization.yaml")
+    named = {name for name in kustomization["resources"] if name.endswith(".yaml")}
+    named |= {patch["path"] for patch in kustomization.get("patches", [])}
+    named |= {name for generator in kustomization.get("configMapGenerator", []) for name in generator["envs"]}
+
+    beside = {path.name for path in (KUBERNETES / folder).iterdir()} - {"kustomization.yaml"}
+
+    assert named == beside
+
+
+@needs_kubectl
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_each_overlay_is_valid_as_a_whole(name: str) -> None:
+    manifests = overlay(name)
+
+    for version in VERSIONS:
+        for manifest in manifests:
+            kubernetes_validate.validate(manifest, version, strict=True)
+    identities = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests]
+    assert len(identities) == len(set(identities))
+
+
+@needs_kubectl
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_everything_that_selects_pods_selects_ours_only(name: str) -> None:
+    manifests = overlay(name)
+    deployment = one(manifests, "Deployment")["spec"]
+
+    assert deployment["template"]["metadata"]["labels"] == NAME
+    assert deployment["selector"]["matchLabels"] == NAME
+    assert one(manifests, "Service")["spec"]["selector"] == NAME
+    policies = [manifest["spec"] for manifest in manifests if manifest["kind"] == "NetworkPolicy"]
+    assert [policy["podSelector"]["matchLabels"] for policy in policies] == [NAME] * len(policies)
+    assert [spread["labelSelector"]["matchLabels"] for spread in pod(manifests)["topologySpreadConstraints"]] == [
+        NAME
+    ] * 2
+
+
+@needs_kubectl
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_pod_can_do_nothing_but_answer(name: str) -> None:
+    spec = pod(overlay(name))
+    [container] = spec["containers"]
+
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["resources"]["limits"]["memory"] == container["resources"]["requests"]["memory"]
+
+
+@needs_kubectl
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_pod_reads_the_config_map_and_the_secret(name: str) -> None:
+    manifests = overlay(name)
+    [container] = pod(manifests)["containers"]
+    config_map = one(manifests, "ConfigMap")["metadata"]["name"]
+
+    sources = {kind: ref["name"] for source in container["envFrom"] for kind, ref in source.items()}
+
+    assert sources == {"configMapRef": config_map, "secretRef": "personalize-connect"}
+    assert config_map != "personalize-connect", "a changed setting must roll the pods"
+
+
+@needs_kubectl
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_pod_is_given_the_time_it_takes_to_stop(name: str) -> None:
+    manifests = overlay(name)
+    spec = pod(manifests)
+    [container] = spec["containers"]
+    pause = float(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    drain = float(one(manifests, "ConfigMap")["data"]["DRAIN_SECONDS"])
+
+    assert drain + FINISHING_SECONDS + CLOSING_SECONDS <= 10
+    assert pause + drain + FINISHING_SECONDS + CLOSING_SECONDS < spec["terminationGracePeriodSeconds"]
+    assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+@needs_kubectl
+def test_without_redis_there_is_never_a_second_replica() -> None:
+    manifests = overlay("embedded")
+    deployment = one(manifests, "Deployment")["spec"]
+    [container] = pod(manifests)["containers"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in pod(manifests)["volumes"]}
+
+    assert deployment["replicas"] == 1
+    assert deployment["strategy"] == {"type": "Recreate"}
+    assert "HorizontalPodAutoscaler" not in {manifest["kind"] for manifest in manifests}
+    data = volumes[mounts[one(manifests, "ConfigMap")["data"]["DATA_DIR"]]]
+    claim = one(manifests, "PersistentVolumeClaim")["metadata"]["name"]
+    assert data["persistentVolumeClaim"]["claimName"] == claim
+
+
+@needs_kubectl
+def test_with_redis_the_replicas_are_the_autoscalers_and_one_may_go_at_a_time() -> None:
+    manifests = overlay("redis")
+    deployment = one(manifests, "Deployment")["spec"]
+    [container] = pod(manifests)["containers"]
+
+    assert "replicas" not in deployment
+    assert deployment["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    assert one(manifests, "HorizontalPodAutoscaler")["spec"]["minReplicas"] >= 2
+    assert one(manifests, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    # Not optional: a pod that cannot find Redis's address must not spend the whole budget.
+    [redis] = [variable for variable in container["env"] if variable["name"] == "REDIS_URL"]
+    assert redis["valueFrom"]["secretKeyRef"] == {"name": "personalize-connect", "key": "REDIS_URL"}
+
+
+def test_the_ingress_shows_only_what_braze_calls() -> None:
+    [rule] = read(KUBERNETES / "ingress.example.yaml")["spec"]["rules"]
+
+    assert [path["path"] for path in rule["http"]["paths"]] == ["/recommendations"]
+
+
+def test_cloudformation_has_nothing_to_say_about_the_template() -> None:
+    linter = shutil.which("cfn-lint", path=ROOT / ".venv/bin") or "cfn-lint"
+    command = [linter, "--non-zero-exit-code", "informational", "deploy/ecs/template.yaml"]
+
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_the_task_may_call_personalize_on_the_named_arns_only() -> None:
+    resources = ecs()["Resources"]
+    granted: dict[str, Any] = {}
+    for name in ("TaskRole", "ReadCatalogObject", "ReadCatalogTable"):
+        bare = resources[name]["Properties"]
+        documents = [policy["PolicyDocument"] for policy in bare.get("Policies", [bare])]
+        for statement in (statement for document in documents for statement in document["Statement"]):
+            for action in [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]:
+                granted[action] = statement["Resource"]
+
+    assert set(granted) == {
+        "personalize:GetRecommendations",
+        "personalize:GetPersonalizedRanking",
+        "s3:GetObject",
+        "dynamodb:BatchGetItem",
+    }
+    assert "*" not in json.dumps(granted)
+    assert resources["ReadCatalogObject"]["Condition"] == "HasCatalogObject"
+    assert resources["ReadCatalogTable"]["Condition"] == "HasCatalogTable"
+
+
+def test_the_task_is_confined_and_given_the_time_it_takes_to_stop() -> None:
+    container = ecs_container()
+    [drain] = [float(pair["Value"]) for pair in container["Environment"] if pair["Name"] == "DRAIN_SECONDS"]
+
+    assert container["User"] == "10001:10001"
+    assert container["ReadonlyRootFilesystem"] is True
+    assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
+    assert drain + FINISHING_SECONDS + CLOSING_SECONDS < container["StopTimeout"]
+
+
+def test_redis_is_reached_over_tls_with_a_password() -> None:
+    redis = properties("Redis")
+
+    assert redis["TransitEncryptionEnabled"] is True
+    assert "resolve:secretsmanager" in redis["AuthToken"]["Sub"]
+    assert properties("RedisUrl")["SecretString"]["Sub"].startswith("rediss://:")
+
+
+def test_the_load_balancer_closes_idle_connections_before_the_service_does() -> None:
+    attributes = {pair["Key"]: pair["Value"] for pair in properties("LoadBalancer")["LoadBalancerAttributes"]}
+
+    assert float(attributes["idle_timeout.timeout_seconds"]) < SERVER["timeout_keep_alive"]
+    assert properties("Listener")["Protocol"] == "HTTPS"
+
+
+def test_the_image_of_the_manifests_listens_where_they_look() -> None:
+    [port] = re.findall(r"^EXPOSE (\d+)$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
+    [container] = read(KUBERNETES / "base/deployment.yaml")["spec"]["template"]["spec"]["containers"]
+
+    assert container["ports"][0]["containerPort"] == int(port)
+    assert properties("TargetGroup")["Port"] == int(port)
+    assert ecs_container()["PortMappings"][0]["ContainerPort"] == int(port)
+    assert Settings.model_fields["port"].default == int(port)
