@@ -4,6 +4,7 @@ What a command needs is imported when it runs, so that `--help` answers at once 
 does not load the service.
 """
 
+import asyncio
 import os
 import signal
 import socket
@@ -176,6 +177,47 @@ def hash_key() -> None:
         click.echo(auth.hash_key(key.strip()))
     except ValueError as error:
         click.echo(f"hash-key: {error}", err=True)
+        sys.exit(1)
+
+
+@main.group()
+def catalog() -> None:
+    """Look after the catalogue."""
+
+
+@catalog.command("check")
+@click.argument("url")
+@click.option(
+    "--columns",
+    envvar="CATALOG_COLUMNS",
+    default="",
+    help="Our column names to the source's, as in CATALOG_COLUMNS.",
+)
+@click.option(
+    "--exclusion-filter",
+    "exclusion_filters",
+    multiple=True,
+    help="Count what this expression would remove, as in EXCLUSION_FILTER; may be repeated.",
+)
+def catalog_check(url: str, columns: str, exclusion_filters: tuple[str, ...]) -> None:
+    """Say what is in a catalogue and what would not be shown.
+
+    URL is written as in CATALOG_URL. Exit status 1 when there is not a single item to show.
+    """
+    # Only this command needs it.
+    from service.adapters.catalog_check import check_catalog  # noqa: PLC0415
+
+    pairs = (pair.partition("=") for pair in columns.split(",") if pair.strip())
+    mapping = {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+    try:
+        found = asyncio.run(check_catalog(url, column_mapping=mapping, exclusion_filters=exclusion_filters))
+    except ConfigurationError as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        sys.exit(1)
+    for line in found.lines():
+        click.echo(line)
+    if not found.shown:
         sys.exit(1)
 
 
