@@ -1,18 +1,18 @@
 """Builds everything once, in order, and closes it in reverse; the only module that knows every class."""
 
-import asyncio
 import gc
 import hashlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from cachetools import Cache
 
 from service.adapters.alone import AloneLists, LocalPins
 from service.adapters.block_list import FileBlockList
-from service.adapters.catalog_file import load_catalog
+from service.adapters.catalog_source import open_source
 from service.adapters.clock import SystemClock
 from service.adapters.personalize import open_personalize
 from service.adapters.redis_block_list import RedisBlockList
@@ -20,22 +20,28 @@ from service.adapters.redis_connection import RedisConnection
 from service.adapters.redis_governor import RedisGovernor
 from service.adapters.redis_lists import RedisLists
 from service.api.auth import Gate
-from service.api.lifecycle import Services
+from service.api.lifecycle import (
+    ForgettableLists,
+    ForgettableRefresher,
+    Forgetting,
+    Services,
+    SharedUnlessForgotten,
+    UserStems,
+)
+from service.api.limits import BoundedFlights
 from service.constants import PIN_SECONDS, SPENT_SHARE
 from service.core.breaker import Breaker
-from service.core.bytes_cache import BytesBoundedCache, envelope_bytes
+from service.core.catalog_refresh import CatalogRefresher
 from service.core.exclusions import RequestExclusion
-from service.core.flights import FlightPolicy, Flights
+from service.core.flights import FlightPolicy
 from service.core.governor import LocalGovernor
 from service.core.ladder import Ladder
 from service.core.list_length import ListLength
 from service.core.popular import PopularItems
 from service.core.recommend import CurrentCatalog, PopularLists, Recommendations
-from service.core.refresher import Refresher
 from service.core.rendering import BASE_COLUMNS
 from service.core.slots import SlotDesk
-from service.core.user_key import UserKeys
-from service.errors import ConfigurationError
+from service.errors import ConfigurationError, SharedStateUnavailable
 from service.filters import FilterError, compile_item_exclusion, parse_filter
 from service.ports import BlockList, Clock, ItemCatalog, Recommender, SharedLists, TpsGovernor
 from service.settings import Settings
@@ -48,6 +54,9 @@ MEMO_SHARE = 0.25
 
 CLOSING_SECONDS = 3.0
 """Transactions under way at shutdown are waited for this long, so that their lists are kept."""
+
+SCANNED_AT_ONCE = 1_000
+"""Keys that Redis looks at in one step while a user is forgotten; well below a millisecond."""
 
 CALLS_IN_FLIGHT_PER_TPS = 2
 """Connections to Personalize for each transaction per second: a call that takes the whole deadline holds its own."""
@@ -72,27 +81,34 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
     clock = overrides.clock or SystemClock()
     async with AsyncExitStack() as stack:
         telemetry = Telemetry(access_log_sample=settings.access_log_sample)
-        catalog = CurrentCatalog(
-            await asyncio.to_thread(
-                load_catalog, settings.catalog_url, column_mapping=settings.column_mapping, version=1
-            )
+        source = open_source(
+            settings.catalog_url,
+            column_mapping=settings.column_mapping,
+            exclusion_filter=settings.exclusion_filter,
+            data_dir=settings.data_dir,
         )
+        stack.push_async_callback(source.close)
+        catalog = CurrentCatalog(await source.load(1))
         recommender = overrides.recommender
         if recommender is None:
             recommender = await stack.enter_async_context(_personalize(settings, clock))
-        local = BytesBoundedCache[bytes](
-            int(settings.cache_max_mb * 2**20 * (1 - MEMO_SHARE)), envelope_bytes
+        keys = UserStems(
+            secret=settings.user_key, scope=f"{settings.arn} {settings.personalize_filter_arn or ''}"
         )
-        shared, governor, block_list, redis_up = await _shared_state(settings, clock, stack, local)
+        forgetting = Forgetting(keys=keys, clock=clock, flight_seconds=2 * settings.request_deadline_seconds)
+        stack.push_async_callback(forgetting.close)
+        local = ForgettableLists(int(settings.cache_max_mb * 2**20 * (1 - MEMO_SHARE)), forgetting)
+        shared, governor, block_list, redis_up = await _shared_state(settings, clock, stack, forgetting)
         desk = SlotDesk(governor, clock)
         stack.callback(desk.close)
         pins = LocalPins(PIN_SECONDS, clock)
         popular = PopularItems(settings.popular_ids)
         popular_lists = PopularLists(popular, catalog, clock)
         ladder = Ladder(popular_lists.envelope)
-        refresher = Refresher(desk=desk, clock=clock)
+        refresher = ForgettableRefresher(desk=desk, clock=clock)
+        forgetting.also(refresher.forget_user)
         breaker = Breaker(clock)
-        flights = Flights(
+        flights = BoundedFlights(
             policy=FlightPolicy(
                 fresh_seconds=settings.cache_fresh_seconds,
                 stale_seconds=settings.cache_stale_seconds,
@@ -104,21 +120,19 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             governor=governor,
             breaker=breaker,
             local=local,
-            shared=shared,
+            shared=SharedUnlessForgotten(shared, forgetting),
             recorder=telemetry,
             step_down=ladder.step_down,
-            on_degraded=pins.put,
+            on_degraded=forgetting.guard(pins.put),
             on_list=lambda ranked: popular.learn(ranked.item_ids),
-            on_stale=refresher.add,
+            on_stale=forgetting.guard(refresher.add),
         )
         stack.push_async_callback(flights.close, CLOSING_SECONDS)
         refresher.start(flights)
         stack.push_async_callback(refresher.close)
         recommendations = Recommendations(
             clock=clock,
-            keys=UserKeys(
-                secret=settings.user_key, scope=f"{settings.arn} {settings.personalize_filter_arn or ''}"
-            ),
+            keys=keys,
             catalog=catalog,
             blocked=block_list,
             exclusion=_request_exclusion(settings, catalog.snapshot),
@@ -131,21 +145,44 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             recorder=telemetry,
             values_change_lists=settings.personalize_filter_arn is not None,
         )
+        loaded_at = telemetry.stored_gauge("catalog_loaded_timestamp_seconds", "When the catalogue came into force.")
+        loaded_at.set(clock.time())
+        catalog_failures = telemetry.stored_gauge(
+            "catalog_refresh_failing", "1 while the source's newest version cannot be used."
+        )
+
+        def catalog_loaded(_: ItemCatalog) -> None:
+            loaded_at.set(clock.time())
+            catalog_failures.set(0)
+
+        catalog_refresher = CatalogRefresher(
+            current=catalog,
+            source=source,
+            interval_seconds=settings.catalog_refresh_seconds,
+            on_loaded=catalog_loaded,
+            on_failed=lambda _: catalog_failures.set(1),
+        )
+        catalog_refresher.start()
+        stack.push_async_callback(catalog_refresher.close)
         services = Services(
             clock=clock,
             gate=Gate(
                 api_keys=settings.api_key_list,
-                basic=settings.basic_auth_pair,
+                basic=settings.basic_auth_list,
                 admin_keys=settings.admin_key_list,
                 anonymous=settings.allow_anonymous
                 and not settings.api_key_list
-                and not settings.basic_auth_pair,
+                and not settings.basic_auth_list,
             ),
             recommendations=recommendations,
             block_list=block_list,
+            look_at_catalog=catalog_refresher.refresh_now,
             telemetry=telemetry,
             deadline_seconds=settings.request_deadline_seconds,
             memo_bytes=int(settings.cache_max_mb * 2**20 * MEMO_SHARE),
+            forgetting=forgetting,
+            metrics_access=settings.metrics_access,
+            docs_access=settings.docs_access,
         )
         telemetry.gauge(
             "personalize_budget_tps", "Rate in use; at most PERSONALIZE_TPS.", lambda: governor.tps_in_use
@@ -156,10 +193,8 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
         telemetry.gauge("cache_entries", "Lists in memory.", lambda: len(local))
         telemetry.gauge("redis_up", "1 when Redis answers or none is configured.", redis_up)
         telemetry.gauge("catalog_items", "Items that can be shown.", lambda: len(catalog.snapshot))
-        telemetry.stored_gauge("catalog_loaded_timestamp_seconds", "When the catalogue came into force.").set(
-            clock.time()
-        )
         services.caches.append(local)
+        forgetting.also(local.forget_user)
         telemetry.gauge(
             "cache_bytes", "Memory of lists and rendered answers.", lambda: _bytes(services.caches)
         )
@@ -179,7 +214,7 @@ def _personalize(settings: Settings, clock: Clock) -> AbstractAsyncContextManage
 
 
 async def _shared_state(
-    settings: Settings, clock: Clock, stack: AsyncExitStack, local: BytesBoundedCache[bytes]
+    settings: Settings, clock: Clock, stack: AsyncExitStack, forgetting: Forgetting
 ) -> tuple[SharedLists, TpsGovernor, BlockList, Callable[[], float]]:
     if not settings.redis_url:
         alone = LocalGovernor(settings.personalize_tps * SPENT_SHARE, clock=clock)
@@ -194,9 +229,10 @@ async def _shared_state(
             fresh_seconds=settings.cache_fresh_seconds,
             stale_seconds=settings.cache_stale_seconds,
             prefix=f"pc:{_group(settings)}",
-            on_forget=local.discard,
+            on_forget=forgetting.heard,
         )
     )
+    forgetting.everywhere = partial(_forget_everywhere, connection, lists, f"pc:{_group(settings)}")
     block_list = await stack.enter_async_context(RedisBlockList(connection, prefix=f"pc:{_group(settings)}"))
     governor = RedisGovernor(
         settings.personalize_tps * SPENT_SHARE,
@@ -205,6 +241,29 @@ async def _shared_state(
         horizon_seconds=settings.request_deadline_seconds,
     )
     return lists, governor, block_list, lambda: float(connection.up)
+
+
+async def _forget_everywhere(
+    connection: RedisConnection, lists: RedisLists, prefix: str, stem: bytes
+) -> None:
+    """Delete all of a user's keys, and have every replica do so; the keys begin with the stem.
+
+    Raises:
+        SharedStateUnavailable: Not everything is known to be deleted; try again.
+    """
+    await lists.forget(stem)
+    cursor: int | str = "0"
+    while cursor:
+        async with connection.use() as client:
+            cursor, found = await client.scan(int(cursor), f"{prefix}:{{{stem.hex()}*", SCANNED_AT_ONCE)
+            # A flight is a lead of some seconds, not an answer; without it two replicas could ask at a time.
+            kept = [key for key in found if key[-7:] != b":flight"]
+            if kept:
+                await client.unlink(*kept)
+    async with connection.use() as client:
+        _, listening = (await client.pubsub_numsub(f"{prefix}:flights"))[0]
+    if listening < connection.replicas:
+        raise SharedStateUnavailable(f"{listening} of {connection.replicas} replicas listen")
 
 
 def _request_exclusion(settings: Settings, catalog: ItemCatalog) -> RequestExclusion | None:

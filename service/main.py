@@ -62,6 +62,7 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
             app.state.services = services
             app.state.telemetry = services.telemetry
             lane.open(services)
+            lifecycle.on_hangup = services.look_at_catalog
             stack.callback(lane.close)
             lifecycle.phase = "ready"
             _log.info("ready")
@@ -76,11 +77,15 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
         description="Amazon Personalize recommendations for Braze Connected Content.",
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
     )
     app.state.lifecycle = lifecycle
     error_table.install(app)
     app.include_router(router)
     app.include_router(admin.router)
+    app.include_router(admin.pages)
     if SAMPLE_IMAGES.is_dir():
         app.mount("/sample/images", StaticFiles(directory=SAMPLE_IMAGES))
     lane = HitLane(app, lifecycle)
@@ -106,10 +111,11 @@ class DrainingServer(uvicorn.Server):
         signals = (signal.SIGINT, signal.SIGTERM)
         for one in signals:
             loop.add_signal_handler(one, self.handle_exit, one, None)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._lifecycle.on_hangup())
         try:
             yield
         finally:
-            for one in signals:
+            for one in (*signals, signal.SIGHUP):
                 loop.remove_signal_handler(one)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

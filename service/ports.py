@@ -187,6 +187,16 @@ class ItemCatalog(Protocol):
         """Every id, in the source's own order, made as it is asked for."""
 
 
+class RemoteItemCatalog(ItemCatalog, Protocol):
+    """A catalogue whose `rows` answers only from what `prefetch` has brought here."""
+
+    def missing(self, item_ids: Iterable[str]) -> list[str]:
+        """Those that would have to be fetched."""
+
+    async def prefetch(self, item_ids: Iterable[str], timeout_seconds: float) -> None:
+        """Bring items here as far as the time allows; never fails."""
+
+
 class BlockList(Protocol):
     """Items taken out of every answer by an operator."""
 

@@ -1,15 +1,21 @@
-"""What an operator does while the service runs; every route needs an admin key."""
+"""What an operator asks while the service runs; what changes anything needs an admin key."""
 
-from typing import Annotated
+import logging
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
-from fastapi.responses import JSONResponse
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse
 
 from service.api.lifecycle import Services
 from service.constants import MAX_ID_CHARACTERS
 from service.errors import Unauthorized
 
+_log = logging.getLogger(__name__)
+
 ItemId = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARACTERS)]
+UserId = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARACTERS)]
 
 
 def admin_services(request: Request) -> Services:
@@ -26,7 +32,31 @@ def admin_services(request: Request) -> Services:
 
 AdminServices = Annotated[Services, Depends(admin_services)]
 
+
+def docs_let_in(request: Request) -> None:
+    """Do nothing for a caller who may read the documentation.
+
+    Raises:
+        HTTPException: It is off; 404.
+        Unauthorized: It is keyed, and no known credential was sent.
+    """
+    services: Services = request.app.state.services
+    services.gate.let_in(services.docs_access, request.scope["headers"])
+
+
 router = APIRouter(tags=["administration"])
+pages = APIRouter(include_in_schema=False)
+
+
+@router.delete("/users/{user_id:path}")
+async def forget_user(user_id: UserId, services: AdminServices) -> JSONResponse:
+    """Forget all that is kept of a user, on every replica.
+
+    What is on its way from Personalize is not kept either.
+    """
+    await services.forgetting.forget(user_id)
+    _log.info("user forgotten")
+    return JSONResponse({"forgotten": True})
 
 
 @router.get("/items/blocked")
@@ -48,3 +78,33 @@ async def unblock_item(item_id: ItemId, services: AdminServices) -> JSONResponse
     """Let an item be shown again."""
     await services.block_list.unblock(item_id)
     return JSONResponse({"item_id": item_id, "blocked": False})
+
+
+@router.get("/version")
+async def running_version(request: Request) -> JSONResponse:
+    """Which version answers."""
+    services: Services = request.app.state.services
+    if not services.gate.admits(request.scope["headers"]):
+        raise Unauthorized
+    return JSONResponse({"version": installed_version()})
+
+
+@pages.get("/openapi.json", dependencies=[Depends(docs_let_in)])
+async def openapi(request: Request) -> JSONResponse:
+    """The routes, for machines."""
+    document: dict[str, Any] = request.app.openapi()
+    return JSONResponse(document)
+
+
+@pages.get("/docs", dependencies=[Depends(docs_let_in)])
+async def docs(request: Request) -> HTMLResponse:
+    """The routes, for people."""
+    return get_swagger_ui_html(openapi_url="/openapi.json", title=request.app.title)
+
+
+def installed_version() -> str:
+    """The version that is installed; `unknown` in a checkout that is not."""
+    try:
+        return version("personalize-connect")
+    except PackageNotFoundError:
+        return "unknown"

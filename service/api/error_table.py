@@ -1,7 +1,9 @@
 """Which error has which status; the only place that knows."""
 
+import asyncio
 import logging
-from typing import Any
+import time
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -21,8 +23,19 @@ STATUS_CODES: dict[type[ServiceError], int] = {
 }
 
 
+UNDELAYED_FAILURES: Final = 20
+"""Wrong credentials in a second that are answered at once."""
+
+FAILURE_SECONDS: Final = 1.0
+"""How long each beyond is kept waiting."""
+
+MOST_DELAYED: Final = 200
+"""Wrong credentials that wait at a time."""
+
+
 def install(app: FastAPI) -> None:
     """Make every error of the application a JSON body without a traceback."""
+    app.state.delays = _Delays()
     app.add_exception_handler(InvalidQuery, _invalid)
     app.add_exception_handler(Unauthorized, _unauthorized)
     app.add_exception_handler(BlockListFull, _full)
@@ -43,14 +56,42 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     return _body(STATUS_CODES[InvalidQuery], "invalid_parameter", error.message, field=error.field)
 
 
+class _Delays:
+    """Slows down whoever tries many credentials; a known one never gets here.
+
+    Some wrong ones are answered at once, as after a rotation that forgot a template. Of what is beyond, so many wait
+    at a time that their memory is nothing; the rest is answered at once too, so that wrong ones cannot pile up.
+    """
+
+    def __init__(self) -> None:
+        self._tokens = float(UNDELAYED_FAILURES)
+        self._at = time.monotonic()
+        self._sleepers = 0
+
+    async def take(self) -> None:
+        now = time.monotonic()
+        gained = (now - self._at) * UNDELAYED_FAILURES
+        self._tokens, self._at = min(self._tokens + gained, UNDELAYED_FAILURES), now
+        if self._tokens >= 1:
+            self._tokens -= 1
+        elif self._sleepers < MOST_DELAYED:
+            self._sleepers += 1
+            try:
+                await asyncio.sleep(FAILURE_SECONDS)
+            finally:
+                self._sleepers -= 1
+
+
 async def _unauthorized(request: Request, _: Exception) -> JSONResponse:
     request.app.state.telemetry.unauthorized.inc()
+    await request.app.state.delays.take()
     answer = _body(
         STATUS_CODES[Unauthorized],
         "unauthorized",
         "send a known key in X-API-Key or Authorization: Bearer, or HTTP Basic",
     )
     answer.headers["WWW-Authenticate"] = 'Basic realm="personalize-connect"'
+    answer.headers["Connection"] = "close"
     return answer
 
 

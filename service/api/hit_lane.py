@@ -6,14 +6,15 @@ neither catalogue nor block list have changed; nothing has to be told to forget 
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from hashlib import blake2b
 from typing import Any, TypeAlias
 
-from service.core.bytes_cache import BytesBoundedCache
 from fastapi import FastAPI
 
 from service.api.headers import lasting_headers
-from service.api.lifecycle import Lifecycle, Services
+from service.api.lifecycle import Lifecycle, Services, discard_where
 from service.api.query import parse_query
+from service.core.bytes_cache import BytesBoundedCache
 from service.errors import ConfigurationError, InvalidQuery
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -27,6 +28,9 @@ PATH = "/recommendations"
 # do for instances. User's key, list, rules version, Unix second until which it is fresh and at which it was made,
 # headers, body.
 Rendered: TypeAlias = tuple[bytes, bytes, int, float, float, tuple[tuple[bytes, bytes], ...], bytes]
+
+MEMO_KEY_BYTES = 15
+"""As for a user's key: no two queries meet."""
 
 _RENDERED_OVERHEAD_BYTES = 900
 
@@ -53,6 +57,7 @@ class HitLane:
         self._services = services
         self._memo = BytesBoundedCache(services.memo_bytes, _rendered_bytes)
         services.caches.append(self._memo)
+        services.forgetting.also(self._forget_user)
 
     def close(self) -> None:
         """Let everything through again."""
@@ -60,6 +65,7 @@ class HitLane:
         self._memo.clear()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or let the application answer."""
         services = self._services
         if (
             services is None
@@ -88,7 +94,9 @@ class HitLane:
 
     def _rendered(self, services: Services, query_string: bytes) -> Rendered | None:
         recommendations = services.recommendations
-        rendered = self._memo.get(query_string)
+        # Not the query itself: it names the user, and may be many times larger than what is kept under it.
+        memo_key = blake2b(query_string, digest_size=MEMO_KEY_BYTES).digest()
+        rendered = self._memo.get(memo_key)
         if rendered is not None:
             key, envelope, version, fresh_until = rendered[:4]
             if (
@@ -97,9 +105,12 @@ class HitLane:
                 and recommendations.holds(key, envelope)
             ):
                 return rendered
-        return self._render(services, query_string)
+        return self._render(services, query_string, memo_key)
 
-    def _render(self, services: Services, query_string: bytes) -> Rendered | None:
+    async def _forget_user(self, stem: bytes) -> None:
+        await discard_where(self._memo, lambda _, rendered: rendered[0].startswith(stem))
+
+    def _render(self, services: Services, query_string: bytes, memo_key: bytes) -> Rendered | None:
         recommendations = services.recommendations
         try:
             query = parse_query(query_string)
@@ -112,7 +123,7 @@ class HitLane:
             answer = recommendations.from_list(query, envelope)
         except InvalidQuery:
             return None
-        if answer.source != "cache":
+        if answer is None or answer.source != "cache":
             return None
         fresh_until = recommendations.fresh_until(envelope)
         made_at = fresh_until - recommendations.fresh_seconds
@@ -125,7 +136,7 @@ class HitLane:
             tuple(lasting_headers(answer)),
             answer.body,
         )
-        self._memo.put(query_string, rendered)
+        self._memo.put(memo_key, rendered)
         return rendered
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import cast
 
 from service.constants import ANSWER_MARGIN_SECONDS, MAX_NUM_RESULTS, PIN_SECONDS
@@ -16,7 +17,10 @@ from service.core.selection import Rules, Selection, select
 from service.core.user_key import UserKeys
 from service.errors import DeadlineExceeded, DegradedReason
 from service.models import Answer, RankedList, RecommendationQuery, RecommendationRequest, Source
-from service.ports import BlockList, Clock, ItemCatalog, LocalLists, Outcome, Pins, Recorder
+from service.ports import BlockList, Clock, ItemCatalog, LocalLists, Outcome, Pins, Recorder, RemoteItemCatalog
+
+SPARE_ITEMS = 10
+"""Items fetched from a remote catalogue beyond those asked for, in the place of some that cannot be shown."""
 
 
 @dataclass(slots=True)
@@ -119,13 +123,16 @@ class Recommendations:
         """Unix seconds at which the list stops being fresh."""
         return envelopes.created_at(envelope) + self._flights.fresh_seconds
 
-    def from_list(self, query: RecommendationQuery, envelope: bytes) -> Answer:
-        """The answer to a query from a fresh list; no wait, no transaction.
+    def from_list(self, query: RecommendationQuery, envelope: bytes) -> Answer | None:
+        """The answer to a query from a fresh list; no wait, no transaction. None if items must be fetched first.
 
         Raises:
             InvalidQuery: `fields` names a column that the catalogue lacks, or the exclusion lacks a value.
         """
         self._check(query)
+        remote = self._remote()
+        if remote is not None and remote.missing(_likely_shown(query, envelope)):
+            return None
         return self._render(query, Outcome(envelope, "cache"))
 
     async def answer(self, query: RecommendationQuery, deadline: float) -> Answer:
@@ -135,15 +142,25 @@ class Recommendations:
             InvalidQuery: `fields` names a column that the catalogue lacks, or the exclusion lacks a value.
         """
         self._check(query)
+        outcome, timings = await self._outcome(query, deadline)
+        remote = self._remote()
+        if remote is not None and outcome.envelope is not None:
+            ids = _likely_shown(query, outcome.envelope)
+            await remote.prefetch(ids, deadline - ANSWER_MARGIN_SECONDS - self._clock.monotonic())
+        return self._render(query, outcome, timings)
+
+    async def _outcome(
+        self, query: RecommendationQuery, deadline: float
+    ) -> tuple[Outcome, Iterable[tuple[str, float]]]:
         if not query.user_id:
-            return self._render(query, self._ladder.step_down(None, "no_user"))
+            return self._ladder.step_down(None, "no_user"), ()
         key = self.key_of(query)
         pinned = self._pins.get(key)
         if pinned is not None:
-            return self._render(query, pinned)
+            return pinned, ()
         known = self._flights.usable(self._local.get(key))
         if known is not None and self._flights.fresh(known):
-            return self._render(query, Outcome(known, "cache"))
+            return Outcome(known, "cache"), ()
         request = RecommendationRequest(
             user_id=query.user_id,
             num_results=self._length.to_fetch(query.num_results),
@@ -156,7 +173,11 @@ class Recommendations:
             outcome = self._ladder.step_down(known, "timeout")
             self._pins.put(key, outcome)
         # A call of the same message with less time left may have been answered while this one waited.
-        return self._render(query, self._pins.get(key) or outcome, timings)
+        return self._pins.get(key) or outcome, timings
+
+    def _remote(self) -> RemoteItemCatalog | None:
+        catalog = self._catalog.snapshot
+        return cast("RemoteItemCatalog", catalog) if hasattr(catalog, "prefetch") else None
 
     def _check(self, query: RecommendationQuery) -> None:
         """Refuse what only the catalogue can tell is wrong, before anything is spent on it."""
@@ -201,3 +222,8 @@ class Recommendations:
         if query.answer_format == "object":
             body = render_object(body, len(selection.rows), source, why, recommendation_id)
         return Answer(body, source, why, recommendation_id, age, tuple(timings))
+
+
+def _likely_shown(query: RecommendationQuery, envelope: bytes) -> list[str]:
+    """What an answer from this list shows if about as many are dropped as the caller excludes."""
+    return list(islice(envelopes.item_ids(envelope), query.num_results + len(query.exclude) + SPARE_ITEMS))

@@ -1,0 +1,100 @@
+"""What a caller may cost: bytes of a request, and callers that wait for a live list at a time."""
+
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from service.core.flights import Flights
+from service.models import RecommendationRequest
+from service.ports import Outcome
+
+LONGEST_TARGET_BYTES: Final = 65_536
+"""Of path and query: 500 excluded ids of 100 characters."""
+
+MOST_HEADER_BYTES: Final = 32_768
+"""Of all headers of a request; Braze and a load balancer send about one thousand."""
+
+MOST_BODY_BYTES: Final = 262_144
+"""Of a request's body: 500 items to rank, each id of 256 characters, twice over."""
+
+MOST_WAITING: Final = 2_000
+"""Callers of one replica that wait for a live list at a time; 20 MB or so, and what a core answers in 1.5 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer that needs nothing of the service; an ASGI application."""
+
+    status: int
+    error: str
+    message: str
+
+    @property
+    def body(self) -> bytes:
+        """JSON."""
+        return orjson.dumps({"error": self.error, "message": self.message})
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Those of the body."""
+        return [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(self.body)),
+            (b"cache-control", b"no-store"),
+        ]
+
+    async def __call__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[Any]],
+        send: Callable[[Any], Awaitable[None]],
+    ) -> None:
+        """Refuse, whatever is asked."""
+        del scope, receive
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+HEAD_TOO_LARGE: Final = Refusal(
+    431,
+    "request_header_fields_too_large",
+    f"at most {LONGEST_TARGET_BYTES} bytes of path and query, and {MOST_HEADER_BYTES} of headers",
+)
+
+BODY_TOO_LARGE: Final = Refusal(413, "content_too_large", f"at most {MOST_BODY_BYTES} bytes of body")
+
+
+def refusal_of(target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Refusal | None:
+    """Why a request with this path and query, and these headers in lower case, is not looked at."""
+    header_bytes = sum(len(name) + len(value) for name, value in headers)
+    if len(target) > LONGEST_TARGET_BYTES or header_bytes > MOST_HEADER_BYTES:
+        return HEAD_TOO_LARGE
+    announced = (int(value) for name, value in headers if name == b"content-length")
+    return BODY_TOO_LARGE if any(size > MOST_BODY_BYTES for size in announced) else None
+
+
+class BoundedFlights(Flights):
+    """Flights that so many callers at most wait for; one more is answered at once with the best that is at hand.
+
+    Each waiting caller costs memory and a place on the event loop. Beyond a number that no replica works off within
+    its deadline, waiting would only make everybody late.
+    """
+
+    most_waiting = MOST_WAITING
+    waiting = 0
+
+    async def outcome(
+        self, key: bytes, request: RecommendationRequest, known: bytes | None, deadline: float
+    ) -> tuple[Outcome, list[tuple[str, float]]]:
+        """See `Flights.outcome`; `budget` when too many wait."""
+        if self.waiting >= self.most_waiting:
+            outcome = self._step_down(known, "budget")
+            self._on_degraded(key, outcome)
+            return outcome, []
+        self.waiting += 1
+        try:
+            return await super().outcome(key, request, known, deadline)
+        finally:
+            self.waiting -= 1
