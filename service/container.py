@@ -71,7 +71,9 @@ class Overrides:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, overrides: Overrides | None = None) -> AsyncIterator[Services]:
+async def open_services(  # noqa: PLR0915  # wiring is a list, and reads best as one
+    settings: Settings, overrides: Overrides | None = None
+) -> AsyncIterator[Services]:
     """Everything that answers, ready to answer.
 
     Raises:
@@ -92,9 +94,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
         recommender = overrides.recommender
         if recommender is None:
             recommender = await stack.enter_async_context(_personalize(settings, clock))
-        keys = UserStems(
-            secret=settings.user_key, scope=f"{settings.arn} {settings.personalize_filter_arn or ''}"
-        )
+        keys = UserStems(secret=settings.user_key, scope=f"{settings.arn} {settings.personalize_filter_arn or ''}")
         forgetting = Forgetting(keys=keys, clock=clock, flight_seconds=2 * settings.request_deadline_seconds)
         stack.push_async_callback(forgetting.close)
         local = ForgettableLists(int(settings.cache_max_mb * 2**20 * (1 - MEMO_SHARE)), forgetting)
@@ -170,9 +170,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
                 api_keys=settings.api_key_list,
                 basic=settings.basic_auth_list,
                 admin_keys=settings.admin_key_list,
-                anonymous=settings.allow_anonymous
-                and not settings.api_key_list
-                and not settings.basic_auth_list,
+                anonymous=settings.allow_anonymous and not settings.api_key_list and not settings.basic_auth_list,
             ),
             recommendations=recommendations,
             block_list=block_list,
@@ -184,9 +182,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             metrics_access=settings.metrics_access,
             docs_access=settings.docs_access,
         )
-        telemetry.gauge(
-            "personalize_budget_tps", "Rate in use; at most PERSONALIZE_TPS.", lambda: governor.tps_in_use
-        )
+        telemetry.gauge("personalize_budget_tps", "Rate in use; at most PERSONALIZE_TPS.", lambda: governor.tps_in_use)
         telemetry.gauge("personalize_breaker_state", "0 closed, 1 half-open, 2 open.", lambda: breaker.state)
         telemetry.gauge("flights_open", "Users whose list is being fetched.", lambda: len(flights))
         telemetry.gauge("refresh_queue", "Stale lists that wait for a free slot.", lambda: len(refresher))
@@ -195,9 +191,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
         telemetry.gauge("catalog_items", "Items that can be shown.", lambda: len(catalog.snapshot))
         services.caches.append(local)
         forgetting.also(local.forget_user)
-        telemetry.gauge(
-            "cache_bytes", "Memory of lists and rendered answers.", lambda: _bytes(services.caches)
-        )
+        telemetry.gauge("cache_bytes", "Memory of lists and rendered answers.", lambda: _bytes(services.caches))
         _calm_the_collector()
         yield services
 
@@ -243,9 +237,7 @@ async def _shared_state(
     return lists, governor, block_list, lambda: float(connection.up)
 
 
-async def _forget_everywhere(
-    connection: RedisConnection, lists: RedisLists, prefix: str, stem: bytes
-) -> None:
+async def _forget_everywhere(connection: RedisConnection, lists: RedisLists, prefix: str, stem: bytes) -> None:
     """Delete all of a user's keys, and have every replica do so; the keys begin with the stem.
 
     Raises:

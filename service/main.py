@@ -111,7 +111,7 @@ class DrainingServer(uvicorn.Server):
         signals = (signal.SIGINT, signal.SIGTERM)
         for one in signals:
             loop.add_signal_handler(one, self.handle_exit, one, None)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._lifecycle.on_hangup())
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         try:
             yield
         finally:
@@ -127,6 +127,9 @@ class DrainingServer(uvicorn.Server):
             return
         _log.info("draining")
         self._draining = asyncio.get_running_loop().call_later(self._drain_seconds, self._stop)
+
+    def _hang_up(self) -> None:
+        self._lifecycle.on_hangup()
 
     def _stop(self) -> None:
         self.should_exit = True

@@ -145,9 +145,7 @@ class Settings(BaseSettings):
     user_key_secret: SecretStr | None = None
     """Keys the hash under which a user's lists are kept; the same on all replicas; see `user_key`."""
 
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)
-    ] = "info"
+    log_level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)] = "info"
     """Least severe event that is logged."""
 
     log_format: Annotated[Literal["json", "text"], BeforeValidator(_lower)] = "json"

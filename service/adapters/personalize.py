@@ -274,9 +274,7 @@ def _filter_values(given: Mapping[str, str]) -> dict[str, str]:
     values = {name: quote_filter_value(value) for name, value in given.items()}
     for name, value in values.items():
         if len(name) > MAX_FILTER_NAME_CHARACTERS:
-            raise RecommenderRefused(
-                f"a filterValues name is longer than {MAX_FILTER_NAME_CHARACTERS} characters"
-            )
+            raise RecommenderRefused(f"a filterValues name is longer than {MAX_FILTER_NAME_CHARACTERS} characters")
         if len(value) > MAX_FILTER_VALUE_CHARACTERS:
             raise RecommenderRefused(
                 f"filterValues {name} is longer than {MAX_FILTER_VALUE_CHARACTERS} characters with quotes"

@@ -66,9 +66,7 @@ async def recommendations(request: Request) -> Response:
     if not services.gate.admits(request.scope["headers"]):
         raise Unauthorized
     query = parse_query(request.scope["query_string"])
-    asking = asyncio.ensure_future(
-        services.recommendations.answer(query, began + services.deadline_seconds)
-    )
+    asking = asyncio.ensure_future(services.recommendations.answer(query, began + services.deadline_seconds))
     answer = await _unless_gone(request, asking)
     if answer is None:
         return Response(status_code=CLIENT_GONE)

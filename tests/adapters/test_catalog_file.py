@@ -19,9 +19,7 @@ HEADER = "id,url,name,price,image"
 GOOD = "a,http://shop/a,First,39.99,http://cdn/a.jpg"
 
 
-def load(
-    path: Path, content: str | bytes | None = None, *, mapping: Mapping[str, str] | None = None
-) -> MemoryCatalog:
+def load(path: Path, content: str | bytes | None = None, *, mapping: Mapping[str, str] | None = None) -> MemoryCatalog:
     if content is not None:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
     return load_catalog(path.as_uri(), column_mapping=mapping or {}, version=7)
@@ -52,9 +50,7 @@ def test_a_row_becomes_an_item_in_the_order_of_the_answer(path: Path) -> None:
     catalog = load(path, f"{HEADER}\n{GOOD}\n")
     (row,) = catalog.rows(["a"])
     assert row is not None
-    assert row.fragment == (
-        b'{"id":"a","url":"http://shop/a","name":"First","price":39.99,"image":"http://cdn/a.jpg"}'
-    )
+    assert row.fragment == (b'{"id":"a","url":"http://shop/a","name":"First","price":39.99,"image":"http://cdn/a.jpg"}')
     assert (row.extras, row.eligible, catalog.version, len(catalog)) == (b"[]", True, 7, 1)
 
 

@@ -1,6 +1,7 @@
 """The real application with its real lifespan; only Personalize is a fake that one can ask."""
 
 import csv
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,13 +27,9 @@ class MovingClock:
     ahead_seconds: float = 0.0
 
     def time(self) -> float:
-        import time
-
         return time.time() + self.ahead_seconds
 
     def monotonic(self) -> float:
-        import time
-
         return time.monotonic() + self.ahead_seconds
 
 
@@ -78,7 +75,13 @@ def catalog_file(tmp_path: Path) -> Path:
         writer.writerow(["id", "url", "name", "price", "image", "category", "stock"])
         for n in range(ITEMS):
             name = f"item{n:03}"
-            row = [name, f"https://shop.example.com/{name}", f'Näme "{n}" <b>', f"{n}.50", f"https://cdn.example.com/{name}"]
+            row = [
+                name,
+                f"https://shop.example.com/{name}",
+                f'Näme "{n}" <b>',
+                f"{n}.50",
+                f"https://cdn.example.com/{name}",
+            ]
             writer.writerow([*row, "even" if n % 2 == 0 else "odd", n])
     return path
 

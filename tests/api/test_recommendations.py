@@ -203,7 +203,9 @@ async def test_the_hit_lane_and_the_route_say_the_same(door: Door) -> None:
     assert len(door.app.memo) == 1
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("POST", PATH, 405), ("GET", "/nope", 404), ("GET", PATH + "/", 404)])
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("POST", PATH, 405), ("GET", "/nope", 404), ("GET", PATH + "/", 404)]
+)
 async def test_other_paths_and_methods_have_json_errors(door: Door, method: str, path: str, status: int) -> None:
     answer = await door.http.request(method, path)
     assert answer.status_code == status

@@ -28,7 +28,7 @@ _SAVE = re.compile(r":save\s+(\w+)")
 _HEADERS = re.compile(r":headers\s+(\{.*?\})", re.DOTALL)
 
 
-class MessageAborted(Exception):  # noqa: N818  # in Braze it is an outcome, not an error
+class MessageAborted(Exception):
     """The template decided that this user gets no message."""
 
 

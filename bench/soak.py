@@ -1,0 +1,85 @@
+"""New users all the time on a small cache: memory, tasks and connections must come to rest.
+
+`python -m bench.soak --seconds 600 --users-per-second 200` prints a line for each thirtieth of the time.
+"""
+
+import asyncio
+import json
+import os
+import time
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from bench.processes import Running, local_personalize, service
+from bench.sends import client, make_call
+
+
+def _descriptors(process: Running) -> int:
+    return len(os.listdir(f"/proc/{process.process.pid}/fd"))  # noqa: PTH208  # only their number
+
+
+async def _soak(replica: Running, seconds: float, per_second: float) -> list[dict[str, float]]:
+    marks: list[dict[str, float]] = []
+    answers: Counter[str] = Counter()
+    slowest = 0.0
+    began = time.monotonic()
+    pending: set[asyncio.Task[None]] = set()
+
+    async def one(number: int) -> None:
+        nonlocal slowest
+        call = await make_call(session, replica.url, f"soak{number}")
+        answers["complete" if call.status == 200 and call.complete else "bad"] += 1
+        answers[call.source] += 1
+        slowest = max(slowest, call.seconds)
+
+    async with client() as session:
+        for number in range(int(seconds * per_second)):
+            await asyncio.sleep(max(0.0, began + number / per_second - time.monotonic()))
+            task = asyncio.create_task(one(number))
+            pending.add(task)
+            task.add_done_callback(pending.discard)
+            if number % max(1, int(seconds * per_second / 30)) == 0:
+                mark = {
+                    "second": round(time.monotonic() - began, 1),
+                    "resident_mib": round(replica.resident_mib(), 1),
+                    "descriptors": _descriptors(replica),
+                    "slowest_ms": round(slowest * 1000, 1),
+                    **answers,
+                }
+                marks.append(mark)
+                print(json.dumps(mark), flush=True)
+        await asyncio.gather(*pending)
+    return marks
+
+
+@click.command()
+@click.option("--seconds", default=600.0, show_default=True)
+@click.option("--users-per-second", default=200.0, show_default=True)
+@click.option("--tps", default=50.0, show_default=True)
+@click.option("--out", default="build/soak.json", show_default=True)
+def main(*, seconds: float, users_per_second: float, tps: float, out: str) -> None:
+    """One replica with CACHE_MAX_MB=64 and ever new users."""
+    with (
+        local_personalize(tps=tps, latency_ms=30) as personalize,
+        service(personalize, PERSONALIZE_TPS=str(tps), CACHE_MAX_MB="64") as replica,
+    ):
+        marks = asyncio.run(_soak(replica, seconds, users_per_second))
+        metrics = _metrics(replica)
+    Path(out).parent.mkdir(exist_ok=True)
+    Path(out).write_text(json.dumps({"marks": marks, "metrics": metrics}, indent=1), "utf-8")
+    print(json.dumps(metrics))
+
+
+def _metrics(replica: Running) -> dict[str, float]:
+    import urllib.request  # noqa: PLC0415  # only here
+
+    wanted = ("flights_open", "refresh_queue", "cache_entries", "cache_bytes")
+    with urllib.request.urlopen(replica.url + "/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return {line.split()[0]: float(line.split()[1]) for line in lines if line.startswith(wanted)}
+
+
+if __name__ == "__main__":
+    main()
