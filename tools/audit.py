@@ -29,14 +29,14 @@ def audit(lock: str) -> int:
         dependencies: list[dict[str, Any]] = json.loads(run.stdout)["dependencies"]
     except ValueError:
         reasons = run.stderr.strip().splitlines()
-        print(f"{lock}: not audited: {reasons[-1] if reasons else 'no answer'}", file=sys.stderr)  # noqa: T201
+        print(f"{lock}: not audited: {reasons[-1] if reasons else 'no answer'}", file=sys.stderr)
         return 0
     audited = [one for one in dependencies if "skip_reason" not in one]
     vulnerable = [one for one in audited if one["vulns"]]
     for one in vulnerable:
-        print(f"{lock}: {one['name']} {one['version']}: {', '.join(known['id'] for known in one['vulns'])}")  # noqa: T201
+        print(f"{lock}: {one['name']} {one['version']}: {', '.join(known['id'] for known in one['vulns'])}")
     word = f"{len(audited)} of {len(dependencies)} audited" if audited else "not audited: no database in reach"
-    print(f"{lock}: {word}", file=sys.stderr)  # noqa: T201
+    print(f"{lock}: {word}", file=sys.stderr)
     return 1 if vulnerable else 0
 
 

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script beside the package, not part of it
 """Writes the sample shop: a catalogue, a picture of every product, fifty customers with visible tastes.
 
     python tools/make_sample.py [DIRECTORY]
