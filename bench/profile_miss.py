@@ -35,9 +35,9 @@ async def _misses() -> pstats.Stats:
 
 def _package(file: str) -> str:
     if "site-packages/" in file:
-        return file.split("site-packages/")[1].split("/")[0]
+        return file.split("site-packages/")[1].split("/", maxsplit=1)[0]
     if "/service/" in file:
-        return "service/" + file.split("/service/")[1].split("/")[0]
+        return "service/" + file.split("/service/")[1].split("/", maxsplit=1)[0]
     return "python and C"
 
 
