@@ -58,12 +58,13 @@ async def _soak(replica: Running, seconds: float, per_second: float) -> list[dic
 @click.option("--seconds", default=600.0, show_default=True)
 @click.option("--users-per-second", default=200.0, show_default=True)
 @click.option("--tps", default=50.0, show_default=True)
+@click.option("--cache-max-mb", default=64.0, show_default=True, help="Small enough to be full in the first third.")
 @click.option("--out", default="build/soak.json", show_default=True)
-def main(*, seconds: float, users_per_second: float, tps: float, out: str) -> None:
-    """One replica with CACHE_MAX_MB=64 and ever new users."""
+def main(*, seconds: float, users_per_second: float, tps: float, cache_max_mb: float, out: str) -> None:
+    """One replica with a small cache and ever new users."""
     with (
         local_personalize(tps=tps, latency_ms=30) as personalize,
-        service(personalize, PERSONALIZE_TPS=str(tps), CACHE_MAX_MB="64") as replica,
+        service(personalize, PERSONALIZE_TPS=str(tps), CACHE_MAX_MB=str(cache_max_mb)) as replica,
     ):
         marks = asyncio.run(_soak(replica, seconds, users_per_second))
         metrics = _metrics(replica)
