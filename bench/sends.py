@@ -83,7 +83,7 @@ async def make_call(session: aiohttp.ClientSession, url: str, user: str, wanted:
     began = time.monotonic()
     status, source, reason, ids, complete = 0, "", "", (), False
     with contextlib.suppress(aiohttp.ClientError, TimeoutError, json.JSONDecodeError):
-        async with session.get(f"{url}/recommendations", params={"user_id": user}) as answer:
+        async with session.get(f"{url}/recommendations", params={"user_id": user, "num_results": wanted}) as answer:
             status = answer.status
             source = answer.headers.get("X-Recommendation-Source", "")
             reason = answer.headers.get("X-Degraded-Reason", "")

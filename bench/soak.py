@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import time
+import urllib.request
 from collections import Counter
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def _descriptors(process: Running) -> int:
     return len(os.listdir(f"/proc/{process.process.pid}/fd"))  # noqa: PTH208  # only their number
 
 
-async def _soak(replica: Running, seconds: float, per_second: float) -> list[dict[str, float]]:
+async def _soak(replica: Running, seconds: float, per_second: float, wanted: int) -> list[dict[str, float]]:
     marks: list[dict[str, float]] = []
     answers: Counter[str] = Counter()
     slowest = 0.0
@@ -29,7 +30,7 @@ async def _soak(replica: Running, seconds: float, per_second: float) -> list[dic
 
     async def one(number: int) -> None:
         nonlocal slowest
-        call = await make_call(session, replica.url, f"soak{number}")
+        call = await make_call(session, replica.url, f"soak{number}", wanted)
         answers["complete" if call.status == 200 and call.complete else "bad"] += 1
         answers[call.source] += 1
         slowest = max(slowest, call.seconds)
@@ -46,6 +47,7 @@ async def _soak(replica: Running, seconds: float, per_second: float) -> list[dic
                     "resident_mib": round(replica.resident_mib(), 1),
                     "descriptors": _descriptors(replica),
                     "slowest_ms": round(slowest * 1000, 1),
+                    **_metrics(replica),
                     **answers,
                 }
                 marks.append(mark)
@@ -59,14 +61,15 @@ async def _soak(replica: Running, seconds: float, per_second: float) -> list[dic
 @click.option("--users-per-second", default=200.0, show_default=True)
 @click.option("--tps", default=50.0, show_default=True)
 @click.option("--cache-max-mb", default=64.0, show_default=True, help="Small enough to be full in the first third.")
+@click.option("--num-results", default=10, show_default=True, help="Longer lists fill the cache sooner.")
 @click.option("--out", default="build/soak.json", show_default=True)
-def main(*, seconds: float, users_per_second: float, tps: float, cache_max_mb: float, out: str) -> None:
+def main(*, seconds: float, users_per_second: float, tps: float, cache_max_mb: float, num_results: int, out: str) -> None:
     """One replica with a small cache and ever new users."""
     with (
         local_personalize(tps=tps, latency_ms=30) as personalize,
         service(personalize, PERSONALIZE_TPS=str(tps), CACHE_MAX_MB=str(cache_max_mb)) as replica,
     ):
-        marks = asyncio.run(_soak(replica, seconds, users_per_second))
+        marks = asyncio.run(_soak(replica, seconds, users_per_second, num_results))
         metrics = _metrics(replica)
     Path(out).parent.mkdir(exist_ok=True)
     Path(out).write_text(json.dumps({"marks": marks, "metrics": metrics}, indent=1), "utf-8")
@@ -74,8 +77,6 @@ def main(*, seconds: float, users_per_second: float, tps: float, cache_max_mb: f
 
 
 def _metrics(replica: Running) -> dict[str, float]:
-    import urllib.request  # noqa: PLC0415  # only here
-
     wanted = ("flights_open", "refresh_queue", "cache_entries", "cache_bytes")
     with urllib.request.urlopen(replica.url + "/metrics", timeout=10) as answer:  # noqa: S310  # loopback only
         lines = answer.read().decode().splitlines()
