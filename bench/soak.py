@@ -63,7 +63,9 @@ async def _soak(replica: Running, seconds: float, per_second: float, wanted: int
 @click.option("--cache-max-mb", default=64.0, show_default=True, help="Small enough to be full in the first third.")
 @click.option("--num-results", default=10, show_default=True, help="Longer lists fill the cache sooner.")
 @click.option("--out", default="build/soak.json", show_default=True)
-def main(*, seconds: float, users_per_second: float, tps: float, cache_max_mb: float, num_results: int, out: str) -> None:
+def main(
+    *, seconds: float, users_per_second: float, tps: float, cache_max_mb: float, num_results: int, out: str
+) -> None:
     """One replica with a small cache and ever new users."""
     with (
         local_personalize(tps=tps, latency_ms=30) as personalize,
