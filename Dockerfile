@@ -14,9 +14,11 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=igno
 # The tools have an environment of their own, so that no pip ends up in the image.
 RUN python -m venv /opt/tools && python -m venv --without-pip /opt/venv
 WORKDIR /build
-COPY requirements/build.txt requirements/runtime.txt requirements/
+# `--build-arg LOCK=otel` adds what OpenTelemetry's spans need.
+ARG LOCK=runtime
+COPY requirements/build.txt requirements/${LOCK}.txt requirements/
 RUN /opt/tools/bin/pip install --quiet --require-hashes -r requirements/build.txt \
- && /opt/tools/bin/pip --python /opt/venv/bin/python install --quiet --require-hashes -r requirements/runtime.txt
+ && /opt/tools/bin/pip --python /opt/venv/bin/python install --quiet --require-hashes -r requirements/${LOCK}.txt
 # Kept: Personalize, the catalogue's sources, and what the credential chain may call.
 RUN site=$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
  && find "$site/botocore/data" -mindepth 1 -maxdepth 1 -type d \
@@ -33,15 +35,24 @@ COPY sample sample
 RUN PYTHONPATH=$(/opt/tools/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
     /opt/tools/bin/pip --python /opt/venv/bin/python install --quiet --no-deps --no-build-isolation --editable . \
  && /opt/venv/bin/python -m compileall -q service
+# For /version.
+ARG REVISION=unknown
+RUN printf '%s\n' "${REVISION}" > service/REVISION
 
 FROM ${PYTHON_IMAGE}
+ARG PYTHON_IMAGE
 ARG VERSION=dev
 ARG REVISION=unknown
+ARG CREATED=
+ARG SOURCE=
 LABEL org.opencontainers.image.title="personalize-connect" \
       org.opencontainers.image.description="Amazon Personalize recommendations for Braze Connected Content" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}"
 RUN install -d -o 10001 -g 10001 /data
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app

@@ -19,18 +19,20 @@ install: .venv/.dev  ## make .venv and install the locked dependencies into it
 test: .venv/.dev  ## run all tests; ARGS="-k name" for some
 	$(BIN)/python -m pytest $(ARGS)
 
-check: .venv/.dev  ## lint, format, types, import rules
+check: .venv/.dev  ## lint, format, types, import rules, known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/audit.py
 
 bench: .venv/.dev  ## run the benchmarks
 	$(BIN)/python -m bench $(ARGS)
 
 lock: .venv/.dev  ## bring requirements/ in line with pyproject.toml; UPGRADE=--upgrade renews the versions
 	$(LOCK) $(UPGRADE) pyproject.toml --output-file requirements/runtime.txt
-	$(LOCK) $(UPGRADE) pyproject.toml --group dev -c requirements/runtime.txt --output-file requirements/dev.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --extra otel -c requirements/runtime.txt --output-file requirements/otel.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --extra otel --group dev -c requirements/otel.txt --output-file requirements/dev.txt
 	printf 'hatchling\neditables\n' | $(LOCK) $(UPGRADE) - -c requirements/dev.txt --output-file requirements/build.txt
 
 .venv/bin/python:

@@ -11,16 +11,20 @@ import os
 import platform
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import sends, speed
+from bench import rolling, sends, speed
 from bench.processes import ROOT
 from bench.speed import DATA, LOAD_CORE, Figure
 
 OUTPUT = ROOT / "build" / "bench.json"
 REPEATS = {"hits": 7, "misses": 3, "many_users": 5, "connections": 3, "start": 3, "settings": 5}
 QUICK_REPEATS = {"hits": 3, "misses": 1, "many_users": 2, "connections": 1, "start": 1, "settings": 1}
+
+
+SENDS = {**dict(sends.scenarios()), "rolling_restart": rolling.rolling_restart}
 
 
 def main() -> None:
@@ -41,11 +45,12 @@ def main() -> None:
         print(f"\n{name}", *map(_line, figures), sep="\n")
         report["figures"][name] = [figure.as_dict() for figure in figures]
         kept &= all(figure.kept is not False for figure in figures)
-    for name, run in sends.scenarios():
+    for name, run in SENDS.items():
         if (options.only and name not in options.only) or (not options.only and (options.quick or options.speed)):
             continue
         figures_of_send = run()
-        promises = sends.promises(name, figures_of_send)
+        kept_of = rolling.promises if name == "rolling_restart" else partial(sends.promises, name)
+        promises = kept_of(figures_of_send)
         print(f"\n{name}", *(f"  {'ok  ' if ok else 'FAIL'} {promise}" for promise, ok in promises.items()), sep="\n")
         report["sends"][name] = {"promises": promises, "figures": figures_of_send}
         kept &= all(promises.values())
@@ -78,7 +83,7 @@ def _line(figure: Figure) -> str:
 
 
 def _options() -> argparse.Namespace:
-    names = [*speed.SCENARIOS, *speed.ON_REQUEST, *(name for name, _ in sends.scenarios())]
+    names = [*speed.SCENARIOS, *speed.ON_REQUEST, *SENDS]
     parser = argparse.ArgumentParser(prog="python -m bench", description=main.__doc__)
     parser.add_argument("only", nargs="*", metavar="SCENARIO", help=f"only these: {', '.join(names)}")
     parser.add_argument("--speed", action="store_true", help="without the sends, which take three minutes")

@@ -126,7 +126,18 @@ class DrainingServer(uvicorn.Server):
             self.should_exit = True
             return
         _log.info("draining")
+        self._say_goodbye()
         self._draining = asyncio.get_running_loop().call_later(self._drain_seconds, self._stop)
+
+    def _say_goodbye(self) -> None:
+        """Let every answer from now on end its connection, so that the next request goes to another replica.
+
+        A connection that is closed unannounced, when the listener is, may have a request under way.
+        """
+        header = (b"connection", b"close")
+        # The server makes the first list anew from the second each second; answers under way hold the first.
+        self.server_state.default_headers.append(header)
+        self.config.encoded_headers.append(header)
 
     def _hang_up(self) -> None:
         self._lifecycle.on_hangup()
