@@ -1,6 +1,10 @@
+import ast
 import re
 import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
@@ -24,7 +28,7 @@ def pins(lock: str) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9._-]+)(?:\[[a-z0-9,-]+\])?==([^ ;]+)", text_of(lock), re.MULTILINE))
 
 
-@pytest.mark.parametrize("lock", ["requirements/runtime.txt", "requirements/dev.txt", "requirements/build.txt"])
+@pytest.mark.parametrize("lock", [f"requirements/{name}.txt" for name in ("runtime", "otel", "dev", "build")])
 def test_every_locked_file_has_a_hash_and_none_an_address(lock: str) -> None:
     entries = re.split(r"\n(?=[a-z0-9])", text_of(lock))
 
@@ -35,10 +39,33 @@ def test_every_locked_file_has_a_hash_and_none_an_address(lock: str) -> None:
 
 
 def test_the_locks_agree_with_each_other() -> None:
-    runtime, dev, build = (pins(f"requirements/{name}.txt") for name in ("runtime", "dev", "build"))
+    runtime, otel, dev, build = (pins(f"requirements/{name}.txt") for name in ("runtime", "otel", "dev", "build"))
 
-    assert runtime.items() <= dev.items()
+    assert runtime.items() < otel.items() <= dev.items()
     assert {name: version for name, version in build.items() if dev.get(name, version) != version} == {}
+
+
+def test_every_package_that_the_service_imports_is_a_dependency_by_name() -> None:
+    project = tomllib.loads(text_of("pyproject.toml"))["project"]
+    listed = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    named = {re.split(r"[^a-z0-9-]", one)[0] for one in listed}
+    imported = {
+        name.partition(".")[0]
+        for path in (ROOT / "service").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else imports(node))
+    }
+    packages = packages_distributions()
+
+    outside = imported - set(sys.stdlib_module_names) - {"service", ""}
+
+    assert {
+        name for name in outside if named.isdisjoint(one.lower().replace("_", "-") for one in packages[name])
+    } == set()
+
+
+def imports(node: ast.AST) -> list[str]:
+    return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
 
 
 def test_the_contracts_make_targets_exist() -> None:
