@@ -36,13 +36,13 @@ RUN PYTHONPATH=$(/opt/tools/bin/python -c 'import sysconfig; print(sysconfig.get
     /opt/tools/bin/pip --python /opt/venv/bin/python install --quiet --no-deps --no-build-isolation --editable . \
  && /opt/venv/bin/python -m compileall -q service
 # For /version.
-ARG REVISION=unknown
+ARG REVISION=
 RUN printf '%s\n' "${REVISION}" > service/REVISION
 
 FROM ${PYTHON_IMAGE}
 ARG PYTHON_IMAGE
 ARG VERSION=dev
-ARG REVISION=unknown
+ARG REVISION=
 ARG CREATED=
 ARG SOURCE=
 LABEL org.opencontainers.image.title="personalize-connect" \

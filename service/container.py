@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from cachetools import Cache
 
@@ -47,6 +48,9 @@ from service.ports import BlockList, Clock, ItemCatalog, Recommender, SharedList
 from service.settings import Settings
 from service.telemetry import Telemetry
 
+if TYPE_CHECKING:  # an extra, which may not be installed
+    from service.tracing import Tracing
+
 _log = logging.getLogger(__name__)
 
 MEMO_SHARE = 0.25
@@ -64,10 +68,11 @@ CALLS_IN_FLIGHT_PER_TPS = 2
 
 @dataclass(slots=True)
 class Overrides:
-    """What tests put in the place of the outside."""
+    """What tests put in the place of the outside, and what is there only at times."""
 
     clock: Clock | None = None
     recommender: Recommender | None = None
+    tracing: "Tracing | None" = None
 
 
 @asynccontextmanager
@@ -101,6 +106,12 @@ async def open_services(  # noqa: PLR0915  # wiring is a list, and reads best as
         shared, governor, block_list, redis_up = await _shared_state(settings, clock, stack, forgetting)
         desk = SlotDesk(governor, clock)
         stack.callback(desk.close)
+        if overrides.tracing is not None:
+            overrides.tracing.watch(recommender, recommend="personalize transaction")
+            overrides.tracing.watch(desk, acquire="budget wait")
+            if settings.redis_url:
+                overrides.tracing.watch(shared, board="redis board", land="redis land")
+                overrides.tracing.watch(governor, reserve="redis reserve")
         pins = LocalPins(PIN_SECONDS, clock)
         popular = PopularItems(settings.popular_ids)
         popular_lists = PopularLists(popular, catalog, clock)
@@ -145,6 +156,8 @@ async def open_services(  # noqa: PLR0915  # wiring is a list, and reads best as
             recorder=telemetry,
             values_change_lists=settings.personalize_filter_arn is not None,
         )
+        if overrides.tracing is not None:
+            overrides.tracing.watch(recommendations, _render="render")
         loaded_at = telemetry.stored_gauge("catalog_loaded_timestamp_seconds", "When the catalogue came into force.")
         loaded_at.set(clock.time())
         catalog_failures = telemetry.stored_gauge(

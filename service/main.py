@@ -1,14 +1,16 @@
 """The application: the hit lane, the routes behind it, and their lifespan."""
 
 import asyncio
+import importlib.util
 import logging
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 from fastapi import FastAPI
@@ -24,7 +26,13 @@ from service.errors import ConfigurationError
 from service.settings import Settings, load_settings
 from service.telemetry import configure_logging
 
+if TYPE_CHECKING:  # an extra, which may not be installed
+    from service.tracing import Tracing
+
 _log = logging.getLogger(__name__)
+
+OTLP_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+"""OpenTelemetry's own variables; with neither set there are no spans."""
 
 SAMPLE_IMAGES = Path(__file__).parents[1] / "sample" / "images"
 """Pictures of the sample shop, served where a checkout has them."""
@@ -154,9 +162,10 @@ def serve() -> None:
     """
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)
-    app = create_app(settings)
+    tracing = _tracing()
+    app = create_app(settings, Overrides(tracing=tracing))
     config = uvicorn.Config(
-        app,
+        app if tracing is None else tracing.around(app),
         host=settings.host,
         port=settings.port,
         lifespan="on",
@@ -176,8 +185,22 @@ def serve() -> None:
     except SystemExit:
         if app.startup_error is None:
             raise
+    finally:
+        if tracing is not None:
+            tracing.close()
     if app.startup_error is not None:
         raise app.startup_error
+
+
+def _tracing() -> "Tracing | None":
+    if not any(os.environ.get(name) for name in OTLP_ENDPOINTS):
+        return None
+    if not importlib.util.find_spec("opentelemetry") or not importlib.util.find_spec("opentelemetry.exporter"):
+        _log.warning("tracing_not_installed")
+        return None
+    from service.tracing import Tracing  # noqa: PLC0415  # an extra
+
+    return Tracing()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -222,7 +222,7 @@ class Settings(BaseSettings):
 def load_settings(env_file: str | Path = ".env") -> Settings:
     """The settings of the environment, and of a file for what the environment does not say.
 
-    The AWS SDK's variables in the file are put into the environment, where the SDK looks for them. A file
+    The variables of the SDKs of AWS and OpenTelemetry in the file are put into the environment, where they look. A file
     that does not exist is fine.
 
     Raises:
@@ -235,7 +235,7 @@ def load_settings(env_file: str | Path = ".env") -> Settings:
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{env_file}: is not UTF-8") from error
     for name, value in in_file.items():
-        if name.startswith("AWS_") and value:
+        if name.startswith(("AWS_", "OTEL_")) and value:
             os.environ.setdefault(name, value)
     return Settings(_env_file=env_file)
 

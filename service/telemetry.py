@@ -72,12 +72,17 @@ class Telemetry:
         """A metric whose value is set."""
         return Gauge(name, documentation, registry=self.registry)
 
-    def answered(self, answer: Answer, seconds: float) -> None:
-        """An answer of `/recommendations` leaves."""
+    def sampled(self) -> bool:
+        """Whether the next answer gets an access line."""
+        return self._sample > 0 and random.random() < self._sample  # noqa: S311  # sampling, not a secret
+
+    def answered(self, answer: Answer, seconds: float, request_id: bytes | None = None) -> None:
+        """An answer of `/recommendations` leaves; with the id under which to log it, if it is to be logged."""
         self._answers.count(answer.source, answer.degraded_reason or "", seconds)
-        if self._sample and random.random() < self._sample:  # noqa: S311  # sampling, not a secret
+        if request_id is not None:
             _log.info(
                 "answered",
+                request_id=request_id.decode(),
                 source=answer.source,
                 degraded_reason=answer.degraded_reason,
                 cache_age_seconds=answer.age_seconds,
@@ -85,12 +90,13 @@ class Telemetry:
                 **{f"{name}_ms": round(one, 2) for name, one in answer.timings},
             )
 
-    def hit(self, age_seconds: int, seconds: float) -> None:
+    def hit(self, age_seconds: int, seconds: float, request_id: bytes | None = None) -> None:
         """A fresh list left by the hit lane; the same as `answered`, without an `Answer` to look into."""
         self._answers.count("cache", "", seconds)
-        if self._sample and random.random() < self._sample:  # noqa: S311  # sampling, not a secret
+        if request_id is not None:
             _log.info(
                 "answered",
+                request_id=request_id.decode(),
                 source="cache",
                 degraded_reason=None,
                 cache_age_seconds=age_seconds,

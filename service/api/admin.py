@@ -2,7 +2,8 @@
 
 import logging
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Any
+from pathlib import Path as FilePath
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -13,6 +14,11 @@ from service.constants import MAX_ID_CHARACTERS
 from service.errors import Unauthorized
 
 _log = logging.getLogger(__name__)
+
+DISTRIBUTION: Final = "personalize-connect"
+
+REVISION_FILE: Final = FilePath(__file__).parents[1] / "REVISION"
+"""Written when the image is built."""
 
 ItemId = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARACTERS)]
 UserId = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARACTERS)]
@@ -86,7 +92,7 @@ async def running_version(request: Request) -> JSONResponse:
     services: Services = request.app.state.services
     if not services.gate.admits(request.scope["headers"]):
         raise Unauthorized
-    return JSONResponse({"version": installed_version()})
+    return JSONResponse({"name": DISTRIBUTION, "version": installed_version(), "commit": built_from()})
 
 
 @pages.get("/openapi.json", dependencies=[Depends(docs_let_in)])
@@ -102,9 +108,17 @@ async def docs(request: Request) -> HTMLResponse:
     return get_swagger_ui_html(openapi_url="/openapi.json", title=request.app.title)
 
 
+def built_from() -> str | None:
+    """The commit that the image was built from; None elsewhere."""
+    try:
+        return REVISION_FILE.read_text("utf-8").strip() or None
+    except OSError:
+        return None
+
+
 def installed_version() -> str:
     """The version that is installed; `unknown` in a checkout that is not."""
     try:
-        return version("personalize-connect")
+        return version(DISTRIBUTION)
     except PackageNotFoundError:
         return "unknown"

@@ -1,8 +1,37 @@
 """The headers of an answer, for the route and the hit lane alike."""
 
+import re
+import secrets
+from collections.abc import Iterable
+from typing import Final
+
 from service.models import Answer
 
 RawHeaders = list[tuple[bytes, bytes]]
+
+REQUEST_ID: Final = b"x-request-id"
+
+_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+
+
+def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """How the caller calls its request: `X-Request-Id`, else the trace of `traceparent`; None without either.
+
+    What is longer than 128 characters or holds others than visible ASCII is taken for none.
+    """
+    trace = None
+    for name, value in headers:
+        if name == REQUEST_ID and _REQUEST_ID.fullmatch(value):
+            return value
+        if name == b"traceparent" and (parts := _TRACEPARENT.fullmatch(value)):
+            trace = parts[1]
+    return trace
+
+
+def new_request_id() -> bytes:
+    """A name for a request whose caller gave it none."""
+    return secrets.token_hex(16).encode()
 
 
 def lasting_headers(answer: Answer) -> RawHeaders:

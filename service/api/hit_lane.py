@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 
 from fastapi import FastAPI
 
-from service.api.headers import lasting_headers
-from service.api.lifecycle import Lifecycle, Services, discard_where
+from service.api.headers import REQUEST_ID, lasting_headers, new_request_id, request_id_of
+from service.api.lifecycle import ACCESS_LINE, Lifecycle, Services, discard_where
 from service.api.query import parse_query
 from service.core.bytes_cache import BytesBoundedCache
 from service.errors import ConfigurationError, InvalidQuery
@@ -67,19 +67,20 @@ class HitLane:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let the application answer."""
         services = self._services
-        if (
-            services is None
-            or scope["type"] != "http"
-            or scope["path"] != PATH
-            or scope["method"] != "GET"
-            or not services.gate.admits(scope["headers"])
-        ):
+        if services is None or scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        request_id = request_id_of(scope["headers"])
+        logged = scope["path"] == PATH and services.telemetry.sampled()
+        if logged and request_id is None:
+            request_id = new_request_id()
+        if scope["path"] != PATH or scope["method"] != "GET" or not services.gate.admits(scope["headers"]):
+            await self._pass_on(scope, receive, send, request_id, logged=logged)
             return
         began = services.clock.monotonic()
         rendered = self._rendered(services, scope["query_string"])
         if rendered is None:
-            await self._app(scope, receive, send)
+            await self._pass_on(scope, receive, send, request_id, logged=logged)
             return
         age = max(0, int(services.clock.time() - rendered[4]))
         seconds = services.clock.monotonic() - began
@@ -88,9 +89,17 @@ class HitLane:
             (b"server-timing", b"total;dur=%.1f" % (seconds * 1000)),
             (b"age", b"%d" % age),
         ]
+        if request_id is not None:
+            headers.append((REQUEST_ID, request_id))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": rendered[6]})
-        services.telemetry.hit(age, seconds)
+        services.telemetry.hit(age, seconds, request_id if logged else None)
+
+    async def _pass_on(
+        self, scope: Scope, receive: Receive, send: Send, request_id: bytes | None, *, logged: bool
+    ) -> None:
+        scope[ACCESS_LINE] = request_id if logged else None
+        await self._app(scope, receive, send if request_id is None else _naming(request_id, send))
 
     def _rendered(self, services: Services, query_string: bytes) -> Rendered | None:
         recommendations = services.recommendations
@@ -138,6 +147,15 @@ class HitLane:
         )
         self._memo.put(memo_key, rendered)
         return rendered
+
+
+def _naming(request_id: bytes, send: Send) -> Send:
+    async def named(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (REQUEST_ID, request_id)]
+        await send(message)
+
+    return named
 
 
 def _rendered_bytes(rendered: Rendered) -> int:

@@ -25,6 +25,9 @@ and then are forgotten together."""
 MOST_FORGOTTEN: Final = 100_000
 """Users forgotten within the time of a flight; beyond it the first of them could come back with theirs."""
 
+ACCESS_LINE: Final = "personalize_connect.access_line"
+"""Of a request's scope: the request's id if its answer gets an access line, else None."""
+
 _AT_ONCE: Final = 5_000
 """Entries looked through before the event loop has its turn; about half a millisecond."""
 

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.api.headers import lasting_headers, passing_headers
-from service.api.lifecycle import Lifecycle, Services
+from service.api.lifecycle import ACCESS_LINE, Lifecycle, Services
 from service.api.query import PARAMETERS, parse_query
 from service.errors import Unauthorized
 from service.models import Answer
@@ -71,7 +71,7 @@ async def recommendations(request: Request) -> Response:
     if answer is None:
         return Response(status_code=CLIENT_GONE)
     seconds = services.clock.monotonic() - began
-    services.telemetry.answered(answer, seconds)
+    services.telemetry.answered(answer, seconds, request.scope.get(ACCESS_LINE))
     response = Response(answer.body)
     response.raw_headers = lasting_headers(answer) + passing_headers(answer, seconds)
     return response
