@@ -74,3 +74,6 @@ class Answer:
 
     timings: tuple[tuple[str, float], ...] = ()
     """Name and milliseconds of each wait, for `Server-Timing`."""
+
+    dropped: tuple[tuple[str, int], ...] = ()
+    """Why items of the list are not shown, and how many."""

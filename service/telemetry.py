@@ -7,8 +7,9 @@ import logging
 import random
 import sys
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import accumulate
+from typing import Final, get_args
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -16,9 +17,18 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from service.models import Answer
+from service.errors import DegradedReason
+from service.models import SOURCES, Answer
 
 _log = structlog.stdlib.get_logger("service.access")
+
+LABELS: Final[Mapping[str, tuple[str, ...]]] = {
+    "source": SOURCES,
+    "degraded_reason": ("", *get_args(DegradedReason)),
+    "outcome": ("ok", "empty", "throttled", "timeout", "error"),
+    "reason": ("requested", "blocked", "unknown", "excluded"),
+}
+"""Every value that a label can have."""
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 
@@ -61,8 +71,10 @@ class Telemetry:
             registry=self.registry,
         )
         self.unauthorized = Counter("http_unauthorized", "Requests without a valid credential.", registry=self.registry)
-        for outcome in ("ok", "empty", "throttled", "timeout", "error"):
+        # From the start, so that a rate sees the first of each.
+        for outcome in LABELS["outcome"]:
             self.transactions.labels(outcome)
+        self._dropped = {reason: self.items_dropped.labels(reason) for reason in LABELS["reason"]}
 
     def gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """A metric whose value is read when it is asked for."""
@@ -114,7 +126,7 @@ class Telemetry:
 
     def dropped(self, reason: str, items: int) -> None:
         """Items of a list were not fit to show."""
-        self.items_dropped.labels(reason).inc(items)
+        self._dropped[reason].inc(items)
 
 
 class _Answers(Collector):

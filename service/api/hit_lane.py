@@ -26,8 +26,10 @@ PATH = "/recommendations"
 
 # Plain tuples of bytes and numbers: after its first look the garbage collector leaves them alone, which it does not
 # do for instances. User's key, list, rules version, Unix second until which it is fresh and at which it was made,
-# headers, body.
-Rendered: TypeAlias = tuple[bytes, bytes, int, float, float, tuple[tuple[bytes, bytes], ...], bytes]
+# headers, body, and what was dropped for which reason.
+Rendered: TypeAlias = tuple[
+    bytes, bytes, int, float, float, tuple[tuple[bytes, bytes], ...], bytes, tuple[tuple[str, int], ...]
+]
 
 MEMO_KEY_BYTES = 15
 """As for a user's key: no two queries meet."""
@@ -113,6 +115,8 @@ class HitLane:
                 and services.clock.time() < fresh_until
                 and recommendations.holds(key, envelope)
             ):
+                for reason, items in rendered[7]:
+                    services.telemetry.dropped(reason, items)
                 return rendered
         return self._render(services, query_string, memo_key)
 
@@ -144,6 +148,7 @@ class HitLane:
             made_at,
             tuple(lasting_headers(answer)),
             answer.body,
+            answer.dropped,
         )
         self._memo.put(memo_key, rendered)
         return rendered

@@ -204,7 +204,8 @@ class Recommendations:
             personal = len(selection.rows)
             if source != "popular":
                 self._length.observe(asked=query.num_results, examined=selection.examined, kept=personal)
-        for reason, count in selection.dropped.items():
+        dropped = tuple(selection.dropped.items())
+        for reason, count in dropped:
             self._recorder.dropped(reason, count)
         if personal < query.num_results:
             select(selection, self._popular.ids(catalog), rules, query.num_results)
@@ -221,7 +222,7 @@ class Recommendations:
             age = max(0, int(self._clock.time() - envelopes.created_at(outcome.envelope)))
         if query.answer_format == "object":
             body = render_object(body, len(selection.rows), source, why, recommendation_id)
-        return Answer(body, source, why, recommendation_id, age, tuple(timings))
+        return Answer(body, source, why, recommendation_id, age, tuple(timings), dropped)
 
 
 def _likely_shown(query: RecommendationQuery, envelope: bytes) -> list[str]:

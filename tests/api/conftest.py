@@ -40,6 +40,10 @@ class AskablePersonalize:
     clock: MovingClock
     asked: list[RecommendationRequest] = field(default_factory=list)
     failure: RecommenderError | None = None
+    unknown_items: int = 0
+    """Of each list's beginning, made unknown to the catalogue."""
+
+    empty: bool = False
 
     async def recommend(self, request: RecommendationRequest, *, timeout_seconds: float) -> RankedList:
         assert timeout_seconds > 0
@@ -48,6 +52,9 @@ class AskablePersonalize:
             raise self.failure
         first = sum(request.user_id.encode("utf-8", "surrogatepass")) % ITEMS
         ids = tuple(f"item{(first + n) % ITEMS:03}" for n in range(min(request.num_results, ITEMS)))
+        ids = tuple(f"gone{n}" for n in range(self.unknown_items)) + ids[self.unknown_items :]
+        if self.empty:
+            ids = ()
         return RankedList(ids, f"RID-{len(self.asked)}", self.clock.time())
 
 

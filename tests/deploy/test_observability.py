@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service.telemetry import Telemetry
+from service.telemetry import LABELS, Telemetry
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "deploy/prometheus/alerts.yaml"
@@ -87,9 +87,7 @@ def test_the_dashboard_shows_every_metric() -> None:
 
 def test_the_queries_select_by_labels_and_values_that_exist() -> None:
     values = {
-        "source": {"personalize", "cache", "stale", "batch", "popular", "empty"},
-        "degraded_reason": {"budget", "throttled", "timeout", "error", "breaker", "no_user", ""},
-        "outcome": {"ok", "empty", "throttled", "timeout", "error"},
+        **{label: set(values) for label, values in LABELS.items()},
         "le": {"1.5"},
         "job": {"$job"},
     }

@@ -1,0 +1,187 @@
+"""Each metric moves when its event happens, on the route and on the hit lane. `redis_up`: tests/integration."""
+
+import os
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.errors import RecommenderError, RecommenderThrottled, RecommenderTimeout
+from service.telemetry import LABELS
+from tests.api.conftest import Door, OpenDoor
+from tests.api.test_catalog_refresh import metric
+
+PATH = "/recommendations"
+REQUESTS = "recommendations_requests_total"
+ADMIN = {"X-API-Key": "admin"}
+
+Values = dict[tuple[str, ...], float]
+
+
+async def values(door: Door) -> Values:
+    """Every sample, by its name and the values of its labels in the order of their names."""
+    page = (await door.http.get("/metrics")).text
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    }
+
+
+async def moved(door: Door, before: Values) -> Values:
+    """What has changed since, and by how much."""
+    return {
+        name: value - before.get(name, 0.0)
+        for name, value in (await values(door)).items()
+        if value != before.get(name, 0.0)
+    }
+
+
+async def test_a_live_answer_and_each_hit_are_counted(door: Door) -> None:
+    before = await values(door)
+    await door.get(PATH, user_id="u")
+    live = await moved(door, before)
+
+    assert live[REQUESTS, "", "personalize"] == 1
+    assert live["recommendations_request_duration_seconds_count",] == 1
+    assert live["personalize_transactions_total", "ok"] == 1
+    assert live["personalize_transaction_duration_seconds_count",] == 1
+    assert live["personalize_budget_wait_seconds_count",] == 1
+    assert live["cache_entries",] == 1
+    assert live["cache_bytes",] > 0
+
+    before = await values(door)
+    for _ in range(3):
+        await door.get(PATH, user_id="u")
+    hits = await moved(door, before)
+
+    assert hits[REQUESTS, "", "cache"] == 3
+    assert hits["recommendations_request_duration_seconds_count",] == 3
+    assert hits["recommendations_request_duration_seconds_sum",] > 0
+    assert hits["cache_bytes",] > 0
+    assert not any(name[0].startswith("personalize_") for name in hits)
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [(RecommenderError, "error"), (RecommenderTimeout, "timeout"), (RecommenderThrottled, "throttled")],
+)
+async def test_a_failed_transaction_is_counted_by_its_outcome(
+    door: Door, failure: type[RecommenderError], reason: str
+) -> None:
+    await door.get(PATH, user_id="known")
+    door.clock.ahead_seconds += 1_000
+    door.personalize.failure = failure()
+    before = await values(door)
+    await door.get(PATH, user_id="known")
+    await door.get(PATH, user_id="unknown")
+    after = await moved(door, before)
+
+    assert after[REQUESTS, reason, "stale"] == 1
+    assert after[REQUESTS, reason, "popular"] == 1
+    assert after["personalize_transactions_total", reason] == 2
+    assert ("personalize_budget_tps",) in after if reason == "throttled" else ("personalize_budget_tps",) not in after
+
+
+async def test_an_empty_list_is_an_outcome_of_its_own(door: Door) -> None:
+    door.personalize.empty = True
+    before = await values(door)
+    await door.get(PATH, user_id="u")
+    after = await moved(door, before)
+
+    assert after["personalize_transactions_total", "empty"] == 1
+    assert after[REQUESTS, "error", "popular"] == 1
+
+
+async def test_an_open_breaker_is_a_state_and_a_reason(door: Door) -> None:
+    door.personalize.failure = RecommenderError()
+    before = await values(door)
+    for number in range(8):
+        await door.get(PATH, user_id=f"u{number}")
+    after = await moved(door, before)
+
+    assert after["personalize_breaker_state",] == 2
+    assert after[REQUESTS, "breaker", "popular"] == 8 - after["personalize_transactions_total", "error"]
+
+
+async def test_a_used_up_budget_and_a_missing_user_are_reasons(open_door: OpenDoor) -> None:
+    async with open_door(PERSONALIZE_TPS="0.5", REQUEST_DEADLINE_SECONDS="0.3") as door:
+        before = await values(door)
+        for user in ("first", "second", ""):
+            await door.get(PATH, user_id=user)
+        after = await moved(door, before)
+
+    assert after[REQUESTS, "", "personalize"] == 1
+    assert after[REQUESTS, "budget", "popular"] == 1
+    assert after[REQUESTS, "no_user", "popular"] == 1
+
+
+async def test_every_dropped_item_is_counted_on_the_route_and_on_the_hit_lane(open_door: OpenDoor) -> None:
+    rule = 'EXCLUDE ItemID WHERE Items.CATEGORY IN ("odd")'
+    async with open_door(EXCLUSION_FILTER=rule, ADMIN_KEYS="admin") as door:
+        door.personalize.unknown_items = 2
+        # The list begins with the item of the user's number: gone0, gone1, item002, item003 and so on.
+        user = chr(60)
+        await door.http.put("/items/item002/block", headers=ADMIN)
+        before = await values(door)
+        for source in ("personalize", "cache", "cache", "cache"):
+            answer = await door.get(PATH, user_id=user, num_results=3, exclude="item004")
+            assert answer.headers["X-Recommendation-Source"] == source
+            assert [item["id"] for item in answer.json()] == ["item006", "item008", "item010"]
+            after = await moved(door, before)
+            before = await values(door)
+            dropped = {name[1]: by for name, by in after.items() if name[0] == "recommendations_items_dropped_total"}
+            assert dropped == {"unknown": 2, "blocked": 1, "requested": 1, "excluded": 4}
+
+
+async def test_nothing_to_show_is_a_source(open_door: OpenDoor) -> None:
+    async with open_door(EXCLUSION_FILTER="EXCLUDE ItemID WHERE Items.PRICE > -1") as door:
+        before = await values(door)
+        assert (await door.get(PATH, user_id="u")).json() == []
+        assert (await moved(door, before))[REQUESTS, "error", "empty"] == 1
+
+
+async def test_the_catalogues_metrics_follow_it(open_door: OpenDoor, catalog_file: Path) -> None:
+    async with open_door() as door:
+        before = await values(door)
+        door.clock.ahead_seconds += 100
+        short = catalog_file.read_text("utf-8").splitlines(keepends=True)[:-10]
+        catalog_file.write_text("".join(short), "utf-8")
+        os.utime(catalog_file, ns=(1, 1))
+        door.app.lifecycle.on_hangup()
+        await metric(door, "catalog_items 50.0")
+        after = await moved(door, before)
+
+    assert after["catalog_items",] == -10
+    assert after["catalog_loaded_timestamp_seconds",] >= 100
+
+
+async def test_a_refused_credential_is_counted(open_door: OpenDoor) -> None:
+    async with open_door(API_KEYS="key", METRICS_ACCESS="open") as door:
+        before = await values(door)
+        for key in ("wrong", "key"):
+            await door.http.get(f"{PATH}?user_id=u", headers={"X-API-Key": key})
+        after = await moved(door, before)
+
+    assert after["http_unauthorized_total",] == 1
+    assert after[REQUESTS, "", "personalize"] == 1
+
+
+async def test_whatever_is_asked_labels_stay_within_their_sets(open_door: OpenDoor) -> None:
+    async with open_door() as door:
+        for query in ("user_id=u", "user_id=u&source=x&reason=y", "user_id=", "", "user_id=%00%ff", "num_results=0"):
+            for path in (PATH, "/" + query, "/metrics"):
+                for method in ("GET", "POST", "BREW"):
+                    await door.http.request(method, f"{path}?{query}", headers={"X-Degraded-Reason": "mine"})
+        families = list(text_string_to_metric_families((await door.http.get("/metrics")).text))
+
+    labels = {
+        label: {sample.labels[label] for family in families for sample in family.samples if label in sample.labels}
+        for family in families
+        for sample in family.samples
+        for label in sample.labels
+    }
+    labels.pop("le")
+    assert labels.keys() == LABELS.keys()
+    for label, seen in labels.items():
+        assert seen <= set(LABELS[label])
