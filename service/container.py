@@ -31,10 +31,12 @@ from service.api.lifecycle import (
 )
 from service.api.limits import BoundedFlights
 from service.constants import PIN_SECONDS, SPENT_SHARE
+from service.core.ahead import Ahead, kept_here_since
 from service.core.breaker import Breaker
+from service.core.bytes_cache import BytesBoundedCache, envelope_bytes
 from service.core.catalog_refresh import CatalogRefresher
 from service.core.exclusions import RequestExclusion
-from service.core.flights import FlightPolicy
+from service.core.flights import FlightPolicy, Flights
 from service.core.governor import LocalGovernor
 from service.core.ladder import Ladder
 from service.core.list_length import ListLength
@@ -44,7 +46,7 @@ from service.core.rendering import BASE_COLUMNS
 from service.core.slots import SlotDesk
 from service.errors import ConfigurationError, SharedStateUnavailable
 from service.filters import FilterError, compile_item_exclusion, parse_filter
-from service.ports import BlockList, Clock, ItemCatalog, Recommender, SharedLists, TpsGovernor
+from service.ports import BlockList, Clock, ItemCatalog, ListMaker, Recommender, SharedLists, TpsGovernor
 from service.settings import Settings
 from service.telemetry import Telemetry
 
@@ -99,7 +101,7 @@ async def open_services(  # noqa: PLR0915  # wiring is a list, and reads best as
         recommender = overrides.recommender
         if recommender is None:
             recommender = await stack.enter_async_context(_personalize(settings, clock))
-        keys = UserStems(secret=settings.user_key, scope=f"{settings.arn} {settings.personalize_filter_arn or ''}")
+        keys = _user_keys(settings)
         forgetting = Forgetting(keys=keys, clock=clock, flight_seconds=2 * settings.request_deadline_seconds)
         stack.push_async_callback(forgetting.close)
         local = ForgettableLists(int(settings.cache_max_mb * 2**20 * (1 - MEMO_SHARE)), forgetting)
@@ -120,11 +122,7 @@ async def open_services(  # noqa: PLR0915  # wiring is a list, and reads best as
         forgetting.also(refresher.forget_user)
         breaker = Breaker(clock)
         flights = BoundedFlights(
-            policy=FlightPolicy(
-                fresh_seconds=settings.cache_fresh_seconds,
-                stale_seconds=settings.cache_stale_seconds,
-                transaction_seconds=settings.request_deadline_seconds,
-            ),
+            policy=_flight_policy(settings),
             clock=clock,
             recommender=recommender,
             desk=desk,
@@ -141,6 +139,7 @@ async def open_services(  # noqa: PLR0915  # wiring is a list, and reads best as
         stack.push_async_callback(flights.close, CLOSING_SECONDS)
         refresher.start(flights)
         stack.push_async_callback(refresher.close)
+        length = ListLength(clock)
         recommendations = Recommendations(
             clock=clock,
             keys=keys,
@@ -152,7 +151,7 @@ async def open_services(  # noqa: PLR0915  # wiring is a list, and reads best as
             flights=flights,
             ladder=ladder,
             popular=popular,
-            length=ListLength(clock),
+            length=length,
             recorder=telemetry,
             values_change_lists=settings.personalize_filter_arn is not None,
         )
@@ -192,6 +191,15 @@ async def open_services(  # noqa: PLR0915  # wiring is a list, and reads best as
             deadline_seconds=settings.request_deadline_seconds,
             memo_bytes=int(settings.cache_max_mb * 2**20 * MEMO_SHARE),
             forgetting=forgetting,
+            ahead=Ahead(
+                clock=clock,
+                keys=keys,
+                flights=flights,
+                desk=desk,
+                governor=governor,
+                length=length,
+                kept_since=shared.kept_since if isinstance(shared, RedisLists) else kept_here_since(local),
+            ),
             metrics_access=settings.metrics_access,
             docs_access=settings.docs_access,
         )
@@ -207,6 +215,92 @@ async def open_services(  # noqa: PLR0915  # wiring is a list, and reads best as
         telemetry.gauge("cache_bytes", "Memory of lists and rendered answers.", lambda: _bytes(services.caches))
         _calm_the_collector()
         yield services
+
+
+@asynccontextmanager
+async def open_list_maker(settings: Settings, overrides: Overrides | None = None) -> AsyncIterator[ListMaker]:
+    """Makes lists ahead in the budget and for the store that the replicas share; answers nobody and is no replica.
+
+    Raises:
+        ConfigurationError: Redis's address cannot work, or there is none.
+    """
+    if not settings.redis_url:
+        raise ConfigurationError("REDIS_URL: is not set, so the budget is the replica's; name it with --service URL")
+    overrides = overrides or Overrides()
+    clock = overrides.clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        recommender = overrides.recommender
+        if recommender is None:
+            recommender = await stack.enter_async_context(_personalize(settings, clock))
+        connection = await stack.enter_async_context(
+            RedisConnection(settings.redis_url.get_secret_value(), clock=clock, group=_group(settings), serves=False)
+        )
+        lists = _redis_lists(settings, connection, clock)
+        governor = _redis_governor(settings, connection, clock)
+        desk = SlotDesk(governor, clock)
+        stack.callback(desk.close)
+        flights = Flights(
+            policy=_flight_policy(settings),
+            clock=clock,
+            recommender=recommender,
+            desk=desk,
+            governor=governor,
+            breaker=Breaker(clock),
+            local=BytesBoundedCache[bytes](0, envelope_bytes),
+            shared=lists,
+            recorder=Telemetry(access_log_sample=0),
+            step_down=Ladder(lambda: None).step_down,
+            on_degraded=lambda *_: None,
+            on_list=lambda _: None,
+            on_stale=lambda *_: None,
+        )
+        stack.push_async_callback(flights.close, CLOSING_SECONDS)
+        yield Ahead(
+            clock=clock,
+            keys=_user_keys(settings),
+            flights=flights,
+            desk=desk,
+            governor=governor,
+            length=ListLength(clock),
+            kept_since=lists.kept_since,
+        )
+
+
+def _user_keys(settings: Settings) -> UserStems:
+    return UserStems(secret=settings.user_key, scope=f"{settings.arn} {settings.personalize_filter_arn or ''}")
+
+
+def _flight_policy(settings: Settings) -> FlightPolicy:
+    return FlightPolicy(
+        fresh_seconds=settings.cache_fresh_seconds,
+        stale_seconds=settings.cache_stale_seconds,
+        transaction_seconds=settings.request_deadline_seconds,
+    )
+
+
+def _redis_lists(
+    settings: Settings,
+    connection: RedisConnection,
+    clock: Clock,
+    on_forget: Callable[[bytes], None] = lambda _: None,
+) -> RedisLists:
+    return RedisLists(
+        connection,
+        clock=clock,
+        fresh_seconds=settings.cache_fresh_seconds,
+        stale_seconds=settings.cache_stale_seconds,
+        prefix=f"pc:{_group(settings)}",
+        on_forget=on_forget,
+    )
+
+
+def _redis_governor(settings: Settings, connection: RedisConnection, clock: Clock) -> RedisGovernor:
+    return RedisGovernor(
+        settings.personalize_tps * SPENT_SHARE,
+        connection=connection,
+        clock=clock,
+        horizon_seconds=settings.request_deadline_seconds,
+    )
 
 
 def _personalize(settings: Settings, clock: Clock) -> AbstractAsyncContextManager[Recommender]:
@@ -229,24 +323,10 @@ async def _shared_state(
     connection = await stack.enter_async_context(
         RedisConnection(settings.redis_url.get_secret_value(), clock=clock, group=_group(settings))
     )
-    lists = await stack.enter_async_context(
-        RedisLists(
-            connection,
-            clock=clock,
-            fresh_seconds=settings.cache_fresh_seconds,
-            stale_seconds=settings.cache_stale_seconds,
-            prefix=f"pc:{_group(settings)}",
-            on_forget=forgetting.heard,
-        )
-    )
+    lists = await stack.enter_async_context(_redis_lists(settings, connection, clock, forgetting.heard))
     forgetting.everywhere = partial(_forget_everywhere, connection, lists, f"pc:{_group(settings)}")
     block_list = await stack.enter_async_context(RedisBlockList(connection, prefix=f"pc:{_group(settings)}"))
-    governor = RedisGovernor(
-        settings.personalize_tps * SPENT_SHARE,
-        connection=connection,
-        clock=clock,
-        horizon_seconds=settings.request_deadline_seconds,
-    )
+    governor = _redis_governor(settings, connection, clock)
     return lists, governor, block_list, lambda: float(connection.up)
 
 

@@ -90,6 +90,7 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
         openapi_url=None,
     )
     app.state.lifecycle = lifecycle
+    app.state.prewarm_turn = asyncio.Lock()
     error_table.install(app)
     app.include_router(router)
     app.include_router(admin.router)

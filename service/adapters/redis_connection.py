@@ -54,6 +54,8 @@ class RedisConnection:
         group: Replicas of the same group share one budget; part of the key of their heartbeats.
         timeout_seconds: For one command.
         heartbeat_seconds: Between two heartbeats.
+        serves: Whether this process answers requests. One that only makes lists ahead is not counted among the
+            replicas: they would leave it a share of the budget when Redis is away.
 
     Raises:
         ConfigurationError: The URL is none that the client understands.
@@ -67,6 +69,7 @@ class RedisConnection:
         group: str = "service",
         timeout_seconds: float = TIMEOUT_SECONDS,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        serves: bool = True,
     ) -> None:
         try:
             pool = BlockingConnectionPool.from_url(
@@ -86,6 +89,8 @@ class RedisConnection:
         self.replica = secrets.token_hex(8)
         """This process among the replicas."""
         self.replicas_key = f"pc:{{{group}}}:replicas"
+        self.heartbeats_key = self.replicas_key if serves else f"pc:{{{group}}}:ahead"
+        """Where this process's own heartbeats are kept."""
         self.budget_key = f"pc:{{{group}}}:budget"
         self.up = False
         """Whether Redis answers, as far as is known."""
@@ -94,7 +99,7 @@ class RedisConnection:
         self.memory_lost_at: float | None = None
         """Monotonic time at which Redis was found to have forgotten this replica; None if it never did."""
         self.position = 0
-        """This replica's place among the replicas, 0-based; the same order everywhere."""
+        """This replica's place among the replicas, 0-based; the same order everywhere; 0 if it does not serve."""
         self._clock = clock
         self._timeout_seconds = timeout_seconds
         self._heartbeat_seconds = heartbeat_seconds
@@ -200,21 +205,22 @@ class RedisConnection:
                     # A network that swallowed packets leaves connections that look alive.
                     await self.client.connection_pool.disconnect(inuse_connections=False)
                 reply: Any = await self._heartbeat(
-                    keys=[self.replicas_key], args=[self.replica, int(SILENCE_SECONDS * 1e6)]
+                    keys=[self.heartbeats_key, self.replicas_key], args=[self.replica, int(SILENCE_SECONDS * 1e6)]
                 )
             unknown, members = int(reply[0]), sorted(reply[1])
             if unknown and self.registered:
                 self.memory_lost_at = self._clock.monotonic()
             self._beat_at = self._clock.monotonic()
             self._present = max(1, len(members))
-            self.position = members.index(self.replica.encode())
+            own = self.replica.encode()
+            self.position = members.index(own) if own in members else 0
             self._mark(up=True)
 
     async def _leave(self) -> None:
         if self.up:
             with suppress(SharedStateUnavailable):
                 async with self._translated():
-                    await self.client.zrem(self.replicas_key, self.replica)
+                    await self.client.zrem(self.heartbeats_key, self.replica)
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from service.adapters.redis_connection import RedisConnection
+from service.adapters.redis_connection import HEARTBEAT_SECONDS, RedisConnection
 from service.core.governor import CLIMB_SECONDS, SlotSchedule
 from service.errors import SharedStateUnavailable
 from service.ports import Clock, Lane, Reservation
@@ -17,7 +17,7 @@ class RedisGovernor:
     The first such slot begins `horizon_seconds` after Redis last answered, because slots it handed out may be
     used until then. When Redis is back its first slots come after those handed out here, and for 10 s the
     rate is reduced by the replicas that have not come back yet. A replica that starts while Redis is down
-    knows of no other and spends the whole budget.
+    knows of no other and spends the whole budget. Lists made ahead wait until Redis is back.
 
     Args:
         max_tps: `PERSONALIZE_TPS`, for all replicas together.
@@ -80,7 +80,7 @@ class RedisGovernor:
         seen_recently = now - self._reserved_at < horizon or (lost_at is not None and now - lost_at < horizon)
         async with connection.use():
             reply: Any = await self._reserve(
-                keys=[connection.budget_key, connection.replicas_key],
+                keys=[connection.budget_key, connection.replicas_key, connection.heartbeats_key],
                 args=[
                     self._max_tps,
                     int(lane),
@@ -103,6 +103,8 @@ class RedisGovernor:
         return Reservation(bool(granted), wait_us / _MICROSECONDS)
 
     def _reserve_local(self, lane: Lane, within_seconds: float) -> Reservation:
+        if lane is Lane.AHEAD:
+            return Reservation(granted=False, wait_seconds=HEARTBEAT_SECONDS)
         reservation = self._schedule.reserve(lane, within_seconds, self._clock.monotonic())
         if reservation.granted:
             self._local_slots_until = self._schedule.next_free

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import struct
 from collections import OrderedDict, defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final, Literal, Self
 
@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from service.adapters.redis_connection import RedisConnection
 from service.constants import PIN_SECONDS
-from service.core.envelope import VERSION, readable
+from service.core.envelope import HEADER_BYTES, VERSION, created_at, readable
 from service.errors import SharedStateUnavailable
 from service.ports import Boarding, Clock, Landing, Outcome
 
@@ -48,6 +48,9 @@ class RedisLists:
     lost, followers wait until their time is over.
 
     Keys are `prefix:{hex}:list`, `:pin` and `:flight`; what is passed in must already be a hash.
+
+    Who makes lists and answers nobody need not open them: it follows no flight, and is not to be taken for a
+    replica that hears whom to forget.
 
     Args:
         connection: Open for as long as these lists are.
@@ -166,6 +169,18 @@ class RedisLists:
             followers.discard(ending)
             if not followers:
                 self._followers.pop(key, None)
+
+    async def kept_since(self, keys: Sequence[bytes], since: float) -> list[bool]:
+        """Whether the list kept under each key was made since then, Unix seconds; one round trip for all of them.
+
+        Raises:
+            SharedStateUnavailable: Redis did not answer in time for so many.
+        """
+        async with self._connection.use() as client, client.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.getrange(self._keys(key)[0], 0, HEADER_BYTES - 1)
+            heads = await pipe.execute()
+        return [readable(head) is not None and created_at(head) >= since for head in heads]
 
     async def forget(self, key: bytes) -> None:
         """Delete what is kept under this key and tell every replica to do so.

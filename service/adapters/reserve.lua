@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Times: integer microseconds, points on Redis's clock. Rates: transactions per second. Shares: 0..1 of the full rate.
--- KEYS: budget (hash), replicas (sorted set, score = last heartbeat)
+-- KEYS: budget (hash), replicas, where this process's heartbeats go (sorted sets, score = last heartbeat)
 -- ARGV: tps, lane (1 no list, 2 stale, 3 ahead), within_us, earliest_us, expected_replicas, seen_recently (0|1),
 --       horizon_us, replica, registered (0|1)
 -- Returns: granted (0|1), wait_us, rate in use in millionths
@@ -18,7 +18,7 @@ local next_free = tonumber(kept[1])
 if not next_free then
   -- Missing is usual after a quiet minute. If this replica holds slots, or its heartbeat is gone too, then Redis has
   -- lost its memory and slots already given away may be used until the horizon.
-  local lost = ARGV[6] == '1' or (ARGV[9] == '1' and not redis.call('ZSCORE', KEYS[2], ARGV[8]))
+  local lost = ARGV[6] == '1' or (ARGV[9] == '1' and not redis.call('ZSCORE', KEYS[3], ARGV[8]))
   next_free = lost and now + horizon or 0
 end
 -- Kept even if this ask is refused: slots of this replica's own lie before it.

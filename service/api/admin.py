@@ -1,6 +1,9 @@
 """What an operator asks while the service runs; what changes anything needs an admin key."""
 
+import asyncio
 import logging
+from dataclasses import asdict
+from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Final
@@ -8,10 +11,19 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 
 from service.api.lifecycle import Services
-from service.constants import MAX_ID_CHARACTERS
+from service.constants import (
+    DEFAULT_NUM_RESULTS,
+    MAX_ID_CHARACTERS,
+    MAX_NUM_RESULTS,
+    MAX_PREWARM_SECONDS,
+    MAX_PREWARM_USERS,
+)
 from service.errors import Unauthorized
+from service.ports import AheadTerms
 
 _log = logging.getLogger(__name__)
 
@@ -22,6 +34,7 @@ REVISION_FILE: Final = FilePath(__file__).parents[1] / "REVISION"
 
 ItemId = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARACTERS)]
 UserId = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARACTERS)]
+WantedUserId = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
 
 
 def admin_services(request: Request) -> Services:
@@ -50,6 +63,16 @@ def docs_let_in(request: Request) -> None:
     services.gate.let_in(services.docs_access, request.scope["headers"])
 
 
+class Wanted(BaseModel):
+    """Users whose lists are to be made ahead of a send."""
+
+    user_ids: Annotated[list[WantedUserId], Field(max_length=MAX_PREWARM_USERS)]
+    seconds: Annotated[float, Field(ge=0, le=MAX_PREWARM_SECONDS)] = MAX_PREWARM_SECONDS
+    spare: Annotated[float, Field(gt=0, le=1)] = 0.8
+    num_results: Annotated[int, Field(ge=1, le=MAX_NUM_RESULTS)] = DEFAULT_NUM_RESULTS
+    max_age_seconds: Annotated[float, Field(ge=0)] = 0.0
+
+
 router = APIRouter(tags=["administration"])
 pages = APIRouter(include_in_schema=False)
 
@@ -63,6 +86,22 @@ async def forget_user(user_id: UserId, services: AdminServices) -> JSONResponse:
     await services.forgetting.forget(user_id)
     _log.info("user forgotten")
     return JSONResponse({"forgotten": True})
+
+
+@router.post("/users/prewarm")
+async def prewarm_users(wanted: Wanted, request: Request, services: AdminServices) -> JSONResponse:
+    """Fetch lists ahead of a send, in slots of the budget that nobody else wants.
+
+    Answers within `seconds`, and the time that a transaction takes, who is left; nothing is queued. One at a time.
+    """
+    turn: asyncio.Lock = request.app.state.prewarm_turn
+    if turn.locked():
+        raise HTTPException(HTTPStatus.CONFLICT, "Another prewarm is under way")
+    async with turn:
+        terms = AheadTerms(wanted.spare, wanted.num_results, wanted.max_age_seconds)
+        users = list(dict.fromkeys(wanted.user_ids))
+        made = await services.ahead.make(users, terms, seconds=wanted.seconds)
+    return JSONResponse(asdict(made))
 
 
 @router.get("/items/blocked")

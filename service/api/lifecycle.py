@@ -15,7 +15,7 @@ from service.core.recommend import Recommendations
 from service.core.refresher import Refresher
 from service.core.user_key import UserKeys
 from service.errors import SharedStateUnavailable
-from service.ports import BlockList, Clock, Outcome, SharedLists
+from service.ports import BlockList, Clock, ListMaker, Outcome, SharedLists
 from service.telemetry import Telemetry
 
 STEM_BYTES: Final = 8
@@ -198,6 +198,7 @@ class Services:
     """Memory for rendered answers."""
 
     forgetting: Forgetting
+    ahead: ListMaker
     metrics_access: Access = "keyed"
     docs_access: Access = "keyed"
 

@@ -17,6 +17,9 @@ VERSION = 1
 
 _HEADER = struct.Struct(">BBdB")
 _ALL_UUIDS = 1
+
+HEADER_BYTES = _HEADER.size
+"""So much of an envelope tells its version and when it was made."""
 _UUIDS = re.compile(r"(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})*")
 
 

@@ -59,6 +59,11 @@ class _Flight:
     task: asyncio.Task[None] | None = None
     callers: int = 0
     spent: bool = False
+    asked: bool = False
+    """Personalize was asked; `spent` says already that a slot is taken for it."""
+    ahead: bool = False
+    lost: bool = False
+    """The list is kept in this process only, since the store could not take it."""
     slot_at: float | None = None
     timings: list[tuple[str, float]] = field(default_factory=list)
 
@@ -138,8 +143,26 @@ class Flights:
             return
         known = self._local.get(key)
         deadline = self._clock.monotonic() + self._policy.transaction_seconds
-        flight = self._start(key, request, known, deadline, slot_in_hand=True)
+        flight = self._start(key, request, known, deadline, slot_at=self._clock.monotonic())
         await asyncio.wait({flight.landed})
+
+    async def ahead(self, key: bytes, request: RecommendationRequest, slot_at: float) -> tuple[Outcome, bool]:
+        """Fetch a list that nobody waits for; the slot that began at `slot_at` is ours.
+
+        A failure is pinned for nobody, and without the store that the replicas share nothing is spent.
+
+        Returns:
+            How it ended, and whether a transaction was spent. If none was, the slot is still there to be used.
+        """
+        if key in self._open:
+            return Outcome(None, "cache"), False
+        known = self.usable(self._local.get(key))
+        deadline = self._clock.monotonic() + self._policy.transaction_seconds
+        flight = self._start(key, request, known, deadline, slot_at=slot_at, ahead=True)
+        assert flight.task is not None  # noqa: S101  # started just now
+        await asyncio.wait({flight.task})
+        unkept = flight.lost or flight.landed.cancelled()
+        return self._step_down(known, "error") if unkept else flight.landed.result(), flight.asked
 
     async def close(self, timeout_seconds: float) -> None:
         """Wait for transactions under way, then end what is left."""
@@ -173,11 +196,11 @@ class Flights:
         known: bytes | None,
         deadline: float,
         *,
-        slot_in_hand: bool = False,
+        slot_at: float | None = None,
+        ahead: bool = False,
     ) -> _Flight:
-        flight = _Flight(landed=asyncio.get_running_loop().create_future())
-        if slot_in_hand:
-            flight.spent, flight.slot_at = True, self._clock.monotonic()
+        landed = asyncio.get_running_loop().create_future()
+        flight = _Flight(landed, spent=slot_at is not None, slot_at=slot_at, ahead=ahead)
         self._open[key] = flight
         flight.task = asyncio.create_task(self._fly(flight, key, request, known, deadline))
         self._tasks.add(flight.task)
@@ -196,6 +219,8 @@ class Flights:
         outcome = ABANDONED
         try:
             found, known, led = await self._board(flight, key, known, deadline)
+            if flight.ahead and not led and found is None:
+                found = self._step_down(known, "error")
             outcome = found or await self._lead(flight, key, request, known, deadline)
         except asyncio.CancelledError:
             flight.landed.cancel()
@@ -205,7 +230,8 @@ class Flights:
             outcome = self._step_down(known, "error")
         finally:
             self._closed(key, flight)
-            if outcome.degraded_reason:
+            unseen = flight.ahead and not flight.callers
+            if outcome.degraded_reason and not unseen:
                 # In the same step: a call that comes between would start another flight, and could differ.
                 self._on_degraded(key, outcome)
             if outcome.envelope is not None and outcome.source in ("personalize", "cache", "stale"):
@@ -213,7 +239,8 @@ class Flights:
             if not flight.landed.done():
                 flight.landed.set_result(outcome)
             if led:
-                await self._land(key, outcome)
+                # Whoever comes to need the list now is not to be told that it could not be had ahead of time.
+                flight.lost = not await self._land(key, ABANDONED if outcome.degraded_reason and unseen else outcome)
 
     def _closed(self, key: bytes, flight: _Flight) -> None:
         if self._open.get(key) is flight:
@@ -286,7 +313,7 @@ class Flights:
 
     async def _transact(self, flight: _Flight, request: RecommendationRequest) -> RankedList:
         self._breaker.admit()
-        flight.spent = True
+        flight.spent = flight.asked = True
         began = self._clock.monotonic()
         result = "error"
         try:
@@ -319,12 +346,13 @@ class Flights:
             self._recorder.transaction(result, took)
             flight.timings.append(("personalize", took * 1000))
 
-    async def _land(self, key: bytes, outcome: Outcome) -> None:
+    async def _land(self, key: bytes, outcome: Outcome) -> bool:
         try:
             await self._shared.land(key, outcome, led=True)
         except SharedStateUnavailable:
             # The list is kept here; the other replicas make their own when Redis is away.
-            return
+            return False
+        return True
 
 
 def _newer(one: bytes | None, other: bytes | None) -> bytes | None:
