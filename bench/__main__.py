@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import rolling, sends, speed
+from bench import ahead, rolling, sends, speed
 from bench.processes import ROOT
 from bench.speed import DATA, LOAD_CORE, Figure
 
@@ -24,7 +24,8 @@ REPEATS = {"hits": 7, "misses": 3, "many_users": 5, "connections": 3, "start": 3
 QUICK_REPEATS = {"hits": 3, "misses": 1, "many_users": 2, "connections": 1, "start": 1, "settings": 1}
 
 
-SENDS = {**dict(sends.scenarios()), "rolling_restart": rolling.rolling_restart}
+SENDS = {**dict(sends.scenarios()), "rolling_restart": rolling.rolling_restart, "prewarm": ahead.prewarm}
+PROMISES = {"rolling_restart": rolling.promises, "prewarm": ahead.promises}
 
 
 def main() -> None:
@@ -49,7 +50,7 @@ def main() -> None:
         if (options.only and name not in options.only) or (not options.only and (options.quick or options.speed)):
             continue
         figures_of_send = run()
-        kept_of = rolling.promises if name == "rolling_restart" else partial(sends.promises, name)
+        kept_of = PROMISES.get(name) or partial(sends.promises, name)
         promises = kept_of(figures_of_send)
         print(f"\n{name}", *(f"  {'ok  ' if ok else 'FAIL'} {promise}" for promise, ok in promises.items()), sep="\n")
         report["sends"][name] = {"promises": promises, "figures": figures_of_send}

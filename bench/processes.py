@@ -161,9 +161,17 @@ def service(
 ) -> Iterator[Running]:
     """A replica of the service, configured by the environment; `arguments` is the module to run and its own."""
     port = free_port()
-    environment = {
-        "HOST": "127.0.0.1",
-        "PORT": str(port),
+    environment = {"HOST": "127.0.0.1", "PORT": str(port), **configuration(personalize, catalog=catalog, **settings)}
+    command = [sys.executable, "-m", *arguments]
+    with running(command, port=port, probe="/readyz", environment=environment, core=core) as process:
+        yield process
+
+
+def configuration(
+    personalize: Running | None, *, catalog: Path = SAMPLE / "items.csv", **settings: str
+) -> dict[str, str]:
+    """The environment of a replica, and of every command that is configured like one."""
+    return {
         "ALLOW_ANONYMOUS": "true",
         "PERSONALIZE_CAMPAIGN_ARN": CAMPAIGN_ARN,
         "CATALOG_URL": f"file://{catalog}",
@@ -174,9 +182,25 @@ def service(
         "AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME": personalize.url if personalize else "http://127.0.0.1:9",
         **settings,
     }
-    command = [sys.executable, "-m", *arguments]
-    with running(command, port=port, probe="/readyz", environment=environment, core=core) as process:
+
+
+@contextlib.contextmanager
+def command(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """`python -m service` with these arguments; what it writes is in its `stderr`. Ended with the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service", *arguments],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment},
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
         yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ does not load the service.
 """
 
 import asyncio
+import datetime as dt
 import os
 import signal
 import socket
@@ -25,6 +26,7 @@ from typing import Final, NoReturn
 
 import click
 
+from service.constants import DEFAULT_NUM_RESULTS, MAX_NUM_RESULTS
 from service.errors import ConfigurationError
 
 EXIT_CONFIGURATION: Final = 2
@@ -178,6 +180,55 @@ def hash_key() -> None:
     except ValueError as error:
         click.echo(f"hash-key: {error}", err=True)
         sys.exit(1)
+
+
+@main.command()
+@click.option(
+    "--users",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="CSV, JSON Lines or one id a line; also with gzip.",
+)
+@click.option("--column", default="", help="Where the user id is.  [default: user_id, else external_id]")
+@click.option("--by", help="When the lists are wanted: 14:30, or 2026-11-27T14:30.")
+@click.option(
+    "--spare",
+    default=0.8,
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Share of PERSONALIZE_TPS that may be spent on it at most.",
+)
+@click.option("--max-age", default=0.0, type=click.FloatRange(min=0), help="Seconds; younger lists are left alone.")
+@click.option(
+    "--num-results", default=DEFAULT_NUM_RESULTS, type=click.IntRange(1, MAX_NUM_RESULTS), help="What templates ask."
+)
+@click.option("--service", default="", help="URL of a replica without Redis; ADMIN_KEY opens it.")
+def prewarm(
+    *, users: Path, column: str, by: str | None, spare: float, max_age: float, num_results: int, service: str
+) -> None:
+    """Fetch lists ahead of a send.
+
+    It takes only slots of the budget that no caller wants. Users with a fresh list are skipped, so the same command
+    goes on where it was stopped. The environment configures it as it does `serve`.
+
+    Exit status 0: everybody has a list. 1: some have none, or had none in time for --by. 2: nothing could be done.
+    3: everybody has one, but some lines of the file named no user.
+    """
+    # Only this command needs it.
+    from service.ports import AheadTerms  # noqa: PLC0415
+    from service.prewarm import command  # noqa: PLC0415
+    from service.prewarm.users_file import UsersFile  # noqa: PLC0415
+
+    try:
+        moment = command.moment(by, dt.datetime.now().astimezone()) if by else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--by") from None
+    terms = AheadTerms(spare=spare, num_results=num_results, max_age_seconds=max_age)
+    try:
+        sys.exit(command.prewarm(UsersFile(users, column), terms, by=moment, service=service))
+    except ConfigurationError as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        sys.exit(EXIT_CONFIGURATION)
 
 
 @main.group()
