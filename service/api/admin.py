@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import nullcontext
 from dataclasses import asdict
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
@@ -92,14 +93,15 @@ async def forget_user(user_id: UserId, services: AdminServices) -> JSONResponse:
 async def prewarm_users(wanted: Wanted, request: Request, services: AdminServices) -> JSONResponse:
     """Fetch lists ahead of a send, in slots of the budget that nobody else wants.
 
-    Answers within `seconds`, and the time that a transaction takes, who is left; nothing is queued. One at a time.
+    Answers within `seconds`, and the time that a transaction takes, who is left; nothing is queued. One at a time,
+    but for those with 0 seconds, which only look.
     """
     turn: asyncio.Lock = request.app.state.prewarm_turn
-    if turn.locked():
+    if turn.locked() and wanted.seconds:
         raise HTTPException(HTTPStatus.CONFLICT, "Another prewarm is under way")
-    async with turn:
-        terms = AheadTerms(wanted.spare, wanted.num_results, wanted.max_age_seconds)
-        users = list(dict.fromkeys(wanted.user_ids))
+    terms = AheadTerms(wanted.spare, wanted.num_results, wanted.max_age_seconds)
+    users = list(dict.fromkeys(wanted.user_ids))
+    async with turn if wanted.seconds else nullcontext():
         made = await services.ahead.make(users, terms, seconds=wanted.seconds)
     return JSONResponse(asdict(made))
 

@@ -69,7 +69,9 @@ class Ahead:
         self, users: Sequence[str], terms: AheadTerms, *, seconds: float, on_done: Callable[[], None] = lambda: None
     ) -> Made:
         """See `ListMaker.make`."""
-        until = self._clock.monotonic() + seconds
+        now = self._clock.monotonic()
+        until = now + seconds
+        self._next_at = max(self._next_at, now)
         made = Made(tps=self._governor.tps_in_use, fresh_seconds=self._flights.fresh_seconds)
         waiting: deque[str] = deque()
         for first in range(0, len(users), LOOKED_UP_AT_ONCE):

@@ -1,0 +1,106 @@
+"""POST /users/prewarm: lists made ahead in the budget of a replica that is alone."""
+
+import asyncio
+
+import pytest
+
+from service.errors import RecommenderTimeout
+from tests.api.conftest import Door, OpenDoor
+
+KEY = {"X-API-Key": "an-admin-key"}
+
+
+async def prewarm(door: Door, *users: str, **more: object) -> dict[str, object]:
+    answer = await door.http.post("/users/prewarm", json={"user_ids": users, **more}, headers=KEY)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, object] = answer.json()
+    return body
+
+
+async def test_a_prewarmed_user_costs_the_send_no_transaction(open_door: OpenDoor) -> None:
+    async with open_door(ADMIN_KEYS="an-admin-key") as door:
+        made = await prewarm(door, "u1", "u2", "u1")
+        assert (made["fetched"], made["kept"], made["left"], made["failed"]) == (2, 0, [], {})
+        assert (made["tps"], made["fresh_seconds"]) == (490.0, 900.0)
+        assert sorted(request.user_id for request in door.personalize.asked) == ["u1", "u2"]
+        answer = await door.get("/recommendations", user_id="u1")
+        assert answer.headers["X-Recommendation-Source"] == "cache"
+        again = await prewarm(door, "u1", "u2", "u3")
+        assert (again["fetched"], again["kept"]) == (1, 2)
+        assert len(door.personalize.asked) == 3
+
+
+async def test_a_list_that_is_not_fresh_is_fetched_again_unless_that_age_is_good_enough(open_door: OpenDoor) -> None:
+    async with open_door(ADMIN_KEYS="an-admin-key") as door:
+        await prewarm(door, "u1")
+        door.clock.ahead_seconds += 1_000
+        assert (await prewarm(door, "u1", max_age_seconds=1_100))["kept"] == 1
+        assert (await prewarm(door, "u1"))["fetched"] == 1
+
+
+async def test_without_time_it_only_looks_who_is_left(open_door: OpenDoor) -> None:
+    async with open_door(ADMIN_KEYS="an-admin-key") as door:
+        await prewarm(door, "u1")
+        assert (await prewarm(door, "u1", "u2", seconds=0))["left"] == ["u2"]
+        assert len(door.personalize.asked) == 1
+
+
+async def test_it_answers_when_its_time_is_over_and_keeps_to_its_share(open_door: OpenDoor) -> None:
+    async with open_door(ADMIN_KEYS="an-admin-key", PERSONALIZE_TPS="20") as door:
+        made = await prewarm(door, *(f"u{n}" for n in range(100)), seconds=1, spare=0.5)
+        assert isinstance(made["left"], list)
+        assert made["fetched"] == len(door.personalize.asked) == 100 - len(made["left"])
+        # Ten in a second, one at its begin, and one that a test machine's clock may forgive.
+        assert 0 < len(door.personalize.asked) <= 12
+
+
+async def test_a_failure_is_told_and_shown_to_nobody(open_door: OpenDoor) -> None:
+    async with open_door(ADMIN_KEYS="an-admin-key") as door:
+        door.personalize.failure = RecommenderTimeout()
+        assert (await prewarm(door, "u1"))["failed"] == {"u1": "timeout"}
+        door.personalize.failure = None
+        answer = await door.get("/recommendations", user_id="u1")
+        assert answer.headers["X-Recommendation-Source"] == "personalize"
+
+
+async def test_only_one_at_a_time(open_door: OpenDoor) -> None:
+    async with open_door(ADMIN_KEYS="an-admin-key", PERSONALIZE_TPS="1") as door:
+        first = asyncio.create_task(prewarm(door, "u1", "u2", "u3", seconds=3))
+        async with asyncio.timeout(5):
+            while not door.personalize.asked:  # noqa: ASYNC110  # the fake sets no event
+                await asyncio.sleep(0.01)
+        assert (await prewarm(door, "u4", seconds=0))["left"] == ["u4"]
+        second = await door.http.post("/users/prewarm", json={"user_ids": ["u4"]}, headers=KEY)
+        assert second.status_code == 409
+        await first
+        assert "u4" not in {request.user_id for request in door.personalize.asked}
+
+
+async def test_it_needs_an_admin_key(open_door: OpenDoor) -> None:
+    async with open_door(ADMIN_KEYS="an-admin-key", API_KEYS="an-api-key") as door:
+        for headers in ({}, {"X-API-Key": "an-api-key"}):
+            answer = await door.http.post("/users/prewarm", json={"user_ids": ["u1"]}, headers=headers)
+            assert answer.status_code == 401
+        assert not door.personalize.asked
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"user_ids": [f"u{n}" for n in range(251)]},
+        {"user_ids": ["x" * 257]},
+        {"user_ids": [""]},
+        {"user_ids": ["u"], "seconds": 5},
+        {"user_ids": ["u"], "spare": 0},
+        {"user_ids": ["u"], "spare": 1.1},
+        {"user_ids": ["u"], "num_results": 101},
+        {"user_ids": ["u"], "max_age_seconds": -1},
+    ],
+)
+async def test_what_is_out_of_bounds_is_refused(open_door: OpenDoor, body: dict[str, object]) -> None:
+    async with open_door(ADMIN_KEYS="an-admin-key") as door:
+        answer = await door.http.post("/users/prewarm", json=body, headers=KEY)
+        assert answer.status_code == 422
+        assert answer.json()["error"] == "invalid_parameter"
+        assert not door.personalize.asked
