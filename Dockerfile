@@ -5,7 +5,8 @@
 #   build         the project in /app, compiled, and its command in /opt/venv
 #   (the last)    the bare base, /opt/venv and /app; a user without rights or a home
 #
-# The root file system may be read-only. /data is for a replica without Redis: mount a volume there.
+# The root file system may be read-only. Catalogues are copied to /data, and a replica without Redis keeps there what
+# must survive a restart: for that, mount a volume of yours.
 # One process, one worker: to use more cores, run more replicas with the same REDIS_URL.
 ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 
@@ -60,6 +61,8 @@ WORKDIR /app
 # Modules are compiled in the image; at run time nothing is written beside them.
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 DATA_DIR=/data
 USER 10001:10001
+# Writable even where the root is not, and owned by the user above where a platform makes the volume (Fargate).
+VOLUME ["/data"]
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 CMD ["python", "-c", \

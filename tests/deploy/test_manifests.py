@@ -242,6 +242,26 @@ def test_the_pod_is_given_the_time_it_takes_to_stop(name: str) -> None:
 
 
 @needs_kubectl
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_pod_can_write_where_catalogues_are_copied_to(name: str) -> None:
+    manifests = overlay(name)
+    [container] = pod(manifests)["containers"]
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
+
+    assert {one(manifests, "ConfigMap")["data"]["DATA_DIR"], "/tmp"} == mounts  # noqa: S108  # the pod's
+
+
+def test_the_task_can_write_where_catalogues_are_copied_to() -> None:
+    [mount] = ecs_container()["MountPoints"]
+    [data_dir] = [pair["Value"] for pair in ecs_container()["Environment"] if pair["Name"] == "DATA_DIR"]
+
+    assert mount == {"SourceVolume": "data", "ContainerPath": data_dir, "ReadOnly": False}
+    assert properties("TaskDefinition")["Volumes"] == [{"Name": "data"}]
+    # Fargate gives a volume to the owner that the image's VOLUME has.
+    assert f'VOLUME ["{data_dir}"]' in (ROOT / "Dockerfile").read_text("utf-8")
+
+
+@needs_kubectl
 def test_without_redis_there_is_never_a_second_replica() -> None:
     manifests = overlay("embedded")
     deployment = one(manifests, "Deployment")["spec"]
