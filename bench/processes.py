@@ -200,7 +200,8 @@ def command(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterato
     finally:
         if process.poll() is None:
             process.kill()
-        process.communicate()
+        with process:
+            pass  # waits for it and closes the pipe
 
 
 @contextlib.contextmanager

@@ -112,7 +112,7 @@ class Prewarm:
         """Read the whole file and look who has no list."""
         users, named, last = self._file.users(self._findings), 0, Made()
         with tqdm(desc="looking up", unit=" users", disable=None) as bar:
-            while chunk := await asyncio.to_thread(_some, users, LOOKED_UP_AT_ONCE):
+            while chunk := _some(users, LOOKED_UP_AT_ONCE):
                 # Only the first answer is not waited for: it may be the address that is wrong.
                 last = await (self._make(chunk, 0.0) if named else self._maker.make(chunk, self._terms, seconds=0))
                 named += len(chunk)
@@ -173,7 +173,7 @@ class Prewarm:
 
             while True:
                 while users is not None and len(in_hand) < most:
-                    chunk = await asyncio.to_thread(_some, users, LOOKED_UP_AT_ONCE)
+                    chunk = _some(users, LOOKED_UP_AT_ONCE)
                     if not chunk:
                         users = None
                     looked = await self._make([user for user in chunk if user not in in_hand], 0.0)
@@ -253,4 +253,5 @@ class Prewarm:
 
 
 def _some(users: Iterator[str], count: int) -> list[str]:
+    # On the event loop: it takes some milliseconds, and nobody is answered here.
     return list(dict.fromkeys(islice(users, count)))

@@ -87,6 +87,17 @@ async def test_a_replica_that_closes_is_gone_at_once(redis_server: Server, clock
         assert await first.client.zcard(first.replicas_key) == 1
 
 
+async def test_who_does_not_serve_sees_the_replicas_and_is_none(redis_server: Server, clock: Clock) -> None:
+    async with _watched(redis_server.url, clock) as (replica, _):
+        async with RedisConnection(redis_server.url, clock=clock, heartbeat_seconds=0.05, serves=False) as ahead:
+            assert ahead.up
+            assert ahead.replicas == 1
+            await asyncio.sleep(0.2)
+            assert await replica.client.zrange(replica.replicas_key, 0, -1) == [replica.replica.encode()]
+            assert await replica.client.zcard(ahead.heartbeats_key) == 1
+        assert not await replica.client.exists(ahead.heartbeats_key)
+
+
 async def test_a_redis_that_forgot_everything_is_noticed(redis_server: Server, clock: Clock) -> None:
     async with _watched(redis_server.url, clock) as (connection, _):
         assert connection.memory_lost_at is None

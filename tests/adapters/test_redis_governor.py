@@ -249,3 +249,27 @@ async def test_a_reservation_costs_one_round_trip(redis_server: Server, clock: C
         calls = await connection.client.info("commandstats")
         assert calls["cmdstat_evalsha"]["calls"] == 10
         assert "cmdstat_eval" not in calls
+
+
+async def test_without_redis_nothing_is_made_ahead(redis_server: Server, clock: Clock) -> None:
+    async with RedisConnection(redis_server.url, clock=clock) as connection:
+        governor = RedisGovernor(100, connection=connection, clock=clock, horizon_seconds=HORIZON)
+        redis_server.kill()
+        refused = await governor.reserve(Lane.AHEAD, HORIZON)
+        assert not connection.up
+        assert not refused.granted
+        governor._schedule.next_free = 0.0
+        assert not (await governor.reserve(Lane.AHEAD, HORIZON)).granted
+        assert (await governor.reserve(Lane.STALE, 0)).granted
+
+
+async def test_who_only_makes_lists_ahead_notices_a_forgetful_redis_too(redis_server: Server, clock: Clock) -> None:
+    async with RedisConnection(redis_server.url, clock=clock, heartbeat_seconds=60, serves=False) as connection:
+        governor = RedisGovernor(5, connection=connection, clock=clock, horizon_seconds=HORIZON)
+        assert (await governor.reserve(Lane.AHEAD, 0)).granted
+        await connection.client.delete(connection.budget_key)
+        governor._reserved_at -= 60
+        assert (await governor.reserve(Lane.AHEAD, 0)).granted
+        await connection.client.flushall()
+        governor._reserved_at -= 60
+        assert (await governor.reserve(Lane.AHEAD, 0)).wait_seconds == pytest.approx(HORIZON, abs=0.1)

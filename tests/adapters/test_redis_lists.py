@@ -328,3 +328,18 @@ async def test_a_leader_that_leaves_without_an_answer_lets_another_lead(one: Rep
     boarding = await other.lists.board(KEY, lease_seconds=5.0)
     assert boarding.leader
     assert boarding.pinned is None
+
+
+async def test_who_has_a_list_made_since_is_told_in_one_round_trip(redis_server: Server, clock: Clock) -> None:
+    async with _replica(redis_server, clock) as replica:
+        keys = [blake2b(str(n).encode(), digest_size=16).digest() for n in range(4)]
+        now = clock.time()
+        for key, made_at in zip(keys, (now, now - 100), strict=False):
+            sealed = envelope.seal(RankedList(("a", "b"), "RID", made_at))
+            await replica.lists.land(key, Outcome(sealed, "personalize"), led=False)
+        await replica.connection.client.set(replica.lists._keys(keys[2])[0], b"\xff" * 40)
+        assert await replica.lists.kept_since(keys, now - 50) == [True, False, False, False]
+        assert await replica.lists.kept_since(keys, now - 150) == [True, True, False, False]
+        redis_server.kill()
+        with pytest.raises(SharedStateUnavailable):
+            await replica.lists.kept_since(keys, now)

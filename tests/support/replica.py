@@ -9,6 +9,7 @@ from typing import Any
 
 from service.adapters.alone import AloneLists, LocalPins
 from service.constants import PIN_SECONDS
+from service.core.ahead import Ahead, kept_here_since
 from service.core.breaker import Breaker
 from service.core.bytes_cache import BytesBoundedCache, envelope_bytes
 from service.core.flights import FlightPolicy, Flights
@@ -49,6 +50,7 @@ class Replica:
     refresher: Refresher
     recommendations: Recommendations
     recorder: FakeRecorder
+    ahead: Ahead
 
     async def ask(
         self,
@@ -123,9 +125,10 @@ async def open_replica(
         on_degraded=pins.put,
     )
     blocked = MemoryBlockList()
+    keys, length = UserKeys(secret="secret", scope="campaign"), ListLength(clock)
     recommendations = Recommendations(
         clock=clock,
-        keys=UserKeys(secret="secret", scope="campaign"),
+        keys=keys,
         catalog=current,
         blocked=blocked,
         local=local,
@@ -133,7 +136,7 @@ async def open_replica(
         flights=flights,
         ladder=ladder,
         popular=popular,
-        length=ListLength(clock),
+        length=length,
         recorder=recorder,
         values_change_lists=False,
     )
@@ -154,6 +157,15 @@ async def open_replica(
             refresher,
             recommendations,
             recorder,
+            Ahead(
+                clock=clock,
+                keys=keys,
+                flights=flights,
+                desk=desk,
+                governor=governor,
+                length=length,
+                kept_since=kept_here_since(local),
+            ),
         )
     finally:
         await refresher.close()
