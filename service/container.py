@@ -1,9 +1,10 @@
 """Builds everything once, in order, and closes it in reverse; the only module that knows every class."""
 
+import asyncio
 import gc
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from service.adapters.personalize import open_personalize
 from service.adapters.redis_block_list import RedisBlockList
 from service.adapters.redis_connection import RedisConnection
 from service.adapters.redis_governor import RedisGovernor
-from service.adapters.redis_lists import RedisLists
+from service.adapters.redis_lists import ListsEvent, RedisLists
 from service.api.auth import Gate
 from service.api.lifecycle import (
     ForgettableLists,
@@ -235,10 +236,24 @@ async def open_list_maker(settings: Settings, overrides: Overrides | None = None
         connection = await stack.enter_async_context(
             RedisConnection(settings.redis_url.get_secret_value(), clock=clock, group=_group(settings), serves=False)
         )
-        lists = _redis_lists(settings, connection, clock)
         governor = _redis_governor(settings, connection, clock)
         desk = SlotDesk(governor, clock)
         stack.callback(desk.close)
+        full = asyncio.Event()
+
+        def heard(event: str) -> None:
+            if event == "full":
+                # What is fetched now is kept nowhere: not one more transaction.
+                full.set()
+                desk.close()
+
+        lists = _redis_lists(settings, connection, clock, on_event=heard)
+
+        async def kept_since(keys: Sequence[bytes], since: float) -> list[bool]:
+            if full.is_set():
+                raise ConfigurationError("REDIS_URL: no room for more lists; run it again when Redis has more memory")
+            return await lists.kept_since(keys, since)
+
         flights = Flights(
             policy=_flight_policy(settings),
             clock=clock,
@@ -262,7 +277,7 @@ async def open_list_maker(settings: Settings, overrides: Overrides | None = None
             desk=desk,
             governor=governor,
             length=ListLength(clock),
-            kept_since=lists.kept_since,
+            kept_since=kept_since,
         )
 
 
@@ -283,6 +298,7 @@ def _redis_lists(
     connection: RedisConnection,
     clock: Clock,
     on_forget: Callable[[bytes], None] = lambda _: None,
+    on_event: Callable[[ListsEvent], None] = lambda _: None,
 ) -> RedisLists:
     return RedisLists(
         connection,
@@ -291,6 +307,7 @@ def _redis_lists(
         stale_seconds=settings.cache_stale_seconds,
         prefix=f"pc:{_group(settings)}",
         on_forget=on_forget,
+        on_event=on_event,
     )
 
 

@@ -4,6 +4,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from redis import Redis
+
 from bench.ahead import finish, wait_for_transactions
 from bench.processes import command, configuration, local_personalize, redis_server, service
 from bench.sends import fleet, most_in_a_second, run_send
@@ -97,3 +99,18 @@ def test_a_prewarm_goes_through_a_replica_that_is_alone_and_on_where_it_was_stop
 
     later = run_send(personalize, [replica], users, 50, calls_each=1)
     assert later.stats["transactions"] == 0
+
+
+def test_a_prewarm_stops_when_redis_has_no_room_for_its_lists(stack: ExitStack, tmp_path: Path) -> None:
+    personalize = stack.enter_context(local_personalize(tps=20, latency_ms=30))
+    redis = stack.enter_context(redis_server())
+    with Redis(port=redis.port) as client:
+        client.config_set("maxmemory", "1mb")
+    environment = configuration(personalize, PERSONALIZE_TPS="20", REDIS_URL=f"redis://127.0.0.1:{redis.port}/0")
+    arguments = ["prewarm", "--users", users_file(tmp_path / "users.csv", [f"ahead{n}" for n in range(200)])]
+
+    status, words = finish(stack.enter_context(command(arguments, environment)), 30)
+
+    assert status == 2
+    assert words[-1] == "REDIS_URL: no room for more lists; run it again when Redis has more memory"
+    assert personalize.get_json("/_stats")["transactions"] <= 5
