@@ -106,6 +106,19 @@ def test_the_operations_page_lists_every_metric_of_the_contract_and_of_the_code(
     assert listed == declared
 
 
+def test_the_operations_page_lists_every_log_event() -> None:
+    table = text_of("docs/operations.md").partition("## Logs")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    listed = set(chain.from_iterable(re.findall("`([^`]+)`", row) for row in rows))
+    source = "".join(
+        path.read_text("utf-8") for path in (ROOT / "service").rglob("*.py") if "local_personalize" not in path.parts
+    )
+    logged = set(re.findall(r"\b_log(?:ger)?\.(?:info|warning|error|exception)\(\s*\"([^\"]+)\"", source))
+
+    assert len(logged) > 10
+    assert listed == logged
+
+
 def settings_names() -> set[str]:
     return {name.upper() for name in Settings.model_fields}
 
