@@ -87,7 +87,7 @@ def _options() -> argparse.Namespace:
     names = [*speed.SCENARIOS, *speed.ON_REQUEST, *SENDS]
     parser = argparse.ArgumentParser(prog="python -m bench", description=main.__doc__)
     parser.add_argument("only", nargs="*", metavar="SCENARIO", help=f"only these: {', '.join(names)}")
-    parser.add_argument("--speed", action="store_true", help="without the sends, which take three minutes")
+    parser.add_argument("--speed", action="store_true", help="without the sends, which take seven minutes")
     parser.add_argument("--quick", action="store_true", help="without the sends and with fewer repeats")
     options = parser.parse_args()
     unknown = set(options.only) - set(names)
