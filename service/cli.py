@@ -27,7 +27,7 @@ from typing import Final, NoReturn
 import click
 
 from service.constants import DEFAULT_NUM_RESULTS, MAX_NUM_RESULTS
-from service.errors import ConfigurationError
+from service.errors import BatchError, ConfigurationError
 
 EXIT_CONFIGURATION: Final = 2
 """Exit status of a start that the settings, the catalogue or a filter forbid."""
@@ -229,6 +229,71 @@ def prewarm(
         for problem in error.problems:
             click.echo(problem, err=True)
         sys.exit(EXIT_CONFIGURATION)
+
+
+@main.group()
+def batch() -> None:
+    """Serve lists that a batch job of Amazon Personalize made.
+
+    The environment configures it as it does `serve`: the lists go to REDIS_URL, or to DATA_DIR without one.
+    """
+
+
+@batch.command("load")
+@click.argument("urls", nargs=-1, required=True, metavar="URL...")
+@click.option(
+    "--errors",
+    "errors_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("batch-errors.jsonl"),
+    help="Gets a line for each line that holds no list.",
+)
+def batch_load(urls: tuple[str, ...], errors_path: Path) -> None:
+    """Load a batch job's output and put it in force.
+
+    URL is a file, a directory or a pattern, or s3:// with a bucket and a prefix; plain or gzip. What was in force is
+    served until all is loaded, and then removed. The same command goes on where it was stopped.
+
+    Exit status 1: it was not loaded, and what was in force still is.
+    """
+    with _batch_errors():
+        # Only this command needs it.
+        from service.batch import command  # noqa: PLC0415
+
+        command.load_batch(urls, errors_path, click.echo)
+
+
+@batch.command("status")
+def batch_status() -> None:
+    """Say which lists are in force, and how far a load has come."""
+    with _batch_errors():
+        # Only this command needs it.
+        from service.batch import command  # noqa: PLC0415
+
+        command.say_status(click.echo)
+
+
+@batch.command("drop")
+def batch_drop() -> None:
+    """Remove all batch lists, and a load under way."""
+    with _batch_errors():
+        # Only this command needs it.
+        from service.batch import command  # noqa: PLC0415
+
+        command.drop(click.echo)
+
+
+@contextmanager
+def _batch_errors() -> Iterator[None]:
+    try:
+        yield
+    except ConfigurationError as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        sys.exit(EXIT_CONFIGURATION)
+    except BatchError as error:
+        click.echo(f"batch: {error}", err=True)
+        sys.exit(1)
 
 
 @main.group()

@@ -4,8 +4,8 @@ import asyncio
 import gc
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from cachetools import Cache
 
 from service.adapters.alone import AloneLists, LocalPins
+from service.adapters.batch_redis import RedisBatchLists, RedisBatchSets
+from service.adapters.batch_sqlite import SqliteBatchLists, SqliteBatchSets
 from service.adapters.block_list import FileBlockList
 from service.adapters.catalog_source import open_source
 from service.adapters.clock import SystemClock
@@ -47,7 +49,17 @@ from service.core.rendering import BASE_COLUMNS
 from service.core.slots import SlotDesk
 from service.errors import ConfigurationError, SharedStateUnavailable
 from service.filters import FilterError, compile_item_exclusion, parse_filter
-from service.ports import BlockList, Clock, ItemCatalog, ListMaker, Recommender, SharedLists, TpsGovernor
+from service.ports import (
+    BatchLists,
+    BatchSets,
+    BlockList,
+    Clock,
+    ItemCatalog,
+    ListMaker,
+    Recommender,
+    SharedLists,
+    TpsGovernor,
+)
 from service.settings import Settings
 from service.telemetry import Telemetry
 
@@ -102,11 +114,11 @@ async def open_services(  # noqa: PLR0915  # wiring is a list, and reads best as
         recommender = overrides.recommender
         if recommender is None:
             recommender = await stack.enter_async_context(_personalize(settings, clock))
-        keys = _user_keys(settings)
+        keys = user_keys(settings)
         forgetting = Forgetting(keys=keys, clock=clock, flight_seconds=2 * settings.request_deadline_seconds)
         stack.push_async_callback(forgetting.close)
         local = ForgettableLists(int(settings.cache_max_mb * 2**20 * (1 - MEMO_SHARE)), forgetting)
-        shared, governor, block_list, redis_up = await _shared_state(settings, clock, stack, forgetting)
+        shared, governor, block_list, batch, redis_up = await _shared_state(settings, clock, stack, forgetting)
         desk = SlotDesk(governor, clock)
         stack.callback(desk.close)
         if overrides.tracing is not None:
@@ -136,6 +148,7 @@ async def open_services(  # noqa: PLR0915  # wiring is a list, and reads best as
             on_degraded=forgetting.guard(pins.put),
             on_list=lambda ranked: popular.learn(ranked.item_ids),
             on_stale=forgetting.guard(refresher.add),
+            batch=batch,
         )
         stack.push_async_callback(flights.close, CLOSING_SECONDS)
         refresher.start(flights)
@@ -272,7 +285,7 @@ async def open_list_maker(settings: Settings, overrides: Overrides | None = None
         stack.push_async_callback(flights.close, CLOSING_SECONDS)
         yield Ahead(
             clock=clock,
-            keys=_user_keys(settings),
+            keys=user_keys(settings),
             flights=flights,
             desk=desk,
             governor=governor,
@@ -281,8 +294,36 @@ async def open_list_maker(settings: Settings, overrides: Overrides | None = None
         )
 
 
-def _user_keys(settings: Settings) -> UserStems:
+@contextmanager
+def open_batch_sets(settings: Settings) -> Iterator[BatchSets]:
+    """Where the replicas look for lists that a batch made.
+
+    Raises:
+        BatchError: DATA_DIR cannot be written.
+        ConfigurationError: Redis's address cannot work.
+    """
+    sets: BatchSets
+    if settings.redis_url:
+        sets = RedisBatchSets(
+            settings.redis_url.get_secret_value(),
+            prefix=_batch_prefix(settings),
+            keep_seconds=settings.cache_stale_seconds,
+        )
+    else:
+        sets = SqliteBatchSets(settings.data_dir)
+    try:
+        yield sets
+    finally:
+        sets.close()
+
+
+def user_keys(settings: Settings) -> UserStems:
+    """Makes the keys under which the replicas keep users' lists."""
     return UserStems(secret=settings.user_key, scope=f"{settings.arn} {settings.personalize_filter_arn or ''}")
+
+
+def _batch_prefix(settings: Settings) -> str:
+    return f"pc:{_group(settings)}:batch"
 
 
 def _flight_policy(settings: Settings) -> FlightPolicy:
@@ -333,26 +374,33 @@ def _personalize(settings: Settings, clock: Clock) -> AbstractAsyncContextManage
 
 async def _shared_state(
     settings: Settings, clock: Clock, stack: AsyncExitStack, forgetting: Forgetting
-) -> tuple[SharedLists, TpsGovernor, BlockList, Callable[[], float]]:
+) -> tuple[SharedLists, TpsGovernor, BlockList, BatchLists, Callable[[], float]]:
     if not settings.redis_url:
         alone = LocalGovernor(settings.personalize_tps * SPENT_SHARE, clock=clock)
-        return AloneLists(), alone, FileBlockList(settings.data_dir / "blocked.json"), lambda: 1.0
+        in_file = SqliteBatchLists(settings.data_dir)
+        stack.push_async_callback(in_file.close)
+        forgetting.also(in_file.forget)
+        return AloneLists(), alone, FileBlockList(settings.data_dir / "blocked.json"), in_file, lambda: 1.0
     connection = await stack.enter_async_context(
         RedisConnection(settings.redis_url.get_secret_value(), clock=clock, group=_group(settings))
     )
     lists = await stack.enter_async_context(_redis_lists(settings, connection, clock, forgetting.heard))
-    forgetting.everywhere = partial(_forget_everywhere, connection, lists, f"pc:{_group(settings)}")
+    batch = RedisBatchLists(connection, prefix=_batch_prefix(settings))
+    forgetting.everywhere = partial(_forget_everywhere, connection, lists, batch, f"pc:{_group(settings)}")
     block_list = await stack.enter_async_context(RedisBlockList(connection, prefix=f"pc:{_group(settings)}"))
     governor = _redis_governor(settings, connection, clock)
-    return lists, governor, block_list, lambda: float(connection.up)
+    return lists, governor, block_list, batch, lambda: float(connection.up)
 
 
-async def _forget_everywhere(connection: RedisConnection, lists: RedisLists, prefix: str, stem: bytes) -> None:
+async def _forget_everywhere(
+    connection: RedisConnection, lists: RedisLists, batch: BatchLists, prefix: str, stem: bytes
+) -> None:
     """Delete all of a user's keys, and have every replica do so; the keys begin with the stem.
 
     Raises:
         SharedStateUnavailable: Not everything is known to be deleted; try again.
     """
+    await batch.forget(stem)
     await lists.forget(stem)
     cursor: int | str = "0"
     while cursor:

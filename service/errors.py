@@ -13,6 +13,7 @@ ServiceError
 │       ├── RecommenderThrottled  refused for its rate
 │       ├── RecommenderTimeout    no answer in time
 │       └── RecommenderRefused    it never will work as asked: wrong ARN, filter, rights or parameter
+├── BatchError                    a batch's output cannot be read or loaded
 ├── BlockListFull                 no more items can be blocked
 └── SharedStateUnavailable        Redis (or the data folder) did not answer; the caller goes on without it
 """
@@ -103,6 +104,10 @@ class RecommenderRefused(RecommenderError):
 
 class SharedStateUnavailable(ServiceError):
     """Redis did not answer in time or answered with an error; callers go on without it."""
+
+
+class BatchError(ServiceError):
+    """A batch's output cannot be read or loaded; the message is for the operator."""
 
 
 class BlockListFull(ServiceError):

@@ -90,7 +90,7 @@ class BoundedFlights(Flights):
     ) -> tuple[Outcome, list[tuple[str, float]]]:
         """See `Flights.outcome`; `budget` when too many wait."""
         if self.waiting >= self.most_waiting:
-            outcome = self._step_down(known, "budget")
+            outcome = await self.step_down(key, known, "budget", deadline)
             self._on_degraded(key, outcome)
             return outcome, []
         self.waiting += 1

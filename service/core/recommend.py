@@ -170,7 +170,7 @@ class Recommendations:
         try:
             outcome, timings = await self._flights.outcome(key, request, known, deadline - ANSWER_MARGIN_SECONDS)
         except DeadlineExceeded:
-            outcome = self._ladder.step_down(known, "timeout")
+            outcome = await self._flights.step_down(key, known, "timeout", deadline - ANSWER_MARGIN_SECONDS)
             self._pins.put(key, outcome)
         # A call of the same message with less time left may have been answered while this one waited.
         return self._pins.get(key) or outcome, timings

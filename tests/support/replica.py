@@ -22,7 +22,7 @@ from service.core.refresher import Refresher
 from service.core.slots import SlotDesk
 from service.core.user_key import UserKeys
 from service.models import Answer, RecommendationQuery
-from service.ports import SharedLists, TpsGovernor
+from service.ports import BatchLists, SharedLists, TpsGovernor
 from tests.support.fakes import FakeCatalog, FakePersonalize, FakeRecorder, MemoryBlockList
 from tests.support.virtual_time import VirtualClock
 
@@ -89,6 +89,7 @@ async def open_replica(
     governor: TpsGovernor | None = None,
     curated: Sequence[str] = (),
     cache_bytes: int = 2**24,
+    batch: BatchLists | None = None,
 ) -> AsyncIterator[Replica]:
     """One replica in virtual time; closing it is part of every test."""
     clock = VirtualClock(asyncio.get_running_loop())
@@ -123,6 +124,7 @@ async def open_replica(
         on_list=lambda ranked: popular.learn(ranked.item_ids),
         on_stale=refresher.add,
         on_degraded=pins.put,
+        batch=batch,
     )
     blocked = MemoryBlockList()
     keys, length = UserKeys(secret="secret", scope="campaign"), ListLength(clock)

@@ -1,0 +1,58 @@
+"""A line of Amazon Personalize's batch-inference output.
+
+Source: Amazon Personalize developer guide, batch inference output examples.
+"""
+
+from typing import Final
+
+import orjson
+
+from service.constants import MAX_ID_CHARACTERS, PERSONALIZE_MAX_RESULTS
+
+MAX_LINE_BYTES: Final = 1 << 20
+"""Longer ones are read in part. 500 ids of 256 characters with their scores take 200 kB."""
+
+
+class SimilarItemsLine(Exception):
+    """The line is of an item, not of a user."""
+
+
+class BadLine(ValueError):
+    """The line holds no list that could be served; the message says why, and no id."""
+
+
+def parse(line: bytes) -> tuple[str, tuple[str, ...]]:
+    """The user of a line and the items, best first.
+
+    Raises:
+        SimilarItemsLine: The list is of an item.
+        BadLine: Anything else that is not a user's list.
+    """
+    if len(line) >= MAX_LINE_BYTES:
+        raise BadLine(f"longer than {MAX_LINE_BYTES} bytes")
+    try:
+        parsed = orjson.loads(line)
+        given, output, failure = parsed["input"], parsed["output"], parsed.get("error")
+        user_id = given.get("userId")
+    except orjson.JSONDecodeError as error:
+        raise BadLine(f"not JSON: {error.msg} at column {error.colno}") from None
+    except (TypeError, KeyError, AttributeError):
+        raise BadLine("not an object with input and output") from None
+    if failure is not None or output is None:
+        raise BadLine("Personalize could not make this list" if failure is None else _said(failure))
+    if user_id is None and "itemId" in given:
+        raise SimilarItemsLine
+    if not isinstance(user_id, str) or not 0 < len(user_id) <= MAX_ID_CHARACTERS:
+        raise BadLine(f"userId is not a text of 1 to {MAX_ID_CHARACTERS} characters")
+    items = output.get("recommendedItems") if isinstance(output, dict) else None
+    if not isinstance(items, list) or not 0 < len(items) <= PERSONALIZE_MAX_RESULTS:
+        raise BadLine(f"recommendedItems is not a list of 1 to {PERSONALIZE_MAX_RESULTS} ids")
+    for item in items:
+        if not isinstance(item, str) or not 0 < len(item) <= MAX_ID_CHARACTERS:
+            raise BadLine(f"an item's id is not a text of 1 to {MAX_ID_CHARACTERS} characters")
+    return user_id, tuple(items)
+
+
+def _said(failure: object) -> str:
+    # Cut short; Personalize's text could name the user.
+    return f"Personalize reports an error of {len(str(failure))} characters, which stands in the line"

@@ -1,0 +1,98 @@
+"""Both stores of batch lists, each with its two sides."""
+
+import asyncio
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+import redis
+
+from service.adapters.batch_redis import RedisBatchLists, RedisBatchSets
+from service.adapters.batch_sqlite import SqliteBatchLists, SqliteBatchSets
+from service.adapters.clock import SystemClock
+from service.adapters.redis_connection import RedisConnection
+from service.ports import BatchLists, BatchSets
+
+
+class Store(Protocol):
+    """What the replicas read, and what a load writes; any number of loads may begin."""
+
+    lists: BatchLists
+
+    def sets(self) -> BatchSets: ...
+
+    def remains(self) -> int:
+        """Keys or files in the store."""
+
+
+@dataclass
+class RedisStore:
+    lists: RedisBatchLists
+    url: str
+    client: "redis.Redis"
+
+    def sets(self) -> RedisBatchSets:
+        return RedisBatchSets(self.url, prefix="test", keep_seconds=3600)
+
+    def remains(self) -> int:
+        return len(list(self.client.scan_iter("test:*")))
+
+
+@dataclass
+class SqliteStore:
+    lists: SqliteBatchLists
+    data_dir: Path
+
+    def sets(self) -> SqliteBatchSets:
+        return SqliteBatchSets(self.data_dir)
+
+    def remains(self) -> int:
+        return len(list(self.data_dir.iterdir()))
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        url = f"redis://127.0.0.1:{port}"
+        with redis.Redis.from_url(url) as client:
+            until = time.monotonic() + 10
+            while True:
+                try:
+                    client.ping()
+                    break
+                except redis.ConnectionError:
+                    assert time.monotonic() < until
+                    time.sleep(0.01)
+        yield url
+        process.terminate()
+
+
+@pytest.fixture
+async def redis_store(redis_url: str) -> AsyncIterator[RedisStore]:
+    with redis.Redis.from_url(redis_url) as client:
+        await asyncio.to_thread(client.flushall)
+        # Loads hold up the event loop here: a heartbeat would find Redis slow.
+        async with RedisConnection(redis_url, clock=SystemClock(), heartbeat_seconds=600) as connection:
+            yield RedisStore(RedisBatchLists(connection, prefix="test"), redis_url, client)
+
+
+@pytest.fixture
+async def sqlite_store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    lists = SqliteBatchLists(tmp_path / "data")
+    yield SqliteStore(lists, tmp_path / "data")
+    await lists.close()
+
+
+@pytest.fixture(params=["redis", "sqlite"])
+def store(request: pytest.FixtureRequest) -> Store:
+    found: Store = request.getfixturevalue(f"{request.param}_store")
+    return found
