@@ -57,6 +57,32 @@ class FlightPolicy:
     transaction_seconds: float
     """Longest wait for one transaction."""
 
+    def fresh(self, made_at: float, now: float) -> bool:
+        """Whether a list may be served without a transaction."""
+        return now - made_at < self.fresh_seconds
+
+    def usable(self, made_at: float, now: float) -> bool:
+        """Whether a list may be served when no transaction can be had."""
+        return now - made_at < self.stale_seconds
+
+    def place_in_line(
+        self, *, has_list: bool, began: float, deadline: float, latency_seconds: float
+    ) -> tuple[Lane, float]:
+        """The lane for a user's transaction, and until when a slot is of use."""
+        if has_list:
+            return Lane.STALE, began
+        # Thrice the usual latency is left for the transaction, so that a slot is not spent in vain.
+        return Lane.NO_LIST, deadline - min(max(0.2, 3 * latency_seconds), (deadline - began) / 2)
+
+
+FIRST_LATENCY_SECONDS = 0.1
+"""A transaction's usual latency before there was one."""
+
+
+def usual_latency(so_far: float, took: float) -> float:
+    """The usual latency after one more transaction."""
+    return so_far + 0.1 * (took - so_far)
+
 
 @dataclass(slots=True)
 class _Flight:
@@ -110,7 +136,7 @@ class Flights:
         self._batch = batch
         self._open: dict[bytes, _Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._latency_seconds = 0.1
+        self._latency_seconds = FIRST_LATENCY_SECONDS
 
     def __len__(self) -> int:
         """Flights under way."""
@@ -201,15 +227,14 @@ class Flights:
 
     def fresh(self, envelope: bytes | None) -> bool:
         """Whether the list may be served without a transaction."""
-        return envelope is not None and self._age(envelope) < self._policy.fresh_seconds
+        return envelope is not None and self._policy.fresh(created_at(envelope), self._clock.time())
 
     def usable(self, envelope: bytes | None) -> bytes | None:
         """The envelope if this version reads it and it is not past the stale horizon."""
         known = readable(envelope)
-        return known if known is not None and self._age(known) < self._policy.stale_seconds else None
-
-    def _age(self, envelope: bytes) -> float:
-        return self._clock.time() - created_at(envelope)
+        if known is None or not self._policy.usable(created_at(known), self._clock.time()):
+            return None
+        return known
 
     def _start(
         self,
@@ -334,12 +359,10 @@ class Flights:
 
     async def _acquire(self, flight: _Flight, known: bytes | None, deadline: float) -> None:
         began = self._clock.monotonic()
-        if known is not None:
-            await self._desk.acquire(Lane.STALE, until=began)
-        else:
-            # Thrice the usual latency is left for the transaction, so that a slot is not spent in vain.
-            reserve = min(max(0.2, 3 * self._latency_seconds), (deadline - began) / 2)
-            await self._desk.acquire(Lane.NO_LIST, until=deadline - reserve)
+        lane, until = self._policy.place_in_line(
+            has_list=known is not None, began=began, deadline=deadline, latency_seconds=self._latency_seconds
+        )
+        await self._desk.acquire(lane, until)
         waited = self._clock.monotonic() - began
         self._recorder.budget_wait(waited)
         flight.timings.append(("budget", waited * 1000))
@@ -372,7 +395,7 @@ class Flights:
         else:
             result = "ok" if ranked.item_ids else "empty"
             self._breaker.success()
-            self._latency_seconds += 0.1 * (self._clock.monotonic() - began - self._latency_seconds)
+            self._latency_seconds = usual_latency(self._latency_seconds, self._clock.monotonic() - began)
             return ranked
         finally:
             took = self._clock.monotonic() - began

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from contextlib import suppress
+from typing import Generic, TypeVar
 
 from service.constants import REFRESH_QUEUE_LIMIT
 from service.core.flights import Flights
@@ -17,13 +19,47 @@ PATIENCE_SECONDS = 30.0
 """A wait for one slot; then the worker looks whether there is still something to do."""
 
 
+Key = TypeVar("Key")
+Request = TypeVar("Request")
+
+
+class RefreshQueue(Generic[Key, Request]):
+    """Who waits for a refresh, each once, the longest first; bounded."""
+
+    def __init__(self, limit: int = REFRESH_QUEUE_LIMIT) -> None:
+        self._waiting: dict[Key, Request] = {}
+        self._limit = limit
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._waiting)
+
+    def add(self, key: Key, request: Request) -> bool:
+        """Queue one; False when there is no room, since the next caller will queue it again."""
+        if len(self._waiting) >= self._limit:
+            return False
+        self._waiting.setdefault(key, request)
+        return True
+
+    def take(self) -> tuple[Key, Request]:
+        """Whoever waits longest."""
+        key = next(iter(self._waiting))
+        return key, self._waiting.pop(key)
+
+    def forget(self, key: Key) -> None:
+        """Take one out; unknown keys are fine."""
+        self._waiting.pop(key, None)
+
+
 class Refresher:
     """One worker per replica, in the lane behind all users without a list."""
 
     def __init__(self, *, desk: SlotDesk, clock: Clock) -> None:
         self._desk = desk
         self._clock = clock
-        self._queue: dict[bytes, RecommendationRequest] = {}
+        self._queue = RefreshQueue[bytes, RecommendationRequest]()
         self._filled = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
 
@@ -33,13 +69,12 @@ class Refresher:
 
     def add(self, key: bytes, request: RecommendationRequest) -> None:
         """Queue a list; a full queue drops it, since its next caller will queue it again."""
-        if len(self._queue) < REFRESH_QUEUE_LIMIT:
-            self._queue.setdefault(key, request)
+        if self._queue.add(key, request):
             self._filled.set()
 
     def forget(self, key: bytes) -> None:
         """Take a user out of the queue."""
-        self._queue.pop(key, None)
+        self._queue.forget(key)
 
     def start(self, flights: Flights) -> None:
         """Begin working; `close` ends it."""
@@ -64,8 +99,7 @@ class Refresher:
                 except BudgetExhausted:
                     continue
                 if self._queue:
-                    key = next(iter(self._queue))
-                    task = asyncio.create_task(flights.refresh(key, self._queue.pop(key)))
+                    task = asyncio.create_task(flights.refresh(*self._queue.take()))
                     refreshing.add(task)
                     task.add_done_callback(refreshing.discard)
         finally:

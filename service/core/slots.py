@@ -19,6 +19,39 @@ LATE_SECONDS = 0.025
 """A slot is used at most this late, or half a slot; what is later still is lost."""
 
 
+class Starts:
+    """When transactions last began; pure, every method is told the time."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self) -> None:
+        self._last: deque[float] = deque(maxlen=1)
+
+    def crowded_seconds(self, slot_seconds: float, now: float) -> float:
+        """How long until another start keeps every second at the rate and one; late slots crowd the next."""
+        most = int(1.0 / slot_seconds + 1e-6) + 1
+        last = self._last
+        if most > (last.maxlen or 0):
+            last = self._last = deque(last, maxlen=most)
+        if len(last) < (last.maxlen or 0):
+            return 0.0
+        return max(0.0, last[0] + SECOND - now)
+
+    def add(self, now: float) -> None:
+        """One begins."""
+        self._last.append(now)
+
+    def withdraw(self) -> None:
+        """The last one was not to be."""
+        if self._last:
+            self._last.pop()
+
+
+def held_back(lane: Lane, no_list_waiting: int, stale_waiting: int) -> bool:
+    """Whether a lower lane must not even ask for a slot, since a higher one is in line."""
+    return no_list_waiting > 0 or (lane is Lane.AHEAD and stale_waiting > 0)
+
+
 class SlotDesk:
     """Hands the governor's slots to the callers of this replica, in the order of their lanes."""
 
@@ -29,7 +62,7 @@ class SlotDesk:
         self._waiters: deque[asyncio.Future[bool]] = deque()
         self._patient: dict[Lane, deque[asyncio.Future[bool]]] = {Lane.STALE: deque(), Lane.AHEAD: deque()}
         self._first_in_line = 0
-        self._starts: deque[float] = deque(maxlen=1)
+        self._starts = Starts()
         self._closed = False
 
     async def acquire(self, lane: Lane, until: float) -> None:
@@ -93,8 +126,7 @@ class SlotDesk:
         while True:
             wait_seconds = self._crowded_seconds() or self._governor.slot_seconds
             # Between two reservations of its own a higher lane must not be overtaken.
-            higher = self._first_in_line or (lane is Lane.AHEAD and self._patient[Lane.STALE])
-            if not higher and not self._crowded_seconds():
+            if not held_back(lane, self._first_in_line, len(self._patient[Lane.STALE])) and not self._crowded_seconds():
                 reservation = await self._governor.reserve(lane, 0.0)
                 if reservation.granted:
                     self._started()
@@ -140,21 +172,14 @@ class SlotDesk:
             self._hand_on()
 
     def _crowded_seconds(self) -> float:
-        """How long until another start keeps every second at the rate and one; late slots crowd the next."""
-        most = int(1.0 / self._governor.slot_seconds + 1e-6) + 1
-        if most > (self._starts.maxlen or 0):
-            self._starts = deque(self._starts, maxlen=most)
-        if len(self._starts) < (self._starts.maxlen or 0):
-            return 0.0
-        return max(0.0, self._starts[0] + SECOND - self._clock.monotonic())
+        return self._starts.crowded_seconds(self._governor.slot_seconds, self._clock.monotonic())
 
     def _started(self) -> None:
-        self._starts.append(self._clock.monotonic())
+        self._starts.add(self._clock.monotonic())
 
     def _hand_back(self, waiter: asyncio.Future[bool]) -> None:
         if _has_slot(waiter):
-            if self._starts:
-                self._starts.pop()
+            self._starts.withdraw()
             self._hand_on()
 
     def _hand_on(self) -> None:
