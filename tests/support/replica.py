@@ -90,6 +90,8 @@ async def open_replica(
     curated: Sequence[str] = (),
     cache_bytes: int = 2**24,
     batch: BatchLists | None = None,
+    fresh_seconds: float = FRESH_SECONDS,
+    stale_seconds: float = STALE_SECONDS,
 ) -> AsyncIterator[Replica]:
     """One replica in virtual time; closing it is part of every test."""
     clock = VirtualClock(asyncio.get_running_loop())
@@ -110,7 +112,7 @@ async def open_replica(
     pins = LocalPins(PIN_SECONDS, clock)
     flights = Flights(
         policy=FlightPolicy(
-            fresh_seconds=FRESH_SECONDS, stale_seconds=STALE_SECONDS, transaction_seconds=DEADLINE_SECONDS
+            fresh_seconds=fresh_seconds, stale_seconds=stale_seconds, transaction_seconds=DEADLINE_SECONDS
         ),
         clock=clock,
         recommender=personalize,

@@ -1,0 +1,1 @@
+"""What a send will get, before it is sent."""

@@ -1,0 +1,102 @@
+"""The simulation against the core itself: the same send, call by call, in virtual time."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.constants import SPENT_SHARE
+from service.core.envelope import created_at, seal
+from service.models import RankedList, RecommendationQuery
+from service.plan.send import Send
+from service.plan.simulation import Simulation, simulate
+from tests.support.fakes import FakePersonalize
+from tests.support.replica import ITEMS, open_replica
+from tests.support.virtual_time import VirtualClock, run_virtual
+
+Counts = tuple[Counter[str], Counter[str], int]
+
+
+async def _really(send: Send) -> Counts:
+    """First calls and all calls by source, and transactions, as the core makes them."""
+    clock = VirtualClock(asyncio.get_running_loop())
+    personalize = FakePersonalize(clock, latency_seconds=send.latency_seconds)
+    first: Counter[str] = Counter()
+    calls: Counter[str] = Counter()
+    async with open_replica(
+        tps=send.tps * SPENT_SHARE,
+        personalize=personalize,
+        fresh_seconds=send.fresh_seconds,
+        stale_seconds=send.stale_seconds,
+    ) as replica:
+        began = clock.monotonic()
+        unix_began = clock.time()
+
+        async def call(number: int, at: float, part: int) -> None:
+            await asyncio.sleep(max(0.0, began + at + part * send.gap_seconds - clock.monotonic()))
+            source = (await replica.ask(str(number), within=send.deadline_seconds)).source
+            calls[source] += 1
+            if part == 0:
+                first[source] += 1
+
+        async with asyncio.TaskGroup() as messages:
+            for one in Simulation(send).recipients():
+                if one.known is not None:
+                    key = replica.recommendations.key_of(RecommendationQuery(str(one.number), 10))
+                    made_at = unix_began + created_at(one.known)
+                    replica.local.put(key, seal(RankedList(ITEMS[:30], "RID", made_at)))
+                for part in range(send.passes):
+                    messages.create_task(call(one.number, one.asked_at, part))
+        return first, calls, personalize.transactions.total()
+
+
+def _assert_agrees(send: Send, within: float) -> None:
+    """No source's share differs by more than so much, nor the transactions by as large a part of the messages."""
+    first, calls, transactions = run_virtual(_really(send))
+    seen = simulate(send)
+    told = {source: (first[source] / send.recipients, calls[source] / calls.total()) for source in {*calls, *seen.calls}}
+    planned = {source: (seen.share(source), seen.share_of_calls(source)) for source in told}  # type: ignore[arg-type]
+    for source, shares in told.items():
+        assert shares == pytest.approx(planned[source], abs=within), (source, told, planned)
+    assert seen.transactions == pytest.approx(transactions, abs=1 + within * send.recipients)
+
+
+@pytest.mark.parametrize(
+    "send",
+    [
+        Send(recipients=300, passes=3, minutes=0.5, tps=5),
+        Send(recipients=300, passes=3, minutes=0.5, tps=5, cached=0.4),
+        Send(recipients=300, passes=3, minutes=0.5, tps=5, stale=0.6),
+        Send(recipients=300, passes=3, minutes=0.5, tps=8, cached=0.3, stale=0.4, gap_seconds=0.3),
+        Send(recipients=300, passes=3, minutes=0.5, tps=5, stale=0.5, gap_seconds=6),
+        Send(recipients=300, passes=2, minutes=0.5, tps=5, cached=0.8, fresh_seconds=20),
+        Send(recipients=300, passes=1, minutes=2, tps=5, peak=2.4),
+        Send(recipients=300, passes=3, minutes=0.5, tps=5, latency_seconds=0.6),
+        Send(recipients=300, passes=3, minutes=0.5, tps=0.3, deadline_seconds=5),
+        Send(recipients=300, passes=3, minutes=0.5, tps=12, stale=0.9),
+    ],
+    ids=str,
+)
+def test_a_send_is_predicted_as_the_core_answers_it(send: Send) -> None:
+    _assert_agrees(send, within=0.015)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_any_send_is_predicted_as_the_core_answers_it(data: st.DataObject) -> None:
+    cached = data.draw(st.floats(0, 1))
+    send = Send(
+        recipients=data.draw(st.integers(100, 250)),
+        passes=data.draw(st.integers(1, 3)),
+        minutes=data.draw(st.floats(0.1, 3)),
+        tps=data.draw(st.floats(0.5, 30)),
+        cached=cached,
+        stale=data.draw(st.floats(0, 1)) * (1 - cached),
+        gap_seconds=data.draw(st.sampled_from([0, 0.4, 7])),
+        peak=data.draw(st.sampled_from([1, 2.4])),
+        latency_seconds=data.draw(st.floats(0.01, 0.3)),
+        fresh_seconds=data.draw(st.sampled_from([10, 900])),
+    )
+    _assert_agrees(send, within=0.03)
