@@ -32,7 +32,8 @@ bench: .venv/.dev  ## run the benchmarks
 lock: .venv/.dev  ## bring requirements/ in line with pyproject.toml; UPGRADE=--upgrade renews the versions
 	$(LOCK) $(UPGRADE) pyproject.toml --output-file requirements/runtime.txt
 	$(LOCK) $(UPGRADE) pyproject.toml --extra otel -c requirements/runtime.txt --output-file requirements/otel.txt
-	$(LOCK) $(UPGRADE) pyproject.toml --extra otel --group dev -c requirements/otel.txt --output-file requirements/dev.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --extra plot -c requirements/runtime.txt --output-file requirements/plot.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --extra otel --extra plot --group dev -c requirements/otel.txt -c requirements/plot.txt --output-file requirements/dev.txt
 	printf 'hatchling\neditables\n' | $(LOCK) $(UPGRADE) - -c requirements/dev.txt --output-file requirements/build.txt
 
 .venv/bin/python:

@@ -231,6 +231,51 @@ def prewarm(
         sys.exit(EXIT_CONFIGURATION)
 
 
+_SHARE: Final = click.FloatRange(0, 1)
+_ABOVE_ZERO: Final = click.FloatRange(min=0, min_open=True)
+_NOT_NEGATIVE: Final = click.FloatRange(min=0)
+
+
+@main.command("plan")
+@click.option("--recipients", type=click.IntRange(1, 50_000_000), required=True, help="Distinct users of the send.")
+@click.option("--passes", type=click.IntRange(1, 10), default=3, help="Calls for each: HTML, plain text, AMP.")
+@click.option("--minutes", type=_ABOVE_ZERO, required=True, help="From the first message to the last.")
+@click.option(
+    "--tps", type=_ABOVE_ZERO, envvar="PERSONALIZE_TPS", show_envvar=True, required=True, help="PERSONALIZE_TPS."
+)
+@click.option("--cached", type=_SHARE, default=0.0, help="Share of recipients with a fresh list at the start.")
+@click.option("--stale", type=_SHARE, default=0.0, help="Share with an older list.")
+@click.option("--batch", type=_SHARE, default=0.0, help="Share in the batch, whatever else they have.")
+@click.option("--cached-age", type=_NOT_NEGATIVE, default=0.0, help="Age of the fresh lists at the start, in seconds.")
+@click.option("--stale-newer", is_flag=True, help="The stale lists are newer than the batch.")
+@click.option("--gap", type=_NOT_NEGATIVE, default=0.0, help="Seconds between the calls of one recipient.")
+@click.option("--peak", type=click.FloatRange(min=1), default=1.0, help="Peak within a minute over its average.")
+@click.option("--latency-ms", type=_NOT_NEGATIVE, default=50.0, help="Of a transaction.")
+@click.option("--spare", type=_SHARE, default=0.8, help="Share of the TPS that prewarm may spend.")
+@click.option("--fresh-seconds", type=_NOT_NEGATIVE, default=900.0, envvar="CACHE_FRESH_SECONDS", show_envvar=True)
+@click.option("--stale-seconds", type=_NOT_NEGATIVE, default=604_800.0, envvar="CACHE_STALE_SECONDS", show_envvar=True)
+@click.option("--deadline", type=_ABOVE_ZERO, default=1.5, envvar="REQUEST_DEADLINE_SECONDS", show_envvar=True)
+@click.option("--price-per-tps-hour", type=_NOT_NEGATIVE, help="What you pay; no price, no cost.")
+@click.option("--price-per-1000-batch", type=_NOT_NEGATIVE, help="For batch lists of 1,000 users.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write a picture of the send, a PNG.")
+def plan_(*, as_json: bool, plot: Path | None, **inputs: float) -> None:
+    """Say what a send will get before it is sent.
+
+    It is simulated by the rules that the service answers by: which share of the recipients gets a live, cached,
+    stale, batch or popular list, at which rate or TPS all could be live, and when prewarm must start.
+    """
+    from service.plan import command  # noqa: PLC0415 - only this command needs it
+
+    try:
+        command.run(inputs, as_json=as_json, plot=plot)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    except command.PictureUnavailable as error:
+        click.echo(f"plan: --plot: {error}", err=True)
+        sys.exit(1)
+
+
 @main.group()
 def batch() -> None:
     """Serve lists that a batch job of Amazon Personalize made.

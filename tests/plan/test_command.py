@@ -1,0 +1,157 @@
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from service.cli import main
+from service.plan.answers import Prices, duration, least_tps, most_messages_per_minute, plan
+from service.plan.send import Send
+from service.plan.simulation import simulate
+
+
+def run(*options: str) -> Result:
+    return CliRunner().invoke(main, ["plan", *options])
+
+
+def planned(*options: str) -> dict[str, Any]:
+    result = run(*options, "--json")
+    assert result.exit_code == 0, result.output
+    answers: dict[str, Any] = json.loads(result.stdout)
+    return answers
+
+
+SMALL = ("--recipients", "300", "--passes", "3", "--minutes", "0.5", "--tps", "5")
+
+
+def test_a_small_send_is_planned() -> None:
+    answers = planned(*SMALL)
+
+    shares = {source: one["share"] for source, one in answers["recipients"].items()}
+    # 4.9 slots a second for 30 s and the deadline after them, of 300 recipients.
+    assert shares == pytest.approx({"personalize": 0.51, "cache": 0, "stale": 0, "batch": 0, "popular": 0.49}, abs=0.01)
+    assert answers["all_live"] == {
+        "messages_per_minute": 294,
+        "messages_per_minute_in_bursts": 122,
+        "tps": 11,
+    }
+    # 300 lists at 0.8 of 4.9 a second.
+    assert answers["prewarm"]["start_seconds_before"] == pytest.approx(76.5, abs=0.1)
+    assert answers["prewarm"]["all_fresh"]
+    assert answers["tps_hours"] == pytest.approx(5 / 120)
+    assert answers["cost"] == {"send": None, "prewarm": None, "batch": None}
+    assert answers["scale"] == 1
+
+
+def test_cost_is_told_of_the_prices_given_only() -> None:
+    cost = planned(*SMALL, "--batch", "0.5", "--price-per-1000-batch", "0.1")["cost"]
+
+    assert cost == {"send": None, "prewarm": None, "batch": pytest.approx(0.015)}
+
+    cost = planned(*SMALL, "--price-per-tps-hour", "0.24")["cost"]
+
+    assert cost["send"] == pytest.approx(0.01)
+    assert cost["prewarm"] == pytest.approx(5 * 76.53 / 3600 * 0.24, rel=0.001)
+
+
+def test_the_table_says_it_in_words() -> None:
+    result = run(*SMALL, "--cached", "0.4", "--price-per-tps-hour", "1")
+
+    assert result.exit_code == 0
+    for words in ("300 recipients in 30 s at 5 TPS", "40.0%", "popular", "could be live", "cost of the send"):
+        assert words in result.stdout
+    assert "cost of the batch" not in result.stdout
+
+
+def test_the_services_settings_are_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERSONALIZE_TPS", "7")
+    monkeypatch.setenv("CACHE_FRESH_SECONDS", "120")
+    monkeypatch.setenv("REQUEST_DEADLINE_SECONDS", "1.2")
+
+    send = planned("--recipients", "10", "--minutes", "1")["send"]
+
+    assert (send["tps"], send["fresh_seconds"], send["deadline_seconds"]) == (7, 120, 1.2)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--recipients", "0"), "'--recipients': 0 is not in the range"),
+        (("--passes", "11"), "'--passes': 11 is not in the range"),
+        (("--minutes", "-1"), "'--minutes': -1.0 is not in the range"),
+        (("--minutes", "99999"), "minutes is 99,999, and can be above 0 and up to 44,640"),
+        (("--tps", "9999"), "tps is 9,999, and can be above 0 and up to 2,500"),
+        (("--cached", "1.1"), "'--cached': 1.1 is not in the range"),
+        (("--cached", "0.9", "--stale", "0.9"), "cached and stale are together 1.8, and can be 1 at most"),
+        (("--spare", "0"), "spare is 0, and can be above 0 and up to 1"),
+        (("--price-per-tps-hour", "inf"), "price_per_tps_hour is inf, and can be 0 to 1,000,000"),
+    ],
+)
+def test_a_wrong_option_gets_a_line_that_names_it(options: tuple[str, ...], said: str) -> None:
+    result = run(*SMALL, *options)
+
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_picture_without_matplotlib_is_refused_before_the_simulation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr("service.plan.command.plan", lambda *_, **__: pytest.fail("was simulated"))
+
+    result = run(*SMALL, "--plot", str(tmp_path / "send.png"))
+
+    assert result.exit_code == 1
+    assert result.stderr == "plan: --plot: needs matplotlib: pip install 'personalize-connect[plot]'\n"
+
+
+def test_a_picture_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    result = run(*SMALL, "--plot", str(tmp_path / "absent" / "send.png"))
+
+    assert result.exit_code == 1
+    assert "cannot be written: No such file or directory" in result.stderr
+
+
+def test_a_large_send_says_at_which_scale_it_was_planned() -> None:
+    answers = plan(Send(recipients=3000, passes=1, minutes=5, tps=5), prices=Prices(), at_most=1000).as_dict()
+
+    assert answers["scale"] == 3
+    assert "Simulated at a scale of 1 : 3: 1,000 recipients at the same rate for a shorter while." in answers["notes"]
+    assert sum(one["count"] for one in answers["recipients"].values()) == 3000
+
+
+def test_at_the_rate_limit_told_all_are_live_and_well_above_it_they_are_not() -> None:
+    send = Send(recipients=5000, passes=3, minutes=60, tps=5, cached=0.4)
+
+    limit = most_messages_per_minute(send)
+
+    def live(per_minute: float) -> float:
+        seen = simulate(Send(recipients=5000, passes=3, minutes=5000 / per_minute, tps=5, cached=0.4))
+        return seen.share("personalize") + seen.share("cache")
+
+    # More than one slot for each recipient, since 40 % need none.
+    assert limit > 5 * 60
+    assert live(limit) >= 0.999
+    assert live(1.15 * limit) < 0.99
+
+
+def test_at_the_tps_told_all_are_live_and_one_below_they_are_not() -> None:
+    send = Send(recipients=20_000, passes=3, minutes=60, tps=1, cached=0.4, fresh_seconds=7200)
+
+    tps = least_tps(send)
+
+    for given, all_live in ((tps, True), (tps - 1, False)):
+        seen = simulate(send, tps=given)
+        assert (seen.share("personalize") + seen.share("cache") >= 0.999) is all_live
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(7, "7 s"), (60, "1 min"), (306, "5 min 6 s"), (3600, "1 h"), (11_040, "3 h 4 min"), (183_600, "2 d 3 h")],
+)
+def test_durations_read_as_people_say_them(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
