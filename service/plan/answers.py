@@ -104,10 +104,8 @@ class Plan:
         send = self.seen.send
         notes = []
         if self.seen.scale > 1:
-            notes.append(
-                f"Simulated at a scale of 1 : {self.seen.scale:,.4g}: {send.recipients / self.seen.scale:,.0f} recipients"
-                " at the same rate for a shorter while."
-            )
+            simulated = f"{send.recipients / self.seen.scale:,.0f} recipients at the same rate for a shorter while"
+            notes.append(f"Simulated at a scale of 1 : {self.seen.scale:,.4g}: {simulated}.")
         if self.all_live_tps > PERSONALIZE_MAX_TPS:
             notes.append(f"{self.all_live_tps:,} TPS are more than the {PERSONALIZE_MAX_TPS:,} of an AWS account.")
         if self.all_live_per_minute < LEAST_MESSAGES_PER_MINUTE:

@@ -19,7 +19,7 @@ from typing import Final, cast
 from service.adapters.alone import LocalPins
 from service.constants import ANSWER_MARGIN_SECONDS, PIN_SECONDS, REFRESH_QUEUE_LIMIT, SPENT_SHARE
 from service.core.envelope import created_at, seal
-from service.core.flights import FIRST_LATENCY_SECONDS, FlightPolicy, usual_latency
+from service.core.flights import FIRST_LATENCY_SECONDS, LOOK_UP_SECONDS, FlightPolicy, usual_latency
 from service.core.governor import SlotSchedule
 from service.core.ladder import Ladder
 from service.core.refresher import RefreshQueue
@@ -267,7 +267,7 @@ class Simulation:
             self._calls_to_come += 1
             self._push(now + gap, _CALL, recipient)
         pinned = None if first else self._pins.get(_key(recipient.number))
-        known = self._usable_list(recipient)
+        known = self._usable(recipient.known)
         if pinned is not None:
             self._answered(pinned, now, first=first, calls=calls)
         elif known is not None and self._policy.fresh(created_at(known), now):
@@ -277,11 +277,10 @@ class Simulation:
         else:
             self._fly(_Flight(recipient, known is not None, [(now, first, calls)]), known)
 
-    def _usable_list(self, recipient: Recipient) -> bytes | None:
-        known = recipient.known
-        if known is None or not self._policy.usable(created_at(known), self._clock.now):
+    def _usable(self, envelope: bytes | None) -> bytes | None:
+        if envelope is None or not self._policy.usable(created_at(envelope), self._clock.now):
             return None
-        return known
+        return envelope
 
     def _fly(self, flight: _Flight, known: bytes | None) -> None:
         now = self._clock.now
@@ -303,7 +302,8 @@ class Simulation:
 
     @property
     def _patience(self) -> float:
-        return self._send.deadline_seconds - ANSWER_MARGIN_SECONDS
+        """How long a caller waits for a live list."""
+        return self._send.deadline_seconds - ANSWER_MARGIN_SECONDS - LOOK_UP_SECONDS
 
     def _get_in_line(self, flight: _Flight, until: float) -> bool:
         now = self._clock.now
@@ -350,7 +350,7 @@ class Simulation:
         del self._open[recipient.number]
         late = [call for call in flight.calls if now > call[0] + self._patience]
         if late:
-            self._step_down(_Flight(recipient, flight.has_list, late), self._usable_list(recipient), "timeout")
+            self._step_down(_Flight(recipient, flight.has_list, late), self._usable(recipient.known), "timeout")
         recipient.known = _list_of(now)
         outcome = Outcome(recipient.known, "personalize")
         for asked_at, first, calls in flight.calls:
@@ -358,7 +358,7 @@ class Simulation:
                 self._answered(outcome, asked_at, first=first, calls=calls)
 
     def _step_down(self, flight: _Flight, known: bytes | None, reason: DegradedReason) -> None:
-        outcome = self._ladder.step_down(known, reason, flight.recipient.made_ahead)
+        outcome = self._ladder.step_down(known, reason, self._usable(flight.recipient.made_ahead))
         if flight.recipient.passes_left:
             self._pins.put(_key(flight.recipient.number), outcome)
         for asked_at, first, calls in flight.calls:
@@ -403,7 +403,7 @@ class Simulation:
     def _refresh_next(self) -> None:
         """The slot is ours; it is lost if the list was fetched in the meantime."""
         number, recipient = self._queue.take()
-        known = self._usable_list(recipient)
+        known = self._usable(recipient.known)
         if number in self._open or (known is not None and self._policy.fresh(created_at(known), self._clock.now)):
             self._starts.add(self._clock.now)
             return

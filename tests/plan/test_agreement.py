@@ -19,17 +19,32 @@ from tests.support.virtual_time import VirtualClock, run_virtual
 Counts = tuple[Counter[str], Counter[str], int]
 
 
+class Batch:
+    """Batch lists by key."""
+
+    def __init__(self) -> None:
+        self.lists: dict[bytes, bytes] = {}
+
+    async def get(self, key: bytes) -> bytes | None:
+        return self.lists.get(key)
+
+    async def forget(self, stem: bytes) -> None:
+        raise NotImplementedError(stem)
+
+
 async def _really(send: Send) -> Counts:
     """First calls and all calls by source, and transactions, as the core makes them."""
     clock = VirtualClock(asyncio.get_running_loop())
     personalize = FakePersonalize(clock, latency_seconds=send.latency_seconds)
     first: Counter[str] = Counter()
     calls: Counter[str] = Counter()
+    batch = Batch()
     async with open_replica(
         tps=send.tps * SPENT_SHARE,
         personalize=personalize,
         fresh_seconds=send.fresh_seconds,
         stale_seconds=send.stale_seconds,
+        batch=batch,
     ) as replica:
         began = clock.monotonic()
         unix_began = clock.time()
@@ -43,14 +58,19 @@ async def _really(send: Send) -> Counts:
 
         async with asyncio.TaskGroup() as messages:
             for one in Simulation(send).recipients():
+                key = replica.recommendations.key_of(RecommendationQuery(str(one.number), 10))
                 if one.known is not None:
-                    key = replica.recommendations.key_of(RecommendationQuery(str(one.number), 10))
-                    made_at = unix_began + created_at(one.known)
-                    replica.local.put(key, seal(RankedList(ITEMS[:30], "RID", made_at)))
+                    replica.local.put(key, _made(unix_began + created_at(one.known)))
+                if one.made_ahead is not None:
+                    batch.lists[key] = _made(unix_began + created_at(one.made_ahead))
                 for part in range(send.passes):
                     messages.create_task(call(one.number, one.asked_at, part))
         await asyncio.sleep(max(0.0, began + send.seconds - clock.monotonic()))
         return first, calls, personalize.transactions.total()
+
+
+def _made(at: float) -> bytes:
+    return seal(RankedList(ITEMS[:30], "RID", at))
 
 
 def _assert_agrees(send: Send, within: float) -> None:
@@ -71,6 +91,9 @@ def _assert_agrees(send: Send, within: float) -> None:
     [
         Send(recipients=300, passes=3, minutes=0.5, tps=5),
         Send(recipients=300, passes=3, minutes=0.5, tps=5, cached=0.4),
+        Send(recipients=300, passes=3, minutes=0.5, tps=5, cached=0.2, batch=0.7),
+        Send(recipients=300, passes=3, minutes=0.5, tps=5, stale=0.6, batch=0.5),
+        Send(recipients=300, passes=3, minutes=0.5, tps=5, stale=0.6, batch=0.5, stale_newer=True),
         Send(recipients=300, passes=3, minutes=0.5, tps=5, stale=0.6),
         Send(recipients=300, passes=3, minutes=0.5, tps=8, cached=0.3, stale=0.4, gap_seconds=0.3),
         Send(recipients=300, passes=3, minutes=0.5, tps=5, stale=0.5, gap_seconds=6),
@@ -98,6 +121,8 @@ def test_any_send_is_predicted_as_the_core_answers_it(data: st.DataObject) -> No
         tps=data.draw(st.floats(0.5, 30)),
         cached=cached,
         stale=data.draw(st.floats(0, 1)) * (1 - cached),
+        batch=data.draw(st.floats(0, 1)),
+        stale_newer=data.draw(st.booleans()),
         gap_seconds=data.draw(st.sampled_from([0, 0.4, 7])),
         peak=data.draw(st.sampled_from([1, 2.4])),
         latency_seconds=data.draw(st.floats(0.01, 0.3)),
