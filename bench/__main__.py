@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import ahead, rolling, sends, speed
+from bench import ahead, batch, rolling, sends, speed
 from bench.processes import ROOT
 from bench.speed import DATA, LOAD_CORE, Figure
 
@@ -24,8 +24,13 @@ REPEATS = {"hits": 7, "misses": 3, "many_users": 5, "connections": 3, "start": 3
 QUICK_REPEATS = {"hits": 3, "misses": 1, "many_users": 2, "connections": 1, "start": 1, "settings": 1}
 
 
-SENDS = {**dict(sends.scenarios()), "rolling_restart": rolling.rolling_restart, "prewarm": ahead.prewarm}
-PROMISES = {"rolling_restart": rolling.promises, "prewarm": ahead.promises}
+SENDS = {
+    **dict(sends.scenarios()),
+    "rolling_restart": rolling.rolling_restart,
+    "prewarm": ahead.prewarm,
+    "batch": batch.batch,
+}
+PROMISES = {"rolling_restart": rolling.promises, "prewarm": ahead.promises, "batch": batch.promises}
 
 
 def main() -> None:

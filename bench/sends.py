@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import statistics
+import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -16,7 +17,8 @@ from typing import Any
 
 import aiohttp
 
-from bench.processes import Running, local_personalize, redis_server, service
+from bench.batch import catalogue_ids, load, whole_output
+from bench.processes import RETAIL, SAMPLE, Running, configuration, local_personalize, redis_server, service
 
 REQUIRED = ("id", "url", "name", "image")
 
@@ -220,6 +222,23 @@ def faults(seconds: float = 6.0, tps: float = 10, per_second: float = 20) -> dic
     return reports
 
 
+def all_in_batch(users: int = 3_000, per_second: float = 100, tps: float = 5) -> dict[str, Any]:
+    """A send twenty times as large as the TPS allows, to users who all have a list of a batch."""
+    names = [f"u{n}" for n in range(users)]
+    catalog = (RETAIL if RETAIL.exists() else SAMPLE) / "items.csv"
+    with ExitStack() as stack:
+        path = stack.enter_context(whole_output(names, catalogue_ids(catalog)))
+        data_dir = stack.enter_context(tempfile.TemporaryDirectory())
+        personalize = stack.enter_context(local_personalize(catalog.parent, tps=tps, latency_ms=30))
+        loaded = load(path, configuration(personalize, catalog=catalog, DATA_DIR=data_dir))
+        assert loaded.status == 0, loaded.words
+        replica = stack.enter_context(
+            service(personalize, catalog=catalog, PERSONALIZE_TPS=str(tps), DATA_DIR=data_dir)
+        )
+        done = run_send(personalize, [replica], names, per_second)
+    return done.report(tps, users / per_second)
+
+
 def fleet(stack: ExitStack, tps: float, replicas: int = 3) -> tuple[Running, list[Running], Running]:
     """A local Personalize, replicas of the service on one Redis, and that Redis."""
     redis = stack.enter_context(redis_server())
@@ -246,6 +265,7 @@ def scenarios() -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
     yield "one_replica", one_replica
     yield "three_replicas", three_replicas
     yield "redis_killed", redis_killed
+    yield "all_in_batch", all_in_batch
     yield "faults", faults
 
 
@@ -253,7 +273,9 @@ def promises(name: str, report: dict[str, Any]) -> dict[str, bool]:
     """What a scenario promises, and whether its report keeps it."""
     if name == "faults":
         return {f"{mode}: {text}": ok for mode, one in report.items() for text, ok in _fault_promises(one).items()}
-    tps = {"one_replica": 5, "three_replicas": 20, "redis_killed": 20}[name]
+    tps = {"one_replica": 5, "three_replicas": 20, "redis_killed": 20, "all_in_batch": 5}[name]
+    if name == "all_in_batch":
+        return {**_always(report), **_budget(report, tps), **_personalised(report)}
     return {
         **_always(report),
         **(_while_redis_is_gone(report, tps) if name == "redis_killed" else _budget(report, tps)),
@@ -277,6 +299,12 @@ def _budget(report: dict[str, Any], tps: int) -> dict[str, bool]:
         f"{report['budget_used']:.1%} of the budget used, at least 95 %": report["budget_used"] >= 0.95,
         f"{report['users_whose_parts_differ']} users with different parts": report["users_whose_parts_differ"] == 0,
     }
+
+
+def _personalised(report: dict[str, Any]) -> dict[str, bool]:
+    sources = report["sources"]
+    said = ", ".join(f"{count} {source}" for source, count in sorted(sources.items()))
+    return {f"{said}: all personalised": set(sources) <= {"personalize", "cache", "batch"}}
 
 
 def _while_redis_is_gone(report: dict[str, Any], tps: int) -> dict[str, bool]:
