@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import ahead, batch, rolling, sends, speed
+from bench import ahead, batch, planned, rolling, sends, speed
 from bench.processes import ROOT
 from bench.speed import DATA, LOAD_CORE, Figure
 
@@ -29,8 +29,14 @@ SENDS = {
     "rolling_restart": rolling.rolling_restart,
     "prewarm": ahead.prewarm,
     "batch": batch.batch,
+    "planned_sends": planned.planned_sends,
 }
-PROMISES = {"rolling_restart": rolling.promises, "prewarm": ahead.promises, "batch": batch.promises}
+PROMISES = {
+    "rolling_restart": rolling.promises,
+    "prewarm": ahead.promises,
+    "batch": batch.promises,
+    "planned_sends": planned.promises,
+}
 
 
 def main() -> None:

@@ -84,7 +84,7 @@ class Send:
         most = (self.deadline_seconds - ANSWER_MARGIN_SECONDS - LOOK_UP_SECONDS) / 2
         if not 0 <= self.latency_seconds <= most:
             raise ValueError(
-                f"latency_seconds is {self.latency_seconds:g}, and can be {most:g} at most: half the deadline"
+                f"latency_seconds is {self.latency_seconds:g}, and can be {most:g} at most, half of the deadline"
             )
 
     @property

@@ -22,7 +22,7 @@ def sends(draw: st.DrawFn) -> Send:
         stale_newer=draw(st.booleans()),
         gap_seconds=draw(st.sampled_from([0, 0.2, 5.5])),
         peak=draw(st.sampled_from([1, 2.4, 60])),
-        latency_seconds=draw(st.floats(0, 1)) * (deadline - 0.1) / 2,
+        latency_seconds=draw(st.floats(0, 1)) * (deadline - 0.1) * 0.499,
         fresh_seconds=draw(st.sampled_from([0, 10, 900])),
         deadline_seconds=deadline,
     )
