@@ -4,6 +4,9 @@ Closed: everyone may ask. After `FAILURES_TO_OPEN` failures in a row it opens, b
 the deadline of everyone who waits for it. Open: nobody asks for `OPEN_SECONDS`. Then half-open: one
 transaction is let through; its success closes the breaker, its failure opens it again. Throttling is the
 governor's matter and counts as neither.
+
+Every change of state begins a new era. A transaction reports with the era in which it was let through, and what
+is told of an earlier one is not heard: it says nothing about now.
 """
 
 from enum import IntEnum
@@ -34,6 +37,7 @@ class Breaker:
         self._failures = 0
         self._opened_at: float | None = None
         self._probing = False
+        self._era = 0
 
     @property
     def state(self) -> BreakerState:
@@ -54,8 +58,8 @@ class Breaker:
         if state is BreakerState.OPEN or (state is BreakerState.HALF_OPEN and self._probing):
             raise BreakerOpen
 
-    def admit(self) -> None:
-        """Let one transaction through; `success`, `failure` or `neutral` must follow.
+    def admit(self) -> int:
+        """Let one transaction through; `success`, `failure` or `neutral` must follow, with what is returned.
 
         Raises:
             BreakerOpen: As `check`.
@@ -63,20 +67,30 @@ class Breaker:
         self.check()
         if self._opened_at is not None:
             self._probing = True
+            self._era += 1
+        return self._era
 
-    def success(self) -> None:
+    def success(self, era: int) -> None:
         """Personalize answered."""
-        self._failures = 0
-        self._opened_at = None
-        self._probing = False
+        if era == self._era:
+            self._failures = 0
+            if self._probing:
+                self._begin_era(opened_at=None)
 
-    def failure(self) -> None:
+    def failure(self, era: int) -> None:
         """Personalize did not answer, or answered with its own fault."""
+        if era != self._era:
+            return
         self._failures += 1
-        if self._probing or (self._opened_at is None and self._failures >= FAILURES_TO_OPEN):
-            self._opened_at = self._clock.monotonic()
-        self._probing = False
+        if self._probing or self._failures >= FAILURES_TO_OPEN:
+            self._begin_era(opened_at=self._clock.monotonic())
 
-    def neutral(self) -> None:
+    def neutral(self, era: int) -> None:
         """The transaction says nothing about Personalize's health."""
+        if era == self._era:
+            self._probing = False
+
+    def _begin_era(self, opened_at: float | None) -> None:
+        self._opened_at = opened_at
         self._probing = False
+        self._era += 1

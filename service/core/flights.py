@@ -27,6 +27,7 @@ from service.errors import (
 )
 from service.models import RankedList, RecommendationRequest
 from service.ports import (
+    ABANDONED,
     BatchLists,
     Clock,
     Lane,
@@ -43,9 +44,6 @@ _log = logging.getLogger(__name__)
 LOOK_UP_SECONDS = 0.05
 """Kept back from a caller's wait for a live list, so that there is time to look for one that a batch made. A look-up
 takes a millisecond or two."""
-
-ABANDONED = Outcome(envelope=None, source="")
-"""Tells followers that the leader left without an answer, so that one of them leads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,7 +366,7 @@ class Flights:
         flight.timings.append(("budget", waited * 1000))
 
     async def _transact(self, flight: _Flight, request: RecommendationRequest) -> RankedList:
-        self._breaker.admit()
+        era = self._breaker.admit()
         flight.spent = flight.asked = True
         began = self._clock.monotonic()
         result = "error"
@@ -376,25 +374,25 @@ class Flights:
             ranked = await self._recommender.recommend(request, timeout_seconds=self._policy.transaction_seconds)
         except RecommenderThrottled:
             result = "throttled"
-            self._breaker.neutral()
+            self._breaker.neutral(era)
             await self._governor.throttled()
             raise
         except RecommenderTimeout:
             result = "timeout"
-            self._breaker.failure()
+            self._breaker.failure(era)
             raise
         except RecommenderRefused:
-            self._breaker.neutral()
+            self._breaker.neutral(era)
             raise
         except RecommenderError:
-            self._breaker.failure()
+            self._breaker.failure(era)
             raise
         except BaseException:
-            self._breaker.neutral()
+            self._breaker.neutral(era)
             raise
         else:
             result = "ok" if ranked.item_ids else "empty"
-            self._breaker.success()
+            self._breaker.success(era)
             self._latency_seconds = usual_latency(self._latency_seconds, self._clock.monotonic() - began)
             return ranked
         finally:

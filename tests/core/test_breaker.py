@@ -1,0 +1,73 @@
+"""The breaker, with transactions that end in any order and long after others began."""
+
+from dataclasses import dataclass
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.core.breaker import FAILURES_TO_OPEN, OPEN_SECONDS, Breaker, BreakerState
+from service.errors import BreakerOpen
+
+
+@dataclass
+class SetClock:
+    now: float = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+_steps = st.lists(
+    st.just("begin")
+    | st.tuples(st.sampled_from(["success", "failure", "failure", "failure", "neutral"]), st.integers(0, 20))
+    | st.just(OPEN_SECONDS),
+    max_size=60,
+)
+
+
+@given(steps=_steps)
+def test_half_open_one_transaction_at_a_time_is_let_through_and_it_alone_decides(
+    steps: list[str | tuple[str, int] | float],
+) -> None:
+    clock = SetClock()
+    breaker = Breaker(clock)
+    # Each transaction under way: what it was let through with, and the state that it met.
+    under_way: list[tuple[int, BreakerState]] = [(breaker.admit(), BreakerState.CLOSED) for _ in range(3)]
+    for _ in range(FAILURES_TO_OPEN):
+        breaker.failure(breaker.admit())
+    for step in steps:
+        before = breaker.state
+        if isinstance(step, float):
+            clock.now += step
+        elif isinstance(step, str):
+            try:
+                under_way.append((breaker.admit(), before))
+            except BreakerOpen:
+                assert before is not BreakerState.CLOSED
+                continue
+            assert before is not BreakerState.OPEN
+        elif under_way:
+            era, met = under_way.pop(step[1] % len(under_way))
+            getattr(breaker, step[0])(era)
+            if before is not BreakerState.CLOSED and breaker.state is not before:
+                assert met is BreakerState.HALF_OPEN
+        assert sum(met is BreakerState.HALF_OPEN for _, met in under_way) <= 1
+
+
+def test_it_closes_again_by_its_probe() -> None:
+    clock = SetClock()
+    breaker = Breaker(clock)
+    early = breaker.admit()
+    for _ in range(FAILURES_TO_OPEN):
+        breaker.failure(breaker.admit())
+    breaker.success(early)
+    assert breaker.state is BreakerState.OPEN
+    clock.now += OPEN_SECONDS
+    breaker.success(breaker.admit())
+    assert breaker.state is BreakerState.CLOSED
+    # Failures of before it opened are forgotten.
+    breaker.failure(breaker.admit())
+    assert breaker.state is BreakerState.CLOSED
