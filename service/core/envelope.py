@@ -79,6 +79,8 @@ def unseal(envelope: bytes) -> RankedList:
     Raises:
         EnvelopeError: The bytes are of another version, or cut short.
     """
+    if not _whole(envelope):
+        raise EnvelopeError("cut short")
     return RankedList(tuple(item_ids(envelope)), recommendation_id(envelope), created_at(envelope))
 
 
@@ -87,6 +89,17 @@ def readable(envelope: bytes | None) -> bytes | None:
     if envelope is None or len(envelope) < _HEADER.size or envelope[0] != VERSION:
         return None
     return envelope
+
+
+def _whole(envelope: bytes) -> bool:
+    """Whether the bytes end where an id ends. What is cut between two ids cannot be told from a shorter list."""
+    flags, _, length = _header(envelope)
+    at, end = _HEADER.size + length, len(envelope)
+    if flags & _ALL_UUIDS:
+        return end >= at and (end - at) % 16 == 0
+    while at + 2 <= end:
+        at += 2 + int.from_bytes(envelope[at : at + 2], "big")
+    return at == end
 
 
 def _header(envelope: bytes) -> tuple[int, float, int]:

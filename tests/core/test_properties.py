@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from hypothesis import HealthCheck, example, given, settings
@@ -152,7 +153,23 @@ def test_a_sealed_list_is_unsealed_as_it_was(ids: list[str], recommendation_id: 
 def test_a_damaged_envelope_is_refused_or_read_but_never_breaks(damaged: bytes) -> None:
     readable = envelopes.readable(damaged)
     if readable is not None:
-        assert len(envelopes.unseal(readable).item_ids) <= len(damaged)
+        assert len(list(envelopes.item_ids(readable))) <= len(damaged)
+        with suppress(envelopes.EnvelopeError):
+            assert len(envelopes.unseal(readable).item_ids) <= len(damaged)
+
+
+@given(ids=st.lists(_uuids, min_size=1, max_size=4) | st.lists(_text, min_size=1, max_size=4), cut=st.integers(1))
+@example(ids=["a"], cut=1)
+@example(ids=["a"], cut=4)
+def test_a_list_cut_short_is_refused_or_ends_with_a_whole_id(ids: list[str], cut: int) -> None:
+    sealed = envelopes.seal(RankedList(tuple(ids), "RID-1", 0.0))
+    short = sealed[: -(1 + cut % len(sealed))]
+    try:
+        read = envelopes.unseal(short)
+    except envelopes.EnvelopeError:
+        return
+    assert read.recommendation_id == "RID-1"
+    assert read.item_ids == tuple(ids[: len(read.item_ids)])
 
 
 def _naive(
