@@ -102,6 +102,10 @@ class Outcome:
     degraded_reason: str = ""
 
 
+ABANDONED = Outcome(envelope=None, source="")
+"""Tells followers that the flight may be over without an answer, so that they board again and one of them leads."""
+
+
 @dataclass(frozen=True, slots=True)
 class Boarding:
     """What a replica learns when it opens a flight for a user.
@@ -149,7 +153,11 @@ class Landing(Protocol):
     """A place to wait for the end of a flight that another replica leads."""
 
     async def wait(self, timeout_seconds: float) -> Outcome | None:
-        """How it ended; None when the time is over first."""
+        """How it ended; None when the time is over first.
+
+        Raises:
+            SharedStateUnavailable: The store was lost meanwhile, so the end would not be heard.
+        """
 
 
 class BatchLists(Protocol):

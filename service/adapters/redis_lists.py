@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import struct
 from collections import OrderedDict, defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final, Literal, Self
 
@@ -16,7 +16,7 @@ from service.adapters.redis_connection import RedisConnection
 from service.constants import PIN_SECONDS
 from service.core.envelope import HEADER_BYTES, VERSION, created_at, readable
 from service.errors import SharedStateUnavailable
-from service.ports import Boarding, Clock, Landing, Outcome
+from service.ports import ABANDONED, Boarding, Clock, Landing, Outcome
 
 OUTCOME_VERSION: Final = 0x10 + VERSION
 """First byte of a pin or message; changes with the envelope's, which both carry. A reader that does not know
@@ -44,8 +44,8 @@ class RedisLists:
     """A `SharedLists` in Redis; one round trip to board, one to land.
 
     When Redis is down, `board`, `land`, `follow` and `forget` raise `SharedStateUnavailable` at once. When it
-    is full, lists are not kept but flights and their ends go on. When the channel on which flights end is
-    lost, followers wait until their time is over.
+    is full, lists are not kept but flights and their ends go on. Followers are sent away as soon as Redis is
+    known to be down; when only the channel on which flights end was lost, they board again once it is back.
 
     Keys are `prefix:{hex}:list`, `:pin` and `:flight`; what is passed in must already be a hash.
 
@@ -86,6 +86,8 @@ class RedisLists:
         self._tokens: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
         self._followers: defaultdict[bytes, set[asyncio.Future[Outcome]]] = defaultdict(set)
         self._stack = AsyncExitStack()
+        self._channel_lost = False
+        connection.on_change(self._on_change)
         self.listening = asyncio.Event()
         """Set while the channel is subscribed."""
 
@@ -224,6 +226,7 @@ class RedisLists:
                     _logger.info("flights_channel_lost", error=type(error).__name__)
                 if self.listening.is_set():
                     self.listening.clear()
+                    self._channel_lost = True
                     self._on_event("resubscribed")
             await asyncio.sleep(RESUBSCRIBE_SECONDS)
 
@@ -241,6 +244,10 @@ class RedisLists:
             asked = False
             if message["type"] == "subscribe":
                 self.listening.set()
+                if self._channel_lost:
+                    # An end told meanwhile was not heard here.
+                    self._channel_lost = False
+                    self._end_all(ABANDONED)
             elif message["type"] == "message":
                 self._heard(message["data"])
 
@@ -249,7 +256,7 @@ class RedisLists:
         if not packed:
             self._on_forget(key)
             return
-        followers = self._followers.get(key)
+        followers = self._followers.get(key, ())
         if not followers:
             return
         try:
@@ -257,9 +264,15 @@ class RedisLists:
         except OutcomeError:
             self._on_event("unreadable")
             return
-        for ending in followers:
-            if not ending.done():
-                ending.set_result(outcome)
+        _end(followers, outcome)
+
+    def _on_change(self, up: bool) -> None:  # noqa: FBT001 - the listener's signature
+        if not up:
+            self._end_all(None)
+
+    def _end_all(self, outcome: Outcome | None) -> None:
+        for followers in self._followers.values():
+            _end(followers, outcome)
 
 
 class _Landing:
@@ -267,9 +280,20 @@ class _Landing:
         self._ending = ending
 
     async def wait(self, timeout_seconds: float) -> Outcome | None:
-        """How the flight ended; None when the time is over first."""
+        """See `Landing.wait`."""
         done, _ = await asyncio.wait([self._ending], timeout=max(0.0, timeout_seconds))
         return self._ending.result() if done else None
+
+
+def _end(followers: Iterable[asyncio.Future[Outcome]], outcome: Outcome | None) -> None:
+    for ending in followers:
+        if not ending.done():
+            if outcome is None:
+                ending.set_exception(SharedStateUnavailable("Redis is down"))
+                # Who stopped waiting in this very moment does not look any more, and nothing is to be said about it.
+                ending.exception()
+            else:
+                ending.set_result(outcome)
 
 
 def pack_outcome(outcome: Outcome) -> bytes:

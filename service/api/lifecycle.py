@@ -10,12 +10,11 @@ from cachetools import TTLCache
 
 from service.api.auth import Access, Gate
 from service.core.bytes_cache import BytesBoundedCache, envelope_bytes
-from service.core.flights import ABANDONED
 from service.core.recommend import Recommendations
 from service.core.refresher import Refresher
 from service.core.user_key import UserKeys
 from service.errors import SharedStateUnavailable
-from service.ports import BlockList, Clock, ListMaker, Outcome, SharedLists
+from service.ports import ABANDONED, BlockList, Clock, ListMaker, Outcome, SharedLists
 from service.telemetry import Telemetry
 
 STEM_BYTES: Final = 8

@@ -17,7 +17,7 @@ from service.constants import PIN_SECONDS
 from service.core import envelope
 from service.errors import SharedStateUnavailable
 from service.models import RankedList
-from service.ports import Clock, Outcome
+from service.ports import ABANDONED, Clock, Outcome
 
 KEY = blake2b(b"someone", digest_size=16).digest()
 FRESH_SECONDS = 900.0
@@ -233,10 +233,11 @@ async def test_forgetting_a_user_reaches_every_replica(one: Replica, other: Repl
     assert await one.connection.client.exists(*one.lists._keys(KEY)) == 0
 
 
-async def test_without_redis_every_call_says_so_and_a_follower_waits_its_time(
+async def test_without_redis_every_call_says_so_and_a_follower_is_sent_away_at_once(
     one: Replica, redis_server: Server, clock: Clock
 ) -> None:
     async with one.lists.follow(KEY) as landing:
+        waiting = asyncio.create_task(landing.wait(60))
         redis_server.kill()
         for _ in range(2):
             with pytest.raises(SharedStateUnavailable):
@@ -248,7 +249,17 @@ async def test_without_redis_every_call_says_so_and_a_follower_waits_its_time(
         with pytest.raises(SharedStateUnavailable):
             async with one.lists.follow(KEY):
                 pass
-        assert await landing.wait(0.01) is None
+        with pytest.raises(SharedStateUnavailable):
+            await asyncio.wait_for(waiting, 1)
+
+
+async def test_a_follower_boards_again_when_only_the_channel_was_lost(one: Replica, other: Replica) -> None:
+    await one.lists.board(KEY, lease_seconds=60)
+    async with other.lists.follow(KEY) as landing:
+        waiting = asyncio.create_task(landing.wait(60))
+        await one.connection.client.client_kill_filter(_type="pubsub")
+        assert await asyncio.wait_for(waiting, 5) == ABANDONED
+    assert other.connection.up
 
 
 async def test_after_redis_is_back_flights_are_heard_again(one: Replica, redis_server: Server, clock: Clock) -> None:

@@ -522,6 +522,20 @@ def test_without_the_store_a_replica_answers_alone() -> None:
     run_virtual(_two(scenario))
 
 
+def test_a_follower_goes_on_alone_as_soon_as_the_store_is_lost() -> None:
+    async def scenario(_: Replica, two: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
+        key = two.recommendations.key_of(RecommendationQuery(user_id="user", num_results=10))
+        await store.replica().board(key, lease_seconds=3.0)
+        began = two.clock.monotonic()
+        follower = asyncio.create_task(two.ask())
+        await asyncio.sleep(0.3)
+        store.down = True
+        assert (await follower).source == "personalize"
+        assert two.clock.monotonic() - began == pytest.approx(0.3 + personalize.latency_seconds, abs=0.01)
+
+    run_virtual(_two(scenario))
+
+
 def test_a_stored_list_of_another_version_counts_as_missing() -> None:
     async def scenario(one: Replica, _: Replica, __: FakePersonalize, store: FakeStore) -> None:
         key = one.recommendations.key_of(RecommendationQuery(user_id="user", num_results=10))

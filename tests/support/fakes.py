@@ -156,12 +156,25 @@ class FakeStore:
         self.clock = clock
         self.fresh_seconds = fresh_seconds
         self.delay_seconds = delay_seconds
-        self.down = False
+        self._down = False
         self.lists: dict[bytes, bytes] = {}
         self.pins: dict[bytes, tuple[Outcome, float]] = {}
         self.leases: dict[bytes, tuple[object, float]] = {}
         self.listeners: defaultdict[bytes, set[asyncio.Future[Outcome]]] = defaultdict(set)
         self.landed: list[Outcome] = []
+
+    @property
+    def down(self) -> bool:
+        """Whether it answers nobody; followers learn of it at once."""
+        return self._down
+
+    @down.setter
+    def down(self, down: bool) -> None:
+        self._down = down
+        for listener in {one for some in self.listeners.values() for one in some} if down else ():
+            if not listener.done():
+                listener.set_exception(SharedStateUnavailable("the fake store is down"))
+                listener.exception()
 
     def replica(self) -> "FakeSharedLists":
         return FakeSharedLists(self)
