@@ -64,10 +64,10 @@ def test_it_closes_again_by_its_probe() -> None:
     for _ in range(FAILURES_TO_OPEN):
         breaker.failure(breaker.admit())
     breaker.success(early)
-    assert breaker.state is BreakerState.OPEN
+    states = [breaker.state]
     clock.now += OPEN_SECONDS
     breaker.success(breaker.admit())
-    assert breaker.state is BreakerState.CLOSED
+    states.append(breaker.state)
     # Failures of before it opened are forgotten.
     breaker.failure(breaker.admit())
-    assert breaker.state is BreakerState.CLOSED
+    assert [*states, breaker.state] == [BreakerState.OPEN, BreakerState.CLOSED, BreakerState.CLOSED]
