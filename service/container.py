@@ -28,6 +28,7 @@ from service.api.lifecycle import (
     ForgettableLists,
     ForgettableRefresher,
     Forgetting,
+    PinsUnlessForgotten,
     Services,
     SharedUnlessForgotten,
     UserStems,
@@ -127,7 +128,9 @@ async def open_services(  # noqa: PLR0915  # wiring is a list, and reads best as
             if settings.redis_url:
                 overrides.tracing.watch(shared, board="redis board", land="redis land")
                 overrides.tracing.watch(governor, reserve="redis reserve")
-        pins = LocalPins(PIN_SECONDS, clock)
+        answered = LocalPins(PIN_SECONDS, clock)
+        forgetting.also(answered.forget_user)
+        pins = PinsUnlessForgotten(answered, forgetting)
         popular = PopularItems(settings.popular_ids)
         popular_lists = PopularLists(popular, catalog, clock)
         ladder = Ladder(popular_lists.envelope)
@@ -145,7 +148,7 @@ async def open_services(  # noqa: PLR0915  # wiring is a list, and reads best as
             shared=SharedUnlessForgotten(shared, forgetting),
             recorder=telemetry,
             step_down=ladder.step_down,
-            on_degraded=forgetting.guard(pins.put),
+            on_degraded=pins.put,
             on_list=lambda ranked: popular.learn(ranked.item_ids),
             on_stale=forgetting.guard(refresher.add),
             batch=batch,

@@ -31,6 +31,13 @@ class LocalPins:
         """Forget a user."""
         self._pins.pop(key, None)
 
+    async def forget_user(self, stem: bytes) -> None:
+        """Discard the answers whose keys begin so."""
+        # What has lapsed stays in memory until somebody looks.
+        self._pins.expire()
+        for key in [key for key in self._pins if key.startswith(stem)]:
+            self.discard(key)
+
 
 class AloneLists:
     """`SharedLists` of a replica that has nobody to share with: it always leads."""

@@ -213,7 +213,7 @@ class SqliteBatchSets:
     def _open(self) -> sqlite3.Connection:
         connection = _connect(self._loading, "rwc")
         # A killed process loses nothing that was written; after a power cut the load is begun anew.
-        for pragma in ("journal_mode=TRUNCATE", "synchronous=OFF", "cache_size=-16384"):
+        for pragma in ("journal_mode=TRUNCATE", "synchronous=OFF", "cache_size=-16384", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}").fetchall()
         self._connection = connection
         return connection

@@ -14,7 +14,7 @@ from service.core.recommend import Recommendations
 from service.core.refresher import Refresher
 from service.core.user_key import UserKeys
 from service.errors import SharedStateUnavailable
-from service.ports import ABANDONED, BlockList, Clock, ListMaker, Outcome, SharedLists
+from service.ports import ABANDONED, BlockList, Clock, ListMaker, Outcome, Pins, SharedLists
 from service.telemetry import Telemetry
 
 STEM_BYTES: Final = 8
@@ -144,6 +144,14 @@ class ForgettableRefresher(Refresher):
             self.forget(key)
 
 
+class PinsUnlessForgotten:
+    """`Pins` that do not get the answer to a user who was forgotten while it was on its way."""
+
+    def __init__(self, pins: Pins, forgetting: Forgetting) -> None:
+        self.get = pins.get
+        self.put = forgetting.guard(pins.put)
+
+
 class SharedUnlessForgotten:
     """`SharedLists` that do not get the list of a user who was forgotten while it was on its way."""
 
@@ -165,7 +173,7 @@ async def discard_where(cache: BytesBoundedCache[_Kept], belongs: Callable[[byte
             await asyncio.sleep(0)
         value = cache.get(key)
         if value is not None and belongs(key, value):
-            cache.discard(key)
+            cache.erase(key)
 
 
 def _nothing() -> None:

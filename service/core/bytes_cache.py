@@ -75,6 +75,14 @@ class BytesBoundedCache(Cache[bytes, Value], Generic[Value]):
             self._queue = deque(one for one in self._queue if one in self)
             self._gone.clear()
 
+    def erase(self, key: bytes) -> None:
+        """Forget a key that is here, its place in the queue included; takes as long as the queue is."""
+        self.discard(key)
+        # Otherwise none is left in the queue: it was made anew.
+        if key in self._gone:
+            self._gone.discard(key)
+            self._queue.remove(key)
+
     def clear(self) -> None:
         """Forget everything."""
         super().clear()

@@ -1,5 +1,6 @@
 """The real application with its real lifespan; only Personalize is a fake that one can ask."""
 
+import asyncio
 import csv
 import time
 from collections.abc import AsyncIterator, Callable
@@ -44,10 +45,14 @@ class AskablePersonalize:
     """Of each list's beginning, made unknown to the catalogue."""
 
     empty: bool = False
+    held: asyncio.Event | None = None
+    """What every answer waits for."""
 
     async def recommend(self, request: RecommendationRequest, *, timeout_seconds: float) -> RankedList:
         assert timeout_seconds > 0
         self.asked.append(request)
+        if self.held is not None:
+            await self.held.wait()
         if self.failure is not None:
             raise self.failure
         first = sum(request.user_id.encode("utf-8", "surrogatepass")) % ITEMS

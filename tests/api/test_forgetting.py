@@ -1,0 +1,233 @@
+"""`DELETE /users/{user_id}`: nothing of the user is left in any replica, in Redis or in the file of batch lists."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import redis
+from click.testing import CliRunner
+
+from bench.processes import Running, redis_server
+from service.api.hit_lane import MEMO_KEY_BYTES
+from service.api.lifecycle import STEM_BYTES
+from service.cli import main
+from service.container import user_keys
+from service.errors import RecommenderError
+from service.settings import load_settings
+from tests.api.conftest import Door, OpenDoor
+from tests.integration.pouring import until
+from tests.support.traces import traces
+
+ADMIN = {"X-API-Key": "admin"}
+USER = "ann@shop.test"
+DEADLINE_SECONDS = 0.5
+SETTINGS = {
+    "ADMIN_KEYS": "admin",
+    "REQUEST_DEADLINE_SECONDS": str(DEADLINE_SECONDS),
+    "PERSONALIZE_FILTER_ARN": "arn:aws:personalize:us-east-1:000000000000:filter/test",
+    "LOG_LEVEL": "INFO",
+}
+BLUE: dict[str, Any] = {"filter_values": json.dumps({"COLOR": "blue"})}
+
+OpenFleet = Callable[[], AbstractAsyncContextManager[list[Door]]]
+
+
+@pytest.fixture
+def server() -> Iterator[Running]:
+    with redis_server() as running:
+        yield running
+
+
+@pytest.fixture
+def fleet(open_door: OpenDoor, server: Running) -> OpenFleet:
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[list[Door]]:
+        async with AsyncExitStack() as stack:
+            url = f"redis://127.0.0.1:{server.port}/0"
+            doors = [await stack.enter_async_context(open_door(REDIS_URL=url, **SETTINGS)) for _ in range(3)]
+            await until(lambda: subscribers(server) == len(doors), seconds=10)
+            yield doors
+
+    return opened
+
+
+def subscribers(server: Running) -> int:
+    with redis.Redis(port=server.port) as client:
+        channels: Any = client.pubsub_channels("pc:*:flights")
+        return sum(count for _, count in client.pubsub_numsub(*channels)) if channels else 0
+
+
+def keys(user: str = USER) -> list[bytes]:
+    """The user's key, which begins like all others of the user, and those of the rendered answers."""
+    queries = [{"user_id": user}, {"user_id": user, **BLUE}]
+    memos = [blake2b(urlencode(one).encode(), digest_size=MEMO_KEY_BYTES).digest() for one in queries]
+    return [user_keys(load_settings()).of(user), *memos]
+
+
+def in_memory(door: Door, user: str = USER) -> list[bytes | str]:
+    return traces(door.app, user_id=user, keys=keys(user), but=[door.personalize, door.personalize.asked])
+
+
+def in_redis(server: Running, user: str = USER) -> list[str]:
+    """Keys that name the user, and hashes and sets that hold one who does."""
+    stem = keys(user)[0][:STEM_BYTES]
+    found = []
+    with redis.Redis(port=server.port) as client:
+        for key in client.scan_iter(count=1000):
+            kind = client.type(key)
+            inside: Any = client.hkeys(key) if kind == b"hash" else client.smembers(key) if kind == b"set" else []
+            # The fields of batch lists are the key without its first two bytes, which name the hash.
+            if stem.hex().encode() in key or any(field.startswith((stem, stem[2:])) for field in inside):
+                found.append(key.decode())
+    return found
+
+
+def load_batch(folder: Path, *users: str) -> None:
+    path = folder / "users.json.out"
+    with path.open("w") as file:
+        for user in users:
+            items = [f"item{n:03}" for n in range(30, 42)]
+            line = {"input": {"userId": user}, "output": {"recommendedItems": items, "scores": [0.5] * 12}}
+            file.write(json.dumps({**line, "error": None}) + "\n")
+    result = CliRunner().invoke(main, ["batch", "load", str(path)])
+    assert result.exit_code == 0, result.output
+
+
+async def show_everywhere(doors: list[Door], user: str = USER) -> None:
+    """Lists with and without filter values, rendered answers, a waiting refresh and a repeated answer on each."""
+    for door in doors:
+        for values in ({}, BLUE, {}, BLUE):
+            answer = await door.get("/recommendations", user_id=user, **values)
+            assert answer.status_code == 200
+    for door in doors:
+        door.personalize.failure = RecommenderError()
+        door.clock.ahead_seconds += 2_000
+    for door in doors:
+        for values in ({}, BLUE):
+            answer = await door.get("/recommendations", user_id=user, **values)
+            assert answer.headers["X-Recommendation-Source"] in ("stale", "cache"), answer.headers
+        door.personalize.failure = None
+        door.clock.ahead_seconds -= 2_000
+
+
+async def test_no_trace_is_left_in_any_of_three_replicas_or_in_redis(
+    fleet: OpenFleet, server: Running, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with fleet() as doors:
+        load_batch(tmp_path, USER, "bob")
+        await show_everywhere(doors)
+        await show_everywhere(doors, "bob")
+        assert all(in_memory(door) for door in doors)
+        assert {key.rpartition(":")[2] for key in in_redis(server)} > {"list"}
+        assert len(in_redis(server)) >= 3
+
+        with caplog.at_level(logging.INFO):
+            answer = await doors[0].http.delete(f"/users/{USER}", headers=ADMIN)
+            await asyncio.sleep(2.5 * DEADLINE_SECONDS)
+
+        assert (answer.status_code, answer.json()) == (200, {"forgotten": True})
+        assert [in_memory(door) for door in doors] == [[], [], []]
+        assert in_redis(server) == []
+        assert all(in_memory(door, "bob") for door in doors)
+        assert in_redis(server, "bob")
+        ours = [record for record in caplog.records if record.name.startswith(("service", "uvicorn"))]
+        assert any("forgotten" in record.getMessage() for record in ours)
+        stem = keys()[0][:STEM_BYTES]
+        said = " ".join(f"{record.getMessage()} {record.__dict__}" for record in ours)
+        assert not [trace for trace in (USER, "ann%40", stem.hex(), str(stem)[2:-1]) if trace in said]
+
+
+@pytest.mark.parametrize("forgotten_at", [0, 1])
+async def test_a_list_that_lands_after_its_user_was_forgotten_is_kept_nowhere(
+    fleet: OpenFleet, server: Running, forgotten_at: int
+) -> None:
+    async with fleet() as doors:
+        held = asyncio.Event()
+        for door in doors:
+            door.personalize.held = held
+        calls = [asyncio.create_task(door.get("/recommendations", user_id=USER)) for door in doors]
+        await until(lambda: any(door.personalize.asked for door in doors), seconds=2)
+        await asyncio.sleep(0.05)
+
+        answer = await doors[forgotten_at].http.delete(f"/users/{USER}", headers=ADMIN)
+        held.set()
+        answers = await asyncio.gather(*calls)
+        await asyncio.sleep(0.1)
+
+        assert answer.status_code == 200
+        assert all(one.status_code == 200 and len(one.json()) == 10 for one in answers)
+        del answers, calls
+        assert [in_memory(door) for door in doors] == [[], [], []]
+        await asyncio.sleep(2.5 * DEADLINE_SECONDS)
+        assert in_redis(server) == []
+        # What was deleted once more meanwhile is over too: asked for again, the user is served like anybody.
+        await asyncio.sleep(2 * DEADLINE_SECONDS)
+        again = [await doors[2].get("/recommendations", user_id=USER) for _ in range(2)]
+        assert [one.headers["X-Recommendation-Source"] for one in again] == ["personalize", "cache"]
+
+
+async def test_an_answer_that_came_too_late_is_not_repeated_for_a_user_forgotten_meanwhile(open_door: OpenDoor) -> None:
+    async with open_door(**SETTINGS) as door:
+        door.personalize.held = asyncio.Event()
+        call = asyncio.create_task(door.get("/recommendations", user_id=USER))
+        await until(lambda: bool(door.personalize.asked), seconds=2)
+        assert (await door.http.delete(f"/users/{USER}", headers=ADMIN)).status_code == 200
+        assert (await call).headers["X-Recommendation-Source"] == "popular"
+        door.personalize.held.set()
+        await asyncio.sleep(0.1)
+        del call
+        assert in_memory(door) == []
+
+
+async def test_an_embedded_replica_keeps_no_trace_in_memory_or_in_its_files(
+    open_door: OpenDoor, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    async with open_door(DATA_DIR=str(data), **SETTINGS) as door:
+        load_batch(tmp_path, USER, "bob")
+        await show_everywhere([door])
+        # A degraded answer, which is repeated for some seconds.
+        door.personalize.failure = RecommenderError()
+        door.clock.ahead_seconds += 1_000_000
+        assert (await door.get("/recommendations", user_id=USER)).headers["X-Degraded-Reason"] == "error"
+        assert in_memory(door)
+        assert in_files(data)
+
+        answer = await door.http.delete(f"/users/{USER}", headers=ADMIN)
+
+        assert answer.status_code == 200
+        assert in_memory(door) == []
+        assert in_files(data) == []
+        assert in_files(data, "bob")
+
+
+def in_files(folder: Path, user: str = USER) -> list[str]:
+    """Files that hold a user's key or id, in space that is free too."""
+    searched = (keys(user)[0][:STEM_BYTES], user.encode())
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [path.name for path in files if any(one in path.read_bytes() for one in searched)]
+
+
+async def test_without_redis_nobody_is_told_that_a_user_was_forgotten_and_the_replica_forgets_all_the_same(
+    fleet: OpenFleet, server: Running
+) -> None:
+    async with fleet() as doors:
+        await show_everywhere(doors)
+        server.process.kill()
+        server.process.wait()
+
+        answer = await doors[0].http.delete(f"/users/{USER}", headers=ADMIN)
+
+        assert answer.status_code == 503
+        assert answer.json()["error"] == "unavailable"
+        assert "try again" in answer.json()["message"]
+        assert USER not in answer.text
+        assert in_memory(doors[0]) == []
+        assert in_memory(doors[1])
