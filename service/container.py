@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from cachetools import Cache
@@ -24,15 +23,7 @@ from service.adapters.redis_connection import RedisConnection
 from service.adapters.redis_governor import RedisGovernor
 from service.adapters.redis_lists import ListsEvent, RedisLists
 from service.api.auth import Gate
-from service.api.lifecycle import (
-    ForgettableLists,
-    ForgettableRefresher,
-    Forgetting,
-    PinsUnlessForgotten,
-    Services,
-    SharedUnlessForgotten,
-    UserStems,
-)
+from service.api.lifecycle import Services
 from service.api.limits import BoundedFlights
 from service.constants import PIN_SECONDS, SPENT_SHARE
 from service.core.ahead import Ahead, kept_here_since
@@ -41,6 +32,14 @@ from service.core.bytes_cache import BytesBoundedCache, envelope_bytes
 from service.core.catalog_refresh import CatalogRefresher
 from service.core.exclusions import RequestExclusion
 from service.core.flights import FlightPolicy, Flights
+from service.core.forgetting import (
+    ForgettableLists,
+    ForgettableRefresher,
+    Forgetting,
+    PinsUnlessForgotten,
+    SharedUnlessForgotten,
+    UserStems,
+)
 from service.core.governor import LocalGovernor
 from service.core.ladder import Ladder
 from service.core.list_length import ListLength
@@ -48,7 +47,7 @@ from service.core.popular import PopularItems
 from service.core.recommend import CurrentCatalog, PopularLists, Recommendations
 from service.core.rendering import BASE_COLUMNS
 from service.core.slots import SlotDesk
-from service.errors import ConfigurationError, SharedStateUnavailable
+from service.errors import ConfigurationError
 from service.filters import FilterError, compile_item_exclusion, parse_filter
 from service.ports import (
     BatchLists,
@@ -74,9 +73,6 @@ MEMO_SHARE = 0.25
 
 CLOSING_SECONDS = 3.0
 """Transactions under way at shutdown are waited for this long, so that their lists are kept."""
-
-SCANNED_AT_ONCE = 1_000
-"""Keys that Redis looks at in one step while a user is forgotten; well below a millisecond."""
 
 CALLS_IN_FLIGHT_PER_TPS = 2
 """Connections to Personalize for each transaction per second: a call that takes the whole deadline holds its own."""
@@ -389,34 +385,15 @@ async def _shared_state(
     )
     lists = await stack.enter_async_context(_redis_lists(settings, connection, clock, forgetting.heard))
     batch = RedisBatchLists(connection, prefix=_batch_prefix(settings))
-    forgetting.everywhere = partial(_forget_everywhere, connection, lists, batch, f"pc:{_group(settings)}")
+
+    async def forget_everywhere(stem: bytes) -> None:
+        await batch.forget(stem)
+        await lists.forget(stem)
+
+    forgetting.everywhere = forget_everywhere
     block_list = await stack.enter_async_context(RedisBlockList(connection, prefix=f"pc:{_group(settings)}"))
     governor = _redis_governor(settings, connection, clock)
     return lists, governor, block_list, batch, lambda: float(connection.up)
-
-
-async def _forget_everywhere(
-    connection: RedisConnection, lists: RedisLists, batch: BatchLists, prefix: str, stem: bytes
-) -> None:
-    """Delete all of a user's keys, and have every replica do so; the keys begin with the stem.
-
-    Raises:
-        SharedStateUnavailable: Not everything is known to be deleted; try again.
-    """
-    await batch.forget(stem)
-    await lists.forget(stem)
-    cursor: int | str = "0"
-    while cursor:
-        async with connection.use() as client:
-            cursor, found = await client.scan(int(cursor), f"{prefix}:{{{stem.hex()}*", SCANNED_AT_ONCE)
-            # A flight is a lead of some seconds, not an answer; without it two replicas could ask at a time.
-            kept = [key for key in found if key[-7:] != b":flight"]
-            if kept:
-                await client.unlink(*kept)
-    async with connection.use() as client:
-        _, listening = (await client.pubsub_numsub(f"{prefix}:flights"))[0]
-    if listening < connection.replicas:
-        raise SharedStateUnavailable(f"{listening} of {connection.replicas} replicas listen")
 
 
 def _request_exclusion(settings: Settings, catalog: ItemCatalog) -> RequestExclusion | None:

@@ -25,6 +25,9 @@ it treats the value as missing."""
 RESUBSCRIBE_SECONDS: Final = 0.25
 """Between two attempts to listen again."""
 
+SCANNED_AT_ONCE: Final = 1_000
+"""Keys that Redis looks at in one step while a user is forgotten; well below a millisecond."""
+
 SILENCE_SECONDS: Final = 2.0
 """A channel silent for so long is asked for a sign of life, and given up after as long again."""
 
@@ -59,7 +62,7 @@ class RedisLists:
         stale_seconds: How long a list is kept.
         prefix: Replicas that differ in it share nothing.
         on_event: Called with each event worth counting; must not raise.
-        on_forget: Called with the key when a user is forgotten, on every replica; must not raise.
+        on_forget: Called with the beginning of the keys when a user is forgotten, on every replica; must not raise.
     """
 
     def __init__(
@@ -184,16 +187,26 @@ class RedisLists:
             heads = await pipe.execute()
         return [readable(head) is not None and created_at(head) >= since for head in heads]
 
-    async def forget(self, key: bytes) -> None:
-        """Delete what is kept under this key and tell every replica to do so.
+    async def forget(self, stem: bytes) -> None:
+        """Delete what is kept under every key that begins so, and tell every replica to do so.
 
         Raises:
-            SharedStateUnavailable: Nothing is known to be deleted; try again.
+            SharedStateUnavailable: Not everything is known to be deleted, or not everybody listens; try again.
         """
-        async with self._connection.use() as client, client.pipeline(transaction=True) as pipe:
-            pipe.delete(*self._keys(key)[:2])
-            pipe.publish(self._channel, _message(key, b""))
-            await pipe.execute()
+        async with self._connection.use() as client:
+            await client.publish(self._channel, _message(stem, b""))
+        cursor: int | str = "0"
+        while cursor:
+            async with self._connection.use() as client:
+                cursor, found = await client.scan(int(cursor), f"{self._prefix}:{{{stem.hex()}*", SCANNED_AT_ONCE)
+                # A flight is a lead of some seconds, not an answer; without it two replicas could ask at a time.
+                kept = [key for key in found if key[-7:] != b":flight"]
+                if kept:
+                    await client.unlink(*kept)
+        async with self._connection.use() as client:
+            _, listening = (await client.pubsub_numsub(self._channel))[0]
+        if listening < self._connection.replicas:
+            raise SharedStateUnavailable(f"{listening} of {self._connection.replicas} replicas listen")
 
     def _keys(self, key: bytes) -> list[str]:
         stem = f"{self._prefix}:{{{key.hex()}}}"

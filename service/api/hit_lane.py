@@ -12,9 +12,10 @@ from typing import Any, TypeAlias
 from fastapi import FastAPI
 
 from service.api.headers import REQUEST_ID, lasting_headers, new_request_id, request_id_of
-from service.api.lifecycle import ACCESS_LINE, Lifecycle, Services, discard_where
+from service.api.lifecycle import ACCESS_LINE, Lifecycle, Services
 from service.api.query import parse_query
 from service.core.bytes_cache import BytesBoundedCache
+from service.core.forgetting import discard_where
 from service.errors import ConfigurationError, InvalidQuery
 
 Scope: TypeAlias = MutableMapping[str, Any]

@@ -16,9 +16,9 @@ from click.testing import CliRunner
 
 from bench.processes import Running, redis_server
 from service.api.hit_lane import MEMO_KEY_BYTES
-from service.api.lifecycle import STEM_BYTES
 from service.cli import main
 from service.container import user_keys
+from service.core.forgetting import STEM_BYTES
 from service.errors import RecommenderError
 from service.settings import load_settings
 from tests.api.conftest import Door, OpenDoor
