@@ -381,7 +381,12 @@ async def _shared_state(
         forgetting.also(in_file.forget)
         return AloneLists(), alone, FileBlockList(settings.data_dir / "blocked.json"), in_file, lambda: 1.0
     connection = await stack.enter_async_context(
-        RedisConnection(settings.redis_url.get_secret_value(), clock=clock, group=_group(settings))
+        RedisConnection(
+            settings.redis_url.get_secret_value(),
+            clock=clock,
+            group=_group(settings),
+            expected_replicas=settings.expected_replicas,
+        )
     )
     lists = await stack.enter_async_context(_redis_lists(settings, connection, clock, forgetting.heard))
     batch = RedisBatchLists(connection, prefix=_batch_prefix(settings))

@@ -94,6 +94,9 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = None
     """State that the replicas share; without it there is one. Secret for the password it may hold."""
 
+    expected_replicas: int = Field(4, ge=1, le=1_000)
+    """Replicas there may be, for one that starts while Redis is down: it spends one share in so many."""
+
     cache_fresh_seconds: float = Field(900, ge=0, le=2_592_000)
     """Younger lists are served without a transaction."""
 

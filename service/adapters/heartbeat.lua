@@ -1,14 +1,83 @@
 #!lua flags=allow-oom
--- Times: integer microseconds on Redis's clock.
--- KEYS: where this process's heartbeats go, the replicas (sorted sets, score = last heartbeat); the same for a replica
--- ARGV: replica, silence_us after which one counts as gone
--- Returns: whether this process was unknown (0|1), the replicas alive
+-- Times: integer microseconds, points on Redis's clock.
+-- KEYS: where this process's signs of life go, the replicas' (sorted sets, score = the last one; the same for a
+--       replica), shares (hash)
+-- ARGV: replica, not_after (0: only look), alone_us, held, careful (0|1), forget_us, silence_us, then replica and share
+--       of each one known before
+-- Returns: state (0 known, 1 was unknown, -1 too late, 2 only looked), now, replicas alive, share, position,
+--          then replica and share of each one known
+--
+-- A share is one in so many; 0 is none. shares: replica -> "share heard alone". After `heard` and the quiet time a
+-- replica may be spending alone; until `alone` it may have been. reserve.lua keeps its share out of what it hands out.
+-- All shares together are never more than one: a larger share is held until its replica says that it holds another.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local silence = tonumber(ARGV[2])
-local added = redis.call('ZADD', KEYS[1], string.format('%.0f', now), ARGV[1])
-for _, key in ipairs(KEYS) do
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('(%.0f', now - silence))
+local text = string.format('%.0f', now)
+local me, not_after = ARGV[1], tonumber(ARGV[2])
+if not_after == 0 then
+  redis.call('ZADD', KEYS[1], 'XX', text, me)
+  return {2, text}
 end
-redis.call('PEXPIRE', KEYS[1], math.ceil(silence / 1000) * 2)
-return {added, redis.call('ZRANGE', KEYS[2], 0, -1)}
+-- Its sender has given it up, and may be spending alone by now.
+if now > not_after then return {-1, text} end
+
+local forget, silence = tonumber(ARGV[6]), tonumber(ARGV[7])
+for _, key in ipairs(KEYS[1] == KEYS[2] and {KEYS[1]} or {KEYS[1], KEYS[2]}) do
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('(%.0f', now - forget))
+end
+local added = redis.call('ZADD', KEYS[1], text, me)
+if KEYS[1] == KEYS[2] then
+  if added == 1 then
+    -- Redis may have lost its memory: those known before are missing until they say so themselves.
+    for at = 8, #ARGV, 2 do
+      if redis.call('ZADD', KEYS[2], 'NX', text, ARGV[at]) == 1 then
+        redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1] .. ' 0 0')
+      end
+    end
+    if ARGV[5] == '1' and redis.call('ZCARD', KEYS[2]) == 1 then
+      -- Nobody knows who else there is: for a second whoever there was has time to come back.
+      redis.call('ZADD', KEYS[2], string.format('%.0f', now - forget + 1000000), '*')
+      redis.call('HSET', KEYS[3], '*', '1 0 0')
+    elseif #ARGV > 7 then
+      redis.call('ZREM', KEYS[2], '*')
+    end
+  end
+end
+
+local ids = redis.call('ZRANGE', KEYS[2], 0, -1)
+table.sort(ids)
+local known, kept = {}, {}
+local flat = redis.call('HGETALL', KEYS[3])
+for at = 1, #flat, 2 do kept[flat[at]] = flat[at + 1] end
+local count, position, others, members = 0, 0, 0, {}
+for _, id in ipairs(ids) do
+  known[id] = true
+  local share = tonumber(string.match(kept[id] or '0 0 0', '^(%d+)'))
+  if id == me then
+    position = count
+  else
+    if share > 0 then others = others + 1 / share end
+    if id ~= '*' then
+      members[#members + 1] = id
+      members[#members + 1] = share
+    end
+  end
+  if id ~= '*' then count = count + 1 end
+end
+for id in pairs(kept) do
+  if not known[id] then redis.call('HDEL', KEYS[3], id) end
+end
+
+local share = 0
+if KEYS[1] == KEYS[2] then
+  local held = tonumber(ARGV[4])
+  local fits = function(one) return one > 0 and others + 1 / one <= 1.000001 end
+  share = fits(count) and count or fits(held) and held or 0
+  local counted = share == 0 and held or held == 0 and share or math.min(share, held)
+  local alone = tonumber(string.match(kept[me] or '0 0 0', '(%d+)$'))
+  if tonumber(ARGV[3]) > 0 then alone = math.max(alone, now + tonumber(ARGV[3])) end
+  redis.call('HSET', KEYS[3], me, string.format('%d %.0f %.0f', counted, now, alone))
+end
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, math.ceil(forget / 1000) * 2) end
+local alive = redis.call('ZCOUNT', KEYS[2], string.format('%.0f', now - silence), '+inf')
+return {added, text, alive, share, position, count, unpack(members)}

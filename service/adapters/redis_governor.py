@@ -3,21 +3,32 @@
 from typing import Any, Final
 
 from service.adapters.redis_connection import HEARTBEAT_SECONDS, RedisConnection
-from service.core.governor import CLIMB_SECONDS, SlotSchedule
+from service.core.governor import CLIMB_SECONDS
+from service.core.timetable import Timetable
 from service.errors import SharedStateUnavailable
 from service.ports import Clock, Lane, Reservation
 
 _MICROSECONDS: Final = 1_000_000
 
+_TOO_LATE: Final = -1
+_UNKNOWN_REPLICA: Final = -2
+
+UNHEARD_SECONDS: Final = 2 * HEARTBEAT_SECONDS
+"""A replica silent for so long may go on alone as soon as no slot is left that was given away before: one heartbeat may
+be lost."""
+
 
 class RedisGovernor:
     """One atomic reservation on Redis's clock for each slot.
 
-    When Redis is down this replica spends `max_tps` divided by the last known number of replicas, in process.
-    The first such slot begins `horizon_seconds` after Redis last answered, because slots it handed out may be
-    used until then. When Redis is back its first slots come after those handed out here, and for 10 s the
-    rate is reduced by the replicas that have not come back yet. A replica that starts while Redis is down
-    knows of no other and spends the whole budget. Lists made ahead wait until Redis is back.
+    Each replica has a share of the budget for when it cannot reach Redis; all shares together are never more than one.
+    It spends it from the moment on at which Redis, should it be there for the others, keeps it out of what it hands
+    out: `horizon_seconds` and a second after it last may have heard of us. Until then there is only the quarter of the
+    share that is kept back. So never more than one and a quarter of `max_tps` is spent, whichever replicas lose Redis
+    in whatever order and for how long, as long as none is cut off for more than 20 s from a Redis that others reach.
+
+    A replica that starts while Redis is down knows of no other, and takes the share that it was configured for. Lists
+    made ahead wait until Redis is back.
 
     Args:
         max_tps: `PERSONALIZE_TPS`, for all replicas together.
@@ -33,13 +44,10 @@ class RedisGovernor:
         self._horizon_seconds = horizon_seconds
         self._reserve = connection.script("reserve")
         self._throttled = connection.script("throttled")
-        self._schedule = SlotSchedule(max_tps)
-        self._local_slots_until = float("-inf")
+        self._timetable = Timetable(max_tps)
         self._reserved_at = float("-inf")
         self._seen_rate, self._seen_at = max_tps, float("-inf")
         connection.on_change(self._on_change)
-        if not connection.up:
-            self._on_change(up=False)
 
     async def reserve(self, lane: Lane, within_seconds: float) -> Reservation:
         """See `TpsGovernor.reserve`; one round trip, or none while Redis is down."""
@@ -47,11 +55,11 @@ class RedisGovernor:
         try:
             return await self._reserve_shared(lane, within_seconds)
         except SharedStateUnavailable:
-            return self._reserve_local(lane, within_seconds)
+            return self._reserve_alone(lane, within_seconds)
 
     async def throttled(self) -> None:
         """Halve the rate of all replicas, at most once a second; without Redis, only this one's."""
-        self._schedule.throttled(self._clock.monotonic())
+        self._timetable.throttle.throttled(self._connection.shared_time())
         try:
             async with self._connection.use():
                 share: Any = await self._throttled(keys=[self._connection.budget_key])
@@ -64,7 +72,7 @@ class RedisGovernor:
         """The rate of all replicas as last heard; this replica's own while Redis is down."""
         now = self._clock.monotonic()
         if not self._connection.up:
-            return self._schedule.rate(now)
+            return self._rate_alone()
         # Nobody asks while nothing is needed, but the rate climbs all the same.
         return min(self._max_tps, self._seen_rate + self._max_tps * (now - self._seen_at) / CLIMB_SECONDS)
 
@@ -74,53 +82,73 @@ class RedisGovernor:
         return 1.0 / self.tps_in_use
 
     async def _reserve_shared(self, lane: Lane, within_seconds: float) -> Reservation:
+        granted, wait_us, rate = await self._ask(lane, within_seconds)
+        if granted == _UNKNOWN_REPLICA:
+            await self._connection.beat()
+            granted, wait_us, rate = await self._ask(lane, within_seconds)
+        if granted == _TOO_LATE:
+            raise self._connection.came_late(wait_us)
+        if granted == _UNKNOWN_REPLICA:
+            raise SharedStateUnavailable("Redis forgets this replica")
+        self._saw_rate(rate / _MICROSECONDS)
+        if granted:
+            self._reserved_at = self._clock.monotonic()
+        return Reservation(bool(granted), wait_us / _MICROSECONDS)
+
+    async def _ask(self, lane: Lane, within_seconds: float) -> tuple[int, int, int]:
         connection, now = self._connection, self._clock.monotonic()
         horizon = self._horizon_seconds
         lost_at = connection.memory_lost_at
         seen_recently = now - self._reserved_at < horizon or (lost_at is not None and now - lost_at < horizon)
         async with connection.use():
             reply: Any = await self._reserve(
-                keys=[connection.budget_key, connection.replicas_key, connection.heartbeats_key],
+                keys=[connection.budget_key, connection.heartbeats_key, connection.shares_key],
                 args=[
                     self._max_tps,
                     int(lane),
                     _microseconds(within_seconds),
-                    _microseconds(self._local_slots_until - now) if self._local_slots_until > now else 0,
-                    connection.expected_replicas,
+                    connection.stamp(),
                     int(seen_recently),
                     _microseconds(horizon),
+                    _microseconds(self._quiet_seconds),
                     connection.replica,
                     int(connection.registered),
+                    int(connection.serves),
                 ],
             )
         granted, wait_us, rate = (int(part) for part in reply)
-        self._saw_rate(rate / _MICROSECONDS)
-        if granted:
-            self._reserved_at = self._clock.monotonic()
-            if not connection.up:
-                # Somebody else's command failed meanwhile; this slot is given away all the same.
-                self._schedule.hold_until(self._reserved_at + horizon)
-        return Reservation(bool(granted), wait_us / _MICROSECONDS)
+        return granted, wait_us, rate
 
-    def _reserve_local(self, lane: Lane, within_seconds: float) -> Reservation:
-        if lane is Lane.AHEAD:
+    def _reserve_alone(self, lane: Lane, within_seconds: float) -> Reservation:
+        connection, place = self._connection, self._connection.place
+        if lane is Lane.AHEAD or place is None:
             return Reservation(granted=False, wait_seconds=HEARTBEAT_SECONDS)
-        reservation = self._schedule.reserve(lane, within_seconds, self._clock.monotonic())
-        if reservation.granted:
-            self._local_slots_until = self._schedule.next_free
+        now, whole_from = connection.shared_time(), self._whole_from()
+        reservation = self._timetable.reserve(place, lane, within_seconds, now, whole_from)
+        if reservation.granted and now + reservation.wait_seconds >= whole_from:
+            begins = self._clock.monotonic() + reservation.wait_seconds
+            connection.alone_until = max(connection.alone_until, begins)
         return reservation
+
+    def _rate_alone(self) -> float:
+        connection = self._connection
+        if connection.place is None:
+            return self._max_tps
+        return self._timetable.rate(connection.place, connection.shared_time(), self._whole_from())
+
+    def _whole_from(self) -> float:
+        """When our whole share begins, on the shared clock."""
+        connection = self._connection
+        since = connection.heard_until + self._quiet_seconds
+        return connection.shared_time() + since - self._clock.monotonic()
+
+    @property
+    def _quiet_seconds(self) -> float:
+        return self._horizon_seconds + UNHEARD_SECONDS
 
     def _on_change(self, up: bool) -> None:  # noqa: FBT001 - the listener's signature
         if up:
-            self._saw_rate(self._schedule.rate(self._clock.monotonic()))
-            return
-        connection = self._connection
-        replicas = connection.replicas
-        self._schedule.limit(self._max_tps / replicas)
-        if connection.last_reply_at is not None:
-            # Replicas lose Redis together: each begins at its own place within the interval, not all at once.
-            offset = connection.position % replicas / self._max_tps
-            self._schedule.hold_until(connection.last_reply_at + self._horizon_seconds + offset)
+            self._saw_rate(self._max_tps * self._timetable.throttle.share(self._connection.shared_time()))
 
     def _saw_rate(self, rate: float) -> None:
         self._seen_rate, self._seen_at = rate, self._clock.monotonic()

@@ -1,38 +1,51 @@
 #!lua flags=allow-oom
 -- Times: integer microseconds, points on Redis's clock. Rates: transactions per second. Shares: 0..1 of the full rate.
--- KEYS: budget (hash), replicas, where this process's heartbeats go (sorted sets, score = last heartbeat)
--- ARGV: tps, lane (1 no list, 2 stale, 3 ahead), within_us, earliest_us, expected_replicas, seen_recently (0|1),
---       horizon_us, replica, registered (0|1)
--- Returns: granted (0|1), wait_us, rate in use in millionths
+-- KEYS: budget (hash), where this process's signs of life go (sorted set), shares (hash), see heartbeat.lua
+-- ARGV: tps, lane (1 no list, 2 stale, 3 ahead), within_us, not_after, seen_recently (0|1), horizon_us, quiet_us, replica,
+--       registered (0|1), serves (0|1)
+-- Returns: granted (0|1, -1 too late, -2 replica unknown), wait_us, rate in use in millionths; too late: now
 --
 -- The rule is SlotSchedule's. allow-oom: a full Redis must not stop the budget, which is one small hash.
-local CREDIT_SHARE, CLIMB_US, HEARTBEAT_US, KEEP_MS = 0.25, 30000000, 5000000, 60000
+local CREDIT_SHARE, CLIMB_US, KEPT_BACK_SHARE, KEEP_MS = 0.25, 30000000, 0.25, 60000
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
+-- Nobody waits for it any more, and its replica may be spending alone by now.
+if now > tonumber(ARGV[4]) then return {-1, string.format('%.0f', now), 0} end
 local lane, within = tonumber(ARGV[2]), tonumber(ARGV[3])
-local earliest, horizon = tonumber(ARGV[4]), tonumber(ARGV[7])
+local horizon, quiet = tonumber(ARGV[6]), tonumber(ARGV[7])
+
+if ARGV[10] == '1' then
+  local mine = redis.call('HGET', KEYS[3], ARGV[8])
+  if not mine then return {-2, 0, 0} end
+  local share, alone = string.match(mine, '^(%d+) %d+ (%d+)$')
+  redis.call('HSET', KEYS[3], ARGV[8], string.format('%s %.0f %s', share, now, alone))
+end
 
 local kept = redis.call('HMGET', KEYS[1], 'next_free', 'low', 'since', 'stale_until')
 local next_free = tonumber(kept[1])
 if not next_free then
   -- Missing is usual after a quiet minute. If this replica holds slots, or its heartbeat is gone too, then Redis has
   -- lost its memory and slots already given away may be used until the horizon.
-  local lost = ARGV[6] == '1' or (ARGV[9] == '1' and not redis.call('ZSCORE', KEYS[3], ARGV[8]))
+  local lost = ARGV[5] == '1' or (ARGV[9] == '1' and not redis.call('ZSCORE', KEYS[2], ARGV[8]))
   next_free = lost and now + horizon or 0
 end
--- Kept even if this ask is refused: slots of this replica's own lie before it.
-if earliest > 0 then next_free = math.max(next_free, now + earliest) end
 
 local low, since = tonumber(kept[2]) or 1, tonumber(kept[3]) or 0
 local share = math.min(1, low + (1 - low) * math.max(0, now - since) / CLIMB_US)
-local alive = math.max(1, redis.call('ZCOUNT', KEYS[2], string.format('%.0f', now - HEARTBEAT_US), '+inf'))
--- Replicas expected but not back yet still spend their own share.
-local rate = tonumber(ARGV[1]) * share * alive / math.max(alive, tonumber(ARGV[5]))
+local full = tonumber(ARGV[1]) * share
+local credit = lane == 1 and 0 or math.floor(math.ceil(1000000 / full) * CREDIT_SHARE)
+local start = math.max(next_free, now - credit)
+-- What the slot leaves to replicas that may spend alone when it begins. A quarter of it was kept back for this.
+local missing = 0
+for _, one in ipairs(redis.call('HVALS', KEYS[3])) do
+  local part, heard, alone = string.match(one, '^(%d+) (%d+) (%d+)$')
+  part = tonumber(part)
+  if part > 0 and (start <= tonumber(alone) or start > tonumber(heard) + quiet) then missing = missing + 1 / part end
+end
+local rate = full * (1 - (1 - KEPT_BACK_SHARE) * math.min(1, missing))
 local interval = math.ceil(1000000 / rate)
 
-local credit = lane == 1 and 0 or math.floor(interval * CREDIT_SHARE)
-local start = math.max(next_free, now - credit)
 local wait = math.max(0, start - now)
 local stale_until = tonumber(kept[4]) or 0
 local granted

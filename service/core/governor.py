@@ -22,6 +22,27 @@ _NOW_SECONDS: Final = 1e-6
 """A slot nearer than this begins now; below it floats no longer tell."""
 
 
+class Throttle:
+    """The share of the rate that is in use after refusals for the rate; pure, every method is told the time."""
+
+    __slots__ = ("_low", "_since")
+
+    def __init__(self) -> None:
+        self._low = 1.0
+        self._since = float("-inf")
+
+    def throttled(self, now: float) -> None:
+        """Halve the share, unless it was halved within the last second."""
+        if now - self._since >= THROTTLED_PAUSE_SECONDS:
+            self._low = max(FLOOR_SHARE, self.share(now) / 2)
+            self._since = now
+
+    def share(self, now: float) -> float:
+        """Of the full rate, 0..1; it climbs back within `CLIMB_SECONDS`."""
+        climbed = (now - self._since) / CLIMB_SECONDS
+        return 1.0 if climbed >= 1.0 else self._low + (1.0 - self._low) * max(0.0, climbed)
+
+
 class SlotSchedule:
     """Evenly spaced slots without bursts; pure, every method is told the time.
 
@@ -32,12 +53,11 @@ class SlotSchedule:
         max_tps: Slots per second, above zero.
     """
 
-    __slots__ = ("_low", "_max_tps", "_since", "_stale_waiting_until", "next_free")
+    __slots__ = ("_max_tps", "_stale_waiting_until", "_throttle", "next_free")
 
     def __init__(self, max_tps: float) -> None:
         self._max_tps = max_tps
-        self._low = 1.0
-        self._since = float("-inf")
+        self._throttle = Throttle()
         self._stale_waiting_until = float("-inf")
         self.next_free = float("-inf")
         """When the first slot not yet given away begins, at the earliest."""
@@ -70,9 +90,7 @@ class SlotSchedule:
 
     def throttled(self, now: float) -> None:
         """Halve the rate, unless it was halved within the last second."""
-        if now - self._since >= THROTTLED_PAUSE_SECONDS:
-            self._low = max(FLOOR_SHARE, self._share(now) / 2)
-            self._since = now
+        self._throttle.throttled(now)
 
     def hold_until(self, moment: float) -> None:
         """Let no further slot begin before this moment."""
@@ -84,11 +102,7 @@ class SlotSchedule:
 
     def rate(self, now: float) -> float:
         """Slots per second in use; at most the ceiling."""
-        return self._max_tps * self._share(now)
-
-    def _share(self, now: float) -> float:
-        climbed = (now - self._since) / CLIMB_SECONDS
-        return 1.0 if climbed >= 1.0 else self._low + (1.0 - self._low) * max(0.0, climbed)
+        return self._max_tps * self._throttle.share(now)
 
 
 class LocalGovernor:

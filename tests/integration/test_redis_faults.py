@@ -72,9 +72,7 @@ async def test_every_message_is_filled_and_the_budget_held_while_redis_fails(
     assert_all_answered(calls)
     assert any(call.source == "personalize" for call in calls if began < call.began < ended)
     arrivals = (await asyncio.to_thread(fleet.personalize.get_json, "/_stats"))["arrivals"]
-    # A slow Redis is lost by one replica after the other, so for a moment some spend their share while others still
-    # reserve from the whole: at most all shares but one beside it. A dead one is lost by all at once.
-    assert most_in_a_second(arrivals) <= 2 * TPS + 1
+    assert most_in_a_second(arrivals) <= 1.3 * TPS + 1
 
 
 async def test_a_list_of_another_version_counts_as_none_and_is_written_anew(fleet: Fleet) -> None:
