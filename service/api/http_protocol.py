@@ -16,7 +16,8 @@ from itertools import islice
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from service.api.limits import (
@@ -84,6 +85,7 @@ class TolerantProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._body_bytes = 0
         self._refused = False
+        self._under_way: RequestResponseCycle | None = None
         self._late: asyncio.TimerHandle | None = None
         self._untaken: asyncio.TimerHandle | None = None
 
@@ -110,6 +112,10 @@ class TolerantProtocol(HttpToolsProtocol):
         for clock in (self._late, self._untaken):
             if clock is not None:
                 clock.cancel()
+        # Uvicorn tells only the request that was parsed last; with others ahead of it, it is not the one under way.
+        if self._under_way is not None:
+            self._under_way.disconnected = True
+            self._under_way.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -194,6 +200,10 @@ class TolerantProtocol(HttpToolsProtocol):
         """Whoever was answered once is no newcomer."""
         self._newcomers.pop(self, None)
         super().on_response_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._under_way = cycle
+        super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
         """Say in JSON, as with every other error, that this was no HTTP."""

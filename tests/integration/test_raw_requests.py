@@ -1,0 +1,62 @@
+"""Random bytes on the wire, from clients that break off, dawdle and send ahead."""
+
+import random
+import socket
+import struct
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.fuzz import ADMIN_KEY, fuzz, is_fault, raw_request, said
+from bench.processes import local_personalize, service
+
+REQUESTS = 3_000
+
+
+def test_random_raw_requests_cause_no_fault_and_keep_no_normal_caller_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_LOGS", str(tmp_path))
+    seed = random.randrange(1_000_000)
+    with (
+        local_personalize() as personalize,
+        service(personalize, PERSONALIZE_TPS="200", ADMIN_KEYS=ADMIN_KEY.decode(), DATA_DIR=str(tmp_path)) as replica,
+    ):
+        done = fuzz(replica, REQUESTS, seed=seed)
+        assert replica.process.poll() is None
+        assert replica.get_json("/readyz") == {"status": "ready"}
+
+    assert done.requests == REQUESTS
+    assert done.failed == [], seed
+    assert said(replica, tmp_path, is_fault) == [], seed
+    assert said(replica, tmp_path, lambda line: "stopped" in line)
+    assert len(done.normal_ms) > 50
+    assert done.normal_failed == 0, seed
+    # The requests reached what they are about: answers, refusals of the parser, of the limits and of the routes.
+    assert {200, 400, 401, 404, 405, 422, 431} <= done.statuses.keys(), seed
+
+
+def test_a_client_that_goes_with_requests_sent_ahead_of_an_answer_costs_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_LOGS", str(tmp_path))
+    with local_personalize(latency_ms=300) as personalize, service(personalize, PERSONALIZE_TPS="50") as replica:
+        for number in range(10):
+            with socket.create_connection(("127.0.0.1", replica.port), timeout=5) as connection:
+                for part in "abc":
+                    target = f"/recommendations?user_id={part}{number}"
+                    connection.sendall(f"GET {target} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+                time.sleep(0.05)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        time.sleep(0.6)
+        assert replica.get_json("/readyz") == {"status": "ready"}
+
+    assert said(replica, tmp_path, is_fault) == []
+
+
+def test_a_seed_makes_the_same_requests_again() -> None:
+    one, same, other = ([raw_request(dice) for _ in range(50)] for dice in map(random.Random, (1, 1, 2)))
+
+    assert one == same
+    assert one != other
