@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from bench.processes import Running, local_personalize, service
+from bench.processes import SAMPLE, Running, local_personalize, service
 from bench.sends import client, make_call
 
 
@@ -62,14 +62,27 @@ async def _soak(replica: Running, seconds: float, per_second: float, wanted: int
 @click.option("--tps", default=50.0, show_default=True)
 @click.option("--cache-max-mb", default=64.0, show_default=True, help="Small enough to be full in the first third.")
 @click.option("--num-results", default=10, show_default=True, help="Longer lists fill the cache sooner.")
+@click.option("--data", default=str(SAMPLE), show_default=True, help="Directory of items.csv and interactions.csv.")
 @click.option("--out", default="build/soak.json", show_default=True)
 def main(
-    *, seconds: float, users_per_second: float, tps: float, cache_max_mb: float, num_results: int, out: str
+    *,
+    seconds: float,
+    users_per_second: float,
+    tps: float,
+    cache_max_mb: float,
+    num_results: int,
+    data: str,
+    out: str,
 ) -> None:
     """One replica with a small cache and ever new users."""
     with (
-        local_personalize(tps=tps, latency_ms=30) as personalize,
-        service(personalize, PERSONALIZE_TPS=str(tps), CACHE_MAX_MB=str(cache_max_mb)) as replica,
+        local_personalize(Path(data), tps=tps, latency_ms=30) as personalize,
+        service(
+            personalize,
+            catalog=Path(data, "items.csv"),
+            PERSONALIZE_TPS=str(tps),
+            CACHE_MAX_MB=str(cache_max_mb),
+        ) as replica,
     ):
         marks = asyncio.run(_soak(replica, seconds, users_per_second, num_results))
         metrics = _metrics(replica)

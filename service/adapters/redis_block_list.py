@@ -8,7 +8,7 @@ from typing import Self
 from redis.asyncio.client import Pipeline
 
 from service.adapters.block_list import check_room
-from service.adapters.redis_connection import RedisConnection
+from service.adapters.redis_connection import RedisConnection, stop_task
 from service.errors import SharedStateUnavailable
 
 _log = logging.getLogger(__name__)
@@ -42,9 +42,7 @@ class RedisBlockList:
 
     async def __aexit__(self, *_: object) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await stop_task(self._task)
 
     @property
     def version(self) -> int:

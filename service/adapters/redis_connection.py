@@ -183,7 +183,7 @@ class RedisConnection:
         self._stack.push_async_callback(self.client.aclose, close_connection_pool=True)
         self._stack.push_async_callback(self._leave)
         task = asyncio.create_task(self._keep_beating(), name="redis-heartbeat")
-        self._stack.push_async_callback(_stop, task)
+        self._stack.push_async_callback(stop_task, task)
         return self
 
     async def close(self) -> None:
@@ -299,7 +299,11 @@ class RedisConnection:
                     await self.client.hdel(self.shares_key, self.replica)
 
 
-async def _stop(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+async def stop_task(task: asyncio.Task[None]) -> None:
+    """End a task that may be inside the client, and wait until it has ended.
+
+    A cancellation that meets a timeout inside the client can be lost, so one is not enough.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait((task,), timeout=TIMEOUT_SECONDS)

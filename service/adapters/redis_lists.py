@@ -12,7 +12,7 @@ import structlog
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-from service.adapters.redis_connection import RedisConnection
+from service.adapters.redis_connection import RedisConnection, stop_task
 from service.constants import PIN_SECONDS
 from service.core.envelope import HEADER_BYTES, VERSION, created_at, readable
 from service.errors import SharedStateUnavailable
@@ -97,7 +97,7 @@ class RedisLists:
     async def open(self) -> Self:
         """Start listening; succeeds without Redis too."""
         task = asyncio.create_task(self._keep_listening(), name="redis-flights")
-        self._stack.push_async_callback(_stop, task)
+        self._stack.push_async_callback(stop_task, task)
         with suppress(TimeoutError):
             async with asyncio.timeout(RESUBSCRIBE_SECONDS):
                 await self.listening.wait()
@@ -340,9 +340,3 @@ def unpack_outcome(packed: bytes) -> Outcome:
 
 def _message(key: bytes, packed: bytes) -> bytes:
     return bytes([len(key)]) + key + packed
-
-
-async def _stop(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
