@@ -1,0 +1,130 @@
+"""The catalogue's sources at Amazon, through the real SDK, against moto's server."""
+
+import gzip
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto.server import ThreadedMotoServer
+
+from service.adapters.catalog_build import Recipe
+from service.adapters.catalog_dynamodb import FRESH_SECONDS, DynamoDbCatalog, DynamoDbSource
+from service.adapters.catalog_source import S3Source
+from service.errors import CatalogError
+
+CSV = b"id,url,name,price,image\n" + b"".join(
+    b"id%d,http://u/%d,Item %d,5,http://i/%d\n" % (n, n, n, n) for n in range(150)
+)
+IDS = [f"id{n}" for n in range(150)]
+
+
+@pytest.fixture(scope="module")
+def moto_url() -> Iterator[str]:
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    return lambda service: boto3.client(service, region_name="us-east-1")
+
+
+@pytest.fixture
+async def s3_source(aws: Callable[[str], Any], tmp_path: Path) -> AsyncIterator[tuple[S3Source, Any]]:
+    client = aws("s3")
+    client.create_bucket(Bucket="shop")
+    client.put_object(Bucket="shop", Key="items.csv.gz", Body=gzip.compress(CSV))
+    source = S3Source("s3://shop/items.csv.gz", Recipe({}, None, tmp_path))
+    yield source, client
+    await source.close()
+    client.close()
+
+
+async def test_s3_object_is_unpacked_and_known_by_its_etag(s3_source: tuple[S3Source, Any]) -> None:
+    source, client = s3_source
+    catalog = await source.load(1)
+    assert list(catalog.first_ids()) == IDS
+    assert await source.version() == source.loaded_version
+    client.put_object(Bucket="shop", Key="items.csv.gz", Body=gzip.compress(CSV.replace(b",5,", b",6,")))
+    assert await source.version() != source.loaded_version
+    row = (await source.load(2)).rows(["id0"])[0]
+    assert row is not None
+    assert json.loads(row.fragment)["price"] == 6
+
+
+async def test_s3_object_that_is_gone_or_cut_short_is_an_error_that_names_it(s3_source: tuple[S3Source, Any]) -> None:
+    source, client = s3_source
+    await source.load(1)
+    loaded = source.loaded_version
+    client.put_object(Bucket="shop", Key="items.csv.gz", Body=gzip.compress(CSV)[:-20])
+    with pytest.raises(CatalogError, match=r"s3://shop/items\.csv\.gz"):
+        await source.load(2)
+    client.delete_object(Bucket="shop", Key="items.csv.gz")
+    with pytest.raises(CatalogError, match=r"s3://shop/items\.csv\.gz: .*404"):
+        await source.version()
+    assert source.loaded_version == loaded
+
+
+class Partly:
+    """The SDK's client, whose batches are throttled once and then answered in part once."""
+
+    def __init__(self, client: Any) -> None:  # noqa: ANN401  # the SDK's class is made at run time
+        self._client = client
+        self.asked: list[dict[str, Any]] = []
+
+    async def batch_get_item(self, *, RequestItems: dict[str, Any]) -> Any:  # noqa: ANN401, N803  # the SDK's
+        request = RequestItems["items"]
+        self.asked.append(request)
+        if len(self.asked) == 1:
+            error = {"Error": {"Code": "ProvisionedThroughputExceededException", "Message": "slow down"}}
+            raise ClientError(error, "BatchGetItem")
+        if len(self.asked) > 2:
+            return await self._client.batch_get_item(RequestItems=RequestItems)
+        first = {**request, "Keys": request["Keys"][:1]}
+        output = await self._client.batch_get_item(RequestItems={"items": first})
+        return {**output, "UnprocessedKeys": {"items": {**request, "Keys": request["Keys"][1:]}}}
+
+
+async def test_dynamodb_items_are_asked_for_until_all_are_there_and_then_kept(
+    aws: Callable[[str], Any], tmp_path: Path
+) -> None:
+    table = aws("dynamodb")
+    table.create_table(
+        TableName="items",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for item_id in IDS[:5]:
+        texts = {"id": item_id, "url": "http://u", "name": "Item", "image": "http://i"}
+        item = {**{name: {"S": text} for name, text in texts.items()}, "price": {"N": "5"}, "blob": {"B": b"big"}}
+        table.put_item(TableName="items", Item=item)
+    now = 0.0
+    source = DynamoDbSource("dynamodb://items", Recipe({}, None, tmp_path), monotonic=lambda: now)
+    catalog = await source.load(1)
+    assert isinstance(catalog, DynamoDbCatalog)
+    client = Partly(catalog._client)
+    catalog._client = client
+    wanted = [*IDS[:5], "no-such-item"]
+    now = FRESH_SECONDS + 1
+    await catalog.prefetch(wanted, 5)
+    assert [row is not None for row in catalog.rows(wanted)] == [True] * 5 + [False]
+    assert catalog.missing(wanted) == []
+    assert [len(request["Keys"]) for request in client.asked] == [6, 6, 5]
+    assert set(client.asked[0]["ExpressionAttributeNames"].values()) == {"id", "url", "name", "price", "image"}
+    await catalog.prefetch(wanted, 5)
+    assert len(client.asked) == 3
+    catalog.close()
+    await source.close()
+    table.close()
