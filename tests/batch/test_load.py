@@ -261,6 +261,10 @@ async def test_a_user_forgotten_while_a_set_is_loaded_is_in_neither(store: Store
     assert await served(store, "u3") is None
     assert await served(store, "u2400") is None
     assert await served(store, "u4") is not None
+    if files := list(tmp_path.glob("data/*")):
+        # Not in the space that deleted rows leave either.
+        [content] = [path.read_bytes() for path in files]
+        assert [user for user in ("u3", "u2400", "u4") if KEYS.of(user)[:8] in content] == ["u4"]
 
 
 async def test_what_is_replaced_or_dropped_leaves_nothing_behind(store: Store, tmp_path: Path) -> None:
