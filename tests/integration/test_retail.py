@@ -1,10 +1,11 @@
 import asyncio
 import csv
+import time
 from collections.abc import Sequence
 
 import pytest
 
-from bench.processes import RETAIL, Running, local_personalize, service
+from bench.processes import RETAIL, Running, local_personalize, service, stop
 from bench.sends import Call, client, make_call
 from tests.integration.pouring import assert_all_answered
 
@@ -42,3 +43,41 @@ def test_a_thousand_users_cost_a_thousand_transactions_and_the_same_again_none()
     assert [call.ids for call in first] == [call.ids for call in again]
     assert stats["transactions"] == stats_again["transactions"] == 1000
     assert set(stats["by_user"].values()) == {1}
+
+
+FORBIDDEN = 'EXCLUDE ItemID WHERE Items.CATEGORY IN ("beauty") | EXCLUDE ItemID WHERE Items.PRICE > 100'
+
+
+def test_an_excluded_item_comes_from_no_source_and_lists_stay_full() -> None:
+    with (RETAIL / "users.csv").open(encoding="utf-8", newline="") as file:
+        users = [row["USER_ID"] for row in csv.DictReader(file)][:500]
+    with (RETAIL / "items.csv").open(encoding="utf-8", newline="") as file:
+        forbidden = {
+            row["id"] for row in csv.DictReader(file) if row["category"] == "beauty" or float(row["price"]) > 100
+        }
+    with (
+        local_personalize(RETAIL) as personalize,
+        service(
+            personalize,
+            catalog=RETAIL / "items.csv",
+            PERSONALIZE_TPS="500",
+            CACHE_FRESH_SECONDS="3",
+            EXCLUSION_FILTER=FORBIDDEN,
+        ) as replica,
+    ):
+        live = asyncio.run(ask_for_all(replica, users))
+        cached = asyncio.run(ask_for_all(replica, users[-20:]))
+        transactions = personalize.get_json("/_stats")["by_user"]
+        stop(personalize.process)
+        time.sleep(3.1)  # until the last list is stale
+        stale = asyncio.run(ask_for_all(replica, users))
+        popular = asyncio.run(ask_for_all(replica, [f"stranger{number}" for number in range(50)]))
+
+    assert_all_answered(live + cached + stale + popular)
+    assert {call.source for call in live} == {"personalize"}
+    assert {call.source for call in cached} == {"cache"}
+    assert {call.source for call in stale} == {"stale"}
+    assert {call.source for call in popular} == {"popular"}
+    assert set(transactions.values()) == {1}
+    assert not forbidden & {item_id for call in live + cached + stale + popular for item_id in call.ids}
+    assert len(forbidden) > 100
