@@ -4,10 +4,12 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 import aiohttp
 from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import get_session
 from botocore import exceptions as sdk
 from botocore.parsers import ResponseParserError
@@ -32,7 +34,7 @@ from service.ports import Clock
 REHEARSAL_SECONDS: Final = 1.0
 """Longest that the start waits for credentials; the first transaction asks a slower chain again."""
 
-_BEFORE_SEND: Final = "before-send.personalize-runtime.GetRecommendations"
+_rehearsing: Final = ContextVar("rehearsing", default=False)
 
 CONNECT_TIMEOUT_SECONDS: Final = 0.5
 """Ours: a connection inside one region opens in a few milliseconds, and a lost SYN is only sent again after
@@ -328,6 +330,7 @@ async def open_personalize(
     config = AioConfig(
         # Made once: the SDK's own header is put together twice for every call, a sixth of what a call costs.
         user_agent=session.user_agent(),
+        http_session_cls=_Session,
         retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         read_timeout=read_timeout_seconds,
@@ -348,30 +351,34 @@ async def open_personalize(
             filter_arn=filter_arn,
             clock=clock,
         )
-        await _rehearse(client, recommender)
+        await _rehearse(recommender)
         yield recommender
     finally:
         await creating.__aexit__(None, None, None)
 
 
-async def _rehearse(client: Any, recommender: PersonalizeRecommender) -> None:  # noqa: ANN401  # as above
+async def _rehearse(recommender: PersonalizeRecommender) -> None:
     """Do all of a transaction but send it, so that the first user does not wait for what the SDK does once.
 
-    It loads credentials and resolves the endpoint, about 40 ms without a network. Whatever fails here fails
-    in the first transaction too, and is translated and counted there.
+    It loads credentials and certificates and resolves the endpoint, about 90 ms without a network. Whatever fails
+    here fails in the first transaction too, and is translated and counted there.
     """
-
-    def stop(**_: object) -> None:
-        raise _RehearsalError
-
-    events = client.meta.events
-    events.register_first(_BEFORE_SEND, stop, unique_id="rehearsal")
+    rehearsing = _rehearsing.set(True)
     try:
         await recommender.recommend(RecommendationRequest("", 1), timeout_seconds=REHEARSAL_SECONDS)
     except (RecommenderError, _RehearsalError):
         return
     finally:
-        events.unregister(_BEFORE_SEND, unique_id="rehearsal")
+        _rehearsing.reset(rehearsing)
+
+
+class _Session(AIOHTTPSession):  # type: ignore[misc]  # the SDK has no types
+    async def send(self, request: Any) -> Any:  # noqa: ANN401  # as above
+        if _rehearsing.get():
+            # The SDK reads the certificates only as it opens its pool of connections, and has no other name for it.
+            await self._get_session(self._proxy_config.proxy_url_for(request.url))
+            raise _RehearsalError
+        return await super().send(request)
 
 
 class _RehearsalError(Exception):

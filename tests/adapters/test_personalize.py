@@ -1,6 +1,7 @@
 import asyncio
 import inspect
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 
@@ -318,6 +319,24 @@ async def test_an_unknown_profile_stops_the_start(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ConfigurationError, match="nobody"):
         async with opened():
             pass
+
+
+async def test_the_first_transaction_does_not_wait_for_certificates(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[object] = []
+    load = ssl.SSLContext.load_verify_locations
+
+    def counted(context: ssl.SSLContext, *files: str | None) -> None:
+        read.append(files)
+        load(context, *files)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", counted)
+    async with opened() as recommender:
+        at_start = len(read)
+        assert runtime.asked == []
+        await recommender.recommend(REQUEST, timeout_seconds=5)
+    assert (at_start, len(read)) == (1, 1)
 
 
 @pytest.mark.parametrize(
