@@ -59,7 +59,8 @@ COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 WORKDIR /app
 # Modules are compiled in the image; at run time nothing is written beside them.
-ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 DATA_DIR=/data
+# TMPDIR: commands that read a large file again put it where there is room.
+ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 DATA_DIR=/data TMPDIR=/data
 USER 10001:10001
 # Writable even where the root is not, and owned by the user above where a platform makes the volume (Fargate).
 VOLUME ["/data"]

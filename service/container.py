@@ -178,14 +178,13 @@ async def open_services(  # noqa: PLR0915  # wiring is a list, and reads best as
 
         def catalog_loaded(_: ItemCatalog) -> None:
             loaded_at.set(clock.time())
-            catalog_failures.set(0)
 
         catalog_refresher = CatalogRefresher(
             current=catalog,
             source=source,
             interval_seconds=settings.catalog_refresh_seconds,
             on_loaded=catalog_loaded,
-            on_failed=lambda _: catalog_failures.set(1),
+            on_looked=lambda in_force: catalog_failures.set(not in_force),
         )
         catalog_refresher.start()
         stack.push_async_callback(catalog_refresher.close)

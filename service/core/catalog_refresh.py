@@ -55,7 +55,7 @@ class CatalogRefresher:
         source: CatalogSource,
         interval_seconds: float,
         on_loaded: Callable[[ItemCatalog], None] = _ignore,
-        on_failed: Callable[[str], None] = _ignore,
+        on_looked: Callable[[bool], None] = _ignore,
     ) -> None:
         """Begin nothing yet.
 
@@ -64,13 +64,13 @@ class CatalogRefresher:
             source: Where the next one comes from.
             interval_seconds: Between two looks at the source.
             on_loaded: Told the snapshot that has come into force.
-            on_failed: Told in a readable line why the old one stays.
+            on_looked: Told after a look at the source whether what it holds now is in force.
         """
         self._current = current
         self._source = source
         self._interval_seconds = interval_seconds
         self._on_loaded = on_loaded
-        self._on_failed = on_failed
+        self._on_looked = on_looked
         self._asked = asyncio.Event()
         self._loading = asyncio.Lock()
         self._worker: asyncio.Task[None] | None = None
@@ -108,6 +108,7 @@ class CatalogRefresher:
                 version = await self._source.version()
                 if version == self._source.loaded_version:
                     self._worked()
+                    self._on_looked(True)
                     return False
                 if patiently and version == self._bad_version and self._to_skip > 0:
                     self._to_skip -= 1
@@ -125,6 +126,7 @@ class CatalogRefresher:
             self._worked()
         _log.info("catalog replaced", extra={"items": len(snapshot), "version": snapshot.version})
         self._on_loaded(snapshot)
+        self._on_looked(True)
         return True
 
     async def _work(self) -> None:
@@ -149,4 +151,4 @@ class CatalogRefresher:
         self._to_skip = min(2**self._failures, MOST_INTERVALS_SKIPPED) - 1
         self._failures = min(self._failures + 1, MOST_INTERVALS_SKIPPED)
         _log.warning("catalog not replaced", extra={"problem": problem})
-        self._on_failed(problem)
+        self._on_looked(False)

@@ -51,6 +51,18 @@ async def test_a_bad_file_leaves_the_old_catalogue_in_force_and_says_so(
         await metric(door, "catalog_refresh_failing 0.0")
 
 
+async def test_a_source_that_was_away_is_no_failure_once_it_is_back_as_it_was(
+    open_door: OpenDoor, catalog_file: Path
+) -> None:
+    async with open_door() as door:
+        catalog_file.rename(away := catalog_file.with_suffix(".away"))
+        door.app.lifecycle.on_hangup()
+        await metric(door, "catalog_refresh_failing 1.0")
+        away.rename(catalog_file)
+        door.app.lifecycle.on_hangup()
+        await metric(door, "catalog_refresh_failing 0.0")
+
+
 async def test_a_static_exclusion_holds_for_every_source(open_door: OpenDoor) -> None:
     rule = 'EXCLUDE ItemID WHERE Items.CATEGORY IN ("odd") | EXCLUDE ItemID WHERE Items.PRICE > 100'
     async with open_door(EXCLUSION_FILTER=rule) as door:

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,11 @@ from typing import Any
 import kubernetes_validate  # type: ignore[import-untyped]  # it ships no type information
 import pytest
 import yaml
+from annotated_types import Le
+from fastapi.routing import APIRoute
 
+from service.api import admin
+from service.api.routes import router
 from service.container import CLOSING_SECONDS
 from service.main import FINISHING_SECONDS, SERVER
 from service.settings import Settings
@@ -25,7 +30,24 @@ ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy/kubernetes"
 OVERLAYS = ("embedded", "redis")
 VERSIONS = ("1.30", kubernetes_validate.latest_version())
-IMPORTANT = {"PERSONALIZE_CAMPAIGN_ARN", "PERSONALIZE_TPS", "CATALOG_URL", "CACHE_MAX_MB", "DRAIN_SECONDS"}
+IMPORTANT = {
+    "PERSONALIZE_CAMPAIGN_ARN",
+    "PERSONALIZE_TPS",
+    "CATALOG_URL",
+    "CACHE_MAX_MB",
+    "DRAIN_SECONDS",
+    "EXPECTED_REPLICAS",
+}
+ACTIONS = {
+    "get_recommendations": "personalize:GetRecommendations",
+    "head_object": "s3:GetObject",
+    "get_object": "s3:GetObject",
+    "describe_table": "dynamodb:DescribeTable",
+    "scan": "dynamodb:Scan",
+    "batch_get_item": "dynamodb:BatchGetItem",
+}
+"""Which right each call of the SDK needs. Source: IAM's service authorization reference."""
+
 SECRETS = {"API_KEYS", "BASIC_AUTH", "ADMIN_KEYS", "USER_KEY_SECRET", "REDIS_URL"}
 NAME = {"app.kubernetes.io/name": "personalize-connect"}
 
@@ -67,6 +89,10 @@ def properties(resource: str) -> Manifest:
 def ecs_container() -> Manifest:
     [container] = properties("TaskDefinition")["ContainerDefinitions"]
     return dict(container)
+
+
+def ecs_environment() -> dict[str, Any]:
+    return {pair["Name"]: pair["Value"] for pair in ecs_container()["Environment"]}
 
 
 def read(path: Path) -> Manifest:
@@ -251,14 +277,32 @@ def test_the_pod_can_write_where_catalogues_are_copied_to(name: str) -> None:
     assert {one(manifests, "ConfigMap")["data"]["DATA_DIR"], "/tmp"} == mounts  # noqa: S108  # the pod's
 
 
+@needs_kubectl
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_volume_holds_five_million_items(name: str) -> None:
+    manifests = overlay(name)
+    [volume] = [volume for volume in pod(manifests)["volumes"] if volume["name"] == "data"]
+    size = (
+        volume["emptyDir"]["sizeLimit"]
+        if "emptyDir" in volume
+        else one(manifests, "PersistentVolumeClaim")["spec"]["resources"]["requests"]["storage"]
+    )
+
+    # docs/operations.md, Sizing: two copies of 322 MB and S3's 232 MB for each million.
+    assert int(size.removesuffix("Gi")) * 2**30 > 5 * (2 * 322 + 232) * 1e6
+
+
 def test_the_task_can_write_where_catalogues_are_copied_to() -> None:
     [mount] = ecs_container()["MountPoints"]
-    [data_dir] = [pair["Value"] for pair in ecs_container()["Environment"] if pair["Name"] == "DATA_DIR"]
+    data_dir = ecs_environment()["DATA_DIR"]
 
     assert mount == {"SourceVolume": "data", "ContainerPath": data_dir, "ReadOnly": False}
     assert properties("TaskDefinition")["Volumes"] == [{"Name": "data"}]
     # Fargate gives a volume to the owner that the image's VOLUME has.
-    assert f'VOLUME ["{data_dir}"]' in (ROOT / "Dockerfile").read_text("utf-8")
+    dockerfile = (ROOT / "Dockerfile").read_text("utf-8")
+    assert f'VOLUME ["{data_dir}"]' in dockerfile
+    # There is no other place for temporary files.
+    assert f"TMPDIR={data_dir}\n" in dockerfile
 
 
 @needs_kubectl
@@ -287,6 +331,9 @@ def test_with_redis_the_replicas_are_the_autoscalers_and_one_may_go_at_a_time() 
     assert deployment["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
     assert one(manifests, "HorizontalPodAutoscaler")["spec"]["minReplicas"] >= 2
     assert one(manifests, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    # Alone with the others, all at once, they spend the whole budget and no more.
+    most = one(manifests, "HorizontalPodAutoscaler")["spec"]["maxReplicas"]
+    assert one(manifests, "ConfigMap")["data"]["EXPECTED_REPLICAS"] == str(most)
     # Not optional: a pod that cannot find Redis's address must not spend the whole budget.
     [redis] = [variable for variable in container["env"] if variable["name"] == "REDIS_URL"]
     assert redis["valueFrom"]["secretKeyRef"] == {"name": "personalize-connect", "key": "REDIS_URL"}
@@ -317,20 +364,61 @@ def test_the_task_may_call_personalize_on_the_named_arns_only() -> None:
             for action in [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]:
                 granted[action] = statement["Resource"]
 
-    assert set(granted) == {
-        "personalize:GetRecommendations",
-        "personalize:GetPersonalizedRanking",
-        "s3:GetObject",
-        "dynamodb:BatchGetItem",
-    }
+    assert set(granted) == set(ACTIONS.values())
     assert "*" not in json.dumps(granted)
     assert resources["ReadCatalogObject"]["Condition"] == "HasCatalogObject"
     assert resources["ReadCatalogTable"]["Condition"] == "HasCatalogTable"
 
 
+def test_the_service_calls_amazon_for_nothing_else() -> None:
+    adapters = [*(ROOT / "service/adapters").glob("catalog_*.py"), ROOT / "service/adapters/personalize.py"]
+    called = {
+        name
+        for path in adapters
+        for name in re.findall(r"await (?:self\._)?client\.([a-z_]+)\(", path.read_text("utf-8"))
+    }
+
+    assert called - {"get", "close"} == set(ACTIONS)
+
+
+def test_autoscaling_never_runs_more_tasks_than_the_service_expects() -> None:
+    assert ecs_environment()["EXPECTED_REPLICAS"] == properties("Scaling")["MaxCapacity"] == {"Ref": "MaxTasks"}
+    [bound] = [one.le for one in Settings.model_fields["expected_replicas"].metadata if isinstance(one, Le)]
+    assert ecs()["Parameters"]["MaxTasks"]["MaxValue"] == bound
+
+
+def test_the_load_balancer_forwards_only_what_is_there() -> None:
+    served = (route.path for route in [*router.routes, *admin.router.routes] if isinstance(route, APIRoute))
+    routes = {re.sub(r"\{[^}]+\}", "*", path) for path in served}
+    forwarded = {
+        path
+        for resource in ecs()["Resources"].values()
+        if resource["Type"] == "AWS::ElasticLoadBalancingV2::ListenerRule"
+        for condition in resource["Properties"]["Conditions"]
+        for path in condition.get("PathPatternConfig", {}).get("Values", [])
+    }
+
+    assert forwarded == {"/recommendations", "/users/*", "/items/*"}
+    assert all(any(fnmatch(route, path) for route in routes) for path in forwarded)
+
+
+def test_the_alarms_wait_for_events_that_are_logged() -> None:
+    patterns = [
+        resource["Properties"]["FilterPattern"]
+        for resource in ecs()["Resources"].values()
+        if resource["Type"] == "AWS::Logs::MetricFilter"
+    ]
+    page = (ROOT / "docs/operations.md").read_text("utf-8").partition("## Logs")[2]
+
+    assert len(patterns) == 2
+    for pattern in patterns:
+        [event] = re.fullmatch(r'{ \$\.event = "([^"]+)" }', pattern).groups()  # type: ignore[union-attr]  # fails
+        assert f"`{event}`" in page
+
+
 def test_the_task_is_confined_and_given_the_time_it_takes_to_stop() -> None:
     container = ecs_container()
-    [drain] = [float(pair["Value"]) for pair in container["Environment"] if pair["Name"] == "DRAIN_SECONDS"]
+    drain = float(ecs_environment()["DRAIN_SECONDS"])
 
     assert container["User"] == "10001:10001"
     assert container["ReadonlyRootFilesystem"] is True
