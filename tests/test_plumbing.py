@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from itertools import chain
 from pathlib import Path
-from urllib.parse import quote
 
 import botocore
 import pytest
-from liquid import Environment
 from prometheus_client import CollectorRegistry
 
 from service.settings import Settings
@@ -128,52 +126,3 @@ def settings_names() -> set[str]:
 def metric_names(registry: CollectorRegistry) -> Iterator[str]:
     for metric in registry.collect():
         yield metric.name + "_total" if metric.type == "counter" else metric.name
-
-
-BRAZE = Environment()
-BRAZE.add_filter("url_param_escape", lambda value: quote(str(value), safe=""))
-BRAZE.add_filter("money", lambda value: f"{value:.2f}")
-
-
-def readme_template() -> tuple[str, str]:
-    """The address that the README's template calls, and the rest of it; Braze's own spellings made plain Liquid."""
-    [template] = re.findall(r"```liquid\n(.*?)```", text_of("README.md"), re.DOTALL)
-    template = template.replace("${user_id}", "user_id")
-    template = re.sub(r"{% abort_message\(.*?\) %}", "ABORTED", template)
-    call, rest = re.fullmatch(
-        r"{% connected_content (.*) :basic_auth \w+ :save recommendations %}\n(.*)", template, re.DOTALL
-    ).groups()  # type: ignore[union-attr]  # no match is a failure
-    return call, rest
-
-
-def test_the_readmes_template_asks_for_exactly_the_user() -> None:
-    address, _ = readme_template()
-
-    assert (
-        BRAZE.from_string(address)
-        .render(user_id="a+b&c d/ü")
-        .endswith("/recommendations?user_id=a%2Bb%26c%20d%2F%C3%BC&num_results=4")
-    )
-
-
-def test_the_readmes_template_shows_each_item_and_escapes_it() -> None:
-    _, message = readme_template()
-    item = {
-        "name": 'Tom & "Jerry"',
-        "price": 39.0,
-        "url": "https://shop/?a=1&b=2",
-        "image": "https://cdn/1.png",
-    }
-
-    shown = BRAZE.from_string(message).render(recommendations=[item, item])
-
-    assert "ABORTED" not in shown
-    assert shown.count("Tom &amp; &quot;Jerry&quot;, 39.00") == 2
-    assert shown.count('href="https://shop/?a=1&amp;b=2"') == 2
-
-
-@pytest.mark.parametrize("recommendations", [None, []])
-def test_the_readmes_template_aborts_when_nothing_came(recommendations: object) -> None:
-    _, message = readme_template()
-
-    assert "ABORTED" in BRAZE.from_string(message).render(recommendations=recommendations)

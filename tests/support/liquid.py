@@ -1,7 +1,8 @@
 """Renders a template as Braze does: Liquid with a `connected_content` tag that really fetches.
 
-What of Braze is kept: `${user_id}`, values go into the URL unescaped, 2 s for the whole call, redirects are not
-followed, only a 2XX is read, a body that is no JSON is pasted as text, and only an object tells the status.
+What of Braze is kept: `${user_id}`, credentials stored under a name, values go into the URL unescaped, 2 s for the
+whole call, redirects are not followed, only a 2XX is read, a body that is no JSON is pasted as text, and only an object
+tells the status.
 """
 
 import json
@@ -10,6 +11,7 @@ import string
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from http.client import HTTPMessage
 from typing import IO, Any, TextIO
 
@@ -23,8 +25,10 @@ from liquid.token import TOKEN_EXPRESSION, TOKEN_TAG, Token
 TIMEOUT_SECONDS = 2.0
 _ATTRIBUTE = re.compile(r"\$\{(\w+)\}")
 _BLANK = re.compile(r"(\S+) == blank")
+_NOT_BLANK = re.compile(r"(\S+) != blank")
 _CALL = re.compile(r"(?P<url>https?://\S+(?:\s*\|[^}]*\}\}\S*)*)(?P<options>.*)", re.DOTALL)
 _SAVE = re.compile(r":save\s+(\w+)")
+_STORED = re.compile(r":(?:basic_auth|auth_credentials)\s+(\w+)")
 _HEADERS = re.compile(r":headers\s+(\{.*?\})", re.DOTALL)
 
 
@@ -32,8 +36,13 @@ class MessageAborted(Exception):
     """The template decided that this user gets no message."""
 
 
-def render(template: str, **attributes: str) -> str:
+def render(template: str, credentials: Mapping[str, Mapping[str, str]] | None = None, **attributes: str) -> str:
     """A message of one user, whose attributes the template names as `${name}`.
+
+    Args:
+        template: As it stands in Braze.
+        credentials: Headers that `:basic_auth NAME` or `:auth_credentials NAME` sends, by name.
+        attributes: The user's.
 
     Raises:
         MessageAborted: The template called `abort_message`.
@@ -42,7 +51,8 @@ def render(template: str, **attributes: str) -> str:
     environment.add_tag(ConnectedContent)
     environment.add_tag(AbortMessage)
     environment.add_filter("url_param_escape", lambda value: urllib.parse.quote(str(value), safe=""))
-    return environment.from_string(_resolvable(template)).render(braze=attributes)
+    environment.add_filter("money", lambda value: f"${value:,.2f}")
+    return environment.from_string(_resolvable(template)).render(braze=attributes, credentials=credentials or {})
 
 
 class ConnectedContent(Tag):
@@ -66,13 +76,16 @@ class ConnectedContentNode(Node):
         call = _CALL.fullmatch(expression.strip())
         assert call is not None, expression
         self._url, options = call["url"].strip(), call["options"]
-        saved, headers = _SAVE.search(options), _HEADERS.search(options)
+        saved, stored, headers = _SAVE.search(options), _STORED.search(options), _HEADERS.search(options)
         self._name = saved[1] if saved else None
+        self._stored = stored[1] if stored else None
         self._headers: dict[str, str] = json.loads(headers[1]) if headers else {}
 
     def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
         url = context.env.from_string(self._url).render(**context.globals)
-        status, text = _fetch(url, self._headers)
+        credentials: Any = context.globals["credentials"]
+        stored = credentials[self._stored] if self._stored else {}
+        status, text = _fetch(url, {**stored, **self._headers})
         try:
             value: Any = json.loads(text)
         except ValueError:
@@ -117,7 +130,8 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 def _resolvable(template: str) -> str:
     # To Braze what does not exist is blank, to python-liquid only what is empty.
-    return _BLANK.sub(r"\1 == blank or \1 == nil", _ATTRIBUTE.sub(r"braze.\1", template))
+    template = _ATTRIBUTE.sub(r"braze.\1", template)
+    return _NOT_BLANK.sub(r"\1 != blank and \1 != nil", _BLANK.sub(r"\1 == blank or \1 == nil", template))
 
 
 def _fetch(url: str, headers: dict[str, str]) -> tuple[int, str]:
