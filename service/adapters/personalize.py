@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 import aiohttp
+import structlog
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import get_session
@@ -30,6 +31,11 @@ from service.errors import (
 )
 from service.models import RankedList, RecommendationRequest
 from service.ports import Clock
+
+_log = structlog.stdlib.get_logger(__name__)
+
+TOLD_EVERY_SECONDS: Final = 60.0
+"""Failures of one kind get a line in the log this often: an outage fails every transaction."""
 
 REHEARSAL_SECONDS: Final = 1.0
 """Longest that the start waits for credentials; the first transaction asks a slower chain again."""
@@ -237,6 +243,7 @@ class PersonalizeRecommender:
         )
         if filter_arn:
             self._fixed["filterArn"] = filter_arn
+        self._told_at: dict[type[RecommenderError], float] = {}
 
     async def recommend(self, request: RecommendationRequest, *, timeout_seconds: float) -> RankedList:
         """Spend one transaction; the list has no id twice and may be empty.
@@ -250,10 +257,28 @@ class PersonalizeRecommender:
             RecommenderError: The transaction brought no list, for the reason that the class names.
         """
         parameters = self._parameters(request)
-        with translated_errors():
-            async with asyncio.timeout(timeout_seconds):
-                output = await self._client.get_recommendations(**parameters)
+        try:
+            with translated_errors():
+                async with asyncio.timeout(timeout_seconds):
+                    output = await self._client.get_recommendations(**parameters)
+        except RecommenderError as error:
+            self._tell(error, request)
+            raise
         return _ranked_list(output, created_at=self._clock.time())
+
+    def _tell(self, error: RecommenderError, request: RecommendationRequest) -> None:
+        # A rehearsal never gets further than to find credentials.
+        if _rehearsing.get() and not isinstance(error, RecommenderRefused):
+            return
+        now = self._clock.monotonic()
+        if now - self._told_at.get(type(error), float("-inf")) < TOLD_EVERY_SECONDS:
+            return
+        self._told_at[type(error)] = now
+        problem = str(error)
+        # Amazon quotes a value that it does not like.
+        if any(value and value in problem for value in (request.user_id, *request.filter_values.values())):
+            problem = problem.partition(":")[0]
+        _log.warning("personalize failed", reason=error.reason, problem=problem)
 
     def _parameters(self, request: RecommendationRequest) -> dict[str, object]:
         if len(request.user_id) > MAX_ID_CHARACTERS:

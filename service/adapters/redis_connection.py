@@ -129,6 +129,7 @@ class RedisConnection:
         self._alive = 1
         self._known: list[bytes | int] = []
         self._closing = False
+        self._told = False
         self._ahead_seconds = 0.0
         self._unsure_seconds = float("inf")
         self._compared_at = float("-inf")
@@ -225,12 +226,15 @@ class RedisConnection:
         self.last_reply_at = self._clock.monotonic()
 
     def _mark(self, *, up: bool, because: BaseException | None = None) -> None:
-        if up == self.up:
+        if up == self.up and self._told:
             return
+        self._told = True
         if up:
             _logger.info("redis_up")
         else:
             _logger.warning("redis_down", error=type(because).__name__)
+        if up == self.up:
+            return
         self.up = up
         for listener in self._listeners:
             listener(up)

@@ -10,6 +10,7 @@ import botocore.session
 import pytest
 from botocore import exceptions as sdk
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
+from structlog.testing import capture_logs
 
 from service.adapters import personalize
 from service.adapters.personalize import PersonalizeRecommender, open_personalize, quote_filter_value
@@ -32,8 +33,10 @@ class FixedClock:
     def time(self) -> float:
         return 1_700_000_000.0
 
+    now = 0.0
+
     def monotonic(self) -> float:
-        return 0.0
+        return self.now
 
 
 class Runtime:
@@ -114,19 +117,24 @@ async def runtime(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Runtime]:
     server.close()
 
 
-def opened(**arns: str) -> AbstractAsyncContextManager[PersonalizeRecommender]:
+def opened(clock: FixedClock | None = None, **arns: str) -> AbstractAsyncContextManager[PersonalizeRecommender]:
     return open_personalize(
         **(arns or {"campaign_arn": CAMPAIGN}),
-        clock=FixedClock(),
+        clock=clock or FixedClock(),
         read_timeout_seconds=5,
         max_pool_connections=4,
     )
 
 
 @pytest.fixture
-async def recommender(runtime: Runtime) -> AsyncIterator[PersonalizeRecommender]:
+def clock() -> FixedClock:
+    return FixedClock()
+
+
+@pytest.fixture
+async def recommender(runtime: Runtime, clock: FixedClock) -> AsyncIterator[PersonalizeRecommender]:
     assert runtime.port
-    async with opened() as recommender:
+    async with opened(clock) as recommender:
         yield recommender
 
 
@@ -213,6 +221,39 @@ async def test_an_error_is_told_by_its_code_and_asked_once(
         await recommender.recommend(REQUEST, timeout_seconds=5)
     assert type(caught.value) is expected
     assert len(runtime.asked) == 1
+
+
+async def test_a_failure_is_told_in_the_log_once_a_minute_for_each_kind(
+    runtime: Runtime, recommender: PersonalizeRecommender, clock: FixedClock
+) -> None:
+    runtime.answer(403, "AccessDeniedException", b'{"message": "task-role may not GetRecommendations"}')
+    with capture_logs() as logs:
+        for clock.now in (0.0, 59.0, 61.0):
+            with pytest.raises(RecommenderRefused):
+                await recommender.recommend(REQUEST, timeout_seconds=5)
+        runtime.answer(503)
+        with pytest.raises(RecommenderError):
+            await recommender.recommend(REQUEST, timeout_seconds=5)
+
+    refused = "AccessDeniedException (403): task-role may not GetRecommendations"
+    assert [(line["event"], line["log_level"], line["reason"], line["problem"]) for line in logs] == [
+        ("personalize failed", "warning", "error", refused),
+        ("personalize failed", "warning", "error", refused),
+        ("personalize failed", "warning", "error", "503 (503)"),
+    ]
+
+
+async def test_what_amazon_quotes_of_a_request_is_not_told(runtime: Runtime) -> None:
+    runtime.answer(400, "ValidationException", b'{"message": "Value \'user1\' at \'userId\': \'\"red\"\'"}')
+    with capture_logs() as logs:
+        clock = FixedClock()
+        async with opened(clock, campaign_arn=CAMPAIGN, filter_arn=FILTER) as recommender:
+            for asked in (REQUEST, RecommendationRequest("somebody", 25, {"colour": "red"})):
+                with pytest.raises(RecommenderRefused):
+                    await recommender.recommend(asked, timeout_seconds=5)
+                clock.now += 60.0
+
+    assert [line["problem"] for line in logs] == ["ValidationException (400)"] * 2
 
 
 @pytest.mark.parametrize(

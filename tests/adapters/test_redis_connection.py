@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 import pytest
+from structlog.testing import capture_logs
 
 from service.adapters.redis_connection import RedisConnection
 from service.errors import ConfigurationError, SharedStateUnavailable
@@ -64,6 +65,17 @@ async def test_a_redis_that_accepts_and_never_answers_costs_one_timeout(clock: C
             assert not connection.up
             assert connection.replicas == 1
             assert time.perf_counter() - begun < 0.5
+
+
+async def test_who_starts_without_redis_says_so_once(redis_server: Server, clock: Clock) -> None:
+    url = f"redis://someone:hunter2@127.0.0.1:{redis_server.port}"
+    with capture_logs() as logs:
+        async with RedisConnection(url, clock=clock) as connection:
+            await connection.beat()
+
+    assert [(line["event"], line["log_level"], line["error"]) for line in logs] == [
+        ("redis_down", "warning", "AuthenticationError")
+    ]
 
 
 async def test_replicas_are_counted_and_the_count_outlives_redis(redis_server: Server, clock: Clock) -> None:
