@@ -244,7 +244,7 @@ async def test_a_failure_is_told_in_the_log_once_a_minute_for_each_kind(
 
 
 async def test_what_amazon_quotes_of_a_request_is_not_told(runtime: Runtime) -> None:
-    runtime.answer(400, "ValidationException", b'{"message": "Value \'user1\' at \'userId\': \'\"red\"\'"}')
+    runtime.answer(400, "ValidationException", b'{"message": "no such userId as user1, no such value as red"}')
     with capture_logs() as logs:
         clock = FixedClock()
         async with opened(clock, campaign_arn=CAMPAIGN, filter_arn=FILTER) as recommender:
