@@ -15,15 +15,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import ahead, batch, planned, rolling, sends, speed
+from bench import ahead, batch, catalog, planned, rolling, sends, speed
 from bench.processes import ROOT
-from bench.speed import DATA, LOAD_CORE, Figure
+from bench.speed import DATA, LOAD_CORE
 
 OUTPUT = ROOT / "build" / "bench.json"
-REPEATS = {"hits": 7, "misses": 3, "many_users": 5, "connections": 3, "start": 3, "settings": 5}
-QUICK_REPEATS = {"hits": 3, "misses": 1, "many_users": 2, "connections": 1, "start": 1, "settings": 1}
+REPEATS = {"hits": 7, "misses": 3, "many_users": 5, "connections": 3, "start": 3, "settings": 5, "catalog": 3}
+QUICK_REPEATS = {"hits": 3, "misses": 1, "many_users": 2, "connections": 1, "start": 1, "settings": 1, "catalog": 1}
 
 
+ON_REQUEST = {**speed.ON_REQUEST, "catalog": catalog.catalog}
 SENDS = {
     **dict(sends.scenarios()),
     "rolling_restart": rolling.rolling_restart,
@@ -50,11 +51,11 @@ def main() -> None:
     print(f"load {report['machine']['load']:.2f}, Python {report['machine']['python']}; data: {DATA.name}")
     kept = True
     repeats = QUICK_REPEATS if options.quick else REPEATS
-    for name, measure in {**speed.SCENARIOS, **speed.ON_REQUEST}.items():
+    for name, measure in {**speed.SCENARIOS, **ON_REQUEST}.items():
         if name not in (options.only or speed.SCENARIOS):
             continue
         figures = measure(repeats[name])
-        print(f"\n{name}", *map(_line, figures), sep="\n")
+        print(f"\n{name}", *(figure.line() for figure in figures), sep="\n")
         report["figures"][name] = [figure.as_dict() for figure in figures]
         kept &= all(figure.kept is not False for figure in figures)
     for name, run in SENDS.items():
@@ -88,14 +89,8 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _line(figure: Figure) -> str:
-    digits = 0 if abs(figure.value) >= 100 else 2
-    promise = "" if figure.kept is None else f"{'ok  ' if figure.kept else 'FAIL'} {figure.wanted}"
-    return f"  {figure.name:<58}{figure.value:>10,.{digits}f} {figure.unit:<10} {promise:<20} {figure.detail}".rstrip()
-
-
 def _options() -> argparse.Namespace:
-    names = [*speed.SCENARIOS, *speed.ON_REQUEST, *SENDS]
+    names = [*speed.SCENARIOS, *ON_REQUEST, *SENDS]
     parser = argparse.ArgumentParser(prog="python -m bench", description=main.__doc__)
     parser.add_argument("only", nargs="*", metavar="SCENARIO", help=f"only these: {', '.join(names)}")
     parser.add_argument("--speed", action="store_true", help="without the sends, which take seven minutes")

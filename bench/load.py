@@ -77,6 +77,7 @@ def paced(
     connections: int,
     seconds: float,
     idle_connections: int = 0,
+    over: Callable[[], bool] = lambda: False,
 ) -> Load:
     """Call at a fixed rate, the connections taking turns.
 
@@ -88,6 +89,7 @@ def paced(
         seconds: How long.
         idle_connections: So many more stay open meanwhile. Each calls once before and once after, and a failure of
             either counts.
+        over: Asked before each call; once it says yes, no more are made.
     """
     gc.collect()
     gc.disable()
@@ -100,6 +102,7 @@ def paced(
                 count=connections,
                 seconds=seconds,
                 idle_count=idle_connections,
+                over=over,
             )
         )
     finally:
@@ -215,6 +218,7 @@ async def _paced(
     count: int,
     seconds: float,
     idle_count: int,
+    over: Callable[[], bool],
 ) -> Load:
     calls, idlers = _Calls(), _Calls()
     async with _connected(port, idle_count) as idle, _connected(port, count) as calling:
@@ -225,6 +229,8 @@ async def _paced(
             for number in range(first, int(per_second * seconds), count):
                 due = began + number / per_second
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                if over():
+                    return
                 await calls.make(calling[first], user_of(number), due)
 
         await asyncio.gather(*map(take_turns, range(count)))

@@ -82,6 +82,7 @@ def running(
     probe: str,
     environment: Mapping[str, str] | None = None,
     core: int | None = None,
+    start_seconds: float = START_SECONDS,
 ) -> Iterator[Running]:
     """Run a command until the block ends; it is killed if SIGTERM does not end it in 10 s.
 
@@ -91,6 +92,7 @@ def running(
         probe: Path that answers 200 once it is ready.
         environment: Added to this process's own, less every variable that configures the service.
         core: Pin it to this core.
+        start_seconds: It has so long to answer.
 
     Raises:
         RuntimeError: It ended, or did not answer in time; with the end of what it wrote.
@@ -107,7 +109,7 @@ def running(
     try:
         while True:
             written += process.stderr.read() or b""
-            if process.poll() is not None or time.monotonic() - began > START_SECONDS:
+            if process.poll() is not None or time.monotonic() - began > start_seconds:
                 raise RuntimeError(f"{arguments} did not start:\n{written[-2000:].decode(errors='replace')}")
             if _answers(port, probe):
                 break

@@ -75,6 +75,12 @@ class Figure:
             "detail": self.detail,
         }
 
+    def line(self) -> str:
+        """For the table."""
+        digits = 0 if abs(self.value) >= 100 else 2
+        promise = "" if self.kept is None else f"{'ok  ' if self.kept else 'FAIL'} {self.wanted}"
+        return f"  {self.name:<66}{self.value:>10,.{digits}f} {self.unit:<10} {promise:<20} {self.detail}".rstrip()
+
 
 def hits(repeats: int) -> list[Figure]:
     """Hits against a raw ASGI application and a FastAPI route on the same server, bytes and headers."""
