@@ -83,7 +83,7 @@ def _row(item_id: str, chance: float, texts: Sequence[str]) -> str:
     number = int(chance * 100_000)
     text = texts[number % len(texts)]
     return (
-        f"{item_id},https://shop.example.com/product/{item_id},{text[:24]} {number},{number / 100 + 1},"
+        f"{item_id},https://shop.example.com/product/{item_id},{text[:24]} {number},{number / 100 + 1:.2f},"
         f"https://cdn.example.com/{item_id}.jpg,category {number % 40},brand {number % 300},{number % 90},{text}\n"
     )
 

@@ -311,8 +311,8 @@ def read_items(
 
 
 def text_columns(columns: Columns) -> frozenset[str]:
-    """Columns whose cells are text even if they look like numbers."""
-    return frozenset(columns.ours[name] for name in NAMES if name != "price")
+    """Columns whose cells are left as they are: text, and the price, which is read by rules of its own."""
+    return frozenset(columns.ours.values())
 
 
 def _fill(source: "RowSource", reader: RowReader, sink: Sink, columns: Columns, limit: int | None) -> None:
@@ -337,8 +337,9 @@ def _fill(source: "RowSource", reader: RowReader, sink: Sink, columns: Columns, 
 class RowSource(Protocol):
     """A stream of rows; it can be read again."""
 
-    line: int
-    """Line on which the last row ended, from 1."""
+    @property
+    def line(self) -> int:
+        """Line on which the last row ended, from 1."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -375,21 +376,30 @@ class _Csv:
     def __init__(self, text: IO[str], label: str) -> None:
         self._text = text
         self._label = label
-        self.line = 0
-        self.names: Sequence[str] = [name.strip() for name in next(self._rows(), [])]
+        with self._readable():
+            self.names: Sequence[str] = [name.strip() for name in next(self._rows(), [])]
         repeated = [name for name, count in Counter(filter(None, self.names)).items() if count > 1]
         if repeated:
             raise CatalogError(f"{label}: the header names {', '.join(repeated)} more than once")
         self._numbers: frozenset[int] | None = None
 
+    @property
+    def line(self) -> int:
+        """Line on which the last row ended, from 1."""
+        return self._reader.line_num
+
     def records(self, *, texts: Collection[str] = ()) -> Iterator[Sequence[object] | None]:
+        with self._readable():
+            yield from self._typed(texts)
+
+    def _typed(self, texts: Collection[str]) -> Iterator[Sequence[object] | None]:
         width = len(self.names)
         known = self._numbers
         possible = set(range(width)) if known is None else known
         numbers = [place for place in possible if self.names[place] and self.names[place] not in texts]
         seen: set[int] = set()
         is_number = _NUMBER.fullmatch
-        for row in self._rows(skip=1):
+        for row in self._records():
             if len(row) > width:
                 yield None
                 continue
@@ -413,22 +423,26 @@ class _Csv:
             yield record
 
     def learn_types(self) -> None:
-        self._numbers = _number_columns(self.names, self._rows(skip=1))
+        with self._readable():
+            self._numbers = _number_columns(self.names, self._records())
 
-    def _rows(self, skip: int = 0) -> Iterator[list[str]]:
+    def _rows(self) -> Iterator[list[str]]:
         self._text.seek(0)
         # Not strict, a quote that is never closed would silently swallow the rest of the file.
-        reader = csv.reader(self._text, strict=True)
+        self._reader = csv.reader(self._text, strict=True)
+        return filter(None, self._reader)
+
+    def _records(self) -> Iterator[list[str]]:
+        rows = self._rows()
+        next(rows, None)
+        return rows
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
         try:
-            for row in reader:
-                if row:
-                    if skip:
-                        skip -= 1
-                        continue
-                    self.line = reader.line_num
-                    yield row
+            yield
         except csv.Error as error:
-            raise CatalogError(f"{self._label}: line {reader.line_num}: {error}") from error
+            raise CatalogError(f"{self._label}: line {self.line}: {error}") from error
 
 
 def _number_columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> frozenset[int]:
