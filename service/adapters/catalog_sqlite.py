@@ -22,6 +22,10 @@ HOT_ROWS: Final = 10_000
 PAGES_KIB: Final = 16_384
 """SQLite's own cache: the upper levels of the index and what was read last. The rest is the system's cache."""
 
+FIRST_IDS: Final = 1_000
+"""Items of the catalogue's beginning that are read when it is opened, in a worker thread: before anything has been
+learnt they are the popular list, which is made on the event loop."""
+
 _BATCH_ROWS: Final = 2_000
 _IDS_AT_ONCE: Final = 500
 
@@ -132,6 +136,8 @@ class SqliteCatalog:
         self.close = weakref.finalize(self, self._connection.close)
         self._hot: LRUCache[str, CatalogRow] = LRUCache(HOT_ROWS)
         self._told = False
+        self._first: tuple[tuple[int, str], ...] = tuple(self._after(-1, FIRST_IDS))
+        self.rows([item_id for _, item_id in self._first])
 
     def __len__(self) -> int:
         return self._items
@@ -167,21 +173,20 @@ class SqliteCatalog:
 
     def first_ids(self) -> Iterator[str]:
         """Every id that the operator's exclusion lets through, in the source's own order."""
-        where = "INDEXED BY item_eligible WHERE eligible AND" if self._some_ineligible else "WHERE"
-        query = f"SELECT line, id FROM item {where} line > ? ORDER BY line LIMIT ?"  # noqa: S608  # constants
-        last, wanted = -1, 32
-        while True:
-            try:
-                found = self._connection.execute(query, (last, wanted)).fetchall()
-            except sqlite3.Error as error:
-                self._tell(error)
-                return
+        found: Sequence[tuple[int, str]] = self._first
+        while found:
             for _, item_id in found:
                 yield item_id
-            if len(found) < wanted:
-                return
-            last = found[-1][0]
-            wanted = min(2 * wanted, _IDS_AT_ONCE)
+            found = self._after(found[-1][0], _IDS_AT_ONCE)
+
+    def _after(self, line: int, count: int) -> list[tuple[int, str]]:
+        where = "INDEXED BY item_eligible WHERE eligible AND" if self._some_ineligible else "WHERE"
+        query = f"SELECT line, id FROM item {where} line > ? ORDER BY line LIMIT ?"  # noqa: S608  # constants
+        try:
+            return self._connection.execute(query, (line, count)).fetchall()
+        except sqlite3.Error as error:
+            self._tell(error)
+            return []
 
     def _tell(self, error: sqlite3.Error) -> None:
         if not self._told:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from service.adapters.catalog_build import Recipe, build, prepare
 from service.adapters.catalog_file import MemoryCatalog, load_stream
 from service.adapters.catalog_rows import CatalogReport, exclusion_of, read_items
-from service.adapters.catalog_sqlite import SqliteCatalog, SqliteSink, open_and_unlink
+from service.adapters.catalog_sqlite import FIRST_IDS, SqliteCatalog, SqliteSink, open_and_unlink
 from service.errors import CatalogError
 from service.ports import ItemCatalog
 
@@ -127,16 +127,27 @@ async def test_few_rows_stay_in_memory_and_many_go_to_a_file_without_a_name(tmp_
     path = tmp_path / "items.csv"
     path.write_text(f"{HEADER},size\n{rows(10)}")
     assert isinstance(await built(path, data_dir), MemoryCatalog)
-    path.write_text(f"{HEADER},size\n{rows(11)}")
+    path.write_text(f"{HEADER},size\n{rows(FIRST_IDS + 11)}")
     catalog = await built(path, data_dir)
     assert isinstance(catalog, SqliteCatalog)
-    assert (catalog.version, len(catalog), tuple(catalog.columns)) == (3, 11, ("size",))
+    assert (catalog.version, len(catalog), tuple(catalog.columns)) == (3, FIRST_IDS + 11, ("size",))
     assert list(data_dir.iterdir()) == []
     (row,) = catalog.rows(["id7"])
     assert row is not None
     assert row.extras == b"[0]"
     catalog.close()
-    assert catalog.rows(["id8"]) == [None]
+    assert catalog.rows([f"id{FIRST_IDS + 8}"]) == [None]
+
+
+async def test_the_beginning_of_a_large_catalogue_needs_no_file_once_it_is_open(tmp_path: Path, data_dir: Path) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text(f"{HEADER},size\n{rows(FIRST_IDS + 200)}")
+    catalog = await built(path, data_dir, exclusion_filter='EXCLUDE ItemID WHERE Items.SIZE IN ("0")')
+    assert isinstance(catalog, SqliteCatalog)
+    catalog.close()
+    popular = list(catalog.first_ids())
+    assert popular == [f"id{n}" for n in range(FIRST_IDS + 200) if n % 7][:FIRST_IDS]
+    assert None not in catalog.rows(popular)
 
 
 async def test_a_catalogue_closes_itself_only_when_nobody_reads_it(tmp_path: Path, data_dir: Path) -> None:
