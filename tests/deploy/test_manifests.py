@@ -23,6 +23,7 @@ from fastapi.routing import APIRoute
 from service.api import admin
 from service.api.routes import router
 from service.container import CLOSING_SECONDS
+from service.core.catalog_refresh import MOST_INTERVALS_SKIPPED
 from service.main import FINISHING_SECONDS, SERVER
 from service.settings import Settings
 
@@ -414,6 +415,22 @@ def test_the_alarms_wait_for_events_that_are_logged() -> None:
     for pattern in patterns:
         [event] = re.fullmatch(r'{ \$\.event = "([^"]+)" }', pattern).groups()  # type: ignore[union-attr]  # fails
         assert f"`{event}`" in page
+
+
+def test_the_alarm_for_the_catalogue_does_not_flap_between_two_tries() -> None:
+    longest = MOST_INTERVALS_SKIPPED * Settings.model_fields["catalog_refresh_seconds"].default
+
+    assert properties("CatalogNotReplaced")["Period"] > longest
+
+
+def test_only_the_load_balancer_and_prometheus_reach_the_tasks() -> None:
+    balancer, prometheus = properties("ServiceGroup")["SecurityGroupIngress"]
+
+    assert balancer["SourceSecurityGroupId"] == {"Ref": "LoadBalancerGroup"}
+    condition, rule, otherwise = prometheus["If"]
+    assert (condition, otherwise) == ("HasPrometheus", {"Ref": "AWS::NoValue"})
+    assert rule["SourceSecurityGroupId"] == {"Ref": "PrometheusGroupId"}
+    assert {balancer["ToPort"], rule["ToPort"]} == {Settings.model_fields["port"].default}
 
 
 def test_the_task_is_confined_and_given_the_time_it_takes_to_stop() -> None:

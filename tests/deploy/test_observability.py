@@ -146,6 +146,26 @@ def test_every_alert_speaks_on_its_bad_day_and_is_silent_on_a_good_one() -> None
 
 
 @needs_promtool
+def test_prometheus_takes_the_documented_scrape_config(tmp_path: Path) -> None:
+    [block] = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/operations.md").read_text("utf-8"), re.DOTALL)
+    deployment = ROOT / "deploy/kubernetes/base/deployment.yaml"
+    file = tmp_path / "prometheus.yml"
+    # Debian's promtool is built without Kubernetes.
+    file.write_text(block.replace("kubernetes_sd_configs: [{role: pod}]", "static_configs: [{targets: []}]"))
+
+    run = subprocess.run(
+        ["promtool", "check", "config", "--syntax-only", file], capture_output=True, text=True, check=False
+    )
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    [job] = yaml.safe_load(block)["scrape_configs"]
+    # One target for each pod: there is one port.
+    [container] = yaml.safe_load(deployment.read_text("utf-8"))["spec"]["template"]["spec"]["containers"]
+    assert len(container["ports"]) == 1
+    assert job["kubernetes_sd_configs"] == [{"role": "pod"}]
+
+
+@needs_promtool
 def test_prometheus_understands_every_query_of_the_dashboard(tmp_path: Path) -> None:
     rules = [
         {"record": f"panel:{number}", "expr": query.replace("$__rate_interval", "5m")}
