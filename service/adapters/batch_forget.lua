@@ -1,5 +1,5 @@
 -- KEYS: prefix of the sets
--- ARGV: bucket, first bytes of the fields in it, the user's stem, seconds to remember the stem in a set being loaded
+-- ARGV: bucket, first bytes of the fields in it, the user's tombstone, seconds to keep it for a set being loaded
 -- Returns: lists deleted. The lines of a load still to come are deleted when it is switched.
 local deleted = 0
 local current = redis.call('GET', KEYS[1] .. ':current')

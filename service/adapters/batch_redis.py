@@ -17,6 +17,7 @@ import redis
 from redis.exceptions import OutOfMemoryError, RedisError, WatchError
 
 from service.adapters.batch_codes import MOST_NUMBERED, ItemCodes
+from service.adapters.batch_tombstone import BUCKET_BYTES, buries, tombstone
 from service.adapters.redis_connection import RedisConnection
 from service.core.envelope import seal
 from service.errors import BatchError, ConfigurationError
@@ -67,7 +68,7 @@ class RedisBatchLists:
     async def forget(self, stem: bytes) -> None:
         """See `BatchLists.forget`."""
         async with self._connection.use():
-            await self._forget(keys=[self._prefix], args=[_bucket(stem), stem[2:], stem, REMEMBERED_SECONDS])
+            await self._forget(keys=[self._prefix], args=[_bucket(stem), stem[2:], tombstone(stem), REMEMBERED_SECONDS])
 
 
 class RedisBatchSets:
@@ -208,11 +209,11 @@ class RedisBatchSets:
         return total
 
     def _forget_the_forgotten(self) -> None:
-        stems: Any = self._client.smembers(self._key(self._set, "forgotten"))
-        for stem in stems:
-            bucket = self._key(self._set, _bucket(stem))
+        stones: Any = self._client.smembers(self._key(self._set, "forgotten"))
+        for stone in stones:
+            bucket = self._key(self._set, _bucket(stone))
             fields: Any = self._client.hkeys(bucket)
-            if known := [field for field in fields if field.startswith(stem[2:])]:
+            if known := [field for field in fields if buries(stone, stone[:BUCKET_BYTES] + field)]:
                 self._client.hdel(bucket, *known)
 
     def _remove_others(self) -> None:

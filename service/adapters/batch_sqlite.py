@@ -8,14 +8,16 @@ import asyncio
 import os
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import quote
 
 from service.adapters.batch_codes import ItemCodes, unpack
+from service.adapters.batch_tombstone import BUCKET_BYTES, buries, tombstone
 from service.core.envelope import seal
 from service.errors import BatchError, SharedStateUnavailable
 from service.models import RankedList
@@ -25,13 +27,16 @@ FILE_NAME: Final = "batch-lists.sqlite"
 
 LOADING_NAME: Final = "batch-lists.loading.sqlite"
 
+ABANDONED_SECONDS: Final = 86_400
+"""A load that brought nothing for so long is not waited for: what it brought is removed, as it is in Redis."""
+
 _BUSY_SECONDS: Final = 5.0
 """Longest wait for another process's transaction; a load's takes a tenth of a second."""
 
 _SCHEMA: Final = """
 CREATE TABLE list (place INTEGER PRIMARY KEY, user BLOB NOT NULL, packed BLOB NOT NULL);
 CREATE TABLE item (place INTEGER PRIMARY KEY, id TEXT NOT NULL);
-CREATE TABLE forgotten (stem BLOB NOT NULL);
+CREATE TABLE forgotten (stone BLOB NOT NULL);
 CREATE TABLE load (source TEXT NOT NULL, token TEXT NOT NULL, mark BLOB, about BLOB, lists INTEGER);
 """
 
@@ -53,6 +58,8 @@ class SqliteBatchLists:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batch-lists")
         self._file: tuple[int, int] | None = None
         self._connection: sqlite3.Connection | None = None
+        with suppress(OSError):
+            _remove_abandoned(self._loading)
 
     async def get(self, key: bytes) -> bytes | None:
         """See `BatchLists.get`; a set that was switched is noticed here."""
@@ -101,6 +108,7 @@ class SqliteBatchLists:
         self._connection = self._file = None
 
     def _delete(self, stem: bytes) -> None:
+        _remove_abandoned(self._loading)
         # First the one being loaded: it may be switched meanwhile.
         for path in (self._loading, self._path):
             if not path.exists():
@@ -108,10 +116,9 @@ class SqliteBatchLists:
             with closing(_connect(path, "rw")) as connection, _transaction(connection):
                 # What was deleted is overwritten, too.
                 connection.execute("PRAGMA secure_delete=1").fetchall()
+                connection.execute("DELETE FROM list WHERE user >= ? AND user < ?", (stem, stem + b"\xff" * 32))
                 if connection.execute("SELECT 1 FROM load WHERE about IS NULL").fetchone():
-                    connection.execute("INSERT INTO forgotten VALUES (?)", (stem,))
-                else:
-                    _delete_users(connection, stem)
+                    connection.execute("INSERT INTO forgotten VALUES (?)", (tombstone(stem),))
 
 
 class SqliteBatchSets:
@@ -174,8 +181,8 @@ class SqliteBatchSets:
                     DELETE FROM list WHERE EXISTS (
                         SELECT 1 FROM list AS later WHERE later.user = list.user AND later.place > list.place)
                 """)
-                for (stem,) in connection.execute("SELECT stem FROM forgotten").fetchall():
-                    _delete_users(connection, stem)
+                for (stone,) in connection.execute("SELECT stone FROM forgotten").fetchall():
+                    _bury(connection, stone)
                 connection.execute("DELETE FROM forgotten")
                 (lists,) = connection.execute("SELECT count(*) FROM list").fetchone()
                 connection.execute("UPDATE load SET about = ?, lists = ?", (about, lists))
@@ -233,8 +240,7 @@ class SqliteBatchSets:
             yield self._connection
 
     def _remove_loading(self) -> None:
-        for suffix in ("", "-journal"):
-            Path(f"{self._loading}{suffix}").unlink(missing_ok=True)
+        _remove(self._loading)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -248,6 +254,16 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(
         f"file:{quote(str(path.resolve()))}?mode={mode}", uri=True, isolation_level=None, timeout=_BUSY_SECONDS
     )
+
+
+def _remove(loading: Path) -> None:
+    for suffix in ("", "-journal"):
+        Path(f"{loading}{suffix}").unlink(missing_ok=True)
+
+
+def _remove_abandoned(loading: Path) -> None:
+    if loading.exists() and time.time() - loading.stat().st_mtime > ABANDONED_SECONDS:
+        _remove(loading)
 
 
 @contextmanager
@@ -267,5 +283,9 @@ def _items_at(connection: sqlite3.Connection, places: Sequence[int]) -> Mapping[
     return dict(connection.execute(query, places).fetchall())
 
 
-def _delete_users(connection: sqlite3.Connection, stem: bytes) -> None:
-    connection.execute("DELETE FROM list WHERE user >= ? AND user < ?", (stem, stem + b"\xff" * 32))
+def _bury(connection: sqlite3.Connection, stone: bytes) -> None:
+    bucket = stone[:BUCKET_BYTES]
+    found = connection.execute("SELECT user FROM list WHERE user >= ? AND user < ?", (bucket, bucket + b"\xff" * 32))
+    connection.executemany(
+        "DELETE FROM list WHERE user = ?", [row for row in found.fetchall() if buries(stone, row[0])]
+    )

@@ -203,6 +203,8 @@ class RedisLists:
                 kept = [key for key in found if key[-7:] != b":flight"]
                 if kept:
                     await client.unlink(*kept)
+        # A replica may have come since we last heard who is there.
+        await self._connection.beat()
         async with self._connection.use() as client:
             _, listening = (await client.pubsub_numsub(self._channel))[0]
         if listening < self._connection.replicas:

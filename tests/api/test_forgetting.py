@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from hashlib import blake2b
@@ -15,11 +17,14 @@ import redis
 from click.testing import CliRunner
 
 from bench.processes import Running, redis_server
+from service.adapters.batch_sqlite import ABANDONED_SECONDS, LOADING_NAME
 from service.api.hit_lane import MEMO_KEY_BYTES
 from service.cli import main
-from service.container import user_keys
+from service.container import open_batch_sets, user_keys
 from service.core.forgetting import STEM_BYTES
 from service.errors import RecommenderError
+from service.models import RankedList
+from service.ports import BatchSets
 from service.settings import load_settings
 from tests.api.conftest import Door, OpenDoor
 from tests.integration.pouring import until
@@ -206,6 +211,96 @@ async def test_an_embedded_replica_keeps_no_trace_in_memory_or_in_its_files(
         assert in_memory(door) == []
         assert in_files(data) == []
         assert in_files(data, "bob")
+
+
+def load_some(sets: BatchSets, *users: str) -> None:
+    """Begin or go on with a load, and leave it there as one that was killed does."""
+    sets.begin("output")
+    sets.write([(keys(user)[0], RankedList(("item001",), "", 1.0)) for user in users], b"mark")
+
+
+async def test_a_load_that_was_killed_keeps_no_trace_and_brings_none_back_when_it_goes_on(
+    open_door: OpenDoor, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    async with open_door(DATA_DIR=str(data), **SETTINGS) as door:
+        with open_batch_sets(load_settings()) as sets:
+            load_some(sets, USER, "bob")
+        assert in_files(data)
+        assert (await door.http.delete(f"/users/{USER}", headers=ADMIN)).status_code == 200
+        assert in_files(data) == []
+
+        with open_batch_sets(load_settings()) as sets:
+            load_some(sets, USER, "carol")
+            assert sets.switch(b"{}") == 2
+        assert in_files(data) == []
+        assert in_files(data, "bob")
+        assert in_files(data, "carol")
+
+
+async def test_a_load_into_redis_that_was_killed_keeps_no_trace_and_brings_none_back(
+    fleet: OpenFleet, server: Running
+) -> None:
+    async with fleet() as doors:
+        with open_batch_sets(load_settings()) as sets:
+            load_some(sets, USER, "bob")
+        assert in_redis(server)
+        assert (await doors[0].http.delete(f"/users/{USER}", headers=ADMIN)).status_code == 200
+        assert in_redis(server) == []
+
+        with open_batch_sets(load_settings()) as sets:
+            load_some(sets, USER, "carol")
+            assert sets.switch(b"{}") == 2
+        assert in_redis(server) == []
+        assert in_redis(server, "bob")
+        assert in_redis(server, "carol")
+
+
+async def test_a_load_that_nobody_went_on_with_for_a_day_is_removed(open_door: OpenDoor, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with open_door(DATA_DIR=str(data), **SETTINGS):
+        with open_batch_sets(load_settings()) as sets:
+            load_some(sets, USER)
+    for ago, left in ((ABANDONED_SECONDS - 60, True), (ABANDONED_SECONDS + 60, False)):
+        then = time.time() - ago
+        os.utime(data / LOADING_NAME, (then, then))
+        async with open_door(DATA_DIR=str(data), **SETTINGS):
+            assert (data / LOADING_NAME).exists() == left
+
+
+async def test_a_replica_that_cannot_hear_of_it_makes_it_a_matter_of_trying_again(
+    fleet: OpenFleet, server: Running
+) -> None:
+    async with fleet() as doors:
+        await show_everywhere(doors)
+        with redis.Redis(port=server.port) as client:
+            client.execute_command("ACL", "SETUSER", "default", "-subscribe")
+            one, *_ = client.client_list(_type="pubsub")
+            client.client_kill(one["addr"])
+            answer = await doors[0].http.delete(f"/users/{USER}", headers=ADMIN)
+            assert answer.status_code == 503
+            assert "2 of 3 replicas listen" in answer.json()["message"]
+
+            client.execute_command("ACL", "SETUSER", "default", "+subscribe")
+        await until(lambda: subscribers(server) == len(doors), seconds=10)
+        assert (await doors[0].http.delete(f"/users/{USER}", headers=ADMIN)).status_code == 200
+        assert [in_memory(door) for door in doors] == [[], [], []]
+
+
+async def test_an_id_that_is_no_text_is_refused_and_never_taken_for_another(open_door: OpenDoor) -> None:
+    async with open_door(**SETTINGS) as door:
+        await door.get("/recommendations", user_id="\ufffd")
+        for method, path, field in (
+            ("DELETE", "/users/%ff", "user_id"),
+            ("PUT", "/items/%C3%28/block", "item_id"),
+            ("DELETE", "/items/%ff/block", "item_id"),
+        ):
+            answer = await door.http.request(method, path, headers=ADMIN)
+            assert (answer.status_code, answer.json()["field"]) == (422, field)
+            assert answer.json()["message"] == "is not UTF-8"
+            assert (await door.http.request(method, path)).status_code == 401
+        assert in_memory(door, "\ufffd")
+        assert (await door.http.get("/items/blocked", headers=ADMIN)).json()["count"] == 0
 
 
 def in_files(folder: Path, user: str = USER) -> list[str]:
