@@ -54,3 +54,8 @@ MAX_PREWARM_USERS: Final = 250
 
 MAX_PREWARM_SECONDS: Final = 4.0
 """Longest wait of such a call for slots: what a replica that is stopped waits for, less a transaction's time."""
+
+RECOMMENDATIONS_PATH: Final = "/recommendations"
+
+QUIET_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
+"""Asked every few seconds by machines; no access line and no span."""

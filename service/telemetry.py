@@ -95,6 +95,7 @@ class Telemetry:
             _log.info(
                 "answered",
                 request_id=request_id.decode(),
+                status=200,
                 source=answer.source,
                 degraded_reason=answer.degraded_reason,
                 cache_age_seconds=answer.age_seconds,
@@ -109,11 +110,29 @@ class Telemetry:
             _log.info(
                 "answered",
                 request_id=request_id.decode(),
+                status=200,
                 source="cache",
                 degraded_reason=None,
                 cache_age_seconds=age_seconds,
                 duration_ms=round(seconds * 1000, 2),
             )
+
+    def other(self, route: str | None, status: int, seconds: float, request_id: bytes) -> None:
+        """Log an answer that recommends nothing: a refused request, administration.
+
+        Args:
+            route: The path with the names of its parameters, whose values may name a user; None for an unknown one.
+            status: 0 if the client left before there was one.
+            seconds: From the request's arrival to the end of its answer.
+            request_id: Under which to log it.
+        """
+        _log.info(
+            "answered",
+            request_id=request_id.decode(),
+            status=status,
+            route=route,
+            duration_ms=round(seconds * 1000, 2),
+        )
 
     def transaction(self, outcome: str, seconds: float) -> None:
         """A transaction was spent."""

@@ -19,13 +19,12 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from service.constants import QUIET_PATHS, RECOMMENDATIONS_PATH
+
 Message: TypeAlias = MutableMapping[str, Any]
 App: TypeAlias = Callable[
     [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
 ]
-
-TRACED_PATHS: Final = frozenset({"/recommendations"})
-"""Paths whose requests are spans; the path of administration may hold a user id."""
 
 FLUSH_SECONDS: Final = 2.0
 """At shutdown, for the spans that have not been sent."""
@@ -52,21 +51,35 @@ class Tracing:
         self._propagator = TraceContextTextMapPropagator()
 
     def around(self, app: App) -> App:
-        """The application, with a span for each recommendation; it continues the caller's trace."""
+        """The application, with a span for each request; it continues the caller's trace.
+
+        A span is named after its route, since a path may hold a user id; of an unknown path only the method is told.
+        """
 
         async def traced(
             scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
         ) -> None:
-            if scope["type"] != "http" or scope["path"] not in TRACED_PATHS:
+            if scope["type"] != "http" or scope["path"] in QUIET_PATHS:
                 await app(scope, receive, send)
                 return
             carrier = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _CARRIED}
             with self._tracer.start_as_current_span(
-                f"{scope['method']} {scope['path']}", self._propagator.extract(carrier), kind=SpanKind.SERVER
+                scope["method"],
+                self._propagator.extract(carrier),
+                kind=SpanKind.SERVER,
+                record_exception=False,
             ) as span:
                 span.set_attribute("http.request.method", scope["method"])
-                span.set_attribute("url.path", scope["path"])
                 await app(scope, receive, _noting(span, send))
+                # A fresh list is answered before there is a route.
+                route = (
+                    RECOMMENDATIONS_PATH
+                    if scope["path"] == RECOMMENDATIONS_PATH
+                    else getattr(scope.get("route"), "path", None)
+                )
+                if route is not None:
+                    span.update_name(f"{scope['method']} {route}")
+                    span.set_attribute("http.route", route)
 
         return traced
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from service.api.lifecycle import Services
+from service.api.query import is_utf8
 from service.constants import (
     DEFAULT_NUM_RESULTS,
     MAX_ID_CHARACTERS,
@@ -23,7 +24,7 @@ from service.constants import (
     MAX_PREWARM_SECONDS,
     MAX_PREWARM_USERS,
 )
-from service.errors import Unauthorized
+from service.errors import InvalidQuery, Unauthorized
 from service.ports import AheadTerms
 
 _log = logging.getLogger(__name__)
@@ -42,11 +43,14 @@ def admin_services(request: Request) -> Services:
     """The services, for a caller with an admin key.
 
     Raises:
+        InvalidQuery: The id in the path is not UTF-8; decoded all the same, it would be that of somebody else.
         Unauthorized: No admin key was sent.
     """
     services: Services = request.app.state.services
     if not services.gate.admits_admin(request.scope["headers"]):
         raise Unauthorized
+    if not is_utf8(request.scope["raw_path"]):
+        raise InvalidQuery(next(iter(request.path_params), "path"), "is not UTF-8")
     return services
 
 

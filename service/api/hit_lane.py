@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from service.api.headers import REQUEST_ID, lasting_headers, new_request_id, request_id_of
 from service.api.lifecycle import ACCESS_LINE, Lifecycle, Services
 from service.api.query import parse_query
+from service.constants import QUIET_PATHS, RECOMMENDATIONS_PATH
 from service.core.bytes_cache import BytesBoundedCache
 from service.core.forgetting import discard_where
 from service.errors import ConfigurationError, InvalidQuery
@@ -22,8 +23,6 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-PATH = "/recommendations"
 
 # Plain tuples of bytes and numbers: after its first look the garbage collector leaves them alone, which it does not
 # do for instances. User's key, list, rules version, Unix second until which it is fresh and at which it was made,
@@ -74,16 +73,20 @@ class HitLane:
             await self._app(scope, receive, send)
             return
         request_id = request_id_of(scope["headers"])
-        logged = scope["path"] == PATH and services.telemetry.sampled()
+        logged = scope["path"] not in QUIET_PATHS and services.telemetry.sampled()
         if logged and request_id is None:
             request_id = new_request_id()
-        if scope["path"] != PATH or scope["method"] != "GET" or not services.gate.admits(scope["headers"]):
-            await self._pass_on(scope, receive, send, request_id, logged=logged)
+        if (
+            scope["path"] != RECOMMENDATIONS_PATH
+            or scope["method"] != "GET"
+            or not services.gate.admits(scope["headers"])
+        ):
+            await self._pass_on(services, scope, receive, send, request_id, logged=logged)
             return
         began = services.clock.monotonic()
         rendered = self._rendered(services, scope["query_string"])
         if rendered is None:
-            await self._pass_on(scope, receive, send, request_id, logged=logged)
+            await self._pass_on(services, scope, receive, send, request_id, logged=logged)
             return
         age = max(0, int(services.clock.time() - rendered[4]))
         seconds = services.clock.monotonic() - began
@@ -99,10 +102,29 @@ class HitLane:
         services.telemetry.hit(age, seconds, request_id if logged else None)
 
     async def _pass_on(
-        self, scope: Scope, receive: Receive, send: Send, request_id: bytes | None, *, logged: bool
+        self, services: Services, scope: Scope, receive: Receive, send: Send, request_id: bytes | None, *, logged: bool
     ) -> None:
+        if request_id is not None:
+            send = _naming(request_id, send)
         scope[ACCESS_LINE] = request_id if logged else None
-        await self._app(scope, receive, send if request_id is None else _naming(request_id, send))
+        if not logged:
+            await self._app(scope, receive, send)
+            return
+        began, status = services.clock.monotonic(), 0
+
+        async def noted(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            # The route of recommendations has more to say, and takes the id away when it has said it.
+            unsaid = scope[ACCESS_LINE]
+            if unsaid is not None:
+                route = getattr(scope.get("route"), "path", None)
+                services.telemetry.other(route, status, services.clock.monotonic() - began, unsaid)
 
     def _rendered(self, services: Services, query_string: bytes) -> Rendered | None:
         recommendations = services.recommendations

@@ -11,7 +11,7 @@ from service.ports import BlockList, Clock, ListMaker
 from service.telemetry import Telemetry
 
 ACCESS_LINE: Final = "personalize_connect.access_line"
-"""Of a request's scope: the request's id if its answer gets an access line, else None."""
+"""Of a request's scope: the request's id if its answer gets an access line and has none yet, else None."""
 
 
 def _nothing() -> None:

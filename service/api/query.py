@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, cast
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus, unquote_to_bytes
 
 from service.constants import (
     DEFAULT_NUM_RESULTS,
@@ -83,7 +83,7 @@ def parse_query(query_string: bytes) -> RecommendationQuery:
             query_string.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_PARAMETERS
         )
     except UnicodeDecodeError:
-        raise InvalidQuery("query", "is not UTF-8") from None
+        raise InvalidQuery(_undecodable(query_string), "is not UTF-8") from None
     except ValueError:
         raise InvalidQuery("query", f"at most {_MOST_PARAMETERS} parameters") from None
     values: dict[str, str] = {}
@@ -97,6 +97,26 @@ def parse_query(query_string: bytes) -> RecommendationQuery:
         filter_values=_filter_values(pairs),
         answer_format=_format(values.get("format", "")),
     )
+
+
+def _undecodable(query_string: bytes) -> str:
+    """The name of the first parameter whose value is not UTF-8; `query` if a name is not."""
+    for pair in query_string.split(b"&"):
+        name, _, value = pair.partition(b"=")
+        if not is_utf8(name):
+            break
+        if not is_utf8(value):
+            return unquote_plus(name.decode())[: len(FILTER_VALUE_PREFIX) + MAX_FILTER_NAME_CHARACTERS]
+    return "query"
+
+
+def is_utf8(escaped: bytes) -> bool:
+    """Whether percent-encoded bytes are text."""
+    try:
+        unquote_to_bytes(escaped).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _user_id(values: Mapping[str, str]) -> str:

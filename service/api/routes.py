@@ -72,6 +72,7 @@ async def recommendations(request: Request) -> Response:
         return Response(status_code=CLIENT_GONE)
     seconds = services.clock.monotonic() - began
     services.telemetry.answered(answer, seconds, request.scope.get(ACCESS_LINE))
+    request.scope[ACCESS_LINE] = None
     response = Response(answer.body)
     response.raw_headers = lasting_headers(answer) + passing_headers(answer, seconds)
     return response

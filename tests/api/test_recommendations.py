@@ -90,7 +90,9 @@ async def test_curated_items_lead_the_non_personalised_list(open_door: OpenDoor)
         ("user_id=a&fields=colour", "fields"),
         ("user_id=a&exclude=" + ",".join(map(str, range(501))), "exclude"),
         ("user_id=a&filter_values.=1", "filter_values."),
-        ("user_id=%ff", "query"),
+        ("user_id=%ff", "user_id"),
+        ("user_id=u&%ff=1", "query"),
+        ("user_id=u&filter_values.A=a&filter_values.B=%C3", "filter_values.B"),
     ],
 )
 async def test_a_wrong_parameter_is_named_with_its_bound(door: Door, query: str, field: str) -> None:

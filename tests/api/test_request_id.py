@@ -42,6 +42,7 @@ async def test_a_live_answer_and_a_hit_each_get_one_access_line(
     assert (hit["request_id"], hit["source"]) == ("message-1", "cache")
     assert {"personalize_ms", "budget_ms"} <= live.keys()
     for line in (live, hit):
+        assert line["status"] == 200
         assert line["degraded_reason"] is None
         assert line["cache_age_seconds"] == 0
         assert line["duration_ms"] >= 0
@@ -69,6 +70,32 @@ async def test_without_a_sample_there_is_no_line_and_no_made_up_id(
             assert "X-Request-Id" not in (await door.get("/recommendations", user_id="u")).headers
 
     assert access_lines(capsys.readouterr().err) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "route"),
+    [
+        ("GET /recommendations", 422, "/recommendations"),
+        ("GET /recommendations?user_id=somebody&num_results=0", 422, "/recommendations"),
+        ("POST /recommendations?user_id=somebody", 405, "/recommendations"),
+        ("GET /somebody", 404, None),
+        ("DELETE /users/somebody", 401, "/users/{user_id:path}"),
+        ("GET /version", 200, "/version"),
+    ],
+)
+async def test_an_answer_that_recommends_nothing_gets_an_access_line_too(
+    open_door: OpenDoor, capsys: pytest.CaptureFixture[str], asked: str, status: int, route: str | None
+) -> None:
+    configure_logging("info", "json")
+    async with open_door(ACCESS_LOG_SAMPLE="1") as door:
+        answer = await door.http.request(*asked.split())
+        for quiet in ("/livez", "/readyz", "/metrics"):
+            await door.http.get(quiet)
+
+    assert answer.status_code == status
+    [line] = access_lines(capsys.readouterr().err)
+    assert (line["status"], line["route"], line["request_id"]) == (status, route, answer.headers["X-Request-Id"])
+    assert "somebody" not in json.dumps(line)
 
 
 @pytest.mark.parametrize(

@@ -83,13 +83,20 @@ async def test_a_live_answer_and_a_hit_are_spans_of_the_callers_trace(stack: Exi
                 assert answer.headers["X-Recommendation-Source"] == source
         async with session.get(f"{replica.url}/users/{USER}") as answer:
             assert answer.status == 405
-    await until(lambda: len(collector.spans()) >= 8, seconds=5)
+        async with session.delete(f"{replica.url}/users/{USER}", headers={"X-API-Key": "wrong"}) as answer:
+            assert answer.status == 401
+        async with session.get(f"{replica.url}/readyz") as answer:
+            assert answer.status == 200
+    await until(lambda: any(span.name.startswith("DELETE") for span in collector.spans()), seconds=5)
 
     spans = collector.spans()
     requests = [span for span in spans if span.name == "GET /recommendations"]
     assert [attributes(span)["recommendations.source"] for span in requests] == ["personalize", "cache"]
     assert {span.parent_span_id.hex() for span in requests} == {CALLER}
     assert {attributes(span)["http.response.status_code"] for span in requests} == {200}
+    others = {span.name: attributes(span)["http.response.status_code"] for span in spans if "/users" in span.name}
+    assert others == {"GET /users/{user_id:path}": 405, "DELETE /users/{user_id:path}": 401}
+    assert not any("readyz" in span.name for span in spans)
     live = [span.name for span in spans if span.parent_span_id == requests[0].span_id]
     assert {"redis board", "budget wait", "personalize transaction", "redis land", "render"} <= set(live)
     [reserve] = [span for span in spans if span.name == "redis reserve"]
