@@ -91,10 +91,10 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
     )
     app.state.lifecycle = lifecycle
     app.state.prewarm_turn = asyncio.Lock()
-    error_table.install(app)
-    app.include_router(router)
-    app.include_router(admin.router)
-    app.include_router(admin.pages)
+    routers = (router, admin.router, admin.pages)
+    for one in routers:
+        app.include_router(one)
+    error_table.install(app, routers)
     if SAMPLE_IMAGES.is_dir():
         app.mount("/sample/images", StaticFiles(directory=SAMPLE_IMAGES))
     lane = HitLane(app, lifecycle)

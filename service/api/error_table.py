@@ -3,11 +3,14 @@
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from service.errors import BlockListFull, InvalidQuery, ServiceError, SharedStateUnavailable, Unauthorized
@@ -33,8 +36,14 @@ MOST_DELAYED: Final = 200
 """Wrong credentials that wait at a time."""
 
 
-def install(app: FastAPI) -> None:
-    """Make every error of the application a JSON body without a traceback."""
+def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
+    """Make every error of the application a JSON body without a traceback.
+
+    Args:
+        app: Has the routers, but does not tell what is in them.
+        routers: Theirs are the methods that a wrong one is answered with.
+    """
+    app.state.routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
     app.state.delays = _Delays()
     app.add_exception_handler(InvalidQuery, _invalid)
     app.add_exception_handler(Unauthorized, _unauthorized)
@@ -112,11 +121,23 @@ async def _wrong_path(_: Request, error: Exception) -> JSONResponse:
     return _body(422, "invalid_parameter", str(first["msg"]), field=str(first["loc"][-1]))
 
 
-async def _http(_: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class only
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        # The framework's answer to a body that is not text; one that is not JSON is a wrong parameter to it as well.
+        return _body(422, "invalid_parameter", "is not JSON", field="body")
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        error.headers = {"Allow": _methods(request)}
     answer = _body(error.status_code, error.detail.lower().replace(" ", "_"), error.detail)
     answer.headers.update(error.headers or {})
     return answer
+
+
+def _methods(request: Request) -> str:
+    """All methods of a path; the framework names those of the first route that has it."""
+    routes: Sequence[APIRoute] = request.app.state.routes
+    path = request.scope["path"]
+    return ", ".join(sorted({method for one in routes if one.path_regex.match(path) for method in one.methods or ()}))
 
 
 async def _bug(_: Request, error: Exception) -> JSONResponse:

@@ -66,7 +66,7 @@ PARAMETERS: list[dict[str, Any]] = [
     {
         "name": "format",
         "in": "query",
-        "schema": {"type": "string", "enum": ["array", "object"], "default": "array"},
+        "schema": {"type": "string", "enum": ["array", "object", ""], "default": "array"},
     },
 ]
 """The same in OpenAPI's words."""

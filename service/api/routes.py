@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.api.headers import lasting_headers, passing_headers
@@ -84,14 +84,14 @@ async def livez() -> Response:
     return JSONResponse({"status": "alive"})
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses={503: {"description": "Starting or draining."}})
 async def readyz(request: Request) -> Response:
     """It can answer; 503 while starting or draining."""
     lifecycle: Lifecycle = request.app.state.lifecycle
     return JSONResponse({"status": lifecycle.phase}, 200 if lifecycle.phase == "ready" else 503)
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Prometheus."""
     services: Services = request.app.state.services

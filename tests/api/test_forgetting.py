@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 import redis
@@ -285,6 +285,14 @@ async def test_a_replica_that_cannot_hear_of_it_makes_it_a_matter_of_trying_agai
         await until(lambda: subscribers(server) == len(doors), seconds=10)
         assert (await doors[0].http.delete(f"/users/{USER}", headers=ADMIN)).status_code == 200
         assert [in_memory(door) for door in doors] == [[], [], []]
+
+
+@pytest.mark.parametrize("user", ["ann/of/gables", "ann\nsecond\n", "ann 😀?#"])
+async def test_a_user_of_any_name_can_be_forgotten(open_door: OpenDoor, user: str) -> None:
+    async with open_door(**SETTINGS) as door:
+        await door.get("/recommendations", user_id=user)
+        assert (await door.http.delete(f"/users/{quote(user, safe='')}", headers=ADMIN)).status_code == 200
+        assert in_memory(door, user) == []
 
 
 async def test_an_id_that_is_no_text_is_refused_and_never_taken_for_another(open_door: OpenDoor) -> None:

@@ -214,6 +214,10 @@ async def test_other_paths_and_methods_have_json_errors(door: Door, method: str,
     assert answer.json()["error"]
 
 
+async def test_a_wrong_method_is_told_all_right_ones(door: Door) -> None:
+    assert (await door.http.get("/items/a/block")).headers["Allow"] == "DELETE, PUT"
+
+
 async def test_the_probes_the_metrics_and_the_document_answer(door: Door) -> None:
     assert (await door.get("/livez")).status_code == 200
     assert (await door.get("/readyz")).json() == {"status": "ready"}

@@ -79,7 +79,7 @@ async def test_without_a_sample_there_is_no_line_and_no_made_up_id(
         ("GET /recommendations?user_id=somebody&num_results=0", 422, "/recommendations"),
         ("POST /recommendations?user_id=somebody", 405, "/recommendations"),
         ("GET /somebody", 404, None),
-        ("DELETE /users/somebody", 401, "/users/{user_id:path}"),
+        ("DELETE /users/somebody", 401, "/users/{user_id:id}"),
         ("GET /version", 200, "/version"),
     ],
 )

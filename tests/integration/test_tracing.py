@@ -95,7 +95,7 @@ async def test_a_live_answer_and_a_hit_are_spans_of_the_callers_trace(stack: Exi
     assert {span.parent_span_id.hex() for span in requests} == {CALLER}
     assert {attributes(span)["http.response.status_code"] for span in requests} == {200}
     others = {span.name: attributes(span)["http.response.status_code"] for span in spans if "/users" in span.name}
-    assert others == {"GET /users/{user_id:path}": 405, "DELETE /users/{user_id:path}": 401}
+    assert others == {"GET /users/{user_id:id}": 405, "DELETE /users/{user_id:id}": 401}
     assert not any("readyz" in span.name for span in spans)
     live = [span.name for span in spans if span.parent_span_id == requests[0].span_id]
     assert {"redis board", "budget wait", "personalize transaction", "redis land", "render"} <= set(live)

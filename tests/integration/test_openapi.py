@@ -1,0 +1,44 @@
+"""The OpenAPI document, as a tool understands it that tries to prove it wrong."""
+
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from bench.processes import Running, service
+
+ADMIN = "X-API-Key: admin"
+
+# Which columns and placeholders there are is the catalogue's and the filters' matter; and whoever asks GET of
+# /users/prewarm is told of DELETE, since there may be a user of that name.
+UNFIT = "positive_data_acceptance,allow_header_conformance"
+
+# Of a repeated parameter the first counts, and what the document does not name is ignored.
+TOLERATED = "negative_data_rejection"
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize(("phase", "unfit"), [("coverage", UNFIT), ("fuzzing", f"{UNFIT},{TOLERATED}")])
+def test_schemathesis_finds_no_answer_that_the_document_does_not_describe(
+    stack: ExitStack, personalize: Running, tmp_path: Path, phase: str, unfit: str
+) -> None:
+    replica = stack.enter_context(
+        service(personalize, PERSONALIZE_TPS="500", API_KEYS="key", ADMIN_KEYS="admin", DATA_DIR=str(tmp_path))
+    )
+    document = f"{replica.url}/openapi.json"
+    options = ["--phases", phase, "--max-examples", "25", "--seed", "1", "--exclude-checks", unfit]
+
+    tried = subprocess.run(
+        [Path(sys.executable).with_name("schemathesis"), "run", document, "-H", ADMIN, *options],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=80,
+    )
+
+    assert tried.returncode == 0, tried.stdout[-6000:]
+    assert "Tested: 10" in tried.stdout
+    assert replica.process.poll() is None
