@@ -148,10 +148,9 @@ def sample(data: Path) -> None:
     This is what `make run` calls. It needs no AWS account, Docker or Redis.
     Both processes stop together, on Ctrl-C, on SIGTERM or when either ends.
     """
-    signal.signal(signal.SIGTERM, _leave)
     _refuse_a_taken_port()
     port = _free_port()
-    with _local_personalize_child(data, port) as child:
+    with _leaving_on_sigterm(), _local_personalize_child(data, port) as child:
         try:
             _wait_for_local_personalize(child, port)
             _point_environment_at(data, port)
@@ -499,6 +498,19 @@ def _stop_with(child: "subprocess.Popen[bytes]") -> None:
     """Stop this process as SIGTERM would, once its child has ended."""
     child.wait()
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def _leaving_on_sigterm() -> Iterator[None]:
+    """SIGTERM is an ordinary exit for as long as the block lasts; afterwards signals are handled as before."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:

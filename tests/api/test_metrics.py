@@ -1,5 +1,6 @@
 """Each metric moves when its event happens, on the route and on the hit lane. `redis_up`: tests/integration."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -90,7 +91,8 @@ async def test_a_failed_transaction_is_counted_by_its_outcome(
 
     assert after[REQUESTS, reason, "stale"] == 1
     assert after[REQUESTS, reason, "popular"] == 1
-    assert after["personalize_transactions_total", reason] == 2
+    # The stale list may have been tried once more behind the answer.
+    assert after["personalize_transactions_total", reason] in (2, 3)
     assert ("personalize_budget_tps",) in after if reason == "throttled" else ("personalize_budget_tps",) not in after
 
 
@@ -125,6 +127,29 @@ async def test_a_used_up_budget_and_a_missing_user_are_reasons(open_door: OpenDo
     assert after[REQUESTS, "", "personalize"] == 1
     assert after[REQUESTS, "budget", "popular"] == 1
     assert after[REQUESTS, "no_user", "popular"] == 1
+
+
+async def test_a_flight_is_open_until_its_list_is_there(door: Door) -> None:
+    door.personalize.held = asyncio.Event()
+    calls = [asyncio.create_task(door.get(PATH, user_id=user)) for user in ("ann", "ann", "bob")]
+    await metric(door, "flights_open 2.0")
+    door.personalize.held.set()
+    await asyncio.gather(*calls)
+    await metric(door, "flights_open 0.0")
+
+
+async def test_a_stale_list_waits_for_a_slot_to_be_renewed_in(open_door: OpenDoor) -> None:
+    async with open_door(PERSONALIZE_TPS="0.5", REQUEST_DEADLINE_SECONDS="0.3") as door:
+        await door.get(PATH, user_id="known")
+        door.clock.ahead_seconds += 1_000
+        # Takes the only slot of the next two seconds.
+        await door.get(PATH, user_id="new")
+        assert (await door.get(PATH, user_id="known")).headers["X-Recommendation-Source"] == "stale"
+        await metric(door, "refresh_queue 1.0")
+        door.clock.ahead_seconds += 10
+        await metric(door, "refresh_queue 0.0")
+
+    assert [request.user_id for request in door.personalize.asked] == ["known", "new", "known"]
 
 
 async def test_every_dropped_item_is_counted_on_the_route_and_on_the_hit_lane(open_door: OpenDoor) -> None:
