@@ -311,7 +311,7 @@ class ItemCatalog(Protocol):
         """One entry for each id, None where the catalogue has no complete item."""
 
     def first_ids(self) -> Iterable[str]:
-        """Every id, in the source's own order, made as it is asked for."""
+        """Every id that the operator's exclusion lets through, in the source's own order, made as it is asked for."""
 
 
 class RemoteItemCatalog(ItemCatalog, Protocol):
