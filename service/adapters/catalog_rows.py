@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from math import isfinite
 from types import MappingProxyType
-from typing import IO, Final, Literal, Protocol, cast
+from typing import IO, Final, Literal, Protocol, TypeVar, cast
 
 import orjson
 import structlog
@@ -57,7 +57,15 @@ SUFFIXES: Final = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz")
 IDS_NAMED: Final = 5
 """Dropped rows named for each reason: enough to find the mistake in a line of bounded length."""
 
+MOST_COLUMNS: Final = 1_000
+"""Of a source. Every item holds a value for each, so that objects with keys of their own would fill the memory."""
+
+MOST_LINE_CHARACTERS: Final = 1 << 20
+"""Of one line: what goes on without an end is no catalogue, and a small file unpacks to gigabytes of it."""
+
 _OTHER_NAMES: Final = {"id": ("item_id",)}
+
+_Line = TypeVar("_Line", str, bytes)
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?")
 """A number as a program writes it; at most 15 digits, so that a float keeps them all."""
@@ -330,7 +338,12 @@ def _fill(source: "RowSource", reader: RowReader, sink: Sink, columns: Columns, 
         if reason is not None:
             reader.drop(reason, item_id, source.line)
             continue
-        encoded = orjson.dumps(item) + b"\n" + reader.further(record)
+        try:
+            encoded = orjson.dumps(item) + b"\n" + reader.further(record)
+        except orjson.JSONEncodeError:
+            # Lists in lists, deeper than can be written though they could be read.
+            reader.drop("malformed", item_id, source.line)
+            continue
         sink.add(source.line, item_id, encoded, eligible=reader.is_eligible(item, record))
 
 
@@ -359,7 +372,7 @@ def open_rows(stream: IO[bytes], name: str, label: str) -> Iterator[RowSource]:
         if name.endswith(".gz"):
             stream = cast("IO[bytes]", stack.enter_context(gzip.GzipFile(fileobj=stream, mode="rb")))
         if name.removesuffix(".gz").endswith(".jsonl"):
-            yield _JsonLines(stream)
+            yield _JsonLines(stream, label)
         else:
             text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
             stack.callback(text.detach)
@@ -378,6 +391,7 @@ class _Csv:
         self._label = label
         with self._readable():
             self.names: Sequence[str] = [name.strip() for name in next(self._rows(), [])]
+        _check_count(self.names, label)
         repeated = [name for name, count in Counter(filter(None, self.names)).items() if count > 1]
         if repeated:
             raise CatalogError(f"{label}: the header names {', '.join(repeated)} more than once")
@@ -429,7 +443,7 @@ class _Csv:
     def _rows(self) -> Iterator[list[str]]:
         self._text.seek(0)
         # Not strict, a quote that is never closed would silently swallow the rest of the file.
-        self._reader = csv.reader(self._text, strict=True)
+        self._reader = csv.reader(_lines(self._text.readline, self._label), strict=True)
         return filter(None, self._reader)
 
     def _records(self) -> Iterator[list[str]]:
@@ -443,6 +457,20 @@ class _Csv:
             yield
         except csv.Error as error:
             raise CatalogError(f"{self._label}: line {self.line}: {error}") from error
+
+
+def _lines(readline: Callable[[int], _Line], label: str) -> Iterator[_Line]:
+    """Every line of a stream.
+
+    Raises:
+        CatalogError: One is too long.
+    """
+    number = 0
+    while line := readline(MOST_LINE_CHARACTERS + 1):
+        number += 1
+        if len(line) > MOST_LINE_CHARACTERS:
+            raise CatalogError(f"{label}: line {number}: longer than {MOST_LINE_CHARACTERS:,} characters")
+        yield line
 
 
 def _number_columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> frozenset[int]:
@@ -463,13 +491,15 @@ def _number_columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> fro
 class _JsonLines:
     """A file of one JSON object a line; a first pass collects the columns."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], label: str) -> None:
         self._stream = stream
+        self._label = label
         self.line = 0
         names: dict[str, None] = {}
         for record in self._objects():
             if record is not None and not names.keys() >= record.keys():
                 names.update(dict.fromkeys(record))
+                _check_count(names, label)
         self.names: Sequence[str] = list(filter(None, names))
 
     def records(self, *, texts: Collection[str] = ()) -> Iterator[Sequence[object] | None]:
@@ -483,7 +513,7 @@ class _JsonLines:
 
     def _objects(self) -> Iterator[Mapping[str, object] | None]:
         self._stream.seek(0)
-        for number, line in enumerate(self._stream, 1):
+        for number, line in enumerate(_lines(self._stream.readline, self._label), 1):
             self.line = number
             text = (line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line).strip()
             if text:
@@ -496,6 +526,11 @@ def _json_object(text: bytes) -> Mapping[str, object] | None:
     except orjson.JSONDecodeError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def _check_count(names: Collection[str], label: str) -> None:
+    if len(names) > MOST_COLUMNS:
+        raise CatalogError(f"{label}: more than {MOST_COLUMNS:,} columns")
 
 
 def _matched(names: Sequence[str], column_mapping: Mapping[str, str], label: str) -> dict[str, str]:

@@ -188,22 +188,29 @@ class S3Source:
         await asyncio.to_thread(prepare, self._recipe.data_dir)
         with cast("IO[bytes]", tempfile.TemporaryFile(dir=self._recipe.data_dir)) as stream:
             with readable_sdk_errors(self.label):
-                found = await self._copy(stream)
+                found = await self._copy(stream.fileno())
+            stream.seek(0)
             yield stream, found
 
-    async def _copy(self, stream: IO[bytes]) -> str:
+    async def _copy(self, descriptor: int) -> str:
         client = await self._client.get()
         output: dict[str, Any] = await client.get_object(Bucket=self._bucket, Key=self._key)
         async with output["Body"] as body:
             while chunk := await body.read(_CHUNK_BYTES):
                 try:
-                    await asyncio.to_thread(stream.write, chunk)
+                    await asyncio.to_thread(_write, descriptor, chunk)
                 except OSError as error:
                     where = self._recipe.data_dir
                     raise CatalogError(f"DATA_DIR {where}: cannot be written: {error.strerror}") from error
-        stream.flush()
         return str(output["ETag"])
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+
+def _write(descriptor: int, chunk: bytes) -> None:
+    # Nothing stays in a buffer: what does not fit on the disk would be tried again, and fail, where it is closed.
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import resource
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
 from service.adapters.catalog_build import Recipe
+from service.adapters.catalog_check import check_catalog
 from service.adapters.catalog_dynamodb import FRESH_SECONDS, DynamoDbCatalog, DynamoDbSource
 from service.adapters.catalog_source import S3Source
 from service.errors import CatalogError
@@ -74,6 +76,28 @@ async def test_s3_object_that_is_gone_or_cut_short_is_an_error_that_names_it(s3_
     with pytest.raises(CatalogError, match=r"s3://shop/items\.csv\.gz: .*404"):
         await source.version()
     assert source.loaded_version == loaded
+
+
+async def test_a_compressed_object_can_be_checked(s3_source: tuple[S3Source, Any]) -> None:
+    del s3_source
+    assert (await check_catalog("s3://shop/items.csv.gz", column_mapping={})).shown == len(IDS)
+
+
+async def test_a_full_disk_is_one_line_and_what_is_there_stays(s3_source: tuple[S3Source, Any], tmp_path: Path) -> None:
+    source, client = s3_source
+    await source.load(1)
+    loaded = source.loaded_version
+    for size in (1 << 20) + 100, 1_500:
+        client.put_object(Bucket="shop", Key="items.csv.gz", Body=b"x" * size)
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, hard))
+        try:
+            with pytest.raises(CatalogError, match="^DATA_DIR .*: cannot be written: File too large"):
+                await source.load(2)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert source.loaded_version == loaded
+    assert list(tmp_path.iterdir()) == []
 
 
 class Partly:

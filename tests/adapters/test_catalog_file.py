@@ -197,6 +197,14 @@ def test_json_lines_keep_their_types(tmp_path: Path) -> None:
     assert catalog.report.dropped == {"missing_id": 1, "bad_price": 2, "malformed": 2}
 
 
+def test_a_row_that_nests_too_deep_is_dropped_and_no_other(tmp_path: Path) -> None:
+    row = '{"id":"%s","url":"u","name":"n","price":1,"image":"i","tags":%s}\n'
+    deep = "[" * 300 + "]" * 300
+    catalog = load(tmp_path / "items.jsonl", row % ("a", "[1]") + row % ("b", deep) + row % ("c", "[]"))
+    assert list(catalog.first_ids()) == ["a", "c"]
+    assert catalog.report.dropped == {"malformed": 1}
+
+
 @pytest.mark.parametrize("name", ["items.csv.gz", "items.jsonl.gz"])
 def test_gzip_is_read(tmp_path: Path, name: str) -> None:
     row = {"id": "a", "url": "u", "name": "n", "price": 1, "image": "i"}
@@ -227,7 +235,11 @@ GZIPPED = gzip.compress("\n".join([HEADER, *(f"{n}{GOOD}" for n in range(500))])
         ("items.csv.gz", GZIPPED[: len(GZIPPED) // 2], "cut short"),
         ("items.csv.gz", f"{HEADER}\n{GOOD}\n", "gzip"),
         ("items.csv.gz", GZIPPED[:40] + b"\0" * 40 + GZIPPED[80:], "gzip"),
+        ("items.csv", f"{HEADER},{','.join(f'c{n}' for n in range(996))}\n{GOOD}\n", "more than 1,000 columns"),
+        ("items.csv.gz", gzip.compress(f"{HEADER}\n{GOOD}\n".encode() + b"\0" * 2_000_000), "line 3: longer than"),
         ("items.jsonl", "", "empty"),
+        ("items.jsonl", "".join(f'{{"key{n}": 1}}\n' for n in range(1001)), "more than 1,000 columns"),
+        ("items.jsonl.gz", gzip.compress(b"{}\n" + b"[" * 2_000_000), "line 2: longer than"),
         ("items.jsonl", "no json\n", "no usable row"),
         ("items.jsonl", '{"id": "a"}\n', "no column url, name, price, image"),
         ("items.jsonl.gz", GZIPPED[: len(GZIPPED) // 2], "cut short"),
