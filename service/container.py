@@ -105,6 +105,7 @@ async def open_services(  # noqa: PLR0915  # wiring is a list, and reads best as
             column_mapping=settings.column_mapping,
             exclusion_filter=settings.exclusion_filter,
             data_dir=settings.data_dir,
+            monotonic=clock.monotonic,
         )
         stack.push_async_callback(source.close)
         catalog = CurrentCatalog(await source.load(1))

@@ -96,6 +96,7 @@ class DynamoDbSource:
         self._recipe = recipe
         self._monotonic = monotonic
         self._client = AwsClient("dynamodb", AioConfig(**_CONFIG))
+        self._batches: set[asyncio.Task[None]] = set()
         self.loaded_version = ""
 
     async def version(self) -> str:
@@ -108,6 +109,7 @@ class DynamoDbSource:
 
     async def load(self, version: int) -> "DynamoDbCatalog":
         """Look at the table's first items."""
+        began = self._monotonic()
         with readable_sdk_errors(self.label):
             table = await self._described()
             key = _key_of(table, self.label)
@@ -121,9 +123,12 @@ class DynamoDbSource:
             key=key,
             columns=columns,
             eligible=eligible,
-            version=version,
+            # The one in force counts on while this one is made, and must not catch up.
+            version=version + 1,
+            born=began,
             items=int(table.get("ItemCount", 0)),
             monotonic=self._monotonic,
+            batches=self._batches,
         )
         catalog.keep_first(sample)
         self.loaded_version = _version_of(table)
@@ -169,7 +174,10 @@ class DynamoDbSource:
             start = {"ExclusiveStartKey": last}
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Give up what snapshots are fetching, and close the connections."""
+        for batch in self._batches:
+            batch.cancel()
+        await asyncio.gather(*self._batches, return_exceptions=True)
         await self._client.close()
 
 
@@ -204,8 +212,10 @@ class DynamoDbCatalog:
         columns: Columns,
         eligible: Eligible | None,
         version: int,
+        born: float,
         items: int,
         monotonic: Callable[[], float],
+        batches: set[asyncio.Task[None]],
     ) -> None:
         self.columns: Final = columns.further
         self._client = client
@@ -216,7 +226,8 @@ class DynamoDbCatalog:
         self._base_version = version
         self._items = items
         self._monotonic = monotonic
-        self._born = monotonic()
+        self._born = born
+        self._batches = batches
         self._cache: LRUCache[str, tuple[float, CatalogRow | None]] = LRUCache(CACHED_ITEMS)
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._first: tuple[str, ...] = ()
@@ -258,6 +269,8 @@ class DynamoDbCatalog:
         for start in range(0, len(new), MOST_KEYS):
             batch = new[start : start + MOST_KEYS]
             task = asyncio.create_task(self._fetch(batch, seconds), name="catalog-batch")
+            self._batches.add(task)
+            task.add_done_callback(self._batches.discard)
             self._under_way.update(dict.fromkeys(batch, task))
             task.add_done_callback(lambda _, batch=batch: self._landed(batch))  # type: ignore[misc]  # bound early
         tasks = {self._under_way[item_id] for item_id in missing if item_id in self._under_way}
@@ -281,11 +294,6 @@ class DynamoDbCatalog:
         self._first = tuple(islice(shown, SAMPLE_ITEMS))
         if not any(row for _, row in self._cache.values()):
             raise self._reader.nothing_usable(f"dynamodb://{self._table}")
-
-    def close(self) -> None:
-        """Give up what is being fetched."""
-        for task in set(self._under_way.values()):
-            task.cancel()
 
     def _landed(self, batch: Iterable[str]) -> None:
         for item_id in batch:

@@ -3,7 +3,8 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import IO, Any, Final, Protocol, cast
@@ -64,7 +65,12 @@ class StoredSource(Source, Protocol):
 
 
 def open_source(
-    url: str, *, column_mapping: Mapping[str, str], exclusion_filter: str | None = None, data_dir: Path
+    url: str,
+    *,
+    column_mapping: Mapping[str, str],
+    exclusion_filter: str | None = None,
+    data_dir: Path,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> Source:
     """What `CATALOG_URL` names; nothing is read yet.
 
@@ -74,6 +80,7 @@ def open_source(
         exclusion_filter: The operator's filter. One with placeholders makes no item ineligible: it depends
             on the request.
         data_dir: Where large catalogues are kept, in files without a name.
+        monotonic: Tells the age of items that are fetched one by one.
 
     Raises:
         CatalogError: It names no source, or the filter is none.
@@ -85,7 +92,7 @@ def open_source(
     if scheme == "s3":
         return S3Source(url, recipe)
     if scheme == "dynamodb":
-        return DynamoDbSource(url, recipe)
+        return DynamoDbSource(url, recipe, monotonic=monotonic)
     return FileSource(url, recipe)
 
 

@@ -131,7 +131,7 @@ class Recommendations:
         """
         self._check(query)
         remote = self._remote()
-        if remote is not None and remote.missing(_likely_shown(query, envelope)):
+        if remote is not None and remote.missing(self._likely_shown(query, envelope, remote)):
             return None
         return self._render(query, Outcome(envelope, "cache"))
 
@@ -144,8 +144,8 @@ class Recommendations:
         self._check(query)
         outcome, timings = await self._outcome(query, deadline)
         remote = self._remote()
-        if remote is not None and outcome.envelope is not None:
-            ids = _likely_shown(query, outcome.envelope)
+        if remote is not None:
+            ids = self._likely_shown(query, outcome.envelope, remote)
             await remote.prefetch(ids, deadline - ANSWER_MARGIN_SECONDS - self._clock.monotonic())
         return self._render(query, outcome, timings)
 
@@ -178,6 +178,18 @@ class Recommendations:
     def _remote(self) -> RemoteItemCatalog | None:
         catalog = self._catalog.snapshot
         return cast("RemoteItemCatalog", catalog) if hasattr(catalog, "prefetch") else None
+
+    def _likely_shown(self, query: RecommendationQuery, envelope: bytes | None, catalog: ItemCatalog) -> list[str]:
+        """What an answer from this list shows if about as many are dropped as the caller excludes.
+
+        Popular items are among it where the list is too short, or there is none.
+        """
+        most = query.num_results + len(query.exclude) + SPARE_ITEMS
+        listed = envelopes.item_ids(envelope) if envelope is not None else ()
+        ids = list(islice(listed, most))
+        if len(ids) < query.num_results + len(query.exclude):
+            ids += islice(self._popular.ids(catalog), most)
+        return ids
 
     def _check(self, query: RecommendationQuery) -> None:
         """Refuse what only the catalogue can tell is wrong, before anything is spent on it."""
@@ -223,8 +235,3 @@ class Recommendations:
         if query.answer_format == "object":
             body = render_object(body, len(selection.rows), source, why, recommendation_id)
         return Answer(body, source, why, recommendation_id, age, tuple(timings), dropped)
-
-
-def _likely_shown(query: RecommendationQuery, envelope: bytes) -> list[str]:
-    """What an answer from this list shows if about as many are dropped as the caller excludes."""
-    return list(islice(envelopes.item_ids(envelope), query.num_results + len(query.exclude) + SPARE_ITEMS))

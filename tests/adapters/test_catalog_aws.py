@@ -1,5 +1,6 @@
 """The catalogue's sources at Amazon, through the real SDK, against moto's server."""
 
+import asyncio
 import gzip
 import json
 import resource
@@ -149,6 +150,30 @@ async def test_dynamodb_items_are_asked_for_until_all_are_there_and_then_kept(
     assert set(client.asked[0]["ExpressionAttributeNames"].values()) == {"id", "url", "name", "price", "image"}
     await catalog.prefetch(wanted, 5)
     assert len(client.asked) == 3
-    catalog.close()
+    await source.close()
+    table.close()
+
+
+async def test_a_table_looked_at_anew_is_newer_than_before_however_long_it_took(
+    aws: Callable[[str], Any], tmp_path: Path
+) -> None:
+    table = aws("dynamodb")
+    table.create_table(
+        TableName="slow",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    texts = {"id": "a", "url": "http://u", "name": "Item", "image": "http://i"}
+    item = {**{name: {"S": text} for name, text in texts.items()}, "price": {"N": "5"}}
+    table.put_item(TableName="slow", Item=item)
+    now = 0.0
+    source = DynamoDbSource("dynamodb://slow", Recipe({}, None, tmp_path), monotonic=lambda: now)
+    old = await source.load(1)
+    now = FRESH_SECONDS - 1
+    loading = asyncio.create_task(source.load(old.version + 1))
+    await asyncio.sleep(0)
+    now += 2 * FRESH_SECONDS
+    assert (await loading).version > old.version
     await source.close()
     table.close()

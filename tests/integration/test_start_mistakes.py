@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from bench.processes import CAMPAIGN_ARN, ROOT, SAMPLE
+from tests.support.amazon import DENIED, Amazon
 
 
 def start(directory: Path, **settings: str) -> list[str]:
@@ -57,6 +58,17 @@ def test_a_catalogue_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
     [line] = start(tmp_path, CATALOG_URL=f"file://{tmp_path}/nowhere.csv")
 
     assert "nowhere.csv" in line
+
+
+def test_an_object_that_may_not_be_read_is_one_line(tmp_path: Path) -> None:
+    amazon = Amazon()
+    amazon.refused["GET"] = DENIED
+    try:
+        lines = start(tmp_path, CATALOG_URL="s3://shop/items.csv", **amazon.environment())
+    finally:
+        amazon.close()
+
+    assert lines == ["s3://shop/items.csv: AccessDenied (403): Access Denied"]
 
 
 def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:

@@ -1,0 +1,149 @@
+"""The catalogue in S3 or DynamoDB, while Amazon refuses."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from service.adapters import catalog_dynamodb
+from tests.api.conftest import ITEMS, Door, OpenDoor
+from tests.support.amazon import DENIED, THROTTLED, Amazon
+
+PATH = "/recommendations"
+S3 = "s3://shop/items.csv"
+DEADLINE_SECONDS = 0.5
+
+
+@pytest.fixture
+def amazon(monkeypatch: pytest.MonkeyPatch) -> Iterator[Amazon]:
+    server = Amazon()
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def upload(amazon: Amazon, catalog_file: Path) -> Iterator[Callable[[bytes], None]]:
+    client = amazon.client("s3")
+    client.create_bucket(Bucket="shop")
+
+    def put(content: bytes) -> None:
+        client.put_object(Bucket="shop", Key="items.csv", Body=content)
+
+    put(catalog_file.read_bytes())
+    yield put
+    client.close()
+
+
+@pytest.fixture
+def table(amazon: Amazon) -> None:
+    client = amazon.client("dynamodb")
+    client.create_table(
+        TableName="items",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for n in range(ITEMS):
+        texts = {"id": f"item{n:03}", "url": "http://u", "name": "Item", "image": "http://i"}
+        item = {**{name: {"S": text} for name, text in texts.items()}, "price": {"N": "5"}}
+        client.put_item(TableName="items", Item=item)
+    client.close()
+
+
+async def look(door: Door, amazon: Amazon, is_so: Callable[[], object]) -> None:
+    """Ask for a look at the source until something has come of it."""
+    async with asyncio.timeout(10):
+        while not is_so():
+            asked = amazon.asked["HEAD"]
+            door.app.lifecycle.on_hangup()
+            while amazon.asked["HEAD"] == asked:  # noqa: ASYNC110  # another thread counts
+                await asyncio.sleep(0.01)
+
+
+async def shows(door: Door, line: str) -> None:
+    async with asyncio.timeout(10):
+        while line not in (await door.get("/metrics")).text:  # noqa: ASYNC110  # only the metric tells
+            await asyncio.sleep(0.01)
+
+
+async def test_an_object_is_fetched_once_for_each_etag(
+    open_door: OpenDoor, amazon: Amazon, upload: Callable[[bytes], None], catalog_file: Path
+) -> None:
+    async with open_door(CATALOG_URL=S3) as door:
+        before = amazon.asked["GET"]
+        await look(door, amazon, lambda: amazon.asked["HEAD"] >= 3)
+        upload(catalog_file.read_bytes())  # the same content has the same ETag
+        await look(door, amazon, lambda: amazon.asked["HEAD"] >= 5)
+        assert amazon.asked["GET"] == before
+        upload(catalog_file.read_bytes().replace(b"item059,", b"\n,"))
+        await look(door, amazon, lambda: amazon.asked["GET"] > before)
+        await shows(door, "catalog_items 59.0")
+        await look(door, amazon, lambda: amazon.asked["HEAD"] >= 9)
+        assert amazon.asked["GET"] == before + 1
+
+
+@pytest.mark.parametrize("refused", ["HEAD", "GET"])
+async def test_an_object_that_is_refused_leaves_the_old_catalogue_in_force_and_says_so(
+    open_door: OpenDoor,
+    amazon: Amazon,
+    upload: Callable[[bytes], None],
+    catalog_file: Path,
+    *,
+    refused: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    files = len(os.listdir("/proc/self/fd"))
+    async with open_door(CATALOG_URL=S3) as door:
+        before = (await door.get(PATH, user_id="a")).json()
+        amazon.refused[refused] = DENIED
+        upload(catalog_file.read_bytes().replace(b",38.50,", b",12.25,"))
+        with caplog.at_level(logging.WARNING):
+            door.app.lifecycle.on_hangup()
+            await shows(door, "catalog_refresh_failing 1.0")
+        [record] = [one for one in caplog.records if one.getMessage() == "catalog not replaced"]
+        assert "(403)" in vars(record)["problem"]
+        assert vars(record)["problem"].startswith(S3)
+        assert (await door.get(PATH, user_id="a")).json() == before
+        amazon.refused.clear()
+        door.app.lifecycle.on_hangup()
+        await shows(door, "catalog_refresh_failing 0.0")
+        after = (await door.get(PATH, user_id="a")).json()
+        assert [item["price"] for item in after][:2] == [37.5, 12.25]
+        assert len(door.personalize.asked) == 1
+    assert len(os.listdir("/proc/self/fd")) <= files
+
+
+async def test_a_throttled_table_is_waited_for_until_the_deadline_and_no_longer(
+    open_door: OpenDoor, amazon: Amazon, table: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del table
+    monkeypatch.setattr(catalog_dynamodb, "SAMPLE_ITEMS", 20)
+    # Who waited for the batch and not for the deadline would be told from who does by more than a busy machine.
+    monkeypatch.setattr(catalog_dynamodb, "BATCH_SECONDS", 60.0)
+    async with open_door(CATALOG_URL="dynamodb://items", REQUEST_DEADLINE_SECONDS=str(DEADLINE_SECONDS)) as door:
+        amazon.refused["BatchGetItem"] = THROTTLED
+        shown = {item["id"] for item in (await door.get(PATH, user_id="", num_results=20)).json()}
+        assert len(shown) == 20
+        [unknown] = [user for user in "abcd" if f"item{ord(user) % ITEMS:03}" not in shown][:1]
+        async with asyncio.timeout(10):
+            answer = await door.get(PATH, user_id=unknown)
+        assert amazon.asked["BatchGetItem"] > 1
+        assert answer.status_code == 200
+        assert len(answer.json()) == 10
+        assert {item["id"] for item in answer.json()} <= shown
+        assert len(door.personalize.asked) == 1
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "catalog-batch"] == []
+
+
+async def test_what_is_popular_in_a_table_is_shown_after_an_hour_without_a_call(
+    open_door: OpenDoor, table: None
+) -> None:
+    del table
+    async with open_door(CATALOG_URL="dynamodb://items") as door:
+        door.clock.ahead_seconds += 3600
+        assert len((await door.get(PATH, user_id="", num_results=20)).json()) == 20
