@@ -1,7 +1,17 @@
 import asyncio
+import gzip
+import logging
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
+import httpx
+import pytest
+
+from service.adapters import catalog_source
+from service.adapters.catalog_build import build
 from tests.api.conftest import Door, OpenDoor
 
 PATH = "/recommendations"
@@ -71,3 +81,77 @@ async def test_a_static_exclusion_holds_for_every_source(open_door: OpenDoor) ->
             assert len(items) == 20
             assert {item["category"] for item in items} == {"even"}
         assert len(door.personalize.asked) == 1
+
+
+@asynccontextmanager
+async def calling(door: Door, users: str) -> AsyncIterator[list[httpx.Response]]:
+    """Each user calls all the time; the answers, as they come."""
+    answers: list[httpx.Response] = []
+    over = asyncio.Event()
+
+    async def call(user: str) -> None:
+        while not over.is_set():
+            answers.append(await door.get(PATH, user_id=user))
+            await asyncio.sleep(0.002)
+
+    async with asyncio.TaskGroup() as group:
+        for user in users:
+            group.create_task(call(user))
+        yield answers
+        over.set()
+
+
+def held(data_dir: Path) -> tuple[int, list[str], list[str], int]:
+    """What this process holds: open files and connections, our files on disk, children, tasks."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text("utf-8").split()
+    return len(os.listdir("/proc/self/fd")), os.listdir(data_dir), children, len(asyncio.all_tasks())
+
+
+async def test_a_file_replaced_fifty_times_by_good_and_bad_ones_fails_no_call_and_leaves_nothing_behind(
+    open_door: OpenDoor,
+    catalog_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # As catalogues of more than 50,000 items are: by a child, into a file.
+    monkeypatch.setattr(catalog_source, "build", partial(build, memory_rows=10))
+    plain = catalog_file.read_bytes()
+    path = tmp_path / "items.csv.gz"
+
+    def good(number: int) -> bytes:
+        return gzip.compress(plain.replace(b",38.50,", b",%d," % (1000 + number)))
+
+    def write(number: int) -> None:
+        whole = good(number)
+        cut = whole[: len(whole) * number // 50]
+        content = (cut, b"", gzip.compress(b"sku" + plain[2:]), os.urandom(2_000), whole)[number % 5]
+        if not content:
+            path.write_bytes(content)  # emptied where it is
+            return
+        fresh = tmp_path / "fresh"
+        fresh.write_bytes(content)
+        fresh.replace(path)
+
+    path.write_bytes(good(0))
+    caplog.set_level(logging.INFO, "service.core.catalog_refresh")
+    async with open_door(CATALOG_URL=f"file://{path}") as door:
+        for user in "abcd":
+            await door.get(PATH, user_id=user)
+        *before, tasks = held(tmp_path / "data")
+        caplog.clear()
+        async with asyncio.timeout(60), calling(door, "abcd") as answers:
+            for number in range(50):
+                write(number)
+                door.app.lifecycle.on_hangup()
+                while len(caplog.records) == number:  # noqa: ASYNC110  # only the log tells
+                    await asyncio.sleep(0.002)
+        looks = [record.getMessage() for record in caplog.records]
+        assert looks == [*["catalog not replaced"] * 4, "catalog replaced"] * 10
+        assert {answer.status_code for answer in answers} == {200}
+        assert {len(answer.json()) for answer in answers} == {10}
+        assert [item["price"] for item in (await door.get(PATH, user_id="a")).json()][:2] == [37.5, 1049]
+        assert len(door.personalize.asked) == 4
+        *after, still = held(tmp_path / "data")
+        assert after == before
+        assert still <= tasks
