@@ -202,7 +202,8 @@ async def test_the_share_of_a_replica_that_died_is_kept_until_it_is_forgotten(
         assert kept[:2] == b"2 "
         await one.client.hset(one.shares_key, dead.replica, "2 0 0")
         await governor.reserve(Lane.NO_LIST, HORIZON)
-        assert governor.tps_in_use == pytest.approx(20 * (1 - 0.75 / 2))
+        # The rate climbs all the time, by little.
+        assert governor.tps_in_use == pytest.approx(20 * (1 - 0.75 / 2), rel=0.01)
         await one.client.zadd(one.replicas_key, {dead.replica: 0})
         await one.beat()
         await governor.reserve(Lane.NO_LIST, HORIZON)
