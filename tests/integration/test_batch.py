@@ -130,7 +130,7 @@ def test_a_reload_under_traffic_shows_nobody_a_mix(stack: ExitStack, tmp_path: P
 
     async def both() -> list[Call]:
         urls = [one.url for one in replicas]
-        calls, _ = await asyncio.gather(send(urls, users[:900], 100, 2), asyncio.to_thread(reload))
+        calls, _ = await asyncio.gather(send(urls, users[:600], 100, 2), asyncio.to_thread(reload))
         return calls
 
     calls = asyncio.run(both())
