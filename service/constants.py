@@ -26,6 +26,10 @@ MAX_FILTER_NAME_CHARACTERS: Final = 50
 MAX_FILTER_VALUE_CHARACTERS: Final = 1000
 """Longest value of one placeholder, quotes included. Source: Personalize API reference, filterValues."""
 
+MAX_LISTS_WITH_VALUES: Final = 20
+"""Lists with `filter_values` that are kept of one user. Ours: as many as there are shelves in a shop; a template whose
+value never comes twice, such as the time, must not take the room of everybody else's."""
+
 PERSONALIZE_MAX_RESULTS: Final = 500
 """Most items of one GetRecommendations call. Source: Personalize API reference, numResults."""
 

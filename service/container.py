@@ -39,6 +39,7 @@ from service.core.forgetting import (
     PinsUnlessForgotten,
     SharedUnlessForgotten,
     UserStems,
+    stem_of_values,
 )
 from service.core.governor import LocalGovernor
 from service.core.ladder import Ladder
@@ -348,6 +349,7 @@ def _redis_lists(
         prefix=f"pc:{_group(settings)}",
         on_forget=on_forget,
         on_event=on_event,
+        stem_of_values=stem_of_values,
     )
 
 

@@ -13,7 +13,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from service.adapters.redis_connection import RedisConnection, stop_task
-from service.constants import PIN_SECONDS
+from service.constants import MAX_LISTS_WITH_VALUES, PIN_SECONDS
 from service.core.envelope import HEADER_BYTES, VERSION, created_at, readable
 from service.errors import SharedStateUnavailable
 from service.ports import ABANDONED, Boarding, Clock, Landing, Outcome
@@ -50,7 +50,8 @@ class RedisLists:
     is full, lists are not kept but flights and their ends go on. Followers are sent away as soon as Redis is
     known to be down; when only the channel on which flights end was lost, they board again once it is back.
 
-    Keys are `prefix:{hex}:list`, `:pin` and `:flight`; what is passed in must already be a hash.
+    Keys are `prefix:{hex}:list`, `:pin` and `:flight`; what is passed in must already be a hash. Of the lists that
+    `stem_of_values` names a user of, the latest `MAX_LISTS_WITH_VALUES` are kept; `prefix:{stem}:lists` holds which.
 
     Who makes lists and answers nobody need not open them: it follows no flight, and is not to be taken for a
     replica that hears whom to forget.
@@ -62,6 +63,7 @@ class RedisLists:
         stale_seconds: How long a list is kept.
         prefix: Replicas that differ in it share nothing.
         on_event: Called with each event worth counting; must not raise.
+        stem_of_values: How all keys of a user begin, for a key with filter values; None for any other.
         on_forget: Called with the beginning of the keys when a user is forgotten, on every replica; must not raise.
     """
 
@@ -75,8 +77,10 @@ class RedisLists:
         prefix: str = "pc",
         on_event: Callable[[ListsEvent], None] = lambda _: None,
         on_forget: Callable[[bytes], None] = lambda _: None,
+        stem_of_values: Callable[[bytes], bytes | None] = lambda _: None,
     ) -> None:
         self._connection = connection
+        self._stem_of_values = stem_of_values
         self._clock = clock
         self._fresh_seconds = fresh_seconds
         self._stale_ms = max(1, round(stale_seconds * 1000))
@@ -158,6 +162,8 @@ class RedisLists:
             )
         if full:
             self._on_event("full")
+        elif kind == "list":
+            await self._bound(key)
 
     @asynccontextmanager
     async def follow(self, key: bytes) -> AsyncIterator[Landing]:
@@ -209,6 +215,26 @@ class RedisLists:
             _, listening = (await client.pubsub_numsub(self._channel))[0]
         if listening < self._connection.replicas:
             raise SharedStateUnavailable(f"{listening} of {self._connection.replicas} replicas listen")
+
+    async def _bound(self, key: bytes) -> None:
+        """Let the list's user keep no more lists with values than allowed: the latest."""
+        stem = self._stem_of_values(key)
+        if stem is None:
+            return
+        index = f"{self._prefix}:{{{stem.hex()}}}:lists"
+        # The list has landed, whatever becomes of this.
+        with suppress(SharedStateUnavailable):
+            async with self._connection.use() as client, client.pipeline(transaction=False) as pipe:
+                pipe.zadd(index, {self._keys(key)[0]: self._clock.time()})
+                pipe.pexpire(index, self._stale_ms)
+                pipe.zrange(index, 0, -MAX_LISTS_WITH_VALUES - 1)
+                *_, oldest = await pipe.execute()
+            if oldest:
+                async with self._connection.use() as client, client.pipeline(transaction=False) as pipe:
+                    for name in oldest:
+                        pipe.unlink(name)
+                    pipe.zrem(index, *oldest)
+                    await pipe.execute()
 
     def _keys(self, key: bytes) -> list[str]:
         stem = f"{self._prefix}:{{{key.hex()}}}"

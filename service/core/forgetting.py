@@ -7,9 +7,10 @@ from typing import Any, Final, TypeVar
 
 from cachetools import TTLCache
 
+from service.constants import MAX_LISTS_WITH_VALUES
 from service.core.bytes_cache import BytesBoundedCache, envelope_bytes
 from service.core.refresher import Refresher
-from service.core.user_key import UserKeys
+from service.core.user_key import KEY_BYTES, UserKeys
 from service.errors import SharedStateUnavailable
 from service.ports import ABANDONED, Clock, Outcome, Pins, SharedLists
 
@@ -35,7 +36,13 @@ class UserStems(UserKeys):
         """See `UserKeys.of`."""
         plain = super().of(user_id)
         values = tuple(filter_values)
-        return plain[:STEM_BYTES] + super().of(user_id, values)[STEM_BYTES:] if values else plain
+        # A byte longer, so that they are told from others by the key alone: see `stem_of_values`.
+        return plain[:STEM_BYTES] + super().of(user_id, values)[STEM_BYTES - 1 :] if values else plain
+
+
+def stem_of_values(key: bytes) -> bytes | None:
+    """How all keys of the user begin if this is one with filter values, of which few are kept; else None."""
+    return key[:STEM_BYTES] if len(key) > KEY_BYTES else None
 
 
 class Forgetting:
@@ -112,16 +119,35 @@ class Forgetting:
 
 
 class ForgettableLists(BytesBoundedCache[bytes]):
-    """Lists in memory."""
+    """Lists in memory; of those with filter values a user keeps the latest `MAX_LISTS_WITH_VALUES`."""
 
     def __init__(self, max_bytes: int, forgetting: Forgetting) -> None:
         super().__init__(max_bytes, envelope_bytes)
         self._forgetting = forgetting
+        # Tuples of bytes, which the collector does not walk. About 140 bytes for each such user, beside `max_bytes`.
+        self._with_values: dict[bytes, tuple[bytes, ...]] = {}
 
     def put(self, key: bytes, value: bytes) -> None:
         """Keep a list, unless its user was forgotten while it was on its way."""
-        if not self._forgetting.lately(key):
-            super().put(key, value)
+        if self._forgetting.lately(key):
+            return
+        super().put(key, value)
+        stem = stem_of_values(key)
+        if stem is not None and key in self:
+            keys = (*self._with_values.get(stem, ()), key)
+            self._with_values[stem] = keys
+            if len(keys) > MAX_LISTS_WITH_VALUES:
+                self.discard(keys[0])
+
+    def __delitem__(self, key: bytes) -> None:
+        """Every way out, eviction included, leads through here."""
+        super().__delitem__(key)
+        stem = stem_of_values(key)
+        if stem is None:
+            return
+        left = tuple(one for one in self._with_values.pop(stem, ()) if one != key)
+        if left:
+            self._with_values[stem] = left
 
     async def forget_user(self, stem: bytes) -> None:
         """Discard the lists whose keys begin so."""

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from service.adapters.redis_connection import RedisConnection
 from service.adapters.redis_lists import OutcomeError, RedisLists, pack_outcome, unpack_outcome
-from service.constants import PIN_SECONDS
+from service.constants import MAX_LISTS_WITH_VALUES, PIN_SECONDS
 from service.core import envelope
 from service.errors import SharedStateUnavailable
 from service.models import RankedList
 from service.ports import ABANDONED, Clock, Outcome
 
 KEY = blake2b(b"someone", digest_size=16).digest()
+VALUED_BYTES = 17
 FRESH_SECONDS = 900.0
 
 
@@ -52,6 +53,7 @@ async def _replica(server: Server, clock: Clock) -> AsyncIterator[Replica]:
                 stale_seconds=7 * 86_400,
                 on_event=lambda event: events.update([event]),
                 on_forget=forgotten.put_nowait,
+                stem_of_values=lambda key: key[:8] if len(key) == VALUED_BYTES else None,
             )
         )
         await asyncio.wait_for(lists.listening.wait(), 2)
@@ -231,6 +233,23 @@ async def test_forgetting_a_user_reaches_every_replica(one: Replica, other: Repl
     for replica in (one, other):
         assert await asyncio.wait_for(replica.forgotten.get(), 2) == KEY
     assert await one.connection.client.exists(*one.lists._keys(KEY)) == 0
+
+
+async def test_of_one_users_lists_with_values_the_latest_are_kept(one: Replica, other: Replica, clock: Clock) -> None:
+    user = KEY[:8]
+    valued = [user + number.to_bytes(VALUED_BYTES - 8) for number in range(MAX_LISTS_WITH_VALUES + 5)]
+    stranger = bytes(VALUED_BYTES)
+    for key in (KEY, stranger, *valued, valued[5]):
+        await (one if key[-1] % 2 else other).lists.land(key, _live(clock), led=False)
+
+    def lists(keys: list[bytes]) -> list[str]:
+        return [one.lists._keys(key)[0] for key in keys]
+
+    assert await one.connection.client.exists(*lists(valued[:5])) == 0
+    kept = [KEY, stranger, *valued[5:]]
+    assert await one.connection.client.exists(*lists(kept)) == len(kept)
+    await one.lists.forget(user)
+    assert await one.connection.client.keys(f"*{user.hex()}*") == []
 
 
 async def test_without_redis_every_call_says_so_and_a_follower_is_sent_away_at_once(

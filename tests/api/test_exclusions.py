@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from service.constants import MAX_LISTS_WITH_VALUES
 from tests.api.conftest import Door, OpenDoor
 
 PATH = "/recommendations"
@@ -37,6 +38,25 @@ async def test_values_for_personalizes_filter_make_lists_of_their_own(open_door:
         for value in ("x", "y", "x"):
             await door.get(PATH, user_id="a", **{"filter_values.GENRE": value})
         assert [dict(one.filter_values) for one in door.personalize.asked] == [{"GENRE": "x"}, {"GENRE": "y"}]
+
+
+async def test_a_user_keeps_the_latest_lists_with_values_and_takes_nobody_elses_room(open_door: OpenDoor) -> None:
+    arn = "arn:aws:personalize:us-east-1:000000000000:filter/f"
+    async with open_door(PERSONALIZE_FILTER_ARN=arn) as door:
+
+        async def source(user: str, **values: object) -> str:
+            given = {f"filter_values.{name}": value for name, value in values.items()}
+            return str((await door.get(PATH, user_id=user, **given)).headers["X-Recommendation-Source"])
+
+        await source("a")
+        await source("b", NOW="x")
+        for number in range(MAX_LISTS_WITH_VALUES + 5):
+            assert await source("a", NOW=number) == "personalize"
+        assert f"cache_entries {MAX_LISTS_WITH_VALUES + 2:.1f}" in (await door.get("/metrics")).text
+        assert await source("a") == "cache"
+        assert await source("b", NOW="x") == "cache"
+        assert await source("a", NOW=5) == "cache"
+        assert await source("a", NOW=4) == "personalize"
 
 
 async def test_a_blocked_item_leaves_cached_bodies_at_once_and_returns_when_unblocked(open_door: OpenDoor) -> None:
