@@ -23,6 +23,9 @@ from service.ports import ItemCatalog
 
 _CHUNK_BYTES: Final = 1 << 20
 
+_COPY_SECONDS: Final = 900.0
+"""For a whole object; each read has its own deadline besides, but bytes that trickle meet that one for ever."""
+
 _S3_CONFIG: Final = {"connect_timeout": 5, "read_timeout": 30, "retries": {"mode": "standard"}}
 
 
@@ -195,7 +198,8 @@ class S3Source:
         await asyncio.to_thread(prepare, self._recipe.data_dir)
         with cast("IO[bytes]", tempfile.TemporaryFile(dir=self._recipe.data_dir)) as stream:
             with readable_sdk_errors(self.label):
-                found = await self._copy(stream.fileno())
+                async with asyncio.timeout(_COPY_SECONDS):
+                    found = await self._copy(stream.fileno())
             stream.seek(0)
             yield stream, found
 
@@ -205,7 +209,7 @@ class S3Source:
         async with output["Body"] as body:
             while chunk := await body.read(_CHUNK_BYTES):
                 try:
-                    await asyncio.to_thread(_write, descriptor, chunk)
+                    await _written(descriptor, chunk)
                 except OSError as error:
                     where = self._recipe.data_dir
                     raise CatalogError(f"DATA_DIR {where}: cannot be written: {error.strerror}") from error
@@ -214,6 +218,16 @@ class S3Source:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+
+async def _written(descriptor: int, chunk: bytes) -> None:
+    writing = asyncio.ensure_future(asyncio.to_thread(_write, descriptor, chunk))
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        # A thread cannot be cancelled, and the descriptor's number is somebody else's as soon as the file is closed.
+        await asyncio.gather(writing, return_exceptions=True)
+        raise
 
 
 def _write(descriptor: int, chunk: bytes) -> None:

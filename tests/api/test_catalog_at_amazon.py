@@ -3,12 +3,15 @@
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
+from werkzeug.wrappers import Response
 
-from service.adapters import catalog_dynamodb
+from service.adapters import catalog_dynamodb, catalog_source
 from tests.api.conftest import ITEMS, Door, OpenDoor
 from tests.support.amazon import DENIED, THROTTLED, Amazon
 
@@ -116,6 +119,61 @@ async def test_an_object_that_is_refused_leaves_the_old_catalogue_in_force_and_s
         assert [item["price"] for item in after][:2] == [37.5, 12.25]
         assert len(door.personalize.asked) == 1
     assert len(os.listdir("/proc/self/fd")) <= files
+
+
+async def asked(amazon: Amazon, operation: str, times: int) -> None:
+    async with asyncio.timeout(10):
+        while amazon.asked[operation] < times:  # noqa: ASYNC110  # another thread counts
+            await asyncio.sleep(0.01)
+
+
+async def test_a_hangup_while_the_catalogue_is_replaced_has_it_looked_at_once_more(
+    open_door: OpenDoor, amazon: Amazon, upload: Callable[[bytes], None], catalog_file: Path
+) -> None:
+    async with open_door(CATALOG_URL=S3, CATALOG_REFRESH_SECONDS="86400") as door:
+        looks, loads = amazon.asked["HEAD"], amazon.asked["GET"]
+        amazon.held["GET"] = loading = Event()
+        upload(catalog_file.read_bytes().replace(b"item059,", b"item999,"))
+        door.app.lifecycle.on_hangup()
+        await asked(amazon, "GET", loads + 1)
+        door.app.lifecycle.on_hangup()
+        assert amazon.asked["HEAD"] == looks + 1
+        loading.set()
+        await asked(amazon, "HEAD", looks + 2)
+        assert amazon.asked["GET"] == loads + 1
+
+
+@pytest.mark.parametrize("closed", [False, True])
+async def test_an_object_that_never_ends_is_given_up_with_all_it_has_left(
+    open_door: OpenDoor,
+    amazon: Amazon,
+    upload: Callable[[bytes], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    closed: bool,
+) -> None:
+    def trickle() -> Iterator[bytes]:
+        for _ in range(600):
+            yield b"x"
+            time.sleep(0.05)
+
+    files, tasks = len(os.listdir("/proc/self/fd")), asyncio.all_tasks()
+    async with open_door(CATALOG_URL=S3) as door:
+        if not closed:
+            monkeypatch.setattr(catalog_source, "_COPY_SECONDS", 0.2)
+        amazon.refused["GET"] = Response(trickle(), headers={"Content-Length": "600", "ETag": '"other"'})
+        upload(b"anything else")
+        door.app.lifecycle.on_hangup()
+        await asked(amazon, "GET", 2)
+        if not closed:
+            await shows(door, "catalog_refresh_failing 1.0")
+        assert len((await door.get(PATH, user_id="a")).json()) == 10
+    assert asyncio.all_tasks() == tasks
+    async with asyncio.timeout(10):
+        while len(os.listdir("/proc/self/fd")) > files:  # noqa: ASYNC110  # the server's thread closes its end
+            await asyncio.sleep(0.01)
+    assert os.listdir(tmp_path / "data") == []
 
 
 async def test_a_throttled_table_is_waited_for_until_the_deadline_and_no_longer(

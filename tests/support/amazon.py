@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import boto3
@@ -43,10 +43,13 @@ class Amazon:
         self.refused: dict[str, Response] = {}
         """What is answered instead."""
 
+        self.held: dict[str, Event] = {}
+        """What is waited for before anything is answered."""
+
         moto_api_backend.reset()  # moto's tables and buckets belong to the process
         self._app = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=_KeepsAlive)
-        self._thread = Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
     @property
@@ -72,6 +75,8 @@ class Amazon:
         )
 
     def close(self) -> None:
+        for event in self.held.values():
+            event.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -80,6 +85,8 @@ class Amazon:
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         operation = target.rpartition(".")[2] or environ["REQUEST_METHOD"]
         self.asked[operation] += 1
+        if operation in self.held:
+            self.held[operation].wait(30)
         answer: Any = self.refused.get(operation, self._app)
         found: Iterable[bytes] = answer(environ, start_response)
         return found
