@@ -100,7 +100,7 @@ def open_source(
 
 
 class FileSource:
-    """A file; its version is its modification time, size and inode."""
+    """A file; its version is its times of change, size and inode."""
 
     def __init__(self, url: str, recipe: Recipe) -> None:
         self._path = catalog_path(url)
@@ -117,6 +117,7 @@ class FileSource:
     async def load(self, version: int) -> MemoryCatalog | SqliteCatalog:
         """A new snapshot of the file."""
         async with self.opened() as (stream, found):
+            began = _content_of(os.fstat(stream.fileno()))
             catalog = await build(
                 stream,
                 self.name,
@@ -125,7 +126,7 @@ class FileSource:
                 version=version,
                 background=bool(self.loaded_version),
             )
-            if _version_of(os.fstat(stream.fileno())) != found:
+            if _content_of(os.fstat(stream.fileno())) != began:
                 catalog.close()
                 raise CatalogError(f"{self.label}: was written to while it was read; write another file and rename it")
         self.loaded_version = found
@@ -144,6 +145,12 @@ class FileSource:
 
 
 def _version_of(status: os.stat_result) -> str:
+    # Who copies or unpacks a file may set its mtime to what it was; nobody sets its ctime.
+    return f"{_content_of(status)}-{status.st_ctime_ns}"
+
+
+def _content_of(status: os.stat_result) -> str:
+    """As far as can be told from an open file, whose ctime changes too when its name is taken away."""
     return f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}"
 
 

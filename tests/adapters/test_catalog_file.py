@@ -1,6 +1,7 @@
 import gc
 import gzip
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
@@ -10,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.adapters.catalog_file import MemoryCatalog, catalog_path, load_catalog
+from service.adapters.catalog_source import open_source
 from service.errors import CatalogError
 from service.ports import ItemCatalog
 
@@ -333,6 +335,21 @@ def test_the_garbage_collector_does_not_walk_the_items(path: Path) -> None:
     catalog = load(path, f"{HEADER}\n{rows}\n")
     gc.collect()
     assert not gc.is_tracked(catalog._items)
+
+
+async def test_other_content_of_the_same_size_and_time_is_another_version(path: Path) -> None:
+    path.write_text(f"{HEADER}\n{GOOD}\n")
+    source = open_source(path.as_uri(), column_mapping={}, data_dir=path.parent)
+    await source.load(1)
+    assert await source.version() == source.loaded_version
+    before = path.stat()
+    while path.stat().st_ctime_ns == before.st_ctime_ns:  # the file system's clock ticks every few milliseconds
+        path.write_text(f"{HEADER}\n{GOOD.replace('39.99', '29.99')}\n")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert await source.version() != source.loaded_version
+    catalog = await source.load(2)
+    assert b"29.99" in rendered(catalog, "a")
+    assert await source.version() == source.loaded_version
 
 
 def test_the_sample_loads_whole() -> None:

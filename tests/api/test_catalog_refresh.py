@@ -64,11 +64,13 @@ async def test_a_bad_file_leaves_the_old_catalogue_in_force_and_says_so(
 async def test_a_source_that_was_away_is_no_failure_once_it_is_back_as_it_was(
     open_door: OpenDoor, catalog_file: Path
 ) -> None:
-    async with open_door() as door:
-        catalog_file.rename(away := catalog_file.with_suffix(".away"))
+    link = catalog_file.with_name("link.csv")
+    link.symlink_to(catalog_file)
+    async with open_door(CATALOG_URL=f"file://{link}") as door:
+        link.unlink()
         door.app.lifecycle.on_hangup()
         await metric(door, "catalog_refresh_failing 1.0")
-        away.rename(catalog_file)
+        link.symlink_to(catalog_file)
         door.app.lifecycle.on_hangup()
         await metric(door, "catalog_refresh_failing 0.0")
 
