@@ -14,13 +14,13 @@ _GIVEN = re.compile(r'\s*+(?:"((?:[^"\\]|\\.)*)"|([^",][^,]*|))\s*(?:,|\Z)', re.
 _ESCAPE = re.compile(r'\\(["\\])')
 
 
-def number_of(value: Value) -> float | None:
-    """The value as a finite number, or None.
+def number_of(value: object) -> float | None:
+    """The value as a finite number, or None; a list or an object of JSON is none.
 
     All numbers are 64-bit floats, since the same column comes as text from one source and as an integer from
     another. True is 1 and False is 0. Python's ``1_000`` is not a number here.
     """
-    if value is None or (isinstance(value, str) and ("_" in value or not value.isascii())):
+    if not isinstance(value, (str, int, float)) or (isinstance(value, str) and ("_" in value or not value.isascii())):
         return None
     try:
         number = float(value)
@@ -29,14 +29,13 @@ def number_of(value: Value) -> float | None:
     return number if isfinite(number) else None
 
 
-def texts_of(value: Value) -> Collection[str]:
+def texts_of(value: object) -> Collection[str]:
     """The texts a value stands for, none of them empty; nothing for a missing value.
 
     ``a|b|c`` stands for three. A whole number has no decimals, whichever type holds it. True stands for both
-    ``True`` (as Amazon's guide asks for in CSV files) and ``true`` (as JSON writes it), False likewise.
+    ``True`` (as Amazon's guide asks for in CSV files) and ``true`` (as JSON writes it), False likewise. A list
+    of JSON stands for what its parts stand for, an object for nothing.
     """
-    if value is None:
-        return ()
     if isinstance(value, str):
         return [part for part in value.split("|") if part]
     if isinstance(value, bool):
@@ -45,7 +44,9 @@ def texts_of(value: Value) -> Collection[str]:
         if not isfinite(value):
             return ()
         return (str(int(value)) if value.is_integer() else repr(value),)
-    return (str(value),)
+    if isinstance(value, list):
+        return [text for part in value for text in texts_of(part)]
+    return (str(value),) if isinstance(value, int) else ()
 
 
 def unescape(quoted: str) -> str:

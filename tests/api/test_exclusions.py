@@ -22,6 +22,16 @@ async def test_a_placeholder_of_the_exclusion_is_filled_by_the_request(open_door
         assert len(door.personalize.asked) == 1
 
 
+async def test_a_row_with_a_list_in_the_place_of_a_number_fails_no_call(open_door: OpenDoor, tmp_path: Path) -> None:
+    row = '{"id":"item%03d","url":"u","name":"n","price":1,"image":"i","size":%s}\n'
+    (tmp_path / "items.jsonl").write_text(row % (37, "[7]") + row % (38, '{"a":7}') + row % (39, "7"))
+    url = f"file://{tmp_path}/items.jsonl"
+    async with open_door(CATALOG_URL=url, EXCLUSION_FILTER="EXCLUDE ItemID WHERE Items.SIZE > $MOST") as door:
+        assert await ids(door, user_id="a", **{"filter_values.MOST": 5}) == ["item037", "item038"]
+    async with open_door(CATALOG_URL=url, EXCLUSION_FILTER="EXCLUDE ItemID WHERE Items.SIZE > 5") as door:
+        assert await ids(door, user_id="a") == ["item037", "item038"]
+
+
 async def test_an_inclusion_that_lacks_its_value_names_it_and_costs_nothing(open_door: OpenDoor) -> None:
     async with open_door(EXCLUSION_FILTER="INCLUDE ItemID WHERE Items.CATEGORY IN ($KIND)") as door:
         answer = await door.get(PATH, user_id="a")

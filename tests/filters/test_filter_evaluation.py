@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from service.filters import (
@@ -58,6 +60,22 @@ def test_a_column_missing_in_a_row_is_a_missing_value() -> None:
     ],
 )
 def test_how_a_value_is_read(where: str, value: Value, expected: bool) -> None:  # noqa: FBT001 - a column of a table
+    assert shows(where, value) is expected
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "expected"),
+    [
+        ('IN ("b")', ["a", "b|c", 5], True),
+        ('IN ("5")', ["a", ["b", 5.0]], True),
+        ('NOT IN ("b")', ["a", "b"], False),
+        ('NOT IN ("b")', [None, ""], False),
+        ('NOT IN ("b")', {"b": 1}, False),
+        ("> 0", [7], False),
+        ("!= 0", {"a": 7}, False),
+    ],
+)
+def test_a_list_of_json_is_several_texts_and_no_number(where: str, value: Any, expected: bool) -> None:  # noqa: FBT001, ANN401 - columns of a table
     assert shows(where, value) is expected
 
 
