@@ -163,7 +163,7 @@ def _catalog(path: Path, data_dir: Path) -> Iterator[ItemCatalog]:
 
     catalog = asyncio.run(load())
     yield catalog
-    catalog.close()  # type: ignore[attr-defined]  # every adapter's snapshot has it, the port needs none
+    catalog.close()
 
 
 def _file_mb() -> float:

@@ -110,6 +110,8 @@ async def open_services(  # noqa: PLR0915  # wiring is a list, and reads best as
         )
         stack.push_async_callback(source.close)
         catalog = CurrentCatalog(await source.load(1))
+        # Not left to the collector, which never looks at what was there at the start.
+        stack.callback(lambda: catalog.snapshot.close())  # noqa: PLW0108  # the last one, not the first
         recommender = overrides.recommender
         if recommender is None:
             recommender = await stack.enter_async_context(_personalize(settings, clock))

@@ -313,6 +313,9 @@ class ItemCatalog(Protocol):
     def first_ids(self) -> Iterable[str]:
         """Every id that the operator's exclusion lets through, in the source's own order, made as it is asked for."""
 
+    def close(self) -> None:
+        """Close what it holds, at the end of the service; one that is replaced closes itself behind its last reader."""
+
 
 class RemoteItemCatalog(ItemCatalog, Protocol):
     """A catalogue whose `rows` answers only from what `prefetch` has brought here."""

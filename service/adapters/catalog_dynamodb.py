@@ -295,6 +295,9 @@ class DynamoDbCatalog:
         if not any(row for _, row in self._cache.values()):
             raise self._reader.nothing_usable(f"dynamodb://{self._table}")
 
+    def close(self) -> None:
+        """Nothing to give back: the source holds the connections."""
+
     def _landed(self, batch: Iterable[str]) -> None:
         for item_id in batch:
             self._under_way.pop(item_id, None)

@@ -108,6 +108,9 @@ class FakeCatalog:
     def first_ids(self) -> Iterable[str]:
         return iter(self._rows)
 
+    def close(self) -> None:
+        self._rows.clear()
+
     def change(self, *, remove: Iterable[str] = (), ineligible: Iterable[str] = ()) -> None:
         for one in remove:
             del self._rows[one]
