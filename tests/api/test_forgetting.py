@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import httpx
 import pytest
 import redis
 from click.testing import CliRunner
 
 from bench.processes import Running, redis_server
 from service.adapters.batch_sqlite import ABANDONED_SECONDS, LOADING_NAME
+from service.adapters.redis_connection import HEARTBEAT_SECONDS
 from service.api.hit_lane import MEMO_KEY_BYTES
 from service.cli import main
 from service.container import open_batch_sets, user_keys
@@ -122,6 +124,18 @@ async def show_everywhere(doors: list[Door], user: str = USER) -> None:
         door.clock.ahead_seconds -= 2_000
 
 
+async def forget(door: Door) -> httpx.Response:
+    """The answer to a request to forget, after clocks were moved.
+
+    A heartbeat that fell into it has compared a moved clock with Redis's: that is noticed, and mended by the next.
+    """
+    answer = await door.http.delete(f"/users/{USER}", headers=ADMIN)
+    if answer.status_code == 503:
+        await asyncio.sleep(2.5 * HEARTBEAT_SECONDS)
+        answer = await door.http.delete(f"/users/{USER}", headers=ADMIN)
+    return answer
+
+
 async def test_no_trace_is_left_in_any_of_three_replicas_or_in_redis(
     fleet: OpenFleet, server: Running, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -134,7 +148,7 @@ async def test_no_trace_is_left_in_any_of_three_replicas_or_in_redis(
         assert len(in_redis(server)) >= 3
 
         with caplog.at_level(logging.INFO):
-            answer = await doors[0].http.delete(f"/users/{USER}", headers=ADMIN)
+            answer = await forget(doors[0])
             await asyncio.sleep(2.5 * DEADLINE_SECONDS)
 
         assert (answer.status_code, answer.json()) == (200, {"forgotten": True})
@@ -272,7 +286,8 @@ async def test_a_replica_that_cannot_hear_of_it_makes_it_a_matter_of_trying_agai
     fleet: OpenFleet, server: Running
 ) -> None:
     async with fleet() as doors:
-        await show_everywhere(doors)
+        for door in doors:
+            await door.get("/recommendations", user_id=USER)
         with redis.Redis(port=server.port) as client:
             client.execute_command("ACL", "SETUSER", "default", "-subscribe")
             one, *_ = client.client_list(_type="pubsub")
