@@ -27,10 +27,10 @@ import click
 from bench.load import Load, paced
 from bench.processes import Running, configuration, free_port, local_personalize, running
 from bench.speed import DATA, LATENCY_MS, PERSONALIZE_TPS, Figure
-from service.adapters.catalog_source import open_source
-from service.core.popular import PopularItems
-from service.core.selection import Rules, Selection, select
-from service.ports import CatalogRow, ItemCatalog
+from service.answers.popular import PopularItems
+from service.answers.selection import Rules, Selection, select
+from service.catalog.adapters.source import open_source
+from service.catalog.ports import CatalogRow, ItemCatalog
 
 ITEMS = 1_000_000
 LARGE_ITEMS = 5_000_000
@@ -143,7 +143,7 @@ def _descendants(pid: int) -> Iterator[int]:
 
 def _peak_mib_of_builder(pid: int) -> float | None:
     try:
-        if b"service.adapters.catalog_build" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+        if b"service.catalog.reading.build" not in Path(f"/proc/{pid}/cmdline").read_bytes():
             return None
         return int(Path(f"/proc/{pid}/status").read_text("utf-8").split("VmHWM:")[1].split()[0]) / 1024
     except (OSError, IndexError):

@@ -6,8 +6,8 @@ from typing import Any
 
 from bench.processes import local_personalize, service
 from bench.sends import run_send
-from service.plan.send import Send
-from service.plan.simulation import SOURCES, simulate
+from service.sends.plan.send import Send
+from service.sends.plan.simulation import SOURCES, simulate
 
 ALLOWED = 0.05
 """Largest difference of a share that is still a true plan."""

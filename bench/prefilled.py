@@ -12,13 +12,13 @@ import uuid
 from fastapi import Request
 
 from service import main as service_main
-from service.adapters.catalog_file import catalog_path
 from service.api.hit_lane import HitLane
 from service.api.lifecycle import Services
-from service.container import Overrides
-from service.core.envelope import seal
+from service.catalog.adapters.memory import catalog_path
+from service.lists.envelope import seal
 from service.models import RankedList, RecommendationQuery
 from service.settings import Settings
+from service.wiring.replica import Overrides
 
 LIST_ITEMS = 25
 

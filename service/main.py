@@ -21,10 +21,10 @@ from service.api.hit_lane import HitLane
 from service.api.http_protocol import TolerantProtocol
 from service.api.lifecycle import Lifecycle
 from service.api.routes import router
-from service.container import Overrides, open_services
 from service.errors import ConfigurationError
 from service.settings import Settings, load_settings
 from service.telemetry import configure_logging
+from service.wiring.replica import Overrides, open_services
 
 if TYPE_CHECKING:  # an extra, which may not be installed
     from service.tracing import Tracing

@@ -27,7 +27,7 @@ from service.constants import (
     MAX_PREWARM_USERS,
 )
 from service.errors import InvalidQuery, Unauthorized
-from service.ports import AheadTerms
+from service.sends.ports import AheadTerms
 
 _log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from service.api.headers import REQUEST_ID, lasting_headers, new_request_id, req
 from service.api.lifecycle import ACCESS_LINE, Lifecycle, Services
 from service.api.query import parse_query
 from service.constants import QUIET_PATHS, RECOMMENDATIONS_PATH
-from service.core.bytes_cache import BytesBoundedCache
-from service.core.forgetting import discard_where
 from service.errors import ConfigurationError, InvalidQuery
+from service.lists.forgetting import discard_where
+from service.lists.memory import BytesBoundedCache
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]

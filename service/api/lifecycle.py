@@ -4,10 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from service.answers.recommend import Recommendations
 from service.api.auth import Access, Gate
-from service.core.forgetting import Forgetting
-from service.core.recommend import Recommendations
-from service.ports import BlockList, Clock, ListMaker
+from service.catalog.ports import BlockList
+from service.clock import Clock
+from service.lists.forgetting import Forgetting
+from service.sends.ports import ListMaker
 from service.telemetry import Telemetry
 
 ACCESS_LINE: Final = "personalize_connect.access_line"

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import orjson
 
-from service.core.flights import Flights
+from service.lists.ports import Outcome
 from service.models import RecommendationRequest
-from service.ports import Outcome
+from service.personalize.flights import Flights
 
 LONGEST_TARGET_BYTES: Final = 65_536
 """Of path and query: 500 excluded ids of 100 characters."""

@@ -9,12 +9,12 @@ from typing import IO, Final
 
 import orjson
 
-from service.adapters.batch_files import BatchFile, Reading
+from service.batch.files import BatchFile, Reading
 from service.batch.lines import MAX_LINE_BYTES, BadLine, SimilarItemsLine, parse
-from service.core.user_key import UserKeys
+from service.batch.ports import BatchSets
 from service.errors import BatchError
+from service.lists.keys import UserKeys
 from service.models import RankedList
-from service.ports import BatchSets
 
 LISTS_AT_ONCE: Final = 1_000
 """Written in one transaction; what a killed load has to do again at most."""

@@ -13,10 +13,10 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
-from service.adapters.catalog_build import Recipe
-from service.adapters.catalog_check import check_catalog
-from service.adapters.catalog_dynamodb import FRESH_SECONDS, DynamoDbCatalog, DynamoDbSource
-from service.adapters.catalog_source import S3Source
+from service.catalog.adapters.dynamodb import FRESH_SECONDS, DynamoDbCatalog, DynamoDbSource
+from service.catalog.adapters.source import S3Source
+from service.catalog.check import check_catalog
+from service.catalog.reading.build import Recipe
 from service.errors import CatalogError
 
 CSV = b"id,url,name,price,image\n" + b"".join(

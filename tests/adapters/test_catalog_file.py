@@ -10,10 +10,10 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from service.adapters.catalog_file import MemoryCatalog, catalog_path, load_catalog
-from service.adapters.catalog_source import open_source
+from service.catalog.adapters.memory import MemoryCatalog, catalog_path, load_catalog
+from service.catalog.adapters.source import open_source
+from service.catalog.ports import ItemCatalog
 from service.errors import CatalogError
-from service.ports import ItemCatalog
 
 RETAIL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "retail" / "items.csv"
 SAMPLE = Path(__file__).resolve().parents[2] / "sample" / "items.csv"

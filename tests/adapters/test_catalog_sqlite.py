@@ -15,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.adapters.catalog_build import Recipe, build, prepare
-from service.adapters.catalog_file import MemoryCatalog, load_stream
-from service.adapters.catalog_rows import CatalogReport, exclusion_of, read_items
-from service.adapters.catalog_sqlite import FIRST_IDS, SqliteCatalog, SqliteSink, open_and_unlink
+from service.catalog.adapters.memory import MemoryCatalog, load_stream
+from service.catalog.adapters.sqlite import FIRST_IDS, SqliteCatalog, SqliteSink, open_and_unlink
+from service.catalog.ports import ItemCatalog
+from service.catalog.reading.build import Recipe, build, prepare
+from service.catalog.reading.rows import CatalogReport, exclusion_of, read_items
 from service.errors import CatalogError
-from service.ports import ItemCatalog
 
 HEADER = "id,url,name,price,image"
 
@@ -243,7 +243,7 @@ async def test_a_killed_builder_is_an_error_and_its_file_is_swept_out(tmp_path: 
     while not list(data_dir.glob("catalog-*")):  # noqa: ASYNC110 - as above
         await asyncio.sleep(0.01)
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    (builder,) = (c for c in children if b"catalog_build" in Path(f"/proc/{c}/cmdline").read_bytes())
+    (builder,) = (c for c in children if b"catalog.reading.build" in Path(f"/proc/{c}/cmdline").read_bytes())
     os.kill(int(builder), signal.SIGKILL)
     with pytest.raises(CatalogError, match="has ended"):
         await building
@@ -265,7 +265,7 @@ def test_a_builder_ends_with_its_parent_and_takes_its_file_along(tmp_path: Path)
     path.write_text(f"{HEADER},size\n{rows(200_000)}")
     data_dir = tmp_path / "data"
     program = (
-        "import asyncio, pathlib, sys; from service.adapters.catalog_build import Recipe, build\n"
+        "import asyncio, pathlib, sys; from service.catalog.reading.build import Recipe, build\n"
         "stream = open(sys.argv[1], 'rb'); recipe = Recipe(data_dir=pathlib.Path(sys.argv[2]))\n"
         "asyncio.run(build(stream, 'items.csv', label='x', recipe=recipe, version=1, memory_rows=1))\n"
     )

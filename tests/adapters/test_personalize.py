@@ -12,8 +12,6 @@ from botocore import exceptions as sdk
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 from structlog.testing import capture_logs
 
-from service.adapters import personalize
-from service.adapters.personalize import PersonalizeRecommender, open_personalize, quote_filter_value
 from service.errors import (
     ConfigurationError,
     RecommenderError,
@@ -22,6 +20,8 @@ from service.errors import (
     RecommenderTimeout,
 )
 from service.models import RecommendationRequest
+from service.personalize.sdk import client as personalize
+from service.personalize.sdk.client import PersonalizeRecommender, open_personalize, quote_filter_value
 
 CAMPAIGN = "arn:aws:personalize:eu-west-1:123456789012:campaign/shop"
 RECOMMENDER = "arn:aws:personalize:eu-west-1:123456789012:recommender/shop"

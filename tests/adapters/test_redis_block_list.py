@@ -4,10 +4,10 @@ from contextlib import AsyncExitStack
 import pytest
 
 from bench.processes import redis_server
-from service.adapters.clock import SystemClock
-from service.adapters.redis_block_list import RedisBlockList
-from service.adapters.redis_connection import RedisConnection
+from service.catalog.adapters.redis_block_list import RedisBlockList
+from service.clock import SystemClock
 from service.errors import SharedStateUnavailable
+from service.fleet.client import RedisConnection
 
 
 async def replica(stack: AsyncExitStack, port: int) -> RedisBlockList:

@@ -8,9 +8,9 @@ from typing import Protocol
 import pytest
 from structlog.testing import capture_logs
 
-from service.adapters.redis_connection import RedisConnection
+from service.clock import Clock
 from service.errors import ConfigurationError, SharedStateUnavailable
-from service.ports import Clock
+from service.fleet.client import RedisConnection
 
 
 class Server(Protocol):

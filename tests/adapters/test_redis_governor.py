@@ -6,10 +6,11 @@ from typing import Protocol
 
 import pytest
 
-from service.adapters.redis_connection import RedisConnection
-from service.adapters.redis_governor import RedisGovernor
-from service.core.governor import LocalGovernor
-from service.ports import Clock, Lane, TpsGovernor
+from service.budget.adapters.embedded import LocalGovernor
+from service.budget.adapters.redis import RedisGovernor
+from service.budget.ports import Lane, TpsGovernor
+from service.clock import Clock
+from service.fleet.client import RedisConnection
 
 HORIZON = 1.5
 

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.adapters.redis_connection import RedisConnection
-from service.adapters.redis_lists import OutcomeError, RedisLists, pack_outcome, unpack_outcome
+from service.clock import Clock
 from service.constants import MAX_LISTS_WITH_VALUES, PIN_SECONDS
-from service.core import envelope
 from service.errors import SharedStateUnavailable
+from service.fleet.client import RedisConnection
+from service.lists import envelope
+from service.lists.adapters.redis import OutcomeError, RedisLists, pack_outcome, unpack_outcome
+from service.lists.ports import ABANDONED, Outcome
 from service.models import RankedList
-from service.ports import ABANDONED, Clock, Outcome
 
 KEY = blake2b(b"someone", digest_size=16).digest()
 VALUED_BYTES = 17

@@ -12,11 +12,11 @@ import httpx
 import pytest
 
 from service.api.hit_lane import HitLane
-from service.container import Overrides
 from service.errors import RecommenderError
 from service.main import create_app
 from service.models import RankedList, RecommendationRequest
 from service.settings import Settings, load_settings
+from service.wiring.replica import Overrides
 
 ITEMS = 60
 

@@ -11,7 +11,8 @@ from threading import Event
 import pytest
 from werkzeug.wrappers import Response
 
-from service.adapters import catalog_dynamodb, catalog_source
+from service.catalog.adapters import dynamodb as catalog_dynamodb
+from service.catalog.adapters import source as catalog_source
 from tests.api.conftest import ITEMS, Door, OpenDoor
 from tests.support.amazon import DENIED, THROTTLED, Amazon
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.adapters import catalog_source
-from service.adapters.catalog_build import build
+from service.catalog.adapters import source as catalog_source
+from service.catalog.reading.build import build
 from tests.api.conftest import Door, OpenDoor
 
 PATH = "/recommendations"
@@ -136,7 +136,7 @@ async def test_a_file_replaced_fifty_times_by_good_and_bad_ones_fails_no_call_an
         fresh.replace(path)
 
     path.write_bytes(good(0))
-    caplog.set_level(logging.INFO, "service.core.catalog_refresh")
+    caplog.set_level(logging.INFO, "service.catalog.refresh")
     async with open_door(CATALOG_URL=f"file://{path}") as door:
         for user in "abcd":
             await door.get(PATH, user_id=user)

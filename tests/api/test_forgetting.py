@@ -18,16 +18,16 @@ import redis
 from click.testing import CliRunner
 
 from bench.processes import Running, redis_server
-from service.adapters.batch_sqlite import ABANDONED_SECONDS, LOADING_NAME
-from service.adapters.redis_connection import HEARTBEAT_SECONDS
 from service.api.hit_lane import MEMO_KEY_BYTES
+from service.batch.adapters.sqlite import ABANDONED_SECONDS, LOADING_NAME
+from service.batch.ports import BatchSets
 from service.cli import main
-from service.container import open_batch_sets, user_keys
-from service.core.forgetting import STEM_BYTES
 from service.errors import RecommenderError
+from service.fleet.client import HEARTBEAT_SECONDS
+from service.lists.forgetting import STEM_BYTES
 from service.models import RankedList
-from service.ports import BatchSets
 from service.settings import load_settings
+from service.wiring.replica import open_batch_sets, user_keys
 from tests.api.conftest import Door, OpenDoor
 from tests.integration.pouring import until
 from tests.support.traces import traces

@@ -12,11 +12,12 @@ from typing import Protocol
 import pytest
 import redis
 
-from service.adapters.batch_redis import RedisBatchLists, RedisBatchSets
-from service.adapters.batch_sqlite import SqliteBatchLists, SqliteBatchSets
-from service.adapters.clock import SystemClock
-from service.adapters.redis_connection import RedisConnection
-from service.ports import BatchLists, BatchSets
+from service.batch.adapters.redis import RedisBatchLists, RedisBatchSets
+from service.batch.adapters.sqlite import SqliteBatchLists, SqliteBatchSets
+from service.batch.ports import BatchSets
+from service.clock import SystemClock
+from service.fleet.client import RedisConnection
+from service.lists.ports import BatchLists
 
 
 class Store(Protocol):

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from service.adapters import batch_codes
-from service.adapters.batch_files import find
+from service.batch import codes as batch_codes
+from service.batch.files import find
 from service.batch.load import Loaded, load
-from service.core.envelope import unseal
-from service.core.user_key import UserKeys
+from service.batch.ports import BatchSets
 from service.errors import BatchError
+from service.lists.envelope import unseal
+from service.lists.keys import UserKeys
 from service.models import RankedList
-from service.ports import BatchSets
 from tests.batch.conftest import Store
 
 KEYS = UserKeys(secret="secret", scope="campaign")

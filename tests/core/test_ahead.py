@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from service.core.breaker import FAILURES_TO_OPEN
 from service.errors import RecommenderTimeout
-from service.ports import AheadTerms
+from service.personalize.breaker import FAILURES_TO_OPEN
+from service.sends.ports import AheadTerms
 from tests.support.fakes import FakeStore
 from tests.support.replica import Replica, open_replica
 from tests.support.virtual_time import VirtualClock, run_virtual

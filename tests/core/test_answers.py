@@ -8,7 +8,6 @@ from itertools import pairwise
 import pytest
 
 from service.constants import ANSWER_MARGIN_SECONDS, PIN_SECONDS
-from service.core.breaker import FAILURES_TO_OPEN, OPEN_SECONDS
 from service.errors import (
     InvalidQuery,
     RecommenderError,
@@ -16,6 +15,7 @@ from service.errors import (
     RecommenderThrottled,
 )
 from service.models import RecommendationQuery
+from service.personalize.breaker import FAILURES_TO_OPEN, OPEN_SECONDS
 from tests.support.fakes import HANG, FakeCatalog, FakePersonalize, FakeStore, GarbageError
 from tests.support.replica import (
     DEADLINE_SECONDS,

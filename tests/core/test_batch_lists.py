@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from service.core.envelope import seal
-from service.core.user_key import UserKeys
 from service.errors import RecommenderTimeout, SharedStateUnavailable
+from service.lists.envelope import seal
+from service.lists.keys import UserKeys
 from service.models import RankedList
 from tests.support.fakes import HANG
 from tests.support.replica import DEADLINE_SECONDS, ITEMS, STALE_SECONDS, Replica, ids_of, open_replica

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.breaker import FAILURES_TO_OPEN, OPEN_SECONDS, Breaker, BreakerState
 from service.errors import BreakerOpen
+from service.personalize.breaker import FAILURES_TO_OPEN, OPEN_SECONDS, Breaker, BreakerState
 
 
 @dataclass

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.bytes_cache import ENTRY_BYTES, BytesBoundedCache, envelope_bytes
-from service.core.envelope import seal
-from service.core.user_key import UserKeys
+from service.lists.envelope import seal
+from service.lists.keys import UserKeys
+from service.lists.memory import ENTRY_BYTES, BytesBoundedCache, envelope_bytes
 from service.models import RankedList
 
 LISTS = 100_000

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.governor import LocalGovernor, SlotSchedule
-from service.ports import Lane, Reservation
+from service.budget.adapters.embedded import LocalGovernor
+from service.budget.ports import Lane, Reservation
+from service.budget.schedule import SlotSchedule
 
 _HAIR = 1e-6
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.constants import MAX_LISTS_WITH_VALUES
-from service.core.forgetting import ForgettableLists, Forgetting, UserStems, stem_of_values
+from service.lists.forgetting import ForgettableLists, Forgetting, UserStems, stem_of_values
 
 STEMS = UserStems(secret="secret", scope="campaign")
 USERS = st.sampled_from(["a", "b"])

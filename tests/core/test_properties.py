@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from service.core import envelope as envelopes
-from service.core.governor import LocalGovernor
-from service.core.selection import Rules, Selection, select
+from service.answers.selection import Rules, Selection, select
+from service.budget.adapters.embedded import LocalGovernor
+from service.budget.ports import Lane, Reservation
+from service.catalog.ports import CatalogRow
 from service.errors import RecommenderError, RecommenderThrottled
+from service.lists import envelope as envelopes
 from service.models import RankedList
-from service.ports import CatalogRow, Lane, Reservation
 from tests.support.fakes import HANG, FakeCatalog, FakePersonalize, FakeStore, most_in_any_second
 from tests.support.replica import DEADLINE_SECONDS, FRESH_SECONDS, Replica, ids_of, items_for, open_replica
 from tests.support.virtual_time import VirtualClock, run_virtual, stall

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.core.governor import LocalGovernor
-from service.core.slots import SlotDesk
+from service.budget.adapters.embedded import LocalGovernor
+from service.budget.ports import Lane
+from service.budget.slot_queue import SlotDesk
 from service.errors import BudgetExhausted
-from service.ports import Lane
 from tests.support.fakes import most_in_any_second
 from tests.support.virtual_time import VirtualClock, run_virtual, stall
 

@@ -22,10 +22,10 @@ from fastapi.routing import APIRoute
 
 from service.api import admin
 from service.api.routes import router
-from service.container import CLOSING_SECONDS
-from service.core.catalog_refresh import MOST_INTERVALS_SKIPPED
+from service.catalog.refresh import MOST_INTERVALS_SKIPPED
 from service.main import FINISHING_SECONDS, SERVER
 from service.settings import Settings
+from service.wiring.replica import CLOSING_SECONDS
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy/kubernetes"
@@ -372,7 +372,7 @@ def test_the_task_may_call_personalize_on_the_named_arns_only() -> None:
 
 
 def test_the_service_calls_amazon_for_nothing_else() -> None:
-    adapters = [*(ROOT / "service/adapters").glob("catalog_*.py"), ROOT / "service/adapters/personalize.py"]
+    adapters = [*(ROOT / "service/catalog").rglob("*.py"), *(ROOT / "service/personalize/sdk").glob("*.py")]
     called = {
         name
         for path in adapters

@@ -20,7 +20,7 @@ from redis import Redis
 from bench.batch import catalogue_ids, in_file, in_redis, load, write_batch
 from bench.processes import ROOT, SAMPLE, configuration, free_port, local_personalize, redis_server, service
 from bench.sends import Call, fleet, most_in_a_second, run_send, send
-from service.adapters.batch_files import Reading, find
+from service.batch.files import Reading, find
 from service.errors import BatchError
 from tests.integration.pouring import assert_all_answered
 

@@ -8,10 +8,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from service.constants import SPENT_SHARE
-from service.core.envelope import created_at, seal
+from service.lists.envelope import created_at, seal
 from service.models import RankedList, RecommendationQuery
-from service.plan.send import Send
-from service.plan.simulation import Simulation, simulate
+from service.sends.plan.send import Send
+from service.sends.plan.simulation import Simulation, simulate
 from tests.support.fakes import FakePersonalize
 from tests.support.replica import ITEMS, open_replica
 from tests.support.virtual_time import VirtualClock, run_virtual

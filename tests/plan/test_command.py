@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from service.cli import main
-from service.plan.answers import Prices, duration, least_tps, most_messages_per_minute, plan
-from service.plan.send import Send
-from service.plan.simulation import simulate
+from service.sends.plan.answers import Prices, duration, least_tps, most_messages_per_minute, plan
+from service.sends.plan.send import Send
+from service.sends.plan.simulation import simulate
 
 
 def run(*options: str) -> Result:
@@ -101,7 +101,7 @@ def test_a_picture_without_matplotlib_is_refused_before_the_simulation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setattr("service.plan.command.plan", lambda *_, **__: pytest.fail("was simulated"))
+    monkeypatch.setattr("service.cli.plan_command.plan", lambda *_, **__: pytest.fail("was simulated"))
 
     result = run(*SMALL, "--plot", str(tmp_path / "send.png"))
 

@@ -7,9 +7,9 @@ from click.testing import CliRunner
 from matplotlib.figure import Figure
 
 from service.cli import main
-from service.plan.answers import Prices, plan
-from service.plan.picture import curves
-from service.plan.send import Send
+from service.sends.plan.answers import Prices, plan
+from service.sends.plan.picture import curves
+from service.sends.plan.send import Send
 
 SEND = Send(recipients=300, passes=3, minutes=0.5, tps=5, cached=0.4)
 

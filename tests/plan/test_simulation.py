@@ -3,8 +3,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from service.constants import SPENT_SHARE
-from service.plan.send import Send
-from service.plan.simulation import SOURCES, Seen, simulate
+from service.sends.plan.send import Send
+from service.sends.plan.simulation import SOURCES, Seen, simulate
 
 
 @st.composite

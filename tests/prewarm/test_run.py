@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from service.cli.prewarm_command import moment
 from service.errors import SharedStateUnavailable
-from service.ports import AheadTerms, Made
-from service.prewarm.command import moment
-from service.prewarm.run import Prewarm
-from service.prewarm.users_file import UsersFile, UsersFileError
+from service.sends.ports import AheadTerms, Made
+from service.sends.prewarm.run import Prewarm
+from service.sends.prewarm.users_file import UsersFile, UsersFileError
 from tests.support.virtual_time import VirtualClock, run_virtual
 
 TPS = 10.0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.prewarm.users_file import Findings, UsersFile, UsersFileError
+from service.sends.prewarm.users_file import Findings, UsersFile, UsersFileError
 
 
 def read(path: Path, column: str = "") -> tuple[list[str], list[str]]:

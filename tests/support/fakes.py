@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from service.catalog.ports import CatalogRow
+from service.clock import Clock
 from service.constants import PIN_SECONDS
-from service.core.envelope import created_at
 from service.errors import RecommenderError, RecommenderTimeout, SharedStateUnavailable
+from service.lists.envelope import created_at
+from service.lists.ports import Boarding, Landing, Outcome
 from service.models import RankedList, RecommendationRequest
-from service.ports import Boarding, CatalogRow, Clock, Landing, Outcome
 
 HANG = "hang"
 """A failure: no answer before the timeout."""

@@ -1,4 +1,4 @@
-"""The real core of one replica around fakes, wired as in `service/container.py`."""
+"""The real core of one replica around fakes, wired as in `service/wiring/replica.py`."""
 
 import asyncio
 import json
@@ -7,22 +7,25 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from service.adapters.alone import AloneLists, LocalPins
+from service.answers.popular import PopularItems, PopularLists
+from service.answers.recommend import Recommendations
+from service.budget.adapters.embedded import LocalGovernor
+from service.budget.ports import TpsGovernor
+from service.budget.slot_queue import SlotDesk
+from service.catalog.current import CurrentCatalog
 from service.constants import PIN_SECONDS
-from service.core.ahead import Ahead, kept_here_since
-from service.core.breaker import Breaker
-from service.core.bytes_cache import BytesBoundedCache, envelope_bytes
-from service.core.flights import FlightPolicy, Flights
-from service.core.governor import LocalGovernor
-from service.core.ladder import Ladder
-from service.core.list_length import ListLength
-from service.core.popular import PopularItems
-from service.core.recommend import CurrentCatalog, PopularLists, Recommendations
-from service.core.refresher import Refresher
-from service.core.slots import SlotDesk
-from service.core.user_key import UserKeys
+from service.lists.adapters.embedded import AloneLists
+from service.lists.keys import UserKeys
+from service.lists.ladder import Ladder
+from service.lists.memory import BytesBoundedCache, envelope_bytes
+from service.lists.pins import LocalPins
+from service.lists.ports import BatchLists, SharedLists
 from service.models import Answer, RecommendationQuery
-from service.ports import BatchLists, SharedLists, TpsGovernor
+from service.personalize.breaker import Breaker
+from service.personalize.flights import FlightPolicy, Flights
+from service.personalize.list_length import ListLength
+from service.personalize.refresher import Refresher
+from service.sends.prewarmer import Ahead, kept_here_since
 from tests.support.fakes import FakeCatalog, FakePersonalize, FakeRecorder, MemoryBlockList
 from tests.support.virtual_time import VirtualClock
 

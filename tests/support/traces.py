@@ -5,7 +5,7 @@ import gc
 from collections.abc import Iterable
 from types import CoroutineType, FrameType, FunctionType, ModuleType
 
-from service.core.forgetting import STEM_BYTES
+from service.lists.forgetting import STEM_BYTES
 
 _ELSEWHERE = (ModuleType, type, FrameType, CoroutineType, asyncio.AbstractEventLoop, asyncio.Future)
 

@@ -1,1 +1,0 @@
-"""What the ports stand for: Amazon, Redis, files, memory."""

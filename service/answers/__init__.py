@@ -1,0 +1,1 @@
+"""The use cases: what an answer shows, and how it is rendered."""

@@ -1,0 +1,41 @@
+"""The operator's exclusion where it has placeholders, so that each request is decided by itself.
+
+An exclusion without placeholders is decided once for each item, when the catalogue is loaded.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+
+from service.answers.rendering import BASE_COLUMNS
+from service.catalog.ports import CatalogRow, ItemCatalog
+from service.errors import InvalidQuery
+from service.filters import Filter, FilterValueError, ItemPredicate, compile_item_exclusion
+
+
+class RequestExclusion:
+    """A filter expression over the catalogue's columns, filled in by `filter_values`."""
+
+    def __init__(self, expression: Filter) -> None:
+        self._expression = expression
+        self._version = -1
+        self._predicate: ItemPredicate | None = None
+
+    def bind(self, catalog: ItemCatalog, values: Iterable[tuple[str, str]]) -> Callable[[CatalogRow], bool]:
+        """The test whether an item may be shown to this request.
+
+        Raises:
+            InvalidQuery: A placeholder lacks the value that it needs, or has one that it cannot use.
+        """
+        if self._predicate is None or catalog.version != self._version:
+            self._predicate = compile_item_exclusion(self._expression, [*BASE_COLUMNS, *catalog.columns])
+            self._version = catalog.version
+        try:
+            shows = self._predicate.bind(dict(values))
+        except FilterValueError as error:
+            raise InvalidQuery(f"filter_values.{error.placeholder}", str(error)) from error
+        columns = catalog.columns
+
+        def shows_row(row: CatalogRow) -> bool:
+            return shows({**json.loads(row.fragment), **dict(zip(columns, json.loads(row.extras), strict=True))})
+
+        return shows_row

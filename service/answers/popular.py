@@ -1,0 +1,106 @@
+"""The non-personalised list: curated items, then what was lately recommended most, then the catalogue."""
+
+import heapq
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from service.answers.selection import Rules, Selection, select
+from service.catalog.current import CurrentCatalog
+from service.catalog.ports import ItemCatalog
+from service.clock import Clock
+from service.constants import MAX_NUM_RESULTS, PERSONALIZE_MAX_RESULTS, PIN_SECONDS
+from service.lists import envelope as envelopes
+from service.models import RankedList
+
+HALF_LIFE_LISTS = 5_000
+"""After so many live lists a recommendation weighs half."""
+
+COUNTED_RANKS = 10
+"""Only what a message is likely to show counts as recommended."""
+
+RECOUNT_LISTS = 50
+"""The order is made anew after so many live lists: sorting at every list would cost more than it tells."""
+
+_MOST_IDS = 20_000
+_KEPT_IDS = 5_000
+_MOST_ELIGIBLE = 1_000
+_GROWTH = 2.0 ** (1.0 / HALF_LIFE_LISTS)
+
+
+class PopularItems:
+    """Learns from the live lists of this replica; its memory is bounded, and lost with the process."""
+
+    def __init__(self, curated: Sequence[str]) -> None:
+        self._curated = tuple(dict.fromkeys(curated))
+        self._weights: dict[str, float] = {}
+        self._weight = 1.0
+        self._unseen_lists = 0
+        self._ranked: tuple[str, ...] = ()
+        self._first_eligible: tuple[int, tuple[str, ...]] = (-1, ())
+
+    def learn(self, item_ids: Sequence[str]) -> None:
+        """Count the head of a live list."""
+        weights = self._weights
+        for item_id in item_ids[:COUNTED_RANKS]:
+            weights[item_id] = weights.get(item_id, 0.0) + self._weight
+        self._weight *= _GROWTH
+        if self._weight > 1e100:  # noqa: PLR2004  # far from a float's end; only ratios matter
+            self._weights = {item_id: one / self._weight for item_id, one in weights.items()}
+            self._weight = 1.0
+        if len(self._weights) > _MOST_IDS:
+            self._weights = dict(heapq.nlargest(_KEPT_IDS, self._weights.items(), key=_weight))
+        self._unseen_lists += 1
+        if self._unseen_lists >= RECOUNT_LISTS or not self._ranked:
+            self._recount()
+
+    def ids(self, catalog: ItemCatalog) -> Iterator[str]:
+        """Best first, with repetitions, and on to the end of the catalogue; take as many as you need."""
+        yield from self._curated
+        yield from self._ranked
+        yield from self._eligible(catalog)
+        yield from catalog.first_ids()
+
+    def _eligible(self, catalog: ItemCatalog) -> tuple[str, ...]:
+        # Once per version of the catalogue: an answer cannot look at all that an exclusion keeps out.
+        if self._first_eligible[0] != catalog.version:
+            candidates = iter(catalog.first_ids())
+            found: list[str] = []
+            while len(found) < _MOST_ELIGIBLE and (chunk := list(islice(candidates, _MOST_ELIGIBLE))):
+                rows = catalog.rows(chunk)
+                found += [one for one, row in zip(chunk, rows, strict=True) if row is not None and row.eligible]
+            self._first_eligible = catalog.version, tuple(found[:_MOST_ELIGIBLE])
+        return self._first_eligible[1]
+
+    def _recount(self) -> None:
+        self._unseen_lists = 0
+        best = heapq.nlargest(PERSONALIZE_MAX_RESULTS, self._weights.items(), key=_weight)
+        self._ranked = tuple(item_id for item_id, _ in best)
+
+
+def _weight(entry: tuple[str, float]) -> tuple[float, str]:
+    return entry[1], entry[0]
+
+
+class PopularLists:
+    """The popular list as an envelope, made anew every few seconds; its bytes are shared by all users."""
+
+    def __init__(self, popular: PopularItems, catalog: CurrentCatalog, clock: Clock) -> None:
+        self._popular = popular
+        self._catalog = catalog
+        self._clock = clock
+        self._made_at = float("-inf")
+        self._version = -1
+        self._envelope: bytes | None = None
+
+    def envelope(self) -> bytes | None:
+        """The list; None when the catalogue is empty."""
+        now = self._clock.monotonic()
+        catalog = self._catalog.snapshot
+        if now - self._made_at > PIN_SECONDS or catalog.version != self._version:
+            self._made_at, self._version = now, catalog.version
+            selection = Selection()
+            rules = Rules(catalog=catalog, exclude=(), blocked=())
+            select(selection, self._popular.ids(catalog), rules, MAX_NUM_RESULTS)
+            ids = tuple(selection.shown)
+            self._envelope = envelopes.seal(RankedList(ids, "", self._clock.time())) if ids else None
+        return self._envelope

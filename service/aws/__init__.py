@@ -1,0 +1,1 @@
+"""What several rooms share about AWS."""

@@ -1,0 +1,263 @@
+"""Lists made ahead in Redis, compact enough for millions.
+
+Below a prefix: `current` names the set in force, `loading` is a hash about the one being loaded, `sets` holds the names
+of all that may still be there. A set is a fixed number of small hashes, its buckets, from user to packed list; small
+hashes take a third of the memory of keys of their own, and a set is removed without looking for its keys. Its items
+are in hashes `items:N` of 128 each.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count, islice
+from pathlib import Path
+from typing import Any, Final
+
+import redis
+from redis.exceptions import OutOfMemoryError, RedisError, WatchError
+
+from service.batch.codes import MOST_NUMBERED, ItemCodes
+from service.batch.ports import SetStatus
+from service.batch.tombstone import BUCKET_BYTES, buries, tombstone
+from service.errors import BatchError, ConfigurationError
+from service.fleet.client import RedisConnection
+from service.lists.envelope import seal
+from service.models import RankedList
+
+_HERE: Final = Path(__file__).parent
+
+BUCKETS: Final = 65_536
+"""One for each value of a key's first two bytes. A hash of up to 128 entries is kept packed by Redis, so a set of up to
+about 8 million users is."""
+
+ITEMS_IN_A_HASH: Final = 128
+"""As many as Redis keeps packed. `batch_get.lua` has it too."""
+
+LOOK_UPS_AT_ONCE: Final = 8
+"""Of one replica, so that a burst of them leaves connections for flights."""
+
+REMEMBERED_SECONDS: Final = 86_400
+"""Sets vanish by themselves this long after their lists are too old to be served; a load may take as long."""
+
+_COMMANDS_AT_ONCE: Final = 1_000
+_TIMEOUT_SECONDS: Final = 30.0
+
+
+class RedisBatchLists:
+    """`BatchLists` of all replicas; a set that is switched is seen by the next look-up of any of them.
+
+    Args:
+        connection: Open for as long as these lists are.
+        prefix: The same as that of `RedisBatchSets`.
+    """
+
+    def __init__(self, connection: RedisConnection, *, prefix: str) -> None:
+        self._connection = connection
+        self._prefix = prefix
+        self._get = connection.script(_HERE / "batch_get.lua")
+        self._forget = connection.script(_HERE / "batch_forget.lua")
+        self._turn = asyncio.Semaphore(LOOK_UPS_AT_ONCE)
+
+    async def get(self, key: bytes) -> bytes | None:
+        """See `BatchLists.get`; one round trip."""
+        async with self._turn, self._connection.use():
+            found: Any = await self._get(keys=[self._prefix], args=[_bucket(key), key[2:]])
+        if not found:
+            return None
+        made_at, *ids = found
+        return seal(RankedList(tuple(one.decode(errors="replace") for one in ids), "", float(made_at)))
+
+    async def forget(self, stem: bytes) -> None:
+        """See `BatchLists.forget`."""
+        async with self._connection.use():
+            await self._forget(keys=[self._prefix], args=[_bucket(stem), stem[2:], tombstone(stem), REMEMBERED_SECONDS])
+
+
+class RedisBatchSets:
+    """`BatchSets` in Redis, written in pipelined transactions.
+
+    Args:
+        url: `REDIS_URL`; may hold a password and is therefore never shown.
+        prefix: Replicas that differ in it share nothing.
+        keep_seconds: After this time a set is of no use.
+
+    Raises:
+        ConfigurationError: The URL is none that the client understands.
+    """
+
+    def __init__(self, url: str, *, prefix: str, keep_seconds: float) -> None:
+        try:
+            self._client = redis.Redis.from_url(
+                url, socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=5, protocol=2, driver_info=None
+            )
+        except ValueError:
+            # The client's own message quotes the URL.
+            raise ConfigurationError("REDIS_URL: not a redis://, rediss:// or unix:// address") from None
+        self._prefix = prefix
+        self._ttl = int(keep_seconds) + REMEMBERED_SECONDS
+        self._set = ""
+        self._token = b""
+        self._codes = ItemCodes()
+        self._touched: set[str] = set()
+
+    def begin(self, source: str) -> bytes | None:
+        """See `BatchSets.begin`."""
+        with _translated():
+            loading: Any = self._client.hgetall(self._key("loading"))
+            self._token = secrets.token_hex(8).encode()
+            self._touched.clear()
+            if loading.get(b"source") == source.encode():
+                self._set = loading[b"set"].decode()
+                self._codes = ItemCodes(self._items())
+                self._client.hset(self._key("loading"), "token", self._token)
+                return bytes(loading[b"mark"]) if b"mark" in loading else None
+            self._set = secrets.token_hex(4)
+            self._codes = ItemCodes()
+            with self._client.pipeline(transaction=True) as pipe:
+                pipe.sadd(self._key("sets"), self._set)
+                pipe.delete(self._key("loading"))
+                pipe.hset(self._key("loading"), mapping={"set": self._set, "source": source, "token": self._token})
+                pipe.expire(self._key("loading"), self._ttl)
+                pipe.execute()
+            self._remove_others()
+        return None
+
+    def write(self, lists: Sequence[tuple[bytes, RankedList]], mark: bytes) -> None:
+        """See `BatchSets.write`; Redis is busy with a thousand lists for some 5 ms."""
+        with _translated(), self._ours() as pipe:
+            touched: set[str] = set()
+            for key, ranked in lists:
+                bucket = self._key(self._set, _bucket(key))
+                pipe.hset(bucket, key[2:], self._codes.pack(ranked))
+                touched.add(bucket)
+            for place, item_id in self._codes.take_new():
+                items = self._key(self._set, f"items:{place // ITEMS_IN_A_HASH}")
+                pipe.hset(items, str(place % ITEMS_IN_A_HASH), item_id)
+                touched.add(items)
+            for key_name in touched - self._touched:
+                pipe.expire(key_name, self._ttl)
+            pipe.hset(self._key("loading"), "mark", mark)
+            pipe.execute()
+            self._touched |= touched
+
+    def switch(self, about: bytes) -> int:
+        """See `BatchSets.switch`."""
+        with _translated():
+            self._forget_the_forgotten()
+            lists = self._count()
+            with self._ours() as pipe:
+                pipe.set(self._key("current"), self._set, ex=self._ttl)
+                pipe.set(self._key(self._set, "about"), about, ex=self._ttl)
+                pipe.delete(self._key("loading"))
+                pipe.execute()
+            self._remove_others()
+        return lists
+
+    def status(self) -> SetStatus:
+        """See `BatchSets.status`."""
+        with _translated():
+            current: Any = self._client.get(self._key("current"))
+            mark: Any = self._client.hmget(self._key("loading"), ["mark", "set"])
+            loading = (mark[0] or b"") if mark[1] else None
+            if current is None:
+                return SetStatus(None, 0, loading)
+            self._set = current.decode()
+            about: Any = self._client.get(self._key(self._set, "about"))
+            return SetStatus(about, self._count(), loading)
+
+    def drop(self) -> None:
+        """See `BatchSets.drop`; what is in force goes first, so that no list is served in part."""
+        with _translated():
+            self._client.delete(self._key("current"), self._key("loading"))
+            self._remove_others()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _key(self, *parts: str) -> str:
+        return ":".join((self._prefix, *parts))
+
+    @contextmanager
+    def _ours(self) -> Iterator[Any]:
+        """A transaction that fails if somebody else has begun to load since."""
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.watch(self._key("loading"))  # type: ignore[no-untyped-call]  # the client's own
+            if pipe.hget(self._key("loading"), "token") != self._token:
+                raise BatchError("another load has begun; it goes on alone")
+            pipe.multi()
+            yield pipe
+
+    def _items(self) -> Iterator[str]:
+        for number in range(MOST_NUMBERED // ITEMS_IN_A_HASH):
+            items: Any = self._client.hgetall(self._key(self._set, f"items:{number}"))
+            for place in range(len(items)):
+                yield items[b"%d" % place].decode()
+            if len(items) < ITEMS_IN_A_HASH:
+                return
+
+    def _buckets(self) -> Iterator[list[str]]:
+        names = (self._key(self._set, f"{number:x}") for number in range(BUCKETS))
+        while some := list(islice(names, _COMMANDS_AT_ONCE)):
+            yield some
+
+    def _count(self) -> int:
+        total = 0
+        for names in self._buckets():
+            with self._client.pipeline(transaction=False) as pipe:
+                for name in names:
+                    pipe.hlen(name)
+                total += sum(pipe.execute())
+        return total
+
+    def _forget_the_forgotten(self) -> None:
+        stones: Any = self._client.smembers(self._key(self._set, "forgotten"))
+        for stone in stones:
+            bucket = self._key(self._set, _bucket(stone))
+            fields: Any = self._client.hkeys(bucket)
+            if known := [field for field in fields if buries(stone, stone[:BUCKET_BYTES] + field)]:
+                self._client.hdel(bucket, *known)
+
+    def _remove_others(self) -> None:
+        """Remove every set that is neither in force nor being loaded; also those of loads that were killed."""
+        current: Any = self._client.get(self._key("current"))
+        loading: Any = self._client.hget(self._key("loading"), "set")
+        names: Any = self._client.smembers(self._key("sets"))
+        for name in names - {current, loading}:
+            for keys in _chunks(self._keys_of(name.decode())):
+                self._client.unlink(*keys)
+            self._remove_items(name.decode())
+            self._client.srem(self._key("sets"), name)
+
+    def _keys_of(self, name: str) -> Iterator[str]:
+        yield from (self._key(name, f"{number:x}") for number in range(BUCKETS))
+        yield from (self._key(name, what) for what in ("about", "forgotten"))
+
+    def _remove_items(self, name: str) -> None:
+        items = (self._key(name, f"items:{number}") for number in count())
+        for keys in _chunks(items):
+            if not self._client.unlink(*keys):
+                return
+
+
+def _bucket(key: bytes) -> str:
+    return f"{int.from_bytes(key[:2], 'big'):x}"
+
+
+def _chunks(names: Iterable[str]) -> Iterator[list[str]]:
+    names = iter(names)
+    while some := list(islice(names, _COMMANDS_AT_ONCE)):
+        yield some
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except WatchError as error:
+        raise BatchError("another load has begun; it goes on alone") from error
+    except OutOfMemoryError as error:
+        raise BatchError("Redis is full; what was loaded stays, the same command goes on once there is room") from error
+    except (RedisError, OSError) as error:
+        raise BatchError(f"REDIS_URL: Redis failed: {type(error).__name__}") from error

@@ -1,0 +1,1 @@
+"""Governors: embedded, and shared through Redis."""

@@ -1,0 +1,48 @@
+"""Who hands out slots of the budget, and to whom first."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+
+class Lane(IntEnum):
+    """Who gets a slot of the budget first; a lower number goes first."""
+
+    NO_LIST = 1
+    STALE = 2
+    AHEAD = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What a governor answers.
+
+    Attributes:
+        granted: Whether the slot is ours.
+        wait_seconds: Granted: until the slot begins. Refused: until asking again could make sense.
+    """
+
+    granted: bool
+    wait_seconds: float
+
+
+class TpsGovernor(Protocol):
+    """Hands out the slots of `PERSONALIZE_TPS`, one transaction each, evenly spaced."""
+
+    async def reserve(self, lane: Lane, within_seconds: float) -> Reservation:
+        """Take the next slot if it begins within the given time.
+
+        `Lane.NO_LIST` may reserve ahead of time. The lower lanes get a slot only when it is free at once, since a slot
+        reserved for them would delay a user without a list.
+        """
+
+    async def throttled(self) -> None:
+        """Personalize refused a transaction for its rate: lower the rate in use at once."""
+
+    @property
+    def tps_in_use(self) -> float:
+        """The rate at which slots are handed out now; at most `PERSONALIZE_TPS`."""
+
+    @property
+    def slot_seconds(self) -> float:
+        """Seconds between two slots of this replica's source of slots."""

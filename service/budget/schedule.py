@@ -1,0 +1,105 @@
+"""The budget's rule, and a governor that applies it within one process."""
+
+from typing import Final
+
+from service.budget.ports import Lane, Reservation
+
+CREDIT_SHARE: Final = 0.25
+"""How late a slot may be taken without being lost, as a share of the interval. It moves one transaction
+closer to the next by that much, so any second holds at most TPS + 1."""
+
+FLOOR_SHARE: Final = 0.05
+"""Lowest rate in use after throttling, as a share of TPS: low enough to stop it, high enough to notice its
+end."""
+
+CLIMB_SECONDS: Final = 30.0
+"""From a lowered rate back to the full one."""
+
+THROTTLED_PAUSE_SECONDS: Final = 1.0
+"""One burst of refusals halves the rate once: they were all sent before the first was heard."""
+
+_NOW_SECONDS: Final = 1e-6
+"""A slot nearer than this begins now; below it floats no longer tell."""
+
+
+class Throttle:
+    """The share of the rate that is in use after refusals for the rate; pure, every method is told the time."""
+
+    __slots__ = ("_low", "_since")
+
+    def __init__(self) -> None:
+        self._low = 1.0
+        self._since = float("-inf")
+
+    def throttled(self, now: float) -> None:
+        """Halve the share, unless it was halved within the last second."""
+        if now - self._since >= THROTTLED_PAUSE_SECONDS:
+            self._low = max(FLOOR_SHARE, self.share(now) / 2)
+            self._since = now
+
+    def share(self, now: float) -> float:
+        """Of the full rate, 0..1; it climbs back within `CLIMB_SECONDS`."""
+        climbed = (now - self._since) / CLIMB_SECONDS
+        return 1.0 if climbed >= 1.0 else self._low + (1.0 - self._low) * max(0.0, climbed)
+
+
+class SlotSchedule:
+    """Evenly spaced slots without bursts; pure, every method is told the time.
+
+    Slots lie at least `1 / max_tps` apart, so half-open seconds hold at most `max_tps` of them. `reserve.lua`
+    is this rule again on Redis's clock: a change here is a change there.
+
+    Args:
+        max_tps: Slots per second, above zero.
+    """
+
+    __slots__ = ("_max_tps", "_stale_waiting_until", "_throttle", "next_free")
+
+    def __init__(self, max_tps: float) -> None:
+        self._max_tps = max_tps
+        self._throttle = Throttle()
+        self._stale_waiting_until = float("-inf")
+        self.next_free = float("-inf")
+        """When the first slot not yet given away begins, at the earliest."""
+
+    def reserve(self, lane: Lane, within_seconds: float, now: float) -> Reservation:
+        """Give away the next slot, by the rules of `TpsGovernor.reserve`."""
+        interval = 1.0 / self.rate(now)
+        # Who reserves ahead is never late; who asks when a slot is free is, by the time that asking takes.
+        credit = 0.0 if lane is Lane.NO_LIST else CREDIT_SHARE * interval
+        start = max(self.next_free, now - credit)
+        wait = start - now
+        if wait < _NOW_SECONDS:
+            wait = 0.0
+        if lane is Lane.NO_LIST:
+            granted = wait <= within_seconds
+        elif lane is Lane.STALE:
+            granted = wait == 0.0
+            if not granted:
+                self._stale_waiting_until = now + wait + interval
+        else:
+            # A stale list that was refused is about to ask again; without the mark, whoever asks first would
+            # win.
+            reserved_for_stale = self._stale_waiting_until > now
+            granted = wait == 0.0 and not reserved_for_stale
+            if reserved_for_stale:
+                wait = max(wait, self._stale_waiting_until - now)
+        if granted:
+            self.next_free = start + interval
+        return Reservation(granted, wait)
+
+    def throttled(self, now: float) -> None:
+        """Halve the rate, unless it was halved within the last second."""
+        self._throttle.throttled(now)
+
+    def hold_until(self, moment: float) -> None:
+        """Let no further slot begin before this moment."""
+        self.next_free = max(self.next_free, moment)
+
+    def limit(self, max_tps: float) -> None:
+        """Change the ceiling; slots given away stay as they are."""
+        self._max_tps = max_tps
+
+    def rate(self, now: float) -> float:
+        """Slots per second in use; at most the ceiling."""
+        return self._max_tps * self._throttle.share(now)

@@ -1,0 +1,1 @@
+"""The items that can be shown, and those that an operator blocked."""

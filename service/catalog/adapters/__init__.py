@@ -1,0 +1,1 @@
+"""Where catalogues and block lists are kept."""

@@ -1,0 +1,229 @@
+"""The catalogue as an SQLite file: written once, read-only afterwards, for more items than memory should hold."""
+
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import structlog
+from cachetools import LRUCache
+
+from service.catalog.ports import CatalogRow
+from service.catalog.reading.rows import IDS_NAMED, CatalogReport
+from service.errors import CatalogError
+
+_log = structlog.stdlib.get_logger(__name__)
+
+HOT_ROWS: Final = 10_000
+"""Rows kept as objects, about 10 MB: what is recommended to many is looked up in a microsecond."""
+
+PAGES_KIB: Final = 16_384
+"""SQLite's own cache: the upper levels of the index and what was read last. The rest is the system's cache."""
+
+FIRST_IDS: Final = 1_000
+"""Items of the catalogue's beginning that are read when it is opened, in a worker thread: before anything has been
+learnt they are the popular list, which is made on the event loop."""
+
+_BATCH_ROWS: Final = 2_000
+_IDS_AT_ONCE: Final = 500
+
+_SCHEMA: Final = """
+CREATE TABLE item (line INTEGER PRIMARY KEY, id TEXT NOT NULL, eligible INTEGER NOT NULL, item BLOB NOT NULL)
+"""
+
+
+class SqliteSink:
+    """Writes a new file; `finish` makes it ready to be read."""
+
+    def __init__(self, path: Path) -> None:
+        """Open an empty file.
+
+        Raises:
+            sqlite3.Error: It cannot be written.
+        """
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        # Nobody reads it before it is whole, and nobody misses it after a crash.
+        for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "cache_size=-65536"):
+            self._connection.execute(f"PRAGMA {pragma}").fetchall()
+        self._connection.execute(_SCHEMA)
+        self._connection.execute("BEGIN")
+        self._batch: list[tuple[int, str, bool, bytes]] = []
+        self._all_eligible = True
+
+    def __contains__(self, item_id: object) -> bool:
+        return False  # duplicates are found by `finish`, all at once
+
+    def add(self, line: int, item_id: str, item: bytes, *, eligible: bool) -> None:
+        """Take an item."""
+        self._batch.append((line, item_id, eligible, item))
+        self._all_eligible = self._all_eligible and eligible
+        if len(self._batch) >= _BATCH_ROWS:
+            self._flush()
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._batch.clear()
+        self._all_eligible = True
+        self._connection.execute("DELETE FROM item")
+
+    def finish(self) -> tuple[int, list[tuple[str, int]]]:
+        """Take out all but the first of the same id, and close.
+
+        Returns:
+            How many were taken out, and the first few of them as id and line.
+        """
+        self._flush()
+        execute = self._connection.execute
+        execute("CREATE INDEX item_by_id ON item (id)")
+        execute("""
+            CREATE TEMP TABLE duplicate AS
+            WITH repeated AS (SELECT id FROM item GROUP BY id HAVING count(*) > 1)
+            SELECT line, id FROM repeated JOIN item USING (id)
+            WHERE line > (SELECT min(line) FROM item AS first WHERE first.id = repeated.id)
+        """)
+        (count,) = execute("SELECT count(*) FROM duplicate").fetchone()
+        first = execute("SELECT id, line FROM duplicate ORDER BY line LIMIT ?", (IDS_NAMED,)).fetchall()
+        execute("DELETE FROM item WHERE line IN (SELECT line FROM duplicate)")
+        if not self._all_eligible:
+            execute("CREATE INDEX item_eligible ON item (line, id) WHERE eligible")
+        execute("COMMIT")
+        self._connection.close()
+        return count, first
+
+    def close(self) -> None:
+        """Give up."""
+        self._connection.close()
+
+    def _flush(self) -> None:
+        self._connection.executemany("INSERT INTO item VALUES (?, ?, ?, ?)", self._batch)
+        self._batch.clear()
+
+
+class SqliteCatalog:
+    """A snapshot of the items in a file; implements `ItemCatalog`.
+
+    It closes itself when nobody holds it any more, so that whoever is reading when it is replaced reads on.
+    """
+
+    def __init__(self, path: Path, *, columns: Sequence[str], version: int, report: CatalogReport, items: int) -> None:
+        """Open a file that `SqliteSink` has finished; it may be unlinked from then on.
+
+        Raises:
+            CatalogError: It cannot be read.
+        """
+        self.version: Final = version
+        self.columns: Final = tuple(columns)
+        self.report: Final = report
+        self._items = items
+        try:
+            self._connection = sqlite3.connect(
+                f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,  # opened in a worker thread, read on the event loop
+                cached_statements=_IDS_AT_ONCE,
+            )
+            # Mapped pages would count as this process's memory, all of the file in the end.
+            for pragma in ("mmap_size=0", f"cache_size=-{PAGES_KIB}", "query_only=1"):
+                self._connection.execute(f"PRAGMA {pragma}").fetchall()
+            self._some_ineligible = bool(
+                self._connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'item_eligible'").fetchone()
+            )
+        except sqlite3.Error as error:
+            raise CatalogError(f"{path}: cannot be read: {error}") from error
+        self._unheld = weakref.finalize(self, _close_in_thread, self._connection)
+        self._unheld.atexit = False  # a process that ends closes its files itself
+        self._hot: LRUCache[str, CatalogRow] = LRUCache(HOT_ROWS)
+        self._told = False
+        self._first: tuple[tuple[int, str], ...] = tuple(self._after(-1, FIRST_IDS))
+        self.rows([item_id for _, item_id in self._first])
+
+    def __len__(self) -> int:
+        return self._items
+
+    def close(self) -> None:
+        """Close the file at once; there are no items afterwards."""
+        if self._unheld.detach():
+            self._connection.close()
+
+    def rows(self, item_ids: Sequence[str]) -> list[CatalogRow | None]:
+        """One entry for each id, None where the catalogue has no complete item.
+
+        A file that cannot be read any more has no items; that is logged once.
+        """
+        hot = self._hot
+        known = {item_id: row for item_id in item_ids if (row := hot.get(item_id)) is not None}
+        missing = [item_id for item_id in item_ids if item_id not in known]
+        for start in range(0, len(missing), _IDS_AT_ONCE):
+            found = self._read(missing[start : start + _IDS_AT_ONCE])
+            known.update(found)
+            hot.update(found)
+        return [known.get(item_id) for item_id in item_ids]
+
+    def _read(self, item_ids: Sequence[str]) -> Mapping[str, CatalogRow]:
+        marks = ",".join("?" * len(item_ids))
+        try:
+            found = self._connection.execute(
+                f"SELECT id, item, eligible FROM item WHERE id IN ({marks})",  # noqa: S608  # marks only
+                item_ids,
+            ).fetchall()
+        except UnicodeEncodeError:
+            # Half a surrogate pair is in no file.
+            return self._read([item_id for item_id in item_ids if _is_text(item_id)])
+        except sqlite3.Error as error:
+            self._tell(error)
+            return {}
+        return {item_id: _row(item, eligible) for item_id, item, eligible in found}
+
+    def first_ids(self) -> Iterator[str]:
+        """Every id that the operator's exclusion lets through, in the source's own order."""
+        found: Sequence[tuple[int, str]] = self._first
+        while found:
+            for _, item_id in found:
+                yield item_id
+            found = self._after(found[-1][0], _IDS_AT_ONCE)
+
+    def _after(self, line: int, count: int) -> list[tuple[int, str]]:
+        where = "INDEXED BY item_eligible WHERE eligible AND" if self._some_ineligible else "WHERE"
+        query = f"SELECT line, id FROM item {where} line > ? ORDER BY line LIMIT ?"  # noqa: S608  # constants
+        try:
+            return self._connection.execute(query, (line, count)).fetchall()
+        except sqlite3.Error as error:
+            self._tell(error)
+            return []
+
+    def _tell(self, error: sqlite3.Error) -> None:
+        if not self._told:
+            self._told = True
+            _log.error("catalog cannot be read", error=str(error))
+
+
+def _close_in_thread(connection: sqlite3.Connection) -> None:
+    # The file has no name: with its last descriptor the system frees it, which takes 0.1 s for each 500 MB.
+    threading.Thread(target=connection.close, name="catalog-close").start()
+
+
+def _row(item: bytes, eligible: int) -> CatalogRow:
+    fragment, _, extras = item.partition(b"\n")
+    return CatalogRow(fragment, extras, bool(eligible))
+
+
+def _is_text(item_id: str) -> bool:
+    try:
+        item_id.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def open_and_unlink(
+    path: Path, *, columns: Iterable[str], version: int, report: CatalogReport, items: int
+) -> SqliteCatalog:
+    """Open a finished file and take its name away, so that its room is freed however this process ends."""
+    try:
+        return SqliteCatalog(path, columns=tuple(columns), version=version, report=report, items=items)
+    finally:
+        path.unlink(missing_ok=True)

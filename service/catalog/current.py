@@ -1,0 +1,12 @@
+"""The active catalogue."""
+
+from dataclasses import dataclass
+
+from service.catalog.ports import ItemCatalog
+
+
+@dataclass(slots=True)
+class CurrentCatalog:
+    """Holds the catalogue in force; whoever reloads it replaces `snapshot` as a whole."""
+
+    snapshot: ItemCatalog

@@ -1,0 +1,82 @@
+"""The items that can be shown, as the rooms above see them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogRow:
+    """An item ready to be written out.
+
+    Attributes:
+        fragment: The item as a JSON object with id, url, name, price, image.
+        extras: JSON array of the further columns, in the order of `ItemCatalog.columns`.
+        eligible: False when the operator's exclusion keeps it from every answer.
+    """
+
+    fragment: bytes
+    extras: bytes
+    eligible: bool = True
+
+
+class ItemCatalog(Protocol):
+    """The items that may be shown; a snapshot, replaced as a whole."""
+
+    @property
+    def version(self) -> int:
+        """Grows with every change of the catalogue."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Names of the further columns, as the source spells them."""
+
+    def __len__(self) -> int:
+        """Items that can be shown."""
+
+    def rows(self, item_ids: Sequence[str]) -> list[CatalogRow | None]:
+        """One entry for each id, None where the catalogue has no complete item."""
+
+    def first_ids(self) -> Iterable[str]:
+        """Every id that the operator's exclusion lets through, in the source's own order, made as it is asked for."""
+
+    def close(self) -> None:
+        """Close what it holds, at the end of the service; one that is replaced closes itself behind its last reader."""
+
+
+class RemoteItemCatalog(ItemCatalog, Protocol):
+    """A catalogue whose `rows` answers only from what `prefetch` has brought here."""
+
+    def missing(self, item_ids: Iterable[str]) -> list[str]:
+        """Those that would have to be fetched."""
+
+    async def prefetch(self, item_ids: Iterable[str], timeout_seconds: float) -> None:
+        """Bring items here as far as the time allows; never fails."""
+
+
+class BlockList(Protocol):
+    """Items taken out of every answer by an operator."""
+
+    @property
+    def version(self) -> int:
+        """Grows with every change."""
+
+    def __contains__(self, item_id: object) -> bool: ...
+
+    def ids(self) -> list[str]:
+        """All blocked ids, in order."""
+
+    async def block(self, item_id: str) -> None:
+        """Take an item out of every answer; it need not be in the catalogue.
+
+        Raises:
+            BlockListFull: No room.
+            SharedStateUnavailable: It could not be kept, so it is not in force.
+        """
+
+    async def unblock(self, item_id: str) -> None:
+        """Let an item be shown again; unknown ids are fine.
+
+        Raises:
+            SharedStateUnavailable: It could not be kept, so it is not in force.
+        """

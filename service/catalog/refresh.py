@@ -1,0 +1,154 @@
+"""The catalogue is replaced while it is read: by interval, at once when asked, never by something worse."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+from service.catalog.current import CurrentCatalog
+from service.catalog.ports import ItemCatalog
+from service.errors import ConfigurationError
+
+_log = logging.getLogger(__name__)
+
+MOST_INTERVALS_SKIPPED = 16
+"""A version that could not be loaded is tried again after 1, 2, 4 and at most so many intervals."""
+
+
+class CatalogSource(Protocol):
+    """Where catalogues come from."""
+
+    @property
+    def loaded_version(self) -> str:
+        """What `version` would have said of the content that was loaded last; empty before the first."""
+
+    async def version(self) -> str:
+        """Changes whenever the content does.
+
+        Raises:
+            ConfigurationError: The source cannot be looked at.
+        """
+
+    async def load(self, version: int) -> ItemCatalog:
+        """A new snapshot with this version.
+
+        Raises:
+            ConfigurationError: There is nothing usable, or it does not fit the settings.
+        """
+
+
+def _ignore(_: object) -> None:
+    pass
+
+
+class CatalogRefresher:
+    """Puts a new snapshot in force when the source has changed; keeps the old one when the new one is bad.
+
+    Whoever reads a snapshot holds it, and it gives back what it has open when nobody does any more.
+    """
+
+    def __init__(
+        self,
+        *,
+        current: CurrentCatalog,
+        source: CatalogSource,
+        interval_seconds: float,
+        on_loaded: Callable[[ItemCatalog], None] = _ignore,
+        on_looked: Callable[[bool], None] = _ignore,
+    ) -> None:
+        """Begin nothing yet.
+
+        Args:
+            current: What is in force.
+            source: Where the next one comes from.
+            interval_seconds: Between two looks at the source.
+            on_loaded: Told the snapshot that has come into force.
+            on_looked: Told after a look at the source whether what it holds now is in force.
+        """
+        self._current = current
+        self._source = source
+        self._interval_seconds = interval_seconds
+        self._on_loaded = on_loaded
+        self._on_looked = on_looked
+        self._asked = asyncio.Event()
+        self._loading = asyncio.Lock()
+        self._worker: asyncio.Task[None] | None = None
+        self._bad_version: str | None = None
+        self._failures = 0
+        self._to_skip = 0
+
+    def start(self) -> None:
+        """Begin to look; `close` ends it."""
+        self._worker = asyncio.create_task(self._work(), name="catalog-refresher")
+
+    async def close(self) -> None:
+        """Give up a load that is under way, with all that it has made so far."""
+        if self._worker is not None:
+            self._worker.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._worker
+
+    def refresh_now(self) -> None:
+        """Look at once, and try again what failed before; what a signal handler calls."""
+        self._asked.set()
+
+    async def refresh(self, *, patiently: bool = False) -> bool:
+        """Look at the source, and load it if it has changed; one at a time.
+
+        Args:
+            patiently: Leave a version that has failed alone for some intervals.
+
+        Returns:
+            Whether another snapshot has come into force.
+        """
+        async with self._loading:
+            version: str | None = None
+            try:
+                version = await self._source.version()
+                if version == self._source.loaded_version:
+                    self._worked()
+                    self._on_looked(True)
+                    return False
+                if patiently and version == self._bad_version and self._to_skip > 0:
+                    self._to_skip -= 1
+                    return False
+                snapshot = await self._source.load(self._current.snapshot.version + 1)
+            except ConfigurationError as error:
+                self._failed(version, "; ".join(error.problems))
+                return False
+            # Whatever else a source, a file or a library comes up with: the old catalogue stays, and this goes on.
+            except Exception as error:  # noqa: BLE001  # logged with its traceback, and counted
+                _log.exception("catalog source failed")
+                self._failed(version, f"{type(error).__name__}: {error}")
+                return False
+            self._current.snapshot = snapshot
+            self._worked()
+        _log.info("catalog replaced", extra={"items": len(snapshot), "version": snapshot.version})
+        self._on_loaded(snapshot)
+        self._on_looked(True)
+        return True
+
+    async def _work(self) -> None:
+        while True:
+            patiently = False
+            try:
+                async with asyncio.timeout(self._interval_seconds):
+                    await self._asked.wait()
+            except TimeoutError:
+                patiently = True
+            self._asked.clear()
+            await self.refresh(patiently=patiently)
+
+    def _worked(self) -> None:
+        self._bad_version = None
+        self._failures = self._to_skip = 0
+
+    def _failed(self, version: str | None, problem: str) -> None:
+        if version != self._bad_version:
+            self._worked()
+        self._bad_version = version
+        self._to_skip = min(2**self._failures, MOST_INTERVALS_SKIPPED) - 1
+        self._failures = min(self._failures + 1, MOST_INTERVALS_SKIPPED)
+        _log.warning("catalog not replaced", extra={"problem": problem})
+        self._on_looked(False)

@@ -1,0 +1,151 @@
+"""What `personalize-connect batch` does with what it is told."""
+
+import datetime as dt
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, NoReturn, Self
+
+import orjson
+from tqdm import tqdm
+
+from service.batch.files import BatchFile, find
+from service.batch.load import About, Loaded, Mark, load
+from service.errors import BatchError
+from service.settings import Settings, load_settings
+from service.wiring.replica import open_batch_sets, user_keys
+
+LINE_SECONDS: Final = 30.0
+"""Between two lines about the progress where there is no terminal for a bar."""
+
+Say = Callable[[str], None]
+
+
+def load_batch(urls: Sequence[str], errors_path: Path, say: Say) -> None:
+    """Load what these addresses name, with a progress bar on standard error, and say what came of it.
+
+    Raises:
+        BatchError: It could not be loaded; what was in force still is.
+        ConfigurationError: The settings cannot work.
+    """
+    settings = load_settings()
+    files, passed_over = find(urls)
+    _refuse_the_old(files, settings.cache_stale_seconds)
+    if passed_over:
+        say(f"{passed_over} files are left out for their names")
+    with open_batch_sets(settings) as sets, _Bar(sum(file.size for file in files)) as bar:
+        loaded = load(
+            files,
+            sets=sets,
+            keys=user_keys(settings),
+            errors_path=errors_path,
+            now=time.time(),
+            on_progress=bar.show,
+        )
+    for line in _outcome(loaded, files, settings, errors_path):
+        say(line)
+
+
+def say_status(say: Say) -> None:
+    """Say which lists are in force and how far a load has come.
+
+    Raises:
+        BatchError: The store does not answer.
+        ConfigurationError: The settings cannot work.
+    """
+    settings = load_settings()
+    with open_batch_sets(settings) as sets:
+        status = sets.status()
+    if status.about is None:
+        say("no lists are in force")
+    else:
+        about = About(**orjson.loads(status.about))
+        say(f"{status.lists:,} lists in force, {_made(about.oldest, about.newest)}, loaded {_utc(about.loaded_at)}")
+        say(_served_until(about.newest, settings))
+    if status.mark is not None:
+        mark = Mark(**orjson.loads(status.mark)) if status.mark else Mark()
+        say(f"a load has brought {mark.lists:,} lists and is not done; the same command goes on with it")
+
+
+def drop(say: Say) -> None:
+    """Remove all lists and the load under way.
+
+    Raises:
+        BatchError: The store does not answer.
+        ConfigurationError: The settings cannot work.
+    """
+    with open_batch_sets(load_settings()) as sets:
+        sets.drop()
+    say("no batch list is kept any more")
+
+
+class _Bar:
+    """Bytes of the files, with the lists loaded and their rate."""
+
+    def __init__(self, total_bytes: int) -> None:
+        self._total_bytes = total_bytes
+        self._bar: tqdm[NoReturn] | None = None
+        self._began = time.monotonic()
+        self._lists = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, stored_bytes: int, lists: int) -> None:
+        """Show that so much is done; what was done before the first call is no part of the rate."""
+        bar = self._bar
+        if bar is None:
+            bar = self._bar = tqdm(
+                total=self._total_bytes,
+                initial=stored_bytes,
+                unit="B",
+                unit_scale=True,
+                # In a log a line now and then is enough.
+                mininterval=0.1 if sys.stderr.isatty() else LINE_SECONDS,
+            )
+            self._began, self._lists = time.monotonic(), lists
+        rate = (lists - self._lists) / max(time.monotonic() - self._began, 0.001)
+        bar.set_postfix_str(f"{lists:,} lists, {rate:,.0f}/s", refresh=False)
+        bar.update(stored_bytes - bar.n)
+
+
+def _refuse_the_old(files: Sequence[BatchFile], stale_seconds: float) -> None:
+    oldest = time.time() - stale_seconds
+    old = [file for file in files if file.made_at <= oldest]
+    if old:
+        raise BatchError(
+            f"{old[0].url}: made {_utc(old[0].made_at)}, and CACHE_STALE_SECONDS, {stale_seconds:g}, would keep its"
+            f" lists from being served ({len(old)} of {len(files)} files); run the batch job again"
+        )
+
+
+def _outcome(loaded: Loaded, files: Sequence[BatchFile], settings: Settings, errors_path: Path) -> Iterator[str]:
+    mark = loaded.mark
+    made = [file.made_at for file in files]
+    if loaded.resumed_at:
+        yield f"went on after {loaded.resumed_at:,} lists of an interrupted load"
+    yield f"{loaded.users:,} lists in force, {_made(min(made), max(made))}"
+    yield _served_until(max(made), settings)
+    if mark.lists > loaded.users:
+        yield f"{mark.lists - loaded.users:,} lines were of users who have a later one, or were forgotten meanwhile"
+    if mark.similar_items:
+        yield f"{mark.similar_items:,} lines of similar items were left out: no answer is made of them"
+    if mark.errors:
+        yield f"{mark.errors:,} lines with errors were left out; {errors_path} names each with its line number"
+
+
+def _made(oldest: float, newest: float) -> str:
+    return f"made {_utc(oldest)}" if _utc(oldest) == _utc(newest) else f"made {_utc(oldest)} to {_utc(newest)}"
+
+
+def _served_until(newest: float, settings: Settings) -> str:
+    return f"they are served until {_utc(newest + settings.cache_stale_seconds)} (CACHE_STALE_SECONDS)"
+
+
+def _utc(moment: float) -> str:
+    return dt.datetime.fromtimestamp(moment, dt.UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,1 +1,0 @@
-"""How an answer is found; knows no framework and no vendor."""

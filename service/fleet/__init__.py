@@ -1,0 +1,1 @@
+"""The replicas among themselves: the Redis client, the heartbeat, the shared clock."""

@@ -1,0 +1,1 @@
+"""Stores of lists that replicas share, and what stands in for one."""

@@ -1,0 +1,1 @@
+"""Asking a campaign of Amazon Personalize: flights, breaker, refresher, list length."""

@@ -1,0 +1,29 @@
+"""What asking a campaign needs from the outside."""
+
+from typing import Protocol
+
+from service.models import RankedList, RecommendationRequest
+
+
+class Recommender(Protocol):
+    """Amazon Personalize, or what stands in for it."""
+
+    async def recommend(self, request: RecommendationRequest, *, timeout_seconds: float) -> RankedList:
+        """Spend one transaction.
+
+        Raises:
+            RecommenderError: The transaction brought no list, for the reason that the class names.
+        """
+
+
+class Recorder(Protocol):
+    """Where the core says what happened; metrics hang on it."""
+
+    def transaction(self, outcome: str, seconds: float) -> None:
+        """A transaction was spent: `ok`, `empty`, `throttled`, `timeout` or `error`."""
+
+    def budget_wait(self, seconds: float) -> None:
+        """A caller waited this long for its slot."""
+
+    def dropped(self, reason: str, items: int) -> None:
+        """Items of a list were not fit to show."""

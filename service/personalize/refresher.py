@@ -1,0 +1,117 @@
+"""Stale lists that were served wait here for a free slot of the budget."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+from service.budget.ports import Lane
+from service.budget.slot_queue import SlotDesk
+from service.clock import Clock
+from service.constants import REFRESH_QUEUE_LIMIT
+from service.errors import BudgetExhausted
+from service.models import RecommendationRequest
+from service.personalize.flights import Flights
+
+_log = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 30.0
+"""A wait for one slot; then the worker looks whether there is still something to do."""
+
+
+Key = TypeVar("Key")
+Request = TypeVar("Request")
+
+
+class RefreshQueue(Generic[Key, Request]):
+    """Who waits for a refresh, each once, the longest first; bounded."""
+
+    def __init__(self, limit: int = REFRESH_QUEUE_LIMIT) -> None:
+        self._waiting: dict[Key, Request] = {}
+        self._limit = limit
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._waiting)
+
+    def add(self, key: Key, request: Request) -> bool:
+        """Queue one; False when there is no room, since the next caller will queue it again."""
+        if len(self._waiting) >= self._limit:
+            return False
+        self._waiting.setdefault(key, request)
+        return True
+
+    def take(self) -> tuple[Key, Request]:
+        """Whoever waits longest."""
+        key = next(iter(self._waiting))
+        return key, self._waiting.pop(key)
+
+    def forget(self, key: Key) -> None:
+        """Take one out; unknown keys are fine."""
+        self._waiting.pop(key, None)
+
+
+class Refresher:
+    """One worker per replica, in the lane behind all users without a list."""
+
+    def __init__(self, *, desk: SlotDesk, clock: Clock) -> None:
+        self._desk = desk
+        self._clock = clock
+        self._queue = RefreshQueue[bytes, RecommendationRequest]()
+        self._filled = asyncio.Event()
+        self._worker: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        """Lists that wait."""
+        return len(self._queue)
+
+    def add(self, key: bytes, request: RecommendationRequest) -> None:
+        """Queue a list; a full queue drops it, since its next caller will queue it again."""
+        if self._queue.add(key, request):
+            self._filled.set()
+
+    def forget(self, key: bytes) -> None:
+        """Take a user out of the queue."""
+        self._queue.forget(key)
+
+    def start(self, flights: Flights) -> None:
+        """Begin working; `close` ends it."""
+        self._worker = asyncio.create_task(self._work(flights), name="refresher")
+
+    async def close(self) -> None:
+        """Drop what waits."""
+        if self._worker is not None:
+            self._worker.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._worker
+
+    async def _work(self, flights: Flights) -> None:
+        refreshing: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                if not self._queue:
+                    self._filled.clear()
+                    await self._filled.wait()
+                try:
+                    await self._desk.acquire(Lane.STALE, until=self._clock.monotonic() + PATIENCE_SECONDS)
+                except BudgetExhausted:
+                    continue
+                if self._queue:
+                    task = asyncio.create_task(flights.refresh(*self._queue.take()))
+                    refreshing.add(task)
+                    task.add_done_callback(refreshing.discard)
+        finally:
+            for task in refreshing:
+                task.cancel()
+
+
+class ForgettableRefresher(Refresher):
+    """Stale lists that wait for a free slot."""
+
+    async def forget_user(self, stem: bytes) -> None:
+        """Take out those whose keys begin so."""
+        for key in [key for key in self._queue if key.startswith(stem)]:
+            self.forget(key)

@@ -1,0 +1,1 @@
+"""Amazon Personalize over the AWS SDK."""

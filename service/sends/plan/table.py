@@ -1,0 +1,59 @@
+"""A plan for people."""
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from service.models import Source
+from service.sends.plan.answers import BRAZE_PEAK, Plan, duration
+from service.sends.plan.simulation import SOURCES
+
+WHAT: dict[Source, str] = {
+    "personalize": "live",
+    "cache": "cached",
+    "stale": "stale",
+    "batch": "batch",
+    "popular": "popular, not personal",
+}
+"""What people call the sources."""
+
+
+def table(plan: Plan) -> Group:
+    """Shares, answers and notes, to be printed by rich."""
+    send, seen = plan.seen.send, plan.seen
+    shares = Table(title=f"{send.recipients:,} recipients in {duration(send.seconds)} at {send.tps:g} TPS")
+    for heading in ("list", "recipients", "share", "calls", "share of calls"):
+        shares.add_column(heading, justify="left" if heading == "list" else "right")
+    for source in SOURCES:
+        shares.add_row(
+            WHAT[source],
+            f"{seen.recipients[source]:,}",
+            f"{seen.share(source):.1%}",
+            f"{seen.calls[source]:,}",
+            f"{seen.share_of_calls(source):.1%}",
+        )
+    answers = Table(show_header=False)
+    answers.add_column(style="bold")
+    answers.add_column(justify="right")
+    for row in _answers(plan):
+        answers.add_row(*row)
+    return Group(shares, answers, *(Text(f"- {note}") for note in plan.notes()))
+
+
+def _answers(plan: Plan) -> list[tuple[str, str]]:
+    send, seen, cost = plan.seen.send, plan.seen, plan.cost
+    bursts = max(send.peak, BRAZE_PEAK)
+    rows = [
+        ("messages a minute of this send", f"{send.recipients / send.minutes:,.0f}"),
+        ("messages a minute at which all could be live", f"{plan.all_live_per_minute:,}"),
+        (f"  with {bursts:g} times as many at the peaks of a minute", f"{plan.all_live_per_minute_in_bursts:,}"),
+        ("TPS at which all could be live in this time", f"{plan.all_live_tps:,}"),
+        ("lists to prewarm", f"{plan.prewarm.recipients:,}"),
+        ("prewarm must start so long before", duration(plan.prewarm.seconds)),
+        ("transactions", f"{seen.transactions:,}"),
+        ("TPS-hours", f"{plan.tps_hours:,.2f}"),
+    ]
+    for name, price in (("send", cost.send), ("prewarm", cost.prewarm), ("batch", cost.batch)):
+        if price is not None:
+            rows.append((f"cost of the {name}", f"{price:,.2f}"))
+    return rows

@@ -1,0 +1,62 @@
+"""How lists are fetched before a send."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from service.constants import DEFAULT_NUM_RESULTS
+
+
+@dataclass(frozen=True, slots=True)
+class AheadTerms:
+    """How lists are to be made ahead of a send.
+
+    Attributes:
+        spare: Share of the rate in use that may be spent on them at most, above 0, at most 1.
+        num_results: Items that the templates of the send will ask for.
+        max_age_seconds: A list that is younger is good enough; one that is fresh always is.
+    """
+
+    spare: float = 0.8
+    num_results: int = DEFAULT_NUM_RESULTS
+    max_age_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Made:
+    """What came of making lists for some users.
+
+    Attributes:
+        fetched: Lists that cost a transaction.
+        kept: Users who had a list that is young enough, or for whom somebody else was fetching one.
+        left: Users whose turn did not come.
+        failed: Users whose transaction brought no list, and why.
+        tps: Rate in use of all replicas.
+        fresh_seconds: How long a list is fresh.
+    """
+
+    fetched: int = 0
+    kept: int = 0
+    left: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    tps: float = 0.0
+    fresh_seconds: float = 0.0
+
+
+class ListMaker(Protocol):
+    """Makes lists ahead of a send, here or in a replica."""
+
+    async def make(
+        self, users: Sequence[str], terms: AheadTerms, *, seconds: float, on_done: Callable[[], None] = lambda: None
+    ) -> Made:
+        """Fetch a list for each user who has none that is young enough, in the lowest lane of the budget.
+
+        Args:
+            users: Each once.
+            terms: Share, length and age.
+            seconds: Slots are waited for so long; transactions begun by then are awaited. 0 only looks who is left.
+            on_done: Called for each user who has a list now, as soon as that is known.
+
+        Raises:
+            SharedStateUnavailable: The lists cannot be looked at now; nothing was spent.
+        """
