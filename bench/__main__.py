@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import ahead, batch, catalog, planned, rolling, sends, speed
+from bench import batch, catalog, planned, prewarm, rolling, sends, speed
 from bench.processes import ROOT
 from bench.speed import DATA, LOAD_CORE
 
@@ -28,13 +28,13 @@ ON_REQUEST = {**speed.ON_REQUEST, "catalog": catalog.catalog}
 SENDS = {
     **dict(sends.scenarios()),
     "rolling_restart": rolling.rolling_restart,
-    "prewarm": ahead.prewarm,
+    "prewarm": prewarm.prewarm,
     "batch": batch.batch,
     "planned_sends": planned.planned_sends,
 }
 PROMISES = {
     "rolling_restart": rolling.promises,
-    "prewarm": ahead.promises,
+    "prewarm": prewarm.promises,
     "batch": batch.promises,
     "planned_sends": planned.promises,
 }

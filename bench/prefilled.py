@@ -16,7 +16,7 @@ from service.api.hit_lane import HitLane
 from service.api.lifecycle import Services
 from service.catalog.adapters.memory import catalog_path
 from service.lists.envelope import seal
-from service.models import RankedList, RecommendationQuery
+from service.models import ItemList, RecommendationQuery
 from service.settings import Settings
 from service.wiring.replica import Overrides
 
@@ -35,7 +35,7 @@ def with_fill_route(settings: Settings, overrides: Overrides | None = None) -> H
         local = services.caches[0]
         rng = random.Random(20)
         for number in range(users):
-            ranked = RankedList(tuple(rng.sample(ids, LIST_ITEMS)), f"RID-{uuid.uuid4()}", time.time())
+            ranked = ItemList(tuple(rng.sample(ids, LIST_ITEMS)), f"RID-{uuid.uuid4()}", time.time())
             key = services.recommendations.key_of(RecommendationQuery(f"filled{number}", 10))
             local.put(key, seal(ranked))
         return {"entries": len(local), "bytes": local.bytes}

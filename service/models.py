@@ -37,7 +37,7 @@ class RecommendationQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class RankedList:
+class ItemList:
     """A list as Personalize ranked it, before any exclusion."""
 
     item_ids: tuple[str, ...]
@@ -51,7 +51,7 @@ class RankedList:
 
 
 @dataclass(frozen=True, slots=True)
-class RecommendationRequest:
+class ListRequest:
     """One GetRecommendations call."""
 
     user_id: str

@@ -10,7 +10,7 @@ from service.catalog.ports import ItemCatalog
 from service.clock import Clock
 from service.constants import MAX_NUM_RESULTS, PERSONALIZE_MAX_RESULTS, PIN_SECONDS
 from service.lists import envelope as envelopes
-from service.models import RankedList
+from service.models import ItemList
 
 HALF_LIFE_LISTS = 5_000
 """After so many live lists a recommendation weighs half."""
@@ -21,9 +21,9 @@ COUNTED_RANKS = 10
 RECOUNT_LISTS = 50
 """The order is made anew after so many live lists: sorting at every list would cost more than it tells."""
 
-_MOST_IDS = 20_000
+_MAX_IDS = 20_000
 _KEPT_IDS = 5_000
-_MOST_ELIGIBLE = 1_000
+_MAX_ELIGIBLE = 1_000
 _GROWTH = 2.0 ** (1.0 / HALF_LIFE_LISTS)
 
 
@@ -47,7 +47,7 @@ class PopularItems:
         if self._weight > 1e100:  # noqa: PLR2004  # far from a float's end; only ratios matter
             self._weights = {item_id: one / self._weight for item_id, one in weights.items()}
             self._weight = 1.0
-        if len(self._weights) > _MOST_IDS:
+        if len(self._weights) > _MAX_IDS:
             self._weights = dict(heapq.nlargest(_KEPT_IDS, self._weights.items(), key=_weight))
         self._unseen_lists += 1
         if self._unseen_lists >= RECOUNT_LISTS or not self._ranked:
@@ -65,10 +65,10 @@ class PopularItems:
         if self._first_eligible[0] != catalog.version:
             candidates = iter(catalog.first_ids())
             found: list[str] = []
-            while len(found) < _MOST_ELIGIBLE and (chunk := list(islice(candidates, _MOST_ELIGIBLE))):
+            while len(found) < _MAX_ELIGIBLE and (chunk := list(islice(candidates, _MAX_ELIGIBLE))):
                 rows = catalog.rows(chunk)
                 found += [one for one, row in zip(chunk, rows, strict=True) if row is not None and row.eligible]
-            self._first_eligible = catalog.version, tuple(found[:_MOST_ELIGIBLE])
+            self._first_eligible = catalog.version, tuple(found[:_MAX_ELIGIBLE])
         return self._first_eligible[1]
 
     def _recount(self) -> None:
@@ -102,5 +102,5 @@ class PopularLists:
             rules = Rules(catalog=catalog, exclude=(), blocked=())
             select(selection, self._popular.ids(catalog), rules, MAX_NUM_RESULTS)
             ids = tuple(selection.shown)
-            self._envelope = envelopes.seal(RankedList(ids, "", self._clock.time())) if ids else None
+            self._envelope = envelopes.seal(ItemList(ids, "", self._clock.time())) if ids else None
         return self._envelope

@@ -17,7 +17,7 @@ from service.lists import envelope as envelopes
 from service.lists.keys import UserKeys
 from service.lists.ladder import Ladder
 from service.lists.ports import LocalLists, Outcome, Pins
-from service.models import Answer, RecommendationQuery, RecommendationRequest, Source
+from service.models import Answer, ListRequest, RecommendationQuery, Source
 from service.personalize.flights import Flights
 from service.personalize.list_length import ListLength
 from service.personalize.ports import Recorder
@@ -132,7 +132,7 @@ class Recommendations:
         known = self._flights.usable(self._local.get(key))
         if known is not None and self._flights.fresh(known):
             return Outcome(known, "cache"), ()
-        request = RecommendationRequest(
+        request = ListRequest(
             user_id=query.user_id,
             num_results=self._length.to_fetch(query.num_results),
             filter_values=dict(query.filter_values) if self._values_change_lists else {},

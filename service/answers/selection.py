@@ -6,12 +6,12 @@ from itertools import islice
 
 from service.catalog.ports import CatalogRow, ItemCatalog
 
-MOST_EXAMINED = 5_000
+MAX_EXAMINED = 5_000
 """Candidates looked at for one answer; beyond that a filter that lets nothing through would hold the event
 loop."""
 
 
-MOST_LOOKED_UP = 200
+MAX_LOOKED_UP = 200
 """Ids in one look-up of the catalogue."""
 
 
@@ -44,7 +44,7 @@ def select(selection: Selection, candidates: Iterable[str], rules: Rules, wanted
     """
     ids = iter(candidates)
     looked_up = wanted - len(selection.rows)
-    while len(selection.rows) < wanted and selection.examined < MOST_EXAMINED:
+    while len(selection.rows) < wanted and selection.examined < MAX_EXAMINED:
         chunk = list(islice(_new_ids(selection, ids), looked_up))
         if not chunk:
             return
@@ -60,7 +60,7 @@ def select(selection: Selection, candidates: Iterable[str], rules: Rules, wanted
                 selection.rows.append(row)
                 selection.shown.append(item_id)
         # Much has been dropped: fewer and larger look-ups from here.
-        looked_up = min(2 * looked_up + 1, MOST_LOOKED_UP)
+        looked_up = min(2 * looked_up + 1, MAX_LOOKED_UP)
 
 
 def _new_ids(selection: Selection, ids: Iterator[str]) -> Iterator[str]:

@@ -27,7 +27,7 @@ from service.constants import (
     MAX_PREWARM_USERS,
 )
 from service.errors import InvalidQuery, Unauthorized
-from service.sends.ports import AheadTerms
+from service.sends.ports import PrewarmTerms
 
 _log = logging.getLogger(__name__)
 
@@ -121,10 +121,10 @@ async def prewarm_users(wanted: Wanted, request: Request, services: AdminService
     turn: asyncio.Lock = request.app.state.prewarm_turn
     if turn.locked() and wanted.seconds:
         raise HTTPException(HTTPStatus.CONFLICT, "Another prewarm is under way")
-    terms = AheadTerms(wanted.spare, wanted.num_results, wanted.max_age_seconds)
+    terms = PrewarmTerms(wanted.spare, wanted.num_results, wanted.max_age_seconds)
     users = list(dict.fromkeys(wanted.user_ids))
     async with turn if wanted.seconds else nullcontext():
-        made = await services.ahead.make(users, terms, seconds=wanted.seconds)
+        made = await services.prewarmer.make(users, terms, seconds=wanted.seconds)
     return JSONResponse(asdict(made))
 
 

@@ -26,7 +26,7 @@ Access = Literal["open", "keyed", "off"]
 HASH_PREFIX: Final = "blake2b:"
 """What a hashed secret begins with."""
 
-LEAST_HASHED_CHARACTERS: Final = 24
+MIN_HASHED_CHARACTERS: Final = 24
 """Of a secret that is kept as a fast hash: 24 random hexadecimal digits are 96 bits, which nobody tries out."""
 
 _HASHED = re.compile(r"blake2b:([0-9a-f]{32}):([0-9a-f]{64})")
@@ -116,8 +116,8 @@ def hash_key(key: str) -> str:
     Raises:
         ValueError: It is so short that it could be found from its hash.
     """
-    if len(key) < LEAST_HASHED_CHARACTERS:
-        raise ValueError(f"at least {LEAST_HASHED_CHARACTERS} characters, not {len(key)}")
+    if len(key) < MIN_HASHED_CHARACTERS:
+        raise ValueError(f"at least {MIN_HASHED_CHARACTERS} characters, not {len(key)}")
     salt = secrets.token_bytes(16)
     return f"{HASH_PREFIX}{salt.hex()}:{_digest(key.encode(), salt).hex()}"
 

@@ -32,7 +32,7 @@ UNDELAYED_FAILURES: Final = 20
 FAILURE_SECONDS: Final = 1.0
 """How long each beyond is kept waiting."""
 
-MOST_DELAYED: Final = 200
+MAX_DELAYED: Final = 200
 """Wrong credentials that wait at a time."""
 
 
@@ -83,7 +83,7 @@ class _Delays:
         self._tokens, self._at = min(self._tokens + gained, UNDELAYED_FAILURES), now
         if self._tokens >= 1:
             self._tokens -= 1
-        elif self._sleepers < MOST_DELAYED:
+        elif self._sleepers < MAX_DELAYED:
             self._sleepers += 1
             try:
                 await asyncio.sleep(FAILURE_SECONDS)

@@ -143,8 +143,8 @@ class HitLane:
                 return rendered
         return self._render(services, query_string, memo_key)
 
-    async def _forget_user(self, stem: bytes) -> None:
-        await discard_where(self._memo, lambda _, rendered: rendered[0].startswith(stem))
+    async def _forget_user(self, user_prefix: bytes) -> None:
+        await discard_where(self._memo, lambda _, rendered: rendered[0].startswith(user_prefix))
 
     def _render(self, services: Services, query_string: bytes, memo_key: bytes) -> Rendered | None:
         recommendations = services.recommendations

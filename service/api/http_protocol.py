@@ -23,17 +23,17 @@ from uvicorn.server import ServerState
 from service.api.limits import (
     BODY_TOO_LARGE,
     HEAD_TOO_LARGE,
-    LONGEST_TARGET_BYTES,
-    MOST_BODY_BYTES,
-    MOST_HEADER_BYTES,
+    MAX_BODY_BYTES,
+    MAX_HEADER_BYTES,
+    MAX_TARGET_BYTES,
     Refusal,
     refusal_of,
 )
 
-MOST_PIPELINED: Final = 32
+MAX_PIPELINED: Final = 32
 """Requests of one connection that wait for the one before them; Braze sends none ahead."""
 
-MOST_CONNECTIONS: Final = 8_192
+MAX_CONNECTIONS: Final = 8_192
 """Open at a time; fewer where the process may open fewer files."""
 
 FILES_KEPT_BACK: Final = 256
@@ -59,12 +59,12 @@ _logger.setLevel(logging.ERROR)
 # Connections that were never answered, the oldest first, for each server.
 _newcomers: WeakKeyDictionary[ServerState, dict["TolerantProtocol", None]] = WeakKeyDictionary()
 
-_MOST_EXAMINED = 100
+_MAX_EXAMINED = 100
 
 
 def _most_connections() -> int:
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST_CONNECTIONS if files < 0 else max(1, min(MOST_CONNECTIONS, files - FILES_KEPT_BACK))
+    return MAX_CONNECTIONS if files < 0 else max(1, min(MAX_CONNECTIONS, files - FILES_KEPT_BACK))
 
 
 class TolerantProtocol(HttpToolsProtocol):
@@ -94,7 +94,7 @@ class TolerantProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._newcomers[self] = None
         if len(self.connections) > self.most_connections:
-            examined = islice(self._newcomers, _MOST_EXAMINED)
+            examined = islice(self._newcomers, _MAX_EXAMINED)
             next((one for one in examined if not one.asking), self).transport.abort()
         # Uvicorn itself would wait for the first byte for ever.
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
@@ -128,7 +128,7 @@ class TolerantProtocol(HttpToolsProtocol):
             data = self._unparsed + data
             end = data.find(b"\n")
             # What begins otherwise is no HTTP, a TLS handshake for example, and is refused without a wait.
-            if end < 0 and data[:1].isupper() and len(data) < LONGEST_TARGET_BYTES:
+            if end < 0 and data[:1].isupper() and len(data) < MAX_TARGET_BYTES:
                 self._unparsed = data
                 self._expect_the_rest()
                 return
@@ -137,7 +137,7 @@ class TolerantProtocol(HttpToolsProtocol):
             if not line.isascii() or line.count(b" ") > 2:  # noqa: PLR2004  # METHOD, target, version
                 data = _escaped(line) + data[end:]
         super().data_received(data)
-        if self._in_head and self._head_bytes > LONGEST_TARGET_BYTES + MOST_HEADER_BYTES:
+        if self._in_head and self._head_bytes > MAX_TARGET_BYTES + MAX_HEADER_BYTES:
             self._refuse(HEAD_TOO_LARGE)
         if not self._between_requests and not self._refused:
             self._expect_the_rest()
@@ -165,10 +165,10 @@ class TolerantProtocol(HttpToolsProtocol):
         Raises:
             ValueError: Too many requests wait; those are answered, then the connection is closed.
         """
-        if len(self.pipeline) >= MOST_PIPELINED:
+        if len(self.pipeline) >= MAX_PIPELINED:
             raise ValueError("too many requests ahead of their answers")
         refusal = None
-        if self._head_bytes > MOST_HEADER_BYTES or self.parser.get_method() != b"GET":
+        if self._head_bytes > MAX_HEADER_BYTES or self.parser.get_method() != b"GET":
             refusal = refusal_of(self.url, self.headers)
         self._in_head = False
         self._head_bytes = 0
@@ -183,7 +183,7 @@ class TolerantProtocol(HttpToolsProtocol):
         if self.cycle.response_complete or self.scope["method"] == "GET":
             return
         self._body_bytes += len(body)
-        if self._body_bytes > MOST_BODY_BYTES:
+        if self._body_bytes > MAX_BODY_BYTES:
             self._refuse(BODY_TOO_LARGE)
         else:
             super().on_body(body)

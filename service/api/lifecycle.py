@@ -45,7 +45,7 @@ class Services:
     """Memory for rendered answers."""
 
     forgetting: Forgetting
-    ahead: ListMaker
+    prewarmer: ListMaker
     metrics_access: Access = "keyed"
     docs_access: Access = "keyed"
 

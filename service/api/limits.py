@@ -7,19 +7,19 @@ from typing import Any, Final
 import orjson
 
 from service.lists.ports import Outcome
-from service.models import RecommendationRequest
+from service.models import ListRequest
 from service.personalize.flights import Flights
 
-LONGEST_TARGET_BYTES: Final = 65_536
+MAX_TARGET_BYTES: Final = 65_536
 """Of path and query: 500 excluded ids of 100 characters."""
 
-MOST_HEADER_BYTES: Final = 32_768
+MAX_HEADER_BYTES: Final = 32_768
 """Of all headers of a request; Braze and a load balancer send about one thousand."""
 
-MOST_BODY_BYTES: Final = 262_144
+MAX_BODY_BYTES: Final = 262_144
 """Of a request's body: 500 items to rank, each id of 256 characters, twice over."""
 
-MOST_WAITING: Final = 2_000
+MAX_WAITING: Final = 2_000
 """Callers of one replica that wait for a live list at a time; 20 MB or so, and what a core answers in 1.5 s."""
 
 
@@ -60,19 +60,19 @@ class Refusal:
 HEAD_TOO_LARGE: Final = Refusal(
     431,
     "request_header_fields_too_large",
-    f"at most {LONGEST_TARGET_BYTES} bytes of path and query, and {MOST_HEADER_BYTES} of headers",
+    f"at most {MAX_TARGET_BYTES} bytes of path and query, and {MAX_HEADER_BYTES} of headers",
 )
 
-BODY_TOO_LARGE: Final = Refusal(413, "content_too_large", f"at most {MOST_BODY_BYTES} bytes of body")
+BODY_TOO_LARGE: Final = Refusal(413, "content_too_large", f"at most {MAX_BODY_BYTES} bytes of body")
 
 
 def refusal_of(target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Refusal | None:
     """Why a request with this path and query, and these headers in lower case, is not looked at."""
     header_bytes = sum(len(name) + len(value) for name, value in headers)
-    if len(target) > LONGEST_TARGET_BYTES or header_bytes > MOST_HEADER_BYTES:
+    if len(target) > MAX_TARGET_BYTES or header_bytes > MAX_HEADER_BYTES:
         return HEAD_TOO_LARGE
     announced = (int(value) for name, value in headers if name == b"content-length")
-    return BODY_TOO_LARGE if any(size > MOST_BODY_BYTES for size in announced) else None
+    return BODY_TOO_LARGE if any(size > MAX_BODY_BYTES for size in announced) else None
 
 
 class BoundedFlights(Flights):
@@ -82,11 +82,11 @@ class BoundedFlights(Flights):
     its deadline, waiting would only make everybody late.
     """
 
-    most_waiting = MOST_WAITING
+    most_waiting = MAX_WAITING
     waiting = 0
 
     async def outcome(
-        self, key: bytes, request: RecommendationRequest, known: bytes | None, deadline: float
+        self, key: bytes, request: ListRequest, known: bytes | None, deadline: float
     ) -> tuple[Outcome, list[tuple[str, float]]]:
         """See `Flights.outcome`; `budget` when too many wait."""
         if self.waiting >= self.most_waiting:

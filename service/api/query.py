@@ -22,7 +22,7 @@ USER_ID_NAMES = ("user_id", "userID", "userId")
 NUM_RESULTS_NAMES = ("num_results", "numResults")
 FILTER_VALUE_PREFIX = "filter_values."
 
-_MOST_PARAMETERS = 1_000
+_MAX_PARAMETERS = 1_000
 _FILTER_NAME = re.compile(rf"[A-Za-z0-9_]{{1,{MAX_FILTER_NAME_CHARACTERS}}}")
 
 PARAMETERS: list[dict[str, Any]] = [
@@ -80,12 +80,12 @@ def parse_query(query_string: bytes) -> RecommendationQuery:
     """
     try:
         pairs = parse_qsl(
-            query_string.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_PARAMETERS
+            query_string.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS
         )
     except UnicodeDecodeError:
         raise InvalidQuery(_undecodable(query_string), "is not UTF-8") from None
     except ValueError:
-        raise InvalidQuery("query", f"at most {_MOST_PARAMETERS} parameters") from None
+        raise InvalidQuery("query", f"at most {_MAX_PARAMETERS} parameters") from None
     values: dict[str, str] = {}
     for name, value in pairs:
         values.setdefault(name, value)

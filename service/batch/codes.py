@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from service.models import RankedList
+from service.models import ItemList
 
-MOST_NUMBERED: Final = 262_144
+MAX_NUMBERED: Final = 262_144
 """Items in the dictionary of a set: those met first, which are those recommended most. With so many a loader takes
 some 60 MB; ids beyond it are written out."""
 
@@ -32,7 +32,7 @@ class ItemCodes:
         self._codes = {item_id: _number(place + _FIRST) for place, item_id in enumerate(known)}
         self._new: list[tuple[int, str]] = []
 
-    def pack(self, ranked: RankedList) -> bytes:
+    def pack(self, ranked: ItemList) -> bytes:
         """A list as bytes; items met for the first time get a number while there are any."""
         codes = self._codes
         try:
@@ -48,7 +48,7 @@ class ItemCodes:
 
     def _code(self, item_id: str) -> bytes:
         place = len(self._codes)
-        if place < MOST_NUMBERED:
+        if place < MAX_NUMBERED:
             self._new.append((place, item_id))
             return self._codes.setdefault(item_id, _number(place + _FIRST))
         if _UUID.fullmatch(item_id):
@@ -57,7 +57,7 @@ class ItemCodes:
         return b"\0" + len(text).to_bytes(2, "big") + text
 
 
-def unpack(packed: bytes, items_at: Callable[[list[int]], Mapping[int, str]]) -> RankedList | None:
+def unpack(packed: bytes, items_at: Callable[[list[int]], Mapping[int, str]]) -> ItemList | None:
     """A list from its bytes; None when they are cut short or name an item that the dictionary lacks.
 
     Args:
@@ -67,7 +67,7 @@ def unpack(packed: bytes, items_at: Callable[[list[int]], Mapping[int, str]]) ->
     tokens = list(_tokens(packed))
     items = items_at([token for token in tokens if isinstance(token, int)])
     ids = tuple(items.get(token, "") if isinstance(token, int) else token for token in tokens)
-    return RankedList(ids, "", float(int.from_bytes(packed[:4], "big"))) if all(ids) else None
+    return ItemList(ids, "", float(int.from_bytes(packed[:4], "big"))) if all(ids) else None
 
 
 def _tokens(packed: bytes) -> Iterable[int | str]:

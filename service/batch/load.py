@@ -14,7 +14,7 @@ from service.batch.lines import MAX_LINE_BYTES, BadLine, SimilarItemsLine, parse
 from service.batch.ports import BatchSets
 from service.errors import BatchError
 from service.lists.keys import UserKeys
-from service.models import RankedList
+from service.models import ItemList
 
 LISTS_AT_ONCE: Final = 1_000
 """Written in one transaction; what a killed load has to do again at most."""
@@ -119,9 +119,9 @@ def _source(files: Sequence[BatchFile], keys: UserKeys) -> str:
 
 def _batches(
     reading: Reading, file: BatchFile, mark: Mark, keys: UserKeys, errors: IO[bytes]
-) -> Iterator[list[tuple[bytes, RankedList]]]:
+) -> Iterator[list[tuple[bytes, ItemList]]]:
     """Lists in portions; the mark is past them when they are given."""
-    lists: list[tuple[bytes, RankedList]] = []
+    lists: list[tuple[bytes, ItemList]] = []
     for length, line in _lines(reading):
         mark.offset += length
         mark.line += 1
@@ -129,7 +129,7 @@ def _batches(
             if not line.strip():
                 continue
             user_id, item_ids = parse(line)
-            lists.append((keys.of(user_id), RankedList(item_ids, "", file.made_at)))
+            lists.append((keys.of(user_id), ItemList(item_ids, "", file.made_at)))
             mark.lists += 1
         except SimilarItemsLine:
             mark.similar_items += 1

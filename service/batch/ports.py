@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from service.models import RankedList
+from service.models import ItemList
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class BatchSets(Protocol):
             The mark of the last `write` if there was one, else None. Whoever began earlier can write no more.
         """
 
-    def write(self, lists: Sequence[tuple[bytes, RankedList]], mark: bytes) -> None:
+    def write(self, lists: Sequence[tuple[bytes, ItemList]], mark: bytes) -> None:
         """Keep lists by user's key, the last one of a user, and the mark; all of it or nothing."""
 
     def switch(self, about: bytes) -> int:

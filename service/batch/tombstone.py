@@ -1,7 +1,7 @@
 """What is remembered of a user who was forgotten while a set is loaded, so that lines still to come are left out.
 
-It finds the user's lists among others without saying which user it was: two bytes of the stem, shared with one in
-65,536, and a hash of the whole.
+It finds the user's lists among others without saying which user it was: two bytes of the user prefix, shared with
+one in 65,536, and a hash of the whole.
 """
 
 from hashlib import blake2b
@@ -12,9 +12,9 @@ BUCKET_BYTES: Final = 2
 _HASH_BYTES: Final = 16
 
 
-def tombstone(stem: bytes) -> bytes:
+def tombstone(user_prefix: bytes) -> bytes:
     """Of the user whose keys begin so."""
-    return stem[:BUCKET_BYTES] + bytes([len(stem)]) + _hash(stem)
+    return user_prefix[:BUCKET_BYTES] + bytes([len(user_prefix)]) + _hash(user_prefix)
 
 
 def buries(stone: bytes, key: bytes) -> bool:
@@ -22,5 +22,5 @@ def buries(stone: bytes, key: bytes) -> bool:
     return _hash(key[: stone[BUCKET_BYTES]]) == stone[BUCKET_BYTES + 1 :]
 
 
-def _hash(stem: bytes) -> bytes:
-    return blake2b(stem, digest_size=_HASH_BYTES).digest()
+def _hash(user_prefix: bytes) -> bytes:
+    return blake2b(user_prefix, digest_size=_HASH_BYTES).digest()

@@ -10,7 +10,7 @@ class Lane(IntEnum):
 
     NO_LIST = 1
     STALE = 2
-    AHEAD = 3
+    PREWARM = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ _SAME_POINT: Final = 1e-3
 """Points nearer than this share of a period are one, whatever floats do to times of today."""
 
 
-class Timetable:
+class ShareSchedule:
     """Every replica owns its points of one common grid, so that all together spend `max_tps`, evenly spaced.
 
     Pure: every method is told the time, on the clock that the replicas share.
@@ -42,7 +42,7 @@ class Timetable:
             now: On the shared clock.
             whole_from: Earlier points are to be had only of the share kept back.
         """
-        if lane is Lane.AHEAD:
+        if lane is Lane.PREWARM:
             return Reservation(granted=False, wait_seconds=1.0)
         earliest = now if lane is Lane.NO_LIST else now - max(CREDIT_SHARE / self._max_tps, LATE_SECONDS)
         start = self._point(place, earliest, KEPT_BACK_SHARE, now)

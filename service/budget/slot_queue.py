@@ -20,7 +20,7 @@ LATE_SECONDS = 0.025
 """A slot is used at most this late, or half a slot; what is later still is lost."""
 
 
-class Starts:
+class RateWindow:
     """When transactions last began; pure, every method is told the time."""
 
     __slots__ = ("_last",)
@@ -50,10 +50,10 @@ class Starts:
 
 def held_back(lane: Lane, no_list_waiting: int, stale_waiting: int) -> bool:
     """Whether a lower lane must not even ask for a slot, since a higher one is in line."""
-    return no_list_waiting > 0 or (lane is Lane.AHEAD and stale_waiting > 0)
+    return no_list_waiting > 0 or (lane is Lane.PREWARM and stale_waiting > 0)
 
 
-class SlotDesk:
+class SlotQueue:
     """Hands the governor's slots to the callers of this replica, in the order of their lanes."""
 
     def __init__(self, governor: TpsGovernor, clock: Clock) -> None:
@@ -61,9 +61,9 @@ class SlotDesk:
         self._clock = clock
         self._slots: list[float] = []
         self._waiters: deque[asyncio.Future[bool]] = deque()
-        self._patient: dict[Lane, deque[asyncio.Future[bool]]] = {Lane.STALE: deque(), Lane.AHEAD: deque()}
+        self._patient: dict[Lane, deque[asyncio.Future[bool]]] = {Lane.STALE: deque(), Lane.PREWARM: deque()}
         self._first_in_line = 0
-        self._starts = Starts()
+        self._rate_window = RateWindow()
         self._closed = False
 
     async def acquire(self, lane: Lane, until: float) -> None:
@@ -173,14 +173,14 @@ class SlotDesk:
             self._hand_on()
 
     def _crowded_seconds(self) -> float:
-        return self._starts.crowded_seconds(self._governor.slot_seconds, self._clock.monotonic())
+        return self._rate_window.crowded_seconds(self._governor.slot_seconds, self._clock.monotonic())
 
     def _started(self) -> None:
-        self._starts.add(self._clock.monotonic())
+        self._rate_window.add(self._clock.monotonic())
 
     def _hand_back(self, waiter: asyncio.Future[bool]) -> None:
         if _has_slot(waiter):
-            self._starts.withdraw()
+            self._rate_window.withdraw()
             self._hand_on()
 
     def _hand_on(self) -> None:

@@ -12,7 +12,7 @@ from service.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
 
-MOST_INTERVALS_SKIPPED = 16
+MAX_INTERVALS_SKIPPED = 16
 """A version that could not be loaded is tried again after 1, 2, 4 and at most so many intervals."""
 
 
@@ -148,7 +148,7 @@ class CatalogRefresher:
         if version != self._bad_version:
             self._worked()
         self._bad_version = version
-        self._to_skip = min(2**self._failures, MOST_INTERVALS_SKIPPED) - 1
-        self._failures = min(self._failures + 1, MOST_INTERVALS_SKIPPED)
+        self._to_skip = min(2**self._failures, MAX_INTERVALS_SKIPPED) - 1
+        self._failures = min(self._failures + 1, MAX_INTERVALS_SKIPPED)
         _log.warning("catalog not replaced", extra={"problem": problem})
         self._on_looked(False)

@@ -214,14 +214,14 @@ def prewarm(
     """
     # Only this command needs it.
     from service.cli import prewarm_command as command  # noqa: PLC0415
-    from service.sends.ports import AheadTerms  # noqa: PLC0415
+    from service.sends.ports import PrewarmTerms  # noqa: PLC0415
     from service.sends.prewarm.users_file import UsersFile  # noqa: PLC0415
 
     try:
         moment = command.moment(by, dt.datetime.now().astimezone()) if by else None
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--by") from None
-    terms = AheadTerms(spare=spare, num_results=num_results, max_age_seconds=max_age)
+    terms = PrewarmTerms(spare=spare, num_results=num_results, max_age_seconds=max_age)
     try:
         sys.exit(command.prewarm(UsersFile(users, column), terms, by=moment, service=service))
     except ConfigurationError as error:

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 
 from service.clock import SystemClock
 from service.errors import ConfigurationError, SharedStateUnavailable
-from service.sends.ports import AheadTerms, ListMaker
+from service.sends.ports import ListMaker, PrewarmTerms
 from service.sends.prewarm.remote import open_remote
 from service.sends.prewarm.run import Prewarm
 from service.sends.prewarm.users_file import UsersFile
@@ -17,7 +17,7 @@ from service.telemetry import configure_logging
 from service.wiring.replica import open_list_maker
 
 
-def prewarm(users: UsersFile, terms: AheadTerms, *, by: dt.datetime | None, service: str) -> int:
+def prewarm(users: UsersFile, terms: PrewarmTerms, *, by: dt.datetime | None, service: str) -> int:
     """Fetch the lists of a file's users; the exit status.
 
     Args:
@@ -66,7 +66,7 @@ def moment(text: str, now: dt.datetime) -> dt.datetime:
 
 
 async def _run(
-    maker: AbstractAsyncContextManager[ListMaker], users: UsersFile, terms: AheadTerms, by: dt.datetime | None
+    maker: AbstractAsyncContextManager[ListMaker], users: UsersFile, terms: PrewarmTerms, by: dt.datetime | None
 ) -> int:
     loop = asyncio.get_running_loop()
     stopped_by: list[int] = []

@@ -10,7 +10,7 @@ import re
 import struct
 from collections.abc import Iterator
 
-from service.models import RankedList
+from service.models import ItemList
 
 VERSION = 1
 """First byte. A reader that does not know it treats the value as missing."""
@@ -27,7 +27,7 @@ class EnvelopeError(ValueError):
     """Not an envelope that this version can read."""
 
 
-def seal(ranked: RankedList) -> bytes:
+def seal(ranked: ItemList) -> bytes:
     """Pack a list; about 16 bytes for each UUID and 10 + the recommendation id besides."""
     recommendation_id = ranked.recommendation_id.encode()[:255]
     joined = "".join(ranked.item_ids)
@@ -73,7 +73,7 @@ def item_ids(envelope: bytes) -> Iterator[str]:
         start += 2 + size
 
 
-def unseal(envelope: bytes) -> RankedList:
+def unseal(envelope: bytes) -> ItemList:
     """The whole list.
 
     Raises:
@@ -81,7 +81,7 @@ def unseal(envelope: bytes) -> RankedList:
     """
     if not _whole(envelope):
         raise EnvelopeError("cut short")
-    return RankedList(tuple(item_ids(envelope)), recommendation_id(envelope), created_at(envelope))
+    return ItemList(tuple(item_ids(envelope)), recommendation_id(envelope), created_at(envelope))
 
 
 def readable(envelope: bytes | None) -> bytes | None:

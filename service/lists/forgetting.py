@@ -14,11 +14,11 @@ from service.lists.keys import KEY_BYTES, UserKeys
 from service.lists.memory import BytesBoundedCache, envelope_bytes
 from service.lists.ports import ABANDONED, Outcome, Pins, SharedLists
 
-STEM_BYTES: Final = 8
+USER_PREFIX_BYTES: Final = 8
 """Of a key: the user, whatever the filter values. Two of ten million users share them with a chance of 1 in 400,000,
 and then are forgotten together."""
 
-MOST_FORGOTTEN: Final = 100_000
+MAX_FORGOTTEN: Final = 100_000
 """Users forgotten within the time of a flight; beyond it the first of them could come back with theirs."""
 
 _AT_ONCE: Final = 5_000
@@ -36,13 +36,13 @@ class UserStems(UserKeys):
         """See `UserKeys.of`."""
         plain = super().of(user_id)
         values = tuple(filter_values)
-        # A byte longer, so that they are told from others by the key alone: see `stem_of_values`.
-        return plain[:STEM_BYTES] + super().of(user_id, values)[STEM_BYTES - 1 :] if values else plain
+        # A byte longer, so that they are told from others by the key alone: see `prefix_of_values`.
+        return plain[:USER_PREFIX_BYTES] + super().of(user_id, values)[USER_PREFIX_BYTES - 1 :] if values else plain
 
 
-def stem_of_values(key: bytes) -> bytes | None:
+def prefix_of_values(key: bytes) -> bytes | None:
     """How all keys of the user begin if this is one with filter values, of which few are kept; else None."""
-    return key[:STEM_BYTES] if len(key) > KEY_BYTES else None
+    return key[:USER_PREFIX_BYTES] if len(key) > KEY_BYTES else None
 
 
 class Forgetting:
@@ -54,7 +54,7 @@ class Forgetting:
     def __init__(self, *, keys: UserKeys, clock: Clock, flight_seconds: float) -> None:
         self._keys = keys
         self._flight_seconds = flight_seconds
-        self._lately: TTLCache[bytes, None] = TTLCache(MOST_FORGOTTEN, flight_seconds, timer=clock.monotonic)
+        self._lately: TTLCache[bytes, None] = TTLCache(MAX_FORGOTTEN, flight_seconds, timer=clock.monotonic)
         self._here: list[Callable[[bytes], Awaitable[None]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.everywhere: Callable[[bytes], Awaitable[None]] | None = None
@@ -66,7 +66,7 @@ class Forgetting:
 
     def lately(self, key: bytes) -> bool:
         """Whether the user was forgotten while a flight of before may still be in the air."""
-        return key[:STEM_BYTES] in self._lately
+        return key[:USER_PREFIX_BYTES] in self._lately
 
     def guard(self, keep: Callable[[bytes, _Kept], None]) -> Callable[[bytes, _Kept], None]:
         """The same, for users who were not forgotten lately."""
@@ -83,15 +83,15 @@ class Forgetting:
         Raises:
             SharedStateUnavailable: Not every replica is known to have heard it; try again.
         """
-        stem = self._keys.of(user_id)[:STEM_BYTES]
-        await self._forget_here(stem)
+        user_prefix = self._keys.of(user_id)[:USER_PREFIX_BYTES]
+        await self._forget_here(user_prefix)
         if self.everywhere is not None:
-            await self.everywhere(stem)
-            self._run(self._once_more(stem, self.everywhere))
+            await self.everywhere(user_prefix)
+            self._run(self._once_more(user_prefix, self.everywhere))
 
     def heard(self, key: bytes) -> None:
         """Another replica was asked to forget a user whose keys begin so."""
-        self._run(self._forget_here(key[:STEM_BYTES]))
+        self._run(self._forget_here(key[:USER_PREFIX_BYTES]))
 
     async def close(self) -> None:
         """Leave what is not done."""
@@ -99,16 +99,16 @@ class Forgetting:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _forget_here(self, stem: bytes) -> None:
-        self._lately[stem] = None
+    async def _forget_here(self, user_prefix: bytes) -> None:
+        self._lately[user_prefix] = None
         for forget in self._here:
-            await forget(stem)
+            await forget(user_prefix)
 
-    async def _once_more(self, stem: bytes, everywhere: Callable[[bytes], Awaitable[None]]) -> None:
+    async def _once_more(self, user_prefix: bytes, everywhere: Callable[[bytes], Awaitable[None]]) -> None:
         # A flight of another replica may have landed in the moment before that replica heard of it.
         await asyncio.sleep(self._flight_seconds)
         try:
-            await everywhere(stem)
+            await everywhere(user_prefix)
         except SharedStateUnavailable:
             _log.warning("user_perhaps_not_forgotten")
 
@@ -132,26 +132,26 @@ class ForgettableLists(BytesBoundedCache[bytes]):
         if self._forgetting.lately(key):
             return
         super().put(key, value)
-        stem = stem_of_values(key)
-        if stem is not None and key in self:
-            keys = (*self._with_values.get(stem, ()), key)
-            self._with_values[stem] = keys
+        user_prefix = prefix_of_values(key)
+        if user_prefix is not None and key in self:
+            keys = (*self._with_values.get(user_prefix, ()), key)
+            self._with_values[user_prefix] = keys
             if len(keys) > MAX_LISTS_WITH_VALUES:
                 self.discard(keys[0])
 
     def __delitem__(self, key: bytes) -> None:
         """Every way out, eviction included, leads through here."""
         super().__delitem__(key)
-        stem = stem_of_values(key)
-        if stem is None:
+        user_prefix = prefix_of_values(key)
+        if user_prefix is None:
             return
-        left = tuple(one for one in self._with_values.pop(stem, ()) if one != key)
+        left = tuple(one for one in self._with_values.pop(user_prefix, ()) if one != key)
         if left:
-            self._with_values[stem] = left
+            self._with_values[user_prefix] = left
 
-    async def forget_user(self, stem: bytes) -> None:
+    async def forget_user(self, user_prefix: bytes) -> None:
         """Discard the lists whose keys begin so."""
-        await discard_where(self, lambda key, _: key.startswith(stem))
+        await discard_where(self, lambda key, _: key.startswith(user_prefix))
 
 
 class PinsUnlessForgotten:

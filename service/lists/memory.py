@@ -17,7 +17,7 @@ _STEP = 16
 _SIZES = tuple(range(0, 64 * 1024, _STEP))
 
 # Discarded keys stay in the queue until its front, or until they outnumber the entries by so many.
-_MOST_GONE = 1_000
+_MAX_GONE = 1_000
 
 
 class BytesBoundedCache(Cache[bytes, Value], Generic[Value]):
@@ -71,7 +71,7 @@ class BytesBoundedCache(Cache[bytes, Value], Generic[Value]):
         del self[key]
         self._put_again.discard(key)
         self._gone.add(key)
-        if len(self._gone) > len(self) + _MOST_GONE:
+        if len(self._gone) > len(self) + _MAX_GONE:
             self._queue = deque(one for one in self._queue if one in self)
             self._gone.clear()
 

@@ -101,7 +101,7 @@ class BatchLists(Protocol):
             SharedStateUnavailable: It cannot be looked up now.
         """
 
-    async def forget(self, stem: bytes) -> None:
+    async def forget(self, user_prefix: bytes) -> None:
         """Delete the lists whose keys begin so, also out of a set that is being loaded.
 
         Raises:

@@ -35,10 +35,10 @@ _SEEN_WEIGHT = 0.1
 _POPULAR_SHARE = 0.05
 """Of the probability, spread over the whole catalogue by popularity, so that no item is at zero."""
 
-_LONGEST_HISTORY = 100
+_MAX_HISTORY = 100
 """Latest distinct items of a user that count; bounds the pairs of one user to 4,950."""
 
-_MOST_NEIGHBOURS = 200
+_MAX_NEIGHBOURS = 200
 """Kept of each item, the strongest."""
 
 
@@ -195,7 +195,7 @@ def _visits(history: list[Interaction], numbers: dict[str, int]) -> list[_Visit]
     for row in reversed(history):
         if row.item_id not in latest:
             latest[row.item_id] = row.timestamp
-            if len(latest) == _LONGEST_HISTORY:
+            if len(latest) == _MAX_HISTORY:
                 break
     return [_Visit(numbers[item_id], timestamp) for item_id, timestamp in reversed(latest.items())]
 
@@ -224,7 +224,7 @@ def _neighbours(histories: Iterable[list[_Visit]], visitors: list[int]) -> list[
 
 
 def _strongest(weights: dict[int, float]) -> list[_Neighbour]:
-    best = heapq.nsmallest(_MOST_NEIGHBOURS, ((-weight, item) for item, weight in weights.items()))
+    best = heapq.nsmallest(_MAX_NEIGHBOURS, ((-weight, item) for item, weight in weights.items()))
     return [_Neighbour(item, -weight) for weight, item in best]
 
 

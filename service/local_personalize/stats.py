@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Any
 
-_MOST_KEPT = 200_000
+_MAX_KEPT = 200_000
 """Arrivals and users kept, about 40 MB of both; the plain counts go on beyond it."""
 
 
@@ -19,13 +19,13 @@ class CallStats:
         self._throttled = 0
         self._refused = 0
         self._by_user: dict[str, int] = {}
-        self._arrivals: deque[float] = deque(maxlen=_MOST_KEPT)
+        self._arrivals: deque[float] = deque(maxlen=_MAX_KEPT)
 
     def count_transaction(self, user_id: str | None, *, arrived_at: float) -> None:
         """An accepted call, of a user if it names one."""
         self._transactions += 1
         self._arrivals.append(arrived_at)
-        if user_id is not None and (user_id in self._by_user or len(self._by_user) < _MOST_KEPT):
+        if user_id is not None and (user_id in self._by_user or len(self._by_user) < _MAX_KEPT):
             self._by_user[user_id] = self._by_user.get(user_id, 0) + 1
 
     def count_throttled(self, *, arrived_at: float) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from service.budget.ports import Lane, TpsGovernor
-from service.budget.slot_queue import SlotDesk
+from service.budget.slot_queue import SlotQueue
 from service.clock import Clock
 from service.errors import (
     BudgetExhausted,
@@ -27,7 +27,7 @@ from service.errors import (
 )
 from service.lists.envelope import created_at, readable, seal
 from service.lists.ports import ABANDONED, BatchLists, LocalLists, Outcome, SharedLists
-from service.models import RankedList, RecommendationRequest
+from service.models import ItemList, ListRequest
 from service.personalize.breaker import Breaker
 from service.personalize.ports import Recommender, Recorder
 
@@ -82,7 +82,7 @@ class _Flight:
     spent: bool = False
     asked: bool = False
     """Personalize was asked; `spent` says already that a slot is taken for it."""
-    ahead: bool = False
+    prewarm: bool = False
     lost: bool = False
     """The list is kept in this process only, since the store could not take it."""
     slot_at: float | None = None
@@ -98,7 +98,7 @@ class Flights:
         policy: FlightPolicy,
         clock: Clock,
         recommender: Recommender,
-        desk: SlotDesk,
+        slot_queue: SlotQueue,
         governor: TpsGovernor,
         breaker: Breaker,
         local: LocalLists,
@@ -106,14 +106,14 @@ class Flights:
         recorder: Recorder,
         step_down: Callable[[bytes | None, DegradedReason, bytes | None], Outcome],
         on_degraded: Callable[[bytes, Outcome], None],
-        on_list: Callable[[RankedList], None],
-        on_stale: Callable[[bytes, RecommendationRequest], None],
+        on_list: Callable[[ItemList], None],
+        on_stale: Callable[[bytes, ListRequest], None],
         batch: BatchLists | None = None,
     ) -> None:
         self._policy = policy
         self._clock = clock
         self._recommender = recommender
-        self._desk = desk
+        self._slot_queue = slot_queue
         self._governor = governor
         self._breaker = breaker
         self._local = local
@@ -133,7 +133,7 @@ class Flights:
         return len(self._open)
 
     async def outcome(
-        self, key: bytes, request: RecommendationRequest, known: bytes | None, deadline: float
+        self, key: bytes, request: ListRequest, known: bytes | None, deadline: float
     ) -> tuple[Outcome, list[tuple[str, float]]]:
         """The best list to be had for a user before the deadline, and the milliseconds that each wait took.
 
@@ -162,7 +162,7 @@ class Flights:
             raise DeadlineExceeded
         return flight.landed.result(), flight.timings
 
-    async def refresh(self, key: bytes, request: RecommendationRequest) -> None:
+    async def refresh(self, key: bytes, request: ListRequest) -> None:
         """Renew a stale list in the background; the slot for it is ours already."""
         if key in self._open:
             return
@@ -171,7 +171,7 @@ class Flights:
         flight = self._start(key, request, known, deadline, slot_at=self._clock.monotonic())
         await asyncio.wait({flight.landed})
 
-    async def ahead(self, key: bytes, request: RecommendationRequest, slot_at: float) -> tuple[Outcome, bool]:
+    async def prewarm(self, key: bytes, request: ListRequest, slot_at: float) -> tuple[Outcome, bool]:
         """Fetch a list that nobody waits for; the slot that began at `slot_at` is ours.
 
         A failure is pinned for nobody, and without the store that the replicas share nothing is spent.
@@ -183,7 +183,7 @@ class Flights:
             return Outcome(None, "cache"), False
         known = self.usable(self._local.get(key))
         deadline = self._clock.monotonic() + self._policy.transaction_seconds
-        flight = self._start(key, request, known, deadline, slot_at=slot_at, ahead=True)
+        flight = self._start(key, request, known, deadline, slot_at=slot_at, prewarm=True)
         assert flight.task is not None  # noqa: S101  # started just now
         await asyncio.wait({flight.task})
         unkept = flight.lost or flight.landed.cancelled()
@@ -229,15 +229,15 @@ class Flights:
     def _start(
         self,
         key: bytes,
-        request: RecommendationRequest,
+        request: ListRequest,
         known: bytes | None,
         deadline: float,
         *,
         slot_at: float | None = None,
-        ahead: bool = False,
+        prewarm: bool = False,
     ) -> _Flight:
         landed = asyncio.get_running_loop().create_future()
-        flight = _Flight(landed, spent=slot_at is not None, slot_at=slot_at, ahead=ahead)
+        flight = _Flight(landed, spent=slot_at is not None, slot_at=slot_at, prewarm=prewarm)
         self._open[key] = flight
         flight.task = asyncio.create_task(self._fly(flight, key, request, known, deadline))
         self._tasks.add(flight.task)
@@ -248,7 +248,7 @@ class Flights:
         self,
         flight: _Flight,
         key: bytes,
-        request: RecommendationRequest,
+        request: ListRequest,
         known: bytes | None,
         deadline: float,
     ) -> None:
@@ -256,7 +256,7 @@ class Flights:
         outcome = ABANDONED
         try:
             found, known, led = await self._board(flight, key, known, deadline)
-            if flight.ahead and not led and found is None:
+            if flight.prewarm and not led and found is None:
                 found = self._step_down(known, "error", None)
             outcome = found or await self._lead(flight, key, request, known, deadline)
         except asyncio.CancelledError:
@@ -267,7 +267,7 @@ class Flights:
             outcome = self._step_down(known, "error", None)
         finally:
             self._closed(key, flight)
-            unseen = flight.ahead and not flight.callers
+            unseen = flight.prewarm and not flight.callers
             if outcome.degraded_reason and not unseen:
                 # In the same step: a call that comes between would start another flight, and could differ.
                 self._on_degraded(key, outcome)
@@ -316,7 +316,7 @@ class Flights:
         self,
         flight: _Flight,
         key: bytes,
-        request: RecommendationRequest,
+        request: ListRequest,
         known: bytes | None,
         deadline: float,
     ) -> Outcome:
@@ -339,7 +339,7 @@ class Flights:
     async def _less(
         self, flight: _Flight, key: bytes, known: bytes | None, reason: DegradedReason, deadline: float
     ) -> Outcome:
-        if flight.ahead and not flight.callers:
+        if flight.prewarm and not flight.callers:
             return self._step_down(known, reason, None)
         began = self._clock.monotonic()
         try:
@@ -352,12 +352,12 @@ class Flights:
         lane, until = self._policy.place_in_line(
             has_list=known is not None, began=began, deadline=deadline, latency_seconds=self._latency_seconds
         )
-        await self._desk.acquire(lane, until)
+        await self._slot_queue.acquire(lane, until)
         waited = self._clock.monotonic() - began
         self._recorder.budget_wait(waited)
         flight.timings.append(("budget", waited * 1000))
 
-    async def _transact(self, flight: _Flight, request: RecommendationRequest) -> RankedList:
+    async def _transact(self, flight: _Flight, request: ListRequest) -> ItemList:
         era = self._breaker.admit()
         flight.spent = flight.asked = True
         began = self._clock.monotonic()

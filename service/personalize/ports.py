@@ -2,13 +2,13 @@
 
 from typing import Protocol
 
-from service.models import RankedList, RecommendationRequest
+from service.models import ItemList, ListRequest
 
 
 class Recommender(Protocol):
     """Amazon Personalize, or what stands in for it."""
 
-    async def recommend(self, request: RecommendationRequest, *, timeout_seconds: float) -> RankedList:
+    async def recommend(self, request: ListRequest, *, timeout_seconds: float) -> ItemList:
         """Spend one transaction.
 
         Raises:

@@ -7,11 +7,11 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 from service.budget.ports import Lane
-from service.budget.slot_queue import SlotDesk
+from service.budget.slot_queue import SlotQueue
 from service.clock import Clock
 from service.constants import REFRESH_QUEUE_LIMIT
 from service.errors import BudgetExhausted
-from service.models import RecommendationRequest
+from service.models import ListRequest
 from service.personalize.flights import Flights
 
 _log = logging.getLogger(__name__)
@@ -57,10 +57,10 @@ class RefreshQueue(Generic[Key, Request]):
 class Refresher:
     """One worker per replica, in the lane behind all users without a list."""
 
-    def __init__(self, *, desk: SlotDesk, clock: Clock) -> None:
-        self._desk = desk
+    def __init__(self, *, slot_queue: SlotQueue, clock: Clock) -> None:
+        self._slot_queue = slot_queue
         self._clock = clock
-        self._queue = RefreshQueue[bytes, RecommendationRequest]()
+        self._queue = RefreshQueue[bytes, ListRequest]()
         self._filled = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
 
@@ -68,7 +68,7 @@ class Refresher:
         """Lists that wait."""
         return len(self._queue)
 
-    def add(self, key: bytes, request: RecommendationRequest) -> None:
+    def add(self, key: bytes, request: ListRequest) -> None:
         """Queue a list; a full queue drops it, since its next caller will queue it again."""
         if self._queue.add(key, request):
             self._filled.set()
@@ -96,7 +96,7 @@ class Refresher:
                     self._filled.clear()
                     await self._filled.wait()
                 try:
-                    await self._desk.acquire(Lane.STALE, until=self._clock.monotonic() + PATIENCE_SECONDS)
+                    await self._slot_queue.acquire(Lane.STALE, until=self._clock.monotonic() + PATIENCE_SECONDS)
                 except BudgetExhausted:
                     continue
                 if self._queue:
@@ -111,7 +111,7 @@ class Refresher:
 class ForgettableRefresher(Refresher):
     """Stale lists that wait for a free slot."""
 
-    async def forget_user(self, stem: bytes) -> None:
+    async def forget_user(self, user_prefix: bytes) -> None:
         """Take out those whose keys begin so."""
-        for key in [key for key in self._queue if key.startswith(stem)]:
+        for key in [key for key in self._queue if key.startswith(user_prefix)]:
             self.forget(key)

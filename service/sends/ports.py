@@ -8,7 +8,7 @@ from service.constants import DEFAULT_NUM_RESULTS
 
 
 @dataclass(frozen=True, slots=True)
-class AheadTerms:
+class PrewarmTerms:
     """How lists are to be made ahead of a send.
 
     Attributes:
@@ -23,7 +23,7 @@ class AheadTerms:
 
 
 @dataclass(slots=True)
-class Made:
+class PrewarmReport:
     """What came of making lists for some users.
 
     Attributes:
@@ -47,8 +47,8 @@ class ListMaker(Protocol):
     """Makes lists ahead of a send, here or in a replica."""
 
     async def make(
-        self, users: Sequence[str], terms: AheadTerms, *, seconds: float, on_done: Callable[[], None] = lambda: None
-    ) -> Made:
+        self, users: Sequence[str], terms: PrewarmTerms, *, seconds: float, on_done: Callable[[], None] = lambda: None
+    ) -> PrewarmReport:
         """Fetch a list for each user who has none that is young enough, in the lowest lane of the budget.
 
         Args:

@@ -6,21 +6,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from service.budget.ports import Lane, TpsGovernor
-from service.budget.slot_queue import SlotDesk
+from service.budget.slot_queue import SlotQueue
 from service.clock import Clock
 from service.errors import BudgetExhausted
 from service.lists.envelope import created_at
 from service.lists.keys import UserKeys
 from service.lists.ports import LocalLists
-from service.models import RecommendationRequest
+from service.models import ListRequest
 from service.personalize.flights import Flights
 from service.personalize.list_length import ListLength
-from service.sends.ports import AheadTerms, Made
+from service.sends.ports import PrewarmReport, PrewarmTerms
 
 LOOKED_UP_AT_ONCE: Final = 500
 """Users whose lists are looked at in one step; some milliseconds."""
 
-MOST_IN_FLIGHT: Final = 256
+MAX_IN_FLIGHT: Final = 256
 """Transactions made ahead under way at a time. At 0.1 s each they are the TPS of a whole account."""
 
 CATCH_UP_SECONDS: Final = 1.0
@@ -43,7 +43,7 @@ def kept_here_since(lists: LocalLists) -> KeptSince:
     return kept_since
 
 
-class Ahead:
+class Prewarmer:
     """A `ListMaker` that spends the budget of this process, or the one that it shares."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Ahead:
         clock: Clock,
         keys: UserKeys,
         flights: Flights,
-        desk: SlotDesk,
+        slot_queue: SlotQueue,
         governor: TpsGovernor,
         length: ListLength,
         kept_since: KeptSince,
@@ -60,7 +60,7 @@ class Ahead:
         self._clock = clock
         self._keys = keys
         self._flights = flights
-        self._desk = desk
+        self._slot_queue = slot_queue
         self._governor = governor
         self._length = length
         self._kept_since = kept_since
@@ -69,13 +69,13 @@ class Ahead:
         self._paused_until = float("-inf")
 
     async def make(
-        self, users: Sequence[str], terms: AheadTerms, *, seconds: float, on_done: Callable[[], None] = lambda: None
-    ) -> Made:
+        self, users: Sequence[str], terms: PrewarmTerms, *, seconds: float, on_done: Callable[[], None] = lambda: None
+    ) -> PrewarmReport:
         """See `ListMaker.make`."""
         now = self._clock.monotonic()
         until = now + seconds
         self._next_at = max(self._next_at, now)
-        made = Made(tps=self._governor.tps_in_use, fresh_seconds=self._flights.fresh_seconds)
+        made = PrewarmReport(tps=self._governor.tps_in_use, fresh_seconds=self._flights.fresh_seconds)
         waiting: deque[str] = deque()
         for first in range(0, len(users), LOOKED_UP_AT_ONCE):
             waiting += await self._without_list(users[first : first + LOOKED_UP_AT_ONCE], terms)
@@ -83,20 +83,20 @@ class Ahead:
         for _ in range(made.kept):
             on_done()
         if seconds > 0:
-            most = min(len(waiting), MOST_IN_FLIGHT)
+            most = min(len(waiting), MAX_IN_FLIGHT)
             async with asyncio.TaskGroup() as workers:
                 for _ in range(most):
                     workers.create_task(self._work(waiting, terms, until, made, on_done))
         made.left += waiting
         return made
 
-    async def _without_list(self, users: Sequence[str], terms: AheadTerms) -> list[str]:
+    async def _without_list(self, users: Sequence[str], terms: PrewarmTerms) -> list[str]:
         since = self._clock.time() - max(terms.max_age_seconds, self._flights.fresh_seconds)
         kept = await self._kept_since([self._keys.of(user) for user in users], since)
         return [user for user, has_one in zip(users, kept, strict=True) if not has_one]
 
     async def _work(
-        self, waiting: deque[str], terms: AheadTerms, until: float, made: Made, on_done: Callable[[], None]
+        self, waiting: deque[str], terms: PrewarmTerms, until: float, made: PrewarmReport, on_done: Callable[[], None]
     ) -> None:
         slot_at: float | None = None
         while waiting:
@@ -109,8 +109,8 @@ class Ahead:
             if not waiting:
                 return
             user = waiting.popleft()
-            request = RecommendationRequest(user_id=user, num_results=self._length.to_fetch(terms.num_results))
-            outcome, spent = await self._flights.ahead(self._keys.of(user), request, slot_at)
+            request = ListRequest(user_id=user, num_results=self._length.to_fetch(terms.num_results))
+            outcome, spent = await self._flights.prewarm(self._keys.of(user), request, slot_at)
             if spent:
                 slot_at = None
             if outcome.source == "personalize":
@@ -136,7 +136,7 @@ class Ahead:
                 if now >= until or now + wait >= until:
                     raise BudgetExhausted
                 if wait <= 0:
-                    await self._desk.acquire(Lane.AHEAD, until)
+                    await self._slot_queue.acquire(Lane.PREWARM, until)
                     now = self._clock.monotonic()
                     share_seconds = self._governor.slot_seconds / spare
                     self._next_at = max(self._next_at, now - CATCH_UP_SECONDS) + share_seconds

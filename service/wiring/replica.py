@@ -21,10 +21,10 @@ from service.api.limits import BoundedFlights
 from service.batch.adapters.redis import RedisBatchLists, RedisBatchSets
 from service.batch.adapters.sqlite import SqliteBatchLists, SqliteBatchSets
 from service.batch.ports import BatchSets
-from service.budget.adapters.embedded import LocalGovernor
+from service.budget.adapters.embedded import EmbeddedGovernor
 from service.budget.adapters.redis import RedisGovernor
 from service.budget.ports import TpsGovernor
-from service.budget.slot_queue import SlotDesk
+from service.budget.slot_queue import SlotQueue
 from service.catalog.adapters.file_block_list import FileBlockList
 from service.catalog.adapters.redis_block_list import RedisBlockList
 from service.catalog.adapters.source import open_source
@@ -36,7 +36,7 @@ from service.constants import PIN_SECONDS, SPENT_SHARE
 from service.errors import ConfigurationError
 from service.filters import FilterError, compile_item_exclusion, parse_filter
 from service.fleet.client import RedisConnection
-from service.lists.adapters.embedded import AloneLists
+from service.lists.adapters.embedded import EmbeddedLists
 from service.lists.adapters.redis import ListsEvent, RedisLists
 from service.lists.forgetting import (
     ForgettableLists,
@@ -44,7 +44,7 @@ from service.lists.forgetting import (
     PinsUnlessForgotten,
     SharedUnlessForgotten,
     UserStems,
-    stem_of_values,
+    prefix_of_values,
 )
 from service.lists.ladder import Ladder
 from service.lists.memory import BytesBoundedCache, envelope_bytes
@@ -57,7 +57,7 @@ from service.personalize.ports import Recommender
 from service.personalize.refresher import ForgettableRefresher
 from service.personalize.sdk.client import open_personalize
 from service.sends.ports import ListMaker
-from service.sends.prewarmer import Ahead, kept_here_since
+from service.sends.prewarmer import Prewarmer, kept_here_since
 from service.settings import Settings
 from service.telemetry import Telemetry
 
@@ -117,11 +117,11 @@ async def open_services(  # noqa: PLR0915  # wiring is a list, and reads best as
         stack.push_async_callback(forgetting.close)
         local = ForgettableLists(int(settings.cache_max_mb * 2**20 * (1 - MEMO_SHARE)), forgetting)
         shared, governor, block_list, batch, redis_up = await _shared_state(settings, clock, stack, forgetting)
-        desk = SlotDesk(governor, clock)
-        stack.callback(desk.close)
+        slot_queue = SlotQueue(governor, clock)
+        stack.callback(slot_queue.close)
         if overrides.tracing is not None:
             overrides.tracing.watch(recommender, recommend="personalize transaction")
-            overrides.tracing.watch(desk, acquire="budget wait")
+            overrides.tracing.watch(slot_queue, acquire="budget wait")
             if settings.redis_url:
                 overrides.tracing.watch(shared, board="redis board", land="redis land")
                 overrides.tracing.watch(governor, reserve="redis reserve")
@@ -131,14 +131,14 @@ async def open_services(  # noqa: PLR0915  # wiring is a list, and reads best as
         popular = PopularItems(settings.popular_ids)
         popular_lists = PopularLists(popular, catalog, clock)
         ladder = Ladder(popular_lists.envelope)
-        refresher = ForgettableRefresher(desk=desk, clock=clock)
+        refresher = ForgettableRefresher(slot_queue=slot_queue, clock=clock)
         forgetting.also(refresher.forget_user)
         breaker = Breaker(clock)
         flights = BoundedFlights(
             policy=_flight_policy(settings),
             clock=clock,
             recommender=recommender,
-            desk=desk,
+            slot_queue=slot_queue,
             governor=governor,
             breaker=breaker,
             local=local,
@@ -204,11 +204,11 @@ async def open_services(  # noqa: PLR0915  # wiring is a list, and reads best as
             deadline_seconds=settings.request_deadline_seconds,
             memo_bytes=int(settings.cache_max_mb * 2**20 * MEMO_SHARE),
             forgetting=forgetting,
-            ahead=Ahead(
+            prewarmer=Prewarmer(
                 clock=clock,
                 keys=keys,
                 flights=flights,
-                desk=desk,
+                slot_queue=slot_queue,
                 governor=governor,
                 length=length,
                 kept_since=shared.kept_since if isinstance(shared, RedisLists) else kept_here_since(local),
@@ -249,15 +249,15 @@ async def open_list_maker(settings: Settings, overrides: Overrides | None = None
             RedisConnection(settings.redis_url.get_secret_value(), clock=clock, group=_group(settings), serves=False)
         )
         governor = _redis_governor(settings, connection, clock)
-        desk = SlotDesk(governor, clock)
-        stack.callback(desk.close)
+        slot_queue = SlotQueue(governor, clock)
+        stack.callback(slot_queue.close)
         full = asyncio.Event()
 
         def heard(event: str) -> None:
             if event == "full":
                 # What is fetched now is kept nowhere: not one more transaction.
                 full.set()
-                desk.close()
+                slot_queue.close()
 
         lists = _redis_lists(settings, connection, clock, on_event=heard)
 
@@ -270,7 +270,7 @@ async def open_list_maker(settings: Settings, overrides: Overrides | None = None
             policy=_flight_policy(settings),
             clock=clock,
             recommender=recommender,
-            desk=desk,
+            slot_queue=slot_queue,
             governor=governor,
             breaker=Breaker(clock),
             local=BytesBoundedCache[bytes](0, envelope_bytes),
@@ -282,11 +282,11 @@ async def open_list_maker(settings: Settings, overrides: Overrides | None = None
             on_stale=lambda *_: None,
         )
         stack.push_async_callback(flights.close, CLOSING_SECONDS)
-        yield Ahead(
+        yield Prewarmer(
             clock=clock,
             keys=user_keys(settings),
             flights=flights,
-            desk=desk,
+            slot_queue=slot_queue,
             governor=governor,
             length=ListLength(clock),
             kept_since=kept_since,
@@ -348,7 +348,7 @@ def _redis_lists(
         prefix=f"pc:{_group(settings)}",
         on_forget=on_forget,
         on_event=on_event,
-        stem_of_values=stem_of_values,
+        prefix_of_values=prefix_of_values,
     )
 
 
@@ -376,11 +376,11 @@ async def _shared_state(
     settings: Settings, clock: Clock, stack: AsyncExitStack, forgetting: Forgetting
 ) -> tuple[SharedLists, TpsGovernor, BlockList, BatchLists, Callable[[], float]]:
     if not settings.redis_url:
-        alone = LocalGovernor(settings.personalize_tps * SPENT_SHARE, clock=clock)
+        alone = EmbeddedGovernor(settings.personalize_tps * SPENT_SHARE, clock=clock)
         in_file = SqliteBatchLists(settings.data_dir)
         stack.push_async_callback(in_file.close)
         forgetting.also(in_file.forget)
-        return AloneLists(), alone, FileBlockList(settings.data_dir / "blocked.json"), in_file, lambda: 1.0
+        return EmbeddedLists(), alone, FileBlockList(settings.data_dir / "blocked.json"), in_file, lambda: 1.0
     connection = await stack.enter_async_context(
         RedisConnection(
             settings.redis_url.get_secret_value(),
@@ -392,9 +392,9 @@ async def _shared_state(
     lists = await stack.enter_async_context(_redis_lists(settings, connection, clock, forgetting.heard))
     batch = RedisBatchLists(connection, prefix=_batch_prefix(settings))
 
-    async def forget_everywhere(stem: bytes) -> None:
-        await batch.forget(stem)
-        await lists.forget(stem)
+    async def forget_everywhere(user_prefix: bytes) -> None:
+        await batch.forget(user_prefix)
+        await lists.forget(user_prefix)
 
     forgetting.everywhere = forget_everywhere
     block_list = await stack.enter_async_context(RedisBlockList(connection, prefix=f"pc:{_group(settings)}"))

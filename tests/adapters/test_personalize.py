@@ -19,14 +19,14 @@ from service.errors import (
     RecommenderThrottled,
     RecommenderTimeout,
 )
-from service.models import RecommendationRequest
+from service.models import ListRequest
 from service.personalize.sdk import client as personalize
 from service.personalize.sdk.client import PersonalizeRecommender, open_personalize, quote_filter_value
 
 CAMPAIGN = "arn:aws:personalize:eu-west-1:123456789012:campaign/shop"
 RECOMMENDER = "arn:aws:personalize:eu-west-1:123456789012:recommender/shop"
 FILTER = "arn:aws:personalize:eu-west-1:123456789012:filter/bought"
-REQUEST = RecommendationRequest(user_id="user1", num_results=25)
+REQUEST = ListRequest(user_id="user1", num_results=25)
 
 
 class FixedClock:
@@ -151,7 +151,7 @@ async def test_a_list_comes_back_as_ranked(runtime: Runtime, recommender: Person
 
 
 async def test_a_recommender_and_a_filter_are_named_in_the_request(runtime: Runtime) -> None:
-    request = RecommendationRequest("ü b", 30, {"GENRE": "a,b", "EMPTY": "", "PRICE": "12.5"})
+    request = ListRequest("ü b", 30, {"GENRE": "a,b", "EMPTY": "", "PRICE": "12.5"})
     async with opened(recommender_arn=RECOMMENDER, filter_arn=FILTER) as recommender:
         await recommender.recommend(request, timeout_seconds=5)
     assert runtime.asked == [
@@ -166,7 +166,7 @@ async def test_a_recommender_and_a_filter_are_named_in_the_request(runtime: Runt
 
 
 async def test_values_without_a_filter_are_not_sent(runtime: Runtime, recommender: PersonalizeRecommender) -> None:
-    await recommender.recommend(RecommendationRequest("u", 25, {"GENRE": "a"}), timeout_seconds=5)
+    await recommender.recommend(ListRequest("u", 25, {"GENRE": "a"}), timeout_seconds=5)
     assert "filterValues" not in runtime.asked[0]
 
 
@@ -248,7 +248,7 @@ async def test_what_amazon_quotes_of_a_request_is_not_told(runtime: Runtime) -> 
     with capture_logs() as logs:
         clock = FixedClock()
         async with opened(clock, campaign_arn=CAMPAIGN, filter_arn=FILTER) as recommender:
-            for asked in (REQUEST, RecommendationRequest("somebody", 25, {"colour": "red"})):
+            for asked in (REQUEST, ListRequest("somebody", 25, {"colour": "red"})):
                 with pytest.raises(RecommenderRefused):
                     await recommender.recommend(asked, timeout_seconds=5)
                 clock.now += 60.0
@@ -383,16 +383,16 @@ async def test_the_first_transaction_does_not_wait_for_certificates(
 @pytest.mark.parametrize(
     ("request_", "word"),
     [
-        (RecommendationRequest("u" * 257, 25), "userId"),
-        (RecommendationRequest("u", 501), "numResults"),
-        (RecommendationRequest("u", 0), "numResults"),
-        (RecommendationRequest("u", 25, {f"N{n}": "x" for n in range(26)}), "26|25"),
-        (RecommendationRequest("u", 25, {"N" * 51: "x"}), "name"),
-        (RecommendationRequest("u", 25, {"N": "x" * 999}), "N is longer than 1000"),
+        (ListRequest("u" * 257, 25), "userId"),
+        (ListRequest("u", 501), "numResults"),
+        (ListRequest("u", 0), "numResults"),
+        (ListRequest("u", 25, {f"N{n}": "x" for n in range(26)}), "26|25"),
+        (ListRequest("u", 25, {"N" * 51: "x"}), "name"),
+        (ListRequest("u", 25, {"N": "x" * 999}), "N is longer than 1000"),
     ],
 )
 async def test_what_personalize_refuses_costs_no_transaction(
-    runtime: Runtime, request_: RecommendationRequest, word: str
+    runtime: Runtime, request_: ListRequest, word: str
 ) -> None:
     async with opened(campaign_arn=CAMPAIGN, filter_arn=FILTER) as recommender:
         with pytest.raises(RecommenderRefused, match=word):

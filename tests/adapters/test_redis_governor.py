@@ -6,7 +6,7 @@ from typing import Protocol
 
 import pytest
 
-from service.budget.adapters.embedded import LocalGovernor
+from service.budget.adapters.embedded import EmbeddedGovernor
 from service.budget.adapters.redis import RedisGovernor
 from service.budget.ports import Lane, TpsGovernor
 from service.clock import Clock
@@ -30,7 +30,7 @@ class Governors:
 
     def __call__(self, tps: float) -> TpsGovernor:
         if self._connection is None:
-            return LocalGovernor(tps, clock=self._clock)
+            return EmbeddedGovernor(tps, clock=self._clock)
         return RedisGovernor(tps, connection=self._connection, clock=self._clock, horizon_seconds=HORIZON)
 
 
@@ -70,8 +70,8 @@ async def test_a_slot_beyond_the_time_given_is_refused_and_stays_free(governors:
 
 async def test_lower_lanes_get_nothing_ahead_of_time(governors: Governors) -> None:
     governor = governors(2)
-    assert (await governor.reserve(Lane.AHEAD, HORIZON)).granted
-    for lane in (Lane.STALE, Lane.AHEAD):
+    assert (await governor.reserve(Lane.PREWARM, HORIZON)).granted
+    for lane in (Lane.STALE, Lane.PREWARM):
         refused = await governor.reserve(lane, HORIZON)
         assert not refused.granted
         assert refused.wait_seconds > 0.2
@@ -82,7 +82,7 @@ async def test_a_stale_list_that_was_refused_goes_before_one_made_ahead(governor
     assert (await governor.reserve(Lane.NO_LIST, HORIZON)).granted
     refused = await governor.reserve(Lane.STALE, HORIZON)
     await asyncio.sleep(refused.wait_seconds)
-    assert not (await governor.reserve(Lane.AHEAD, HORIZON)).granted
+    assert not (await governor.reserve(Lane.PREWARM, HORIZON)).granted
     assert (await governor.reserve(Lane.STALE, HORIZON)).granted
 
 
@@ -294,10 +294,10 @@ async def test_without_redis_nothing_is_made_ahead(redis_server: Server, clock: 
     async with RedisConnection(redis_server.url, clock=clock) as connection:
         governor = RedisGovernor(100, connection=connection, clock=clock, horizon_seconds=HORIZON)
         redis_server.kill()
-        refused = await governor.reserve(Lane.AHEAD, HORIZON)
+        refused = await governor.reserve(Lane.PREWARM, HORIZON)
         assert not connection.up
         assert not refused.granted
-        assert not (await governor.reserve(Lane.AHEAD, HORIZON)).granted
+        assert not (await governor.reserve(Lane.PREWARM, HORIZON)).granted
         stale = await governor.reserve(Lane.STALE, 0)
         while not stale.granted:
             await asyncio.sleep(stale.wait_seconds)
@@ -307,10 +307,10 @@ async def test_without_redis_nothing_is_made_ahead(redis_server: Server, clock: 
 async def test_who_only_makes_lists_ahead_notices_a_forgetful_redis_too(redis_server: Server, clock: Clock) -> None:
     async with RedisConnection(redis_server.url, clock=clock, heartbeat_seconds=60, serves=False) as connection:
         governor = RedisGovernor(5, connection=connection, clock=clock, horizon_seconds=HORIZON)
-        assert (await governor.reserve(Lane.AHEAD, 0)).granted
+        assert (await governor.reserve(Lane.PREWARM, 0)).granted
         await connection.client.delete(connection.budget_key)
         governor._reserved_at -= 60
-        assert (await governor.reserve(Lane.AHEAD, 0)).granted
+        assert (await governor.reserve(Lane.PREWARM, 0)).granted
         await connection.client.flushall()
         governor._reserved_at -= 60
-        assert (await governor.reserve(Lane.AHEAD, 0)).wait_seconds == pytest.approx(HORIZON, abs=0.1)
+        assert (await governor.reserve(Lane.PREWARM, 0)).wait_seconds == pytest.approx(HORIZON, abs=0.1)

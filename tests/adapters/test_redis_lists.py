@@ -18,7 +18,7 @@ from service.fleet.client import RedisConnection
 from service.lists import envelope
 from service.lists.adapters.redis import OutcomeError, RedisLists, pack_outcome, unpack_outcome
 from service.lists.ports import ABANDONED, Outcome
-from service.models import RankedList
+from service.models import ItemList
 
 KEY = blake2b(b"someone", digest_size=16).digest()
 VALUED_BYTES = 17
@@ -54,7 +54,7 @@ async def _replica(server: Server, clock: Clock) -> AsyncIterator[Replica]:
                 stale_seconds=7 * 86_400,
                 on_event=lambda event: events.update([event]),
                 on_forget=forgotten.put_nowait,
-                stem_of_values=lambda key: key[:8] if len(key) == VALUED_BYTES else None,
+                prefix_of_values=lambda key: key[:8] if len(key) == VALUED_BYTES else None,
             )
         )
         await asyncio.wait_for(lists.listening.wait(), 2)
@@ -75,7 +75,7 @@ async def other(redis_server: Server, clock: Clock) -> AsyncIterator[Replica]:
 
 def _envelope(made_at: float, items: int = 25) -> bytes:
     ids = tuple(str(uuid.uuid4()) for _ in range(items))
-    return envelope.seal(RankedList(ids, "RID-1", made_at))
+    return envelope.seal(ItemList(ids, "RID-1", made_at))
 
 
 def _live(clock: Clock) -> Outcome:
@@ -309,8 +309,8 @@ async def test_keys_carry_a_prefix_and_the_hash_only(one: Replica, clock: Clock)
     await one.lists.land(KEY, _live(clock), led=False)
     await one.lists.land(KEY, Outcome(None, "popular", "budget"), led=False)
     keys = {key async for key in one.connection.client.scan_iter("*" + KEY.hex() + "*")}
-    stem = f"pc:{{{KEY.hex()}}}:"
-    assert keys == {f"{stem}{kind}".encode() for kind in ("list", "pin", "flight")}
+    name = f"pc:{{{KEY.hex()}}}:"
+    assert keys == {f"{name}{kind}".encode() for kind in ("list", "pin", "flight")}
     for key in keys:
         assert await one.connection.client.pttl(key) > 0
 
@@ -330,7 +330,7 @@ _outcomes = st.builds(
     Outcome,
     envelope=st.none()
     | st.builds(
-        lambda ids, made: envelope.seal(RankedList(tuple(ids), "RID", made)),
+        lambda ids, made: envelope.seal(ItemList(tuple(ids), "RID", made)),
         st.lists(st.text(min_size=1, max_size=20), max_size=5),
         st.floats(0, 1e10),
     ),
@@ -366,7 +366,7 @@ async def test_who_has_a_list_made_since_is_told_in_one_round_trip(redis_server:
         keys = [blake2b(str(n).encode(), digest_size=16).digest() for n in range(4)]
         now = clock.time()
         for key, made_at in zip(keys, (now, now - 100), strict=False):
-            sealed = envelope.seal(RankedList(("a", "b"), "RID", made_at))
+            sealed = envelope.seal(ItemList(("a", "b"), "RID", made_at))
             await replica.lists.land(key, Outcome(sealed, "personalize"), led=False)
         await replica.connection.client.set(replica.lists._keys(keys[2])[0], b"\xff" * 40)
         assert await replica.lists.kept_since(keys, now - 50) == [True, False, False, False]

@@ -14,7 +14,7 @@ import pytest
 from service.api.hit_lane import HitLane
 from service.errors import RecommenderError
 from service.main import create_app
-from service.models import RankedList, RecommendationRequest
+from service.models import ItemList, ListRequest
 from service.settings import Settings, load_settings
 from service.wiring.replica import Overrides
 
@@ -39,7 +39,7 @@ class AskablePersonalize:
     """Answers each user with a list of its own, and remembers what it was asked."""
 
     clock: MovingClock
-    asked: list[RecommendationRequest] = field(default_factory=list)
+    asked: list[ListRequest] = field(default_factory=list)
     failure: RecommenderError | None = None
     unknown_items: int = 0
     """Of each list's beginning, made unknown to the catalogue."""
@@ -48,7 +48,7 @@ class AskablePersonalize:
     held: asyncio.Event | None = None
     """What every answer waits for."""
 
-    async def recommend(self, request: RecommendationRequest, *, timeout_seconds: float) -> RankedList:
+    async def recommend(self, request: ListRequest, *, timeout_seconds: float) -> ItemList:
         assert timeout_seconds > 0
         self.asked.append(request)
         if self.held is not None:
@@ -60,7 +60,7 @@ class AskablePersonalize:
         ids = tuple(f"gone{n}" for n in range(self.unknown_items)) + ids[self.unknown_items :]
         if self.empty:
             ids = ()
-        return RankedList(ids, f"RID-{len(self.asked)}", self.clock.time())
+        return ItemList(ids, f"RID-{len(self.asked)}", self.clock.time())
 
 
 @dataclass(slots=True)

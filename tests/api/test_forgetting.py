@@ -24,8 +24,8 @@ from service.batch.ports import BatchSets
 from service.cli import main
 from service.errors import RecommenderError
 from service.fleet.client import HEARTBEAT_SECONDS
-from service.lists.forgetting import STEM_BYTES
-from service.models import RankedList
+from service.lists.forgetting import USER_PREFIX_BYTES
+from service.models import ItemList
 from service.settings import load_settings
 from service.wiring.replica import open_batch_sets, user_keys
 from tests.api.conftest import Door, OpenDoor
@@ -84,14 +84,16 @@ def in_memory(door: Door, user: str = USER) -> list[bytes | str]:
 
 def in_redis(server: Running, user: str = USER) -> list[str]:
     """Keys that name the user, and hashes and sets that hold one who does."""
-    stem = keys(user)[0][:STEM_BYTES]
+    user_prefix = keys(user)[0][:USER_PREFIX_BYTES]
     found = []
     with redis.Redis(port=server.port) as client:
         for key in client.scan_iter(count=1000):
             kind = client.type(key)
             inside: Any = client.hkeys(key) if kind == b"hash" else client.smembers(key) if kind == b"set" else []
             # The fields of batch lists are the key without its first two bytes, which name the hash.
-            if stem.hex().encode() in key or any(field.startswith((stem, stem[2:])) for field in inside):
+            if user_prefix.hex().encode() in key or any(
+                field.startswith((user_prefix, user_prefix[2:])) for field in inside
+            ):
                 found.append(key.decode())
     return found
 
@@ -158,9 +160,9 @@ async def test_no_trace_is_left_in_any_of_three_replicas_or_in_redis(
         assert in_redis(server, "bob")
         ours = [record for record in caplog.records if record.name.startswith(("service", "uvicorn"))]
         assert any("forgotten" in record.getMessage() for record in ours)
-        stem = keys()[0][:STEM_BYTES]
+        user_prefix = keys()[0][:USER_PREFIX_BYTES]
         said = " ".join(f"{record.getMessage()} {record.__dict__}" for record in ours)
-        assert not [trace for trace in (USER, "ann%40", stem.hex(), str(stem)[2:-1]) if trace in said]
+        assert not [trace for trace in (USER, "ann%40", user_prefix.hex(), str(user_prefix)[2:-1]) if trace in said]
 
 
 @pytest.mark.parametrize("forgotten_at", [0, 1])
@@ -230,7 +232,7 @@ async def test_an_embedded_replica_keeps_no_trace_in_memory_or_in_its_files(
 def load_some(sets: BatchSets, *users: str) -> None:
     """Begin or go on with a load, and leave it there as one that was killed does."""
     sets.begin("output")
-    sets.write([(keys(user)[0], RankedList(("item001",), "", 1.0)) for user in users], b"mark")
+    sets.write([(keys(user)[0], ItemList(("item001",), "", 1.0)) for user in users], b"mark")
 
 
 async def test_a_load_that_was_killed_keeps_no_trace_and_brings_none_back_when_it_goes_on(
@@ -328,7 +330,7 @@ async def test_an_id_that_is_no_text_is_refused_and_never_taken_for_another(open
 
 def in_files(folder: Path, user: str = USER) -> list[str]:
     """Files that hold a user's key or id, in space that is free too."""
-    searched = (keys(user)[0][:STEM_BYTES], user.encode())
+    searched = (keys(user)[0][:USER_PREFIX_BYTES], user.encode())
     files = [path for path in folder.rglob("*") if path.is_file()]
     return [path.name for path in files if any(one in path.read_bytes() for one in searched)]
 

@@ -16,7 +16,7 @@ from service.batch.ports import BatchSets
 from service.errors import BatchError
 from service.lists.envelope import unseal
 from service.lists.keys import UserKeys
-from service.models import RankedList
+from service.models import ItemList
 from tests.batch.conftest import Store
 
 KEYS = UserKeys(secret="secret", scope="campaign")
@@ -59,7 +59,7 @@ def run(sets: BatchSets, *paths: Path, errors: Path | None = None) -> Loaded:
         sets.close()
 
 
-async def served(store: Store, user: str) -> RankedList | None:
+async def served(store: Store, user: str) -> ItemList | None:
     envelope = await store.lists.get(KEYS.of(user))
     return None if envelope is None else unseal(envelope)
 
@@ -81,7 +81,7 @@ class Failing:
         self.drop = sets.drop
         self.close = sets.close
 
-    def write(self, lists: Sequence[tuple[bytes, RankedList]], mark: bytes) -> None:
+    def write(self, lists: Sequence[tuple[bytes, ItemList]], mark: bytes) -> None:
         self._left -= 1
         if self._left or self._done:
             self._sets.write(lists, mark)
@@ -96,15 +96,15 @@ async def test_a_list_is_served_as_it_stands_in_the_file(store: Store, tmp_path:
     loaded = run(store.sets(), path)
 
     assert loaded.users == 2
-    assert await served(store, "ann") == RankedList(tuple(items_of("ann")), "", MADE_AT)
-    assert await served(store, "bob") == RankedList(tuple(items_of("bob")), "", MADE_AT)
+    assert await served(store, "ann") == ItemList(tuple(items_of("ann")), "", MADE_AT)
+    assert await served(store, "bob") == ItemList(tuple(items_of("bob")), "", MADE_AT)
     assert await served(store, "eve") is None
 
 
 async def test_ids_of_every_kind_come_back_in_order_when_the_dictionary_is_full(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_codes, "MOST_NUMBERED", 130)
+    monkeypatch.setattr(batch_codes, "MAX_NUMBERED", 130)
     lists = [
         ITEMS[:200],
         ["x", "é" * 256, "A" * 256, *ITEMS[195:205], ITEMS[399].upper(), "0", "\x01"],

@@ -7,7 +7,7 @@ import pytest
 from service.errors import RecommenderTimeout, SharedStateUnavailable
 from service.lists.envelope import seal
 from service.lists.keys import UserKeys
-from service.models import RankedList
+from service.models import ItemList
 from tests.support.fakes import HANG
 from tests.support.replica import DEADLINE_SECONDS, ITEMS, STALE_SECONDS, Replica, ids_of, open_replica
 from tests.support.virtual_time import EPOCH, run_virtual
@@ -20,7 +20,7 @@ class FakeBatch:
     """Lists by key; counts the look-ups."""
 
     def __init__(self, made_at: float = EPOCH, seconds: float = 0.0) -> None:
-        self.lists = {KEY: seal(RankedList(BATCH_ITEMS, "", made_at))}
+        self.lists = {KEY: seal(ItemList(BATCH_ITEMS, "", made_at))}
         self.seconds = seconds
         self.look_ups = 0
         self.down = False
@@ -32,8 +32,8 @@ class FakeBatch:
             raise SharedStateUnavailable
         return self.lists.get(key)
 
-    async def forget(self, stem: bytes) -> None:
-        raise NotImplementedError(stem)
+    async def forget(self, user_prefix: bytes) -> None:
+        raise NotImplementedError(user_prefix)
 
 
 async def after(replica: Replica, seconds: float) -> None:
@@ -72,7 +72,7 @@ def test_of_a_stale_and_a_batch_list_the_newer_one_is_shown(made_after: float, s
     async def scenario() -> None:
         async with open_replica(batch=(batch := FakeBatch())) as replica:
             await replica.ask()
-            batch.lists[KEY] = seal(RankedList(BATCH_ITEMS, "", replica.clock.time() + made_after))
+            batch.lists[KEY] = seal(ItemList(BATCH_ITEMS, "", replica.clock.time() + made_after))
             await after(replica, 7200)
             answer = await replica.ask()
             assert answer.source == source

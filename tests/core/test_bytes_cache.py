@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from service.lists.envelope import seal
 from service.lists.keys import UserKeys
 from service.lists.memory import ENTRY_BYTES, BytesBoundedCache, envelope_bytes
-from service.models import RankedList
+from service.models import ItemList
 
 LISTS = 100_000
 
@@ -37,7 +37,7 @@ def measured() -> Iterator[tuple[float, float]]:
     before = tracemalloc.get_traced_memory()[0]
     for number in range(LISTS):
         start = number % 900
-        ranked = RankedList(tuple(ids[start : start + 25]), f"{number:040d}", 1_700_000_000.0 + number)
+        ranked = ItemList(tuple(ids[start : start + 25]), f"{number:040d}", 1_700_000_000.0 + number)
         cache.put(keys.of(f"user{number}"), seal(ranked))
     gc.collect()
     used = tracemalloc.get_traced_memory()[0] - before
@@ -57,7 +57,7 @@ def test_what_the_cache_accounts_is_what_it_costs(measured: tuple[float, float])
 
 
 def test_lists_and_rendered_answers_are_not_walked_by_the_garbage_collector() -> None:
-    envelope = seal(RankedList(("a", "b"), "RID", 1.5))
+    envelope = seal(ItemList(("a", "b"), "RID", 1.5))
     headers = [(b"content-type", b"application/json"), (b"x-recommendation-source", b"cache")]
     rendered = (bytes([1] * 15), envelope, 3, 901.5, 1.5, tuple(headers), bytes([2] * 400))
     cache: BytesBoundedCache[tuple[object, ...]] = BytesBoundedCache(10**6, lambda _: 1000)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.budget.adapters.embedded import LocalGovernor
+from service.budget.adapters.embedded import EmbeddedGovernor
 from service.budget.ports import Lane, Reservation
 from service.budget.schedule import SlotSchedule
 
@@ -109,7 +109,7 @@ def test_lanes_never_invert(tps: float, steps: list[Step]) -> None:
     for one in _play(tps, steps):
         if one.lane is Lane.STALE and not one.reservation.granted:
             stale_asks_again_at = one.used
-        if one.lane is Lane.AHEAD and one.reservation.granted:
+        if one.lane is Lane.PREWARM and one.reservation.granted:
             assert one.now >= stale_asks_again_at
 
 
@@ -146,11 +146,11 @@ def test_a_slot_taken_a_little_late_delays_nobody() -> None:
 
 def test_a_refused_stale_list_goes_before_lists_made_ahead() -> None:
     schedule = SlotSchedule(5)
-    assert schedule.reserve(Lane.AHEAD, 0.0, 100.0).granted
+    assert schedule.reserve(Lane.PREWARM, 0.0, 100.0).granted
     refused = schedule.reserve(Lane.STALE, 0.0, 100.0)
     assert not refused.granted
     turn = 100.0 + refused.wait_seconds
-    assert not schedule.reserve(Lane.AHEAD, 0.0, turn).granted
+    assert not schedule.reserve(Lane.PREWARM, 0.0, turn).granted
     assert schedule.reserve(Lane.STALE, 0.0, turn).granted
 
 
@@ -158,9 +158,9 @@ def test_lists_made_ahead_go_on_when_the_stale_one_never_asks_again() -> None:
     schedule = SlotSchedule(5)
     schedule.reserve(Lane.NO_LIST, 0.0, 100.0)
     schedule.reserve(Lane.STALE, 0.0, 100.0)
-    hint = schedule.reserve(Lane.AHEAD, 0.0, 100.0)
+    hint = schedule.reserve(Lane.PREWARM, 0.0, 100.0)
     assert not hint.granted
-    assert schedule.reserve(Lane.AHEAD, 0.0, 100.0 + hint.wait_seconds).granted
+    assert schedule.reserve(Lane.PREWARM, 0.0, 100.0 + hint.wait_seconds).granted
 
 
 def test_no_slot_begins_before_the_end_of_a_hold() -> None:
@@ -171,7 +171,7 @@ def test_no_slot_begins_before_the_end_of_a_hold() -> None:
 
 async def test_throttling_halves_the_rate_once_a_second_and_it_climbs_back_within_thirty() -> None:
     clock = HandClock()
-    governor = LocalGovernor(8, clock=clock)
+    governor = EmbeddedGovernor(8, clock=clock)
     for _ in range(5):
         await governor.throttled()
     assert governor.tps_in_use == 4.0

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.constants import MAX_LISTS_WITH_VALUES
-from service.lists.forgetting import ForgettableLists, Forgetting, UserStems, stem_of_values
+from service.lists.forgetting import ForgettableLists, Forgetting, UserStems, prefix_of_values
 
 STEMS = UserStems(secret="secret", scope="campaign")
 USERS = st.sampled_from(["a", "b"])
@@ -37,14 +37,14 @@ def test_each_user_keeps_the_latest_and_no_trace_of_others(
             latest[key] = None
         elif key in lists:
             getattr(lists, act)(key)
-        kept = [stem for key in lists if (stem := stem_of_values(key)) is not None]
+        kept = [user_prefix for key in lists if (user_prefix := prefix_of_values(key)) is not None]
         assert max(Counter(kept).values(), default=0) <= MAX_LISTS_WITH_VALUES
         # What is known of a user goes with the last list.
         assert sorted(key for keys in lists._with_values.values() for key in keys) == sorted(
-            key for key in lists if stem_of_values(key) is not None
+            key for key in lists if prefix_of_values(key) is not None
         )
         assert lists._with_values.keys() == set(kept)
     if entries == 1_000:
         for user in "ab":
-            mine = [key for key in latest if stem_of_values(key) == STEMS.of(user)[:8]]
+            mine = [key for key in latest if prefix_of_values(key) == STEMS.of(user)[:8]]
             assert all(key in lists for key in mine[-MAX_LISTS_WITH_VALUES:])

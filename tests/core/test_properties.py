@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from service.answers.selection import Rules, Selection, select
-from service.budget.adapters.embedded import LocalGovernor
+from service.budget.adapters.embedded import EmbeddedGovernor
 from service.budget.ports import Lane, Reservation
 from service.catalog.ports import CatalogRow
 from service.errors import RecommenderError, RecommenderThrottled
 from service.lists import envelope as envelopes
-from service.models import RankedList
+from service.models import ItemList
 from tests.support.fakes import HANG, FakeCatalog, FakePersonalize, FakeStore, most_in_any_second
 from tests.support.replica import DEADLINE_SECONDS, FRESH_SECONDS, Replica, ids_of, items_for, open_replica
 from tests.support.virtual_time import VirtualClock, run_virtual, stall
@@ -27,13 +27,13 @@ class WatchedGovernor:
     """The real one, remembering every slot granted to a lower lane while a first-lane caller waits."""
 
     def __init__(self, tps: float, clock: VirtualClock) -> None:
-        self._inner = LocalGovernor(tps, clock=clock)
+        self._inner = EmbeddedGovernor(tps, clock=clock)
         self.replicas: list[Replica] = []
         self.inversions = 0
 
     async def reserve(self, lane: Lane, within_seconds: float) -> Reservation:
         reservation = await self._inner.reserve(lane, within_seconds)
-        waiting = any(not one.done() for replica in self.replicas for one in replica.desk._waiters)
+        waiting = any(not one.done() for replica in self.replicas for one in replica.slot_queue._waiters)
         if lane is not Lane.NO_LIST and reservation.granted and waiting:
             self.inversions += 1
         return reservation
@@ -136,8 +136,8 @@ def test_no_schedule_breaks_the_budget_the_flights_the_lanes_or_the_deadline(
             for replica in (one, two):
                 assert len(replica.flights) == len(replica.flights._tasks) == 0
                 assert len(replica.refresher) == 0
-                assert not replica.desk._waiters
-                assert not replica.desk._slots
+                assert not replica.slot_queue._waiters
+                assert not replica.slot_queue._slots
             assert not any(store.listeners.values())
             assert personalize.in_flight == 0
         assert most_in_any_second(personalize.started_at) <= math.floor(tps) + 1
@@ -161,7 +161,7 @@ _uuids = st.uuids().map(str)
 @example(ids=["", ""], recommendation_id="", created_at=0.0)
 @example(ids=["a" * 35, "b" * 37], recommendation_id="", created_at=0.0)
 def test_a_sealed_list_is_unsealed_as_it_was(ids: list[str], recommendation_id: str, created_at: float) -> None:
-    ranked = RankedList(tuple(ids), recommendation_id, created_at)
+    ranked = ItemList(tuple(ids), recommendation_id, created_at)
     envelope = envelopes.seal(ranked)
     assert envelopes.unseal(envelope) == ranked
     assert envelopes.readable(envelope) is envelope
@@ -180,7 +180,7 @@ def test_a_damaged_envelope_is_refused_or_read_but_never_breaks(damaged: bytes) 
 @example(ids=["a"], cut=1)
 @example(ids=["a"], cut=4)
 def test_a_list_cut_short_is_refused_or_ends_with_a_whole_id(ids: list[str], cut: int) -> None:
-    sealed = envelopes.seal(RankedList(tuple(ids), "RID-1", 0.0))
+    sealed = envelopes.seal(ItemList(tuple(ids), "RID-1", 0.0))
     short = sealed[: -(1 + cut % len(sealed))]
     try:
         read = envelopes.unseal(short)

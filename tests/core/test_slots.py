@@ -1,4 +1,4 @@
-"""The desk alone: denser schedules than whole answers allow."""
+"""The slot_queue alone: denser schedules than whole answers allow."""
 
 import asyncio
 import math
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.budget.adapters.embedded import LocalGovernor
+from service.budget.adapters.embedded import EmbeddedGovernor
 from service.budget.ports import Lane
-from service.budget.slot_queue import SlotDesk
+from service.budget.slot_queue import SlotQueue
 from service.errors import BudgetExhausted
 from tests.support.fakes import most_in_any_second
 from tests.support.virtual_time import VirtualClock, run_virtual, stall
@@ -30,7 +30,7 @@ _asks = st.lists(
     st.builds(
         Ask,
         after=st.sampled_from([0.0, 0.0, 0.0, 0.3, 1.0, 4.0]),
-        lane=st.sampled_from([Lane.NO_LIST, Lane.NO_LIST, Lane.STALE, Lane.AHEAD]),
+        lane=st.sampled_from([Lane.NO_LIST, Lane.NO_LIST, Lane.STALE, Lane.PREWARM]),
         patience=st.sampled_from([0.0, 2.0, 8.0, 200.0]),
         gives_up_after=st.sampled_from([None, None, 0.0, 1.0, 2.0]) | st.floats(0.0, 8.0),
         stall=st.sampled_from([0.0, 0.0, 0.0, 0.4, 0.9, 2.4, 5.0]),
@@ -52,14 +52,14 @@ def test_no_schedule_makes_a_desk_exceed_the_rate_or_invert_the_lanes(  # noqa: 
 
     async def scenario() -> None:  # noqa: C901  # as above
         clock = VirtualClock(asyncio.get_running_loop())
-        desk = SlotDesk(LocalGovernor(tps, clock=clock), clock)
+        slot_queue = SlotQueue(EmbeddedGovernor(tps, clock=clock), clock)
         waiting: dict[int, tuple[float, float]] = {}
 
         async def call(number: int, ask: Ask) -> None:
             if ask.lane is Lane.NO_LIST:
                 waiting[number] = clock.monotonic(), clock.monotonic() + ask.patience * slot
             try:
-                await desk.acquire(ask.lane, clock.monotonic() + ask.patience * slot)
+                await slot_queue.acquire(ask.lane, clock.monotonic() + ask.patience * slot)
             except BudgetExhausted:
                 ended[number] = math.inf
                 return
@@ -87,7 +87,7 @@ def test_no_schedule_makes_a_desk_exceed_the_rate_or_invert_the_lanes(  # noqa: 
                 asyncio.get_running_loop().call_later(ask.gives_up_after * slot, task.cancel)
         for result in await asyncio.gather(*tasks.values(), return_exceptions=True):
             assert result is None or isinstance(result, asyncio.CancelledError), repr(result)
-        desk.close()
+        slot_queue.close()
 
     run_virtual(scenario())
     assert most_in_any_second(starts) <= math.floor(tps) + 1
@@ -100,10 +100,10 @@ def test_slots_used_late_do_not_crowd_the_second_that_follows() -> None:
 
     async def scenario() -> None:
         clock = VirtualClock(asyncio.get_running_loop())
-        desk = SlotDesk(LocalGovernor(100, clock=clock), clock)
+        slot_queue = SlotQueue(EmbeddedGovernor(100, clock=clock), clock)
 
         async def call() -> None:
-            await desk.acquire(Lane.NO_LIST, clock.monotonic() + 3)
+            await slot_queue.acquire(Lane.NO_LIST, clock.monotonic() + 3)
             starts.append(clock.monotonic())
 
         asyncio.get_running_loop().call_later(0.105, stall, 0.0249)

@@ -22,7 +22,7 @@ from fastapi.routing import APIRoute
 
 from service.api import admin
 from service.api.routes import router
-from service.catalog.refresh import MOST_INTERVALS_SKIPPED
+from service.catalog.refresh import MAX_INTERVALS_SKIPPED
 from service.main import FINISHING_SECONDS, SERVER
 from service.settings import Settings
 from service.wiring.replica import CLOSING_SECONDS
@@ -418,7 +418,7 @@ def test_the_alarms_wait_for_events_that_are_logged() -> None:
 
 
 def test_the_alarm_for_the_catalogue_does_not_flap_between_two_tries() -> None:
-    longest = MOST_INTERVALS_SKIPPED * Settings.model_fields["catalog_refresh_seconds"].default
+    longest = MAX_INTERVALS_SKIPPED * Settings.model_fields["catalog_refresh_seconds"].default
 
     assert properties("CatalogNotReplaced")["Period"] > longest
 

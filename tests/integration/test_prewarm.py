@@ -6,7 +6,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from bench.ahead import finish, wait_for_transactions
+from bench.prewarm import finish, wait_for_transactions
 from bench.processes import command, configuration, local_personalize, redis_server, service
 from bench.sends import fleet, most_in_a_second, run_send
 from tests.integration.pouring import assert_all_answered, metric

@@ -5,7 +5,7 @@ from service.local_personalize.stats import CallStats
 
 
 def test_memory_stays_bounded_and_the_plain_counts_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stats, "_MOST_KEPT", 3)
+    monkeypatch.setattr(stats, "_MAX_KEPT", 3)
     counts = CallStats()
     for number in range(5):
         counts.count_transaction(f"user{number}", arrived_at=float(number))

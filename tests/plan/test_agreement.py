@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.constants import SPENT_SHARE
 from service.lists.envelope import created_at, seal
-from service.models import RankedList, RecommendationQuery
+from service.models import ItemList, RecommendationQuery
 from service.sends.plan.send import Send
 from service.sends.plan.simulation import Simulation, simulate
 from tests.support.fakes import FakePersonalize
@@ -28,8 +28,8 @@ class Batch:
     async def get(self, key: bytes) -> bytes | None:
         return self.lists.get(key)
 
-    async def forget(self, stem: bytes) -> None:
-        raise NotImplementedError(stem)
+    async def forget(self, user_prefix: bytes) -> None:
+        raise NotImplementedError(user_prefix)
 
 
 async def _really(send: Send) -> Counts:
@@ -70,7 +70,7 @@ async def _really(send: Send) -> Counts:
 
 
 def _made(at: float) -> bytes:
-    return seal(RankedList(ITEMS[:30], "RID", at))
+    return seal(ItemList(ITEMS[:30], "RID", at))
 
 
 def _assert_agrees(send: Send, within: float) -> None:

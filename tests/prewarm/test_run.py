@@ -10,7 +10,7 @@ import pytest
 
 from service.cli.prewarm_command import moment
 from service.errors import SharedStateUnavailable
-from service.sends.ports import AheadTerms, Made
+from service.sends.ports import PrewarmReport, PrewarmTerms
 from service.sends.prewarm.run import Prewarm
 from service.sends.prewarm.users_file import UsersFile, UsersFileError
 from tests.support.virtual_time import VirtualClock, run_virtual
@@ -30,13 +30,13 @@ class Maker:
     share: Callable[[float], float] = lambda _: 0.8
 
     async def make(
-        self, users: Sequence[str], terms: AheadTerms, *, seconds: float, on_done: Callable[[], None] = lambda: None
-    ) -> Made:
-        assert terms == AheadTerms()
+        self, users: Sequence[str], terms: PrewarmTerms, *, seconds: float, on_done: Callable[[], None] = lambda: None
+    ) -> PrewarmReport:
+        assert terms == PrewarmTerms()
         assert len(set(users)) == len(users)
         if self.down(self.clock.monotonic()):
             raise SharedStateUnavailable("Redis is down")
-        made = Made(tps=TPS, fresh_seconds=900.0)
+        made = PrewarmReport(tps=TPS, fresh_seconds=900.0)
         until = self.clock.monotonic() + seconds
         for user in users:
             if user in self.have:
@@ -72,7 +72,7 @@ def run(path: Path, *, by_seconds: float | None = None, **maker: object) -> Ran:
         by = None
         if by_seconds is not None:
             by = dt.datetime.fromtimestamp(clock.time() + by_seconds, dt.UTC)
-        prewarm = Prewarm(doing, UsersFile(path), AheadTerms(), clock=clock, by=by, say=words.append)
+        prewarm = Prewarm(doing, UsersFile(path), PrewarmTerms(), clock=clock, by=by, say=words.append)
         return Ran(await prewarm.run(), words, doing)
 
     return run_virtual(inside())

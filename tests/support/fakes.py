@@ -13,7 +13,7 @@ from service.constants import PIN_SECONDS
 from service.errors import RecommenderError, RecommenderTimeout, SharedStateUnavailable
 from service.lists.envelope import created_at
 from service.lists.ports import Boarding, Landing, Outcome
-from service.models import RankedList, RecommendationRequest
+from service.models import ItemList, ListRequest
 
 HANG = "hang"
 """A failure: no answer before the timeout."""
@@ -36,7 +36,7 @@ class FakePersonalize:
         self.transactions: Counter[str] = Counter()
         self.most_in_flight: Counter[str] = Counter()
         self.started_at: list[float] = []
-        self.requests: list[RecommendationRequest] = []
+        self.requests: list[ListRequest] = []
         self._in_flight: Counter[str] = Counter()
 
     @property
@@ -44,7 +44,7 @@ class FakePersonalize:
         """Transactions under way."""
         return self._in_flight.total()
 
-    async def recommend(self, request: RecommendationRequest, *, timeout_seconds: float) -> RankedList:
+    async def recommend(self, request: ListRequest, *, timeout_seconds: float) -> ItemList:
         user = request.user_id
         self.requests.append(request)
         self.transactions[user] += 1
@@ -67,7 +67,7 @@ class FakePersonalize:
         if ids is None and self.default_items is not None:
             ids = tuple(self.default_items(user, request.num_results))
         number = self.transactions.total()
-        return RankedList(ids or (), f"RID-{number}", self._clock.time())
+        return ItemList(ids or (), f"RID-{number}", self._clock.time())
 
     def most_starts_in_a_second(self) -> int:
         """The largest number of transactions that began within any closed second."""

@@ -9,12 +9,12 @@ from typing import Any
 
 from service.answers.popular import PopularItems, PopularLists
 from service.answers.recommend import Recommendations
-from service.budget.adapters.embedded import LocalGovernor
+from service.budget.adapters.embedded import EmbeddedGovernor
 from service.budget.ports import TpsGovernor
-from service.budget.slot_queue import SlotDesk
+from service.budget.slot_queue import SlotQueue
 from service.catalog.current import CurrentCatalog
 from service.constants import PIN_SECONDS
-from service.lists.adapters.embedded import AloneLists
+from service.lists.adapters.embedded import EmbeddedLists
 from service.lists.keys import UserKeys
 from service.lists.ladder import Ladder
 from service.lists.memory import BytesBoundedCache, envelope_bytes
@@ -25,7 +25,7 @@ from service.personalize.breaker import Breaker
 from service.personalize.flights import FlightPolicy, Flights
 from service.personalize.list_length import ListLength
 from service.personalize.refresher import Refresher
-from service.sends.prewarmer import Ahead, kept_here_since
+from service.sends.prewarmer import Prewarmer, kept_here_since
 from tests.support.fakes import FakeCatalog, FakePersonalize, FakeRecorder, MemoryBlockList
 from tests.support.virtual_time import VirtualClock
 
@@ -47,13 +47,13 @@ class Replica:
     local: BytesBoundedCache[bytes]
     pins: LocalPins
     governor: TpsGovernor
-    desk: SlotDesk
+    slot_queue: SlotQueue
     breaker: Breaker
     flights: Flights
     refresher: Refresher
     recommendations: Recommendations
     recorder: FakeRecorder
-    ahead: Ahead
+    prewarmer: Prewarmer
 
     async def ask(
         self,
@@ -105,12 +105,12 @@ async def open_replica(
     catalog = catalog or FakeCatalog(ITEMS)
     current = CurrentCatalog(catalog)
     recorder = FakeRecorder()
-    governor = governor or LocalGovernor(tps, clock=clock)
+    governor = governor or EmbeddedGovernor(tps, clock=clock)
     local = BytesBoundedCache[bytes](cache_bytes, envelope_bytes)
-    desk = SlotDesk(governor, clock)
+    slot_queue = SlotQueue(governor, clock)
     popular = PopularItems(curated)
     ladder = Ladder(PopularLists(popular, current, clock).envelope)
-    refresher = Refresher(desk=desk, clock=clock)
+    refresher = Refresher(slot_queue=slot_queue, clock=clock)
     breaker = Breaker(clock)
     pins = LocalPins(PIN_SECONDS, clock)
     flights = Flights(
@@ -119,11 +119,11 @@ async def open_replica(
         ),
         clock=clock,
         recommender=personalize,
-        desk=desk,
+        slot_queue=slot_queue,
         governor=governor,
         breaker=breaker,
         local=local,
-        shared=shared or AloneLists(),
+        shared=shared or EmbeddedLists(),
         recorder=recorder,
         step_down=ladder.step_down,
         on_list=lambda ranked: popular.learn(ranked.item_ids),
@@ -158,17 +158,17 @@ async def open_replica(
             local,
             pins,
             governor,
-            desk,
+            slot_queue,
             breaker,
             flights,
             refresher,
             recommendations,
             recorder,
-            Ahead(
+            Prewarmer(
                 clock=clock,
                 keys=keys,
                 flights=flights,
-                desk=desk,
+                slot_queue=slot_queue,
                 governor=governor,
                 length=length,
                 kept_since=kept_here_since(local),
@@ -177,4 +177,4 @@ async def open_replica(
     finally:
         await refresher.close()
         await flights.close(3.0)
-        desk.close()
+        slot_queue.close()

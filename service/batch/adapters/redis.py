@@ -17,13 +17,13 @@ from typing import Any, Final
 import redis
 from redis.exceptions import OutOfMemoryError, RedisError, WatchError
 
-from service.batch.codes import MOST_NUMBERED, ItemCodes
+from service.batch.codes import MAX_NUMBERED, ItemCodes
 from service.batch.ports import SetStatus
 from service.batch.tombstone import BUCKET_BYTES, buries, tombstone
 from service.errors import BatchError, ConfigurationError
 from service.fleet.client import RedisConnection
 from service.lists.envelope import seal
-from service.models import RankedList
+from service.models import ItemList
 
 _HERE: Final = Path(__file__).parent
 
@@ -66,12 +66,15 @@ class RedisBatchLists:
         if not found:
             return None
         made_at, *ids = found
-        return seal(RankedList(tuple(one.decode(errors="replace") for one in ids), "", float(made_at)))
+        return seal(ItemList(tuple(one.decode(errors="replace") for one in ids), "", float(made_at)))
 
-    async def forget(self, stem: bytes) -> None:
+    async def forget(self, user_prefix: bytes) -> None:
         """See `BatchLists.forget`."""
         async with self._connection.use():
-            await self._forget(keys=[self._prefix], args=[_bucket(stem), stem[2:], tombstone(stem), REMEMBERED_SECONDS])
+            await self._forget(
+                keys=[self._prefix],
+                args=[_bucket(user_prefix), user_prefix[2:], tombstone(user_prefix), REMEMBERED_SECONDS],
+            )
 
 
 class RedisBatchSets:
@@ -123,7 +126,7 @@ class RedisBatchSets:
             self._remove_others()
         return None
 
-    def write(self, lists: Sequence[tuple[bytes, RankedList]], mark: bytes) -> None:
+    def write(self, lists: Sequence[tuple[bytes, ItemList]], mark: bytes) -> None:
         """See `BatchSets.write`; Redis is busy with a thousand lists for some 5 ms."""
         with _translated(), self._ours() as pipe:
             touched: set[str] = set()
@@ -190,7 +193,7 @@ class RedisBatchSets:
             yield pipe
 
     def _items(self) -> Iterator[str]:
-        for number in range(MOST_NUMBERED // ITEMS_IN_A_HASH):
+        for number in range(MAX_NUMBERED // ITEMS_IN_A_HASH):
             items: Any = self._client.hgetall(self._key(self._set, f"items:{number}"))
             for place in range(len(items)):
                 yield items[b"%d" % place].decode()

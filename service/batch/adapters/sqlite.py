@@ -21,7 +21,7 @@ from service.batch.ports import SetStatus
 from service.batch.tombstone import BUCKET_BYTES, buries, tombstone
 from service.errors import BatchError, SharedStateUnavailable
 from service.lists.envelope import seal
-from service.models import RankedList
+from service.models import ItemList
 
 FILE_NAME: Final = "batch-lists.sqlite"
 
@@ -65,9 +65,9 @@ class SqliteBatchLists:
         """See `BatchLists.get`; a set that was switched is noticed here."""
         return await self._in_thread(lambda: self._read(key))
 
-    async def forget(self, stem: bytes) -> None:
+    async def forget(self, user_prefix: bytes) -> None:
         """See `BatchLists.forget`."""
-        await self._in_thread(lambda: self._delete(stem))
+        await self._in_thread(lambda: self._delete(user_prefix))
 
     async def close(self) -> None:
         """Close the file."""
@@ -107,7 +107,7 @@ class SqliteBatchLists:
             self._connection.close()
         self._connection = self._file = None
 
-    def _delete(self, stem: bytes) -> None:
+    def _delete(self, user_prefix: bytes) -> None:
         _remove_abandoned(self._loading)
         # First the one being loaded: it may be switched meanwhile.
         for path in (self._loading, self._path):
@@ -116,9 +116,11 @@ class SqliteBatchLists:
             with closing(_connect(path, "rw")) as connection, _transaction(connection):
                 # What was deleted is overwritten, too.
                 connection.execute("PRAGMA secure_delete=1").fetchall()
-                connection.execute("DELETE FROM list WHERE user >= ? AND user < ?", (stem, stem + b"\xff" * 32))
+                connection.execute(
+                    "DELETE FROM list WHERE user >= ? AND user < ?", (user_prefix, user_prefix + b"\xff" * 32)
+                )
                 if connection.execute("SELECT 1 FROM load WHERE about IS NULL").fetchone():
-                    connection.execute("INSERT INTO forgotten VALUES (?)", (tombstone(stem),))
+                    connection.execute("INSERT INTO forgotten VALUES (?)", (tombstone(user_prefix),))
 
 
 class SqliteBatchSets:
@@ -163,7 +165,7 @@ class SqliteBatchSets:
                 connection.execute("INSERT INTO load (source, token) VALUES (?, ?)", (source, self._token))
         return None
 
-    def write(self, lists: Sequence[tuple[bytes, RankedList]], mark: bytes) -> None:
+    def write(self, lists: Sequence[tuple[bytes, ItemList]], mark: bytes) -> None:
         """See `BatchSets.write`."""
         with self._translated(), self._ours() as connection:
             rows = [(key, self._codes.pack(ranked)) for key, ranked in lists]

@@ -5,7 +5,7 @@ from service.budget.schedule import SlotSchedule
 from service.clock import Clock
 
 
-class LocalGovernor:
+class EmbeddedGovernor:
     """The whole budget in one process; it never fails and knows of no other replica.
 
     Args:

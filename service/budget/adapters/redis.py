@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from service.budget.ports import Lane, Reservation
 from service.budget.schedule import CLIMB_SECONDS
-from service.budget.shares import Timetable
+from service.budget.shares import ShareSchedule
 from service.clock import Clock
 from service.errors import SharedStateUnavailable
 from service.fleet.client import HEARTBEAT_SECONDS, RedisConnection
@@ -48,7 +48,7 @@ class RedisGovernor:
         self._horizon_seconds = horizon_seconds
         self._reserve = connection.script(_HERE / "reserve.lua")
         self._throttled = connection.script(_HERE / "throttled.lua")
-        self._timetable = Timetable(max_tps)
+        self._share_schedule = ShareSchedule(max_tps)
         self._reserved_at = float("-inf")
         self._seen_rate, self._seen_at = max_tps, float("-inf")
         connection.on_change(self._on_change)
@@ -63,7 +63,7 @@ class RedisGovernor:
 
     async def throttled(self) -> None:
         """Halve the rate of all replicas, at most once a second; without Redis, only this one's."""
-        self._timetable.throttle.throttled(self._connection.shared_time())
+        self._share_schedule.throttle.throttled(self._connection.shared_time())
         try:
             async with self._connection.use():
                 share: Any = await self._throttled(keys=[self._connection.budget_key])
@@ -125,10 +125,10 @@ class RedisGovernor:
 
     def _reserve_alone(self, lane: Lane, within_seconds: float) -> Reservation:
         connection, place = self._connection, self._connection.place
-        if lane is Lane.AHEAD or place is None:
+        if lane is Lane.PREWARM or place is None:
             return Reservation(granted=False, wait_seconds=HEARTBEAT_SECONDS)
         now, whole_from = connection.shared_time(), self._whole_from()
-        reservation = self._timetable.reserve(place, lane, within_seconds, now, whole_from)
+        reservation = self._share_schedule.reserve(place, lane, within_seconds, now, whole_from)
         if reservation.granted and now + reservation.wait_seconds >= whole_from:
             begins = self._clock.monotonic() + reservation.wait_seconds
             connection.alone_until = max(connection.alone_until, begins)
@@ -138,7 +138,7 @@ class RedisGovernor:
         connection = self._connection
         if connection.place is None:
             return self._max_tps
-        return self._timetable.rate(connection.place, connection.shared_time(), self._whole_from())
+        return self._share_schedule.rate(connection.place, connection.shared_time(), self._whole_from())
 
     def _whole_from(self) -> float:
         """When our whole share begins, on the shared clock."""
@@ -152,7 +152,7 @@ class RedisGovernor:
 
     def _on_change(self, up: bool) -> None:  # noqa: FBT001 - the listener's signature
         if up:
-            self._saw_rate(self._max_tps * self._timetable.throttle.share(self._connection.shared_time()))
+            self._saw_rate(self._max_tps * self._share_schedule.throttle.share(self._connection.shared_time()))
 
     def _saw_rate(self, rate: float) -> None:
         self._seen_rate, self._seen_at = rate, self._clock.monotonic()

@@ -32,13 +32,13 @@ USABLE_SECONDS: Final = 300.0
 CACHED_ITEMS: Final = 50_000
 """Items kept in memory, about 50 MB."""
 
-MOST_KEYS: Final = 100
+MAX_KEYS: Final = 100
 """Keys of one BatchGetItem. Source: DynamoDB API reference, BatchGetItem."""
 
 SAMPLE_ITEMS: Final = 1_000
 """Items read at the start: the further columns are theirs, and they are what comes first."""
 
-MOST_COLUMNS: Final = 100
+MAX_COLUMNS: Final = 100
 """Further columns: all attributes are named in one expression of at most 4 kB.
 
 Source: Service quotas of DynamoDB, expression parameters."""
@@ -46,10 +46,10 @@ Source: Service quotas of DynamoDB, expression parameters."""
 BATCH_SECONDS: Final = 1.0
 """A batch goes on for so long although nobody waits for it any more."""
 
-MOST_KEY_BYTES: Final = 2_048
+MAX_KEY_BYTES: Final = 2_048
 """Length of a partition key. Source: Service quotas of DynamoDB."""
 
-MOST_DIGITS: Final = 15
+MAX_DIGITS: Final = 15
 """Whole numbers of more digits become floats, as in JSON that others write."""
 
 _NUMBER_KEY = re.compile(r"0|-?(?:[1-9][0-9]{0,18}|0(?=\.))(?:\.[0-9]{0,17}[1-9])?", re.ASCII)
@@ -142,7 +142,7 @@ class DynamoDbSource:
         if names and mapping["id"] != key:
             raise CatalogError(f"{self.label}: id is mapped to {mapping['id']}, but its partition key is {key}")
         columns = Columns.matched(list(names), mapping, self.label)
-        further = columns.further[:MOST_COLUMNS]
+        further = columns.further[:MAX_COLUMNS]
         kept = {*columns.ours.values(), *further}
         return Columns(tuple(name for name in columns.names if name in kept), columns.ours, further)
 
@@ -266,8 +266,8 @@ class DynamoDbCatalog:
         missing = self.missing(item_ids)
         new = [item_id for item_id in missing if item_id not in self._under_way]
         seconds = max(timeout_seconds, BATCH_SECONDS)
-        for start in range(0, len(new), MOST_KEYS):
-            batch = new[start : start + MOST_KEYS]
+        for start in range(0, len(new), MAX_KEYS):
+            batch = new[start : start + MAX_KEYS]
             task = asyncio.create_task(self._fetch(batch, seconds), name="catalog-batch")
             self._batches.add(task)
             task.add_done_callback(self._batches.discard)
@@ -361,7 +361,7 @@ class DynamoDbCatalog:
         if self._key_type == "N":
             return _NUMBER_KEY.fullmatch(item_id) is not None
         try:
-            return 0 < len(item_id.encode()) <= MOST_KEY_BYTES
+            return 0 < len(item_id.encode()) <= MAX_KEY_BYTES
         except UnicodeEncodeError:
             return False
 
@@ -372,7 +372,7 @@ def _value(value: Mapping[str, Any] | None) -> object:
         return None
     kind, content = next(iter(value.items()))
     if kind == "N":
-        short = content.lstrip("-").isdigit() and len(content) <= MOST_DIGITS
+        short = content.lstrip("-").isdigit() and len(content) <= MAX_DIGITS
         return int(content) if short else float(content)
     if kind in ("SS", "NS"):
         return "|".join(sorted(content))

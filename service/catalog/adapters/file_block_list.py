@@ -7,7 +7,7 @@ from pathlib import Path
 
 from service.errors import BlockListFull, ConfigurationError, SharedStateUnavailable
 
-MOST_BLOCKED = 100_000
+MAX_BLOCKED = 100_000
 """Ids in a block list. It is an emergency brake; what is never to be sold belongs out of the catalogue."""
 
 
@@ -81,8 +81,8 @@ def check_room(items: frozenset[str], item_id: str) -> None:
     Raises:
         BlockListFull: No room.
     """
-    if item_id not in items and len(items) >= MOST_BLOCKED:
-        raise BlockListFull(f"at most {MOST_BLOCKED} items can be blocked")
+    if item_id not in items and len(items) >= MAX_BLOCKED:
+        raise BlockListFull(f"at most {MAX_BLOCKED} items can be blocked")
 
 
 def _write(path: Path, items: list[str]) -> None:

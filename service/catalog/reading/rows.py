@@ -57,10 +57,10 @@ SUFFIXES: Final = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz")
 IDS_NAMED: Final = 5
 """Dropped rows named for each reason: enough to find the mistake in a line of bounded length."""
 
-MOST_COLUMNS: Final = 1_000
+MAX_COLUMNS: Final = 1_000
 """Of a source. Every item holds a value for each, so that objects with keys of their own would fill the memory."""
 
-MOST_LINE_CHARACTERS: Final = 1 << 20
+MAX_LINE_CHARACTERS: Final = 1 << 20
 """Of one line: what goes on without an end is no catalogue, and a small file unpacks to gigabytes of it."""
 
 _OTHER_NAMES: Final = {"id": ("item_id",)}
@@ -466,10 +466,10 @@ def _lines(readline: Callable[[int], _Line], label: str) -> Iterator[_Line]:
         CatalogError: One is too long.
     """
     number = 0
-    while line := readline(MOST_LINE_CHARACTERS + 1):
+    while line := readline(MAX_LINE_CHARACTERS + 1):
         number += 1
-        if len(line) > MOST_LINE_CHARACTERS:
-            raise CatalogError(f"{label}: line {number}: longer than {MOST_LINE_CHARACTERS:,} characters")
+        if len(line) > MAX_LINE_CHARACTERS:
+            raise CatalogError(f"{label}: line {number}: longer than {MAX_LINE_CHARACTERS:,} characters")
         yield line
 
 
@@ -529,8 +529,8 @@ def _json_object(text: bytes) -> Mapping[str, object] | None:
 
 
 def _check_count(names: Collection[str], label: str) -> None:
-    if len(names) > MOST_COLUMNS:
-        raise CatalogError(f"{label}: more than {MOST_COLUMNS:,} columns")
+    if len(names) > MAX_COLUMNS:
+        raise CatalogError(f"{label}: more than {MAX_COLUMNS:,} columns")
 
 
 def _matched(names: Sequence[str], column_mapping: Mapping[str, str], label: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from service.lists.ports import Boarding, Landing, Outcome
 
 
-class AloneLists:
+class EmbeddedLists:
     """`SharedLists` of a replica that has nobody to share with: it always leads."""
 
     async def board(self, key: bytes, *, lease_seconds: float) -> Boarding:

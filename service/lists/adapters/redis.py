@@ -55,7 +55,7 @@ class RedisLists:
     known to be down; when only the channel on which flights end was lost, they board again once it is back.
 
     Keys are `prefix:{hex}:list`, `:pin` and `:flight`; what is passed in must already be a hash. Of the lists that
-    `stem_of_values` names a user of, the latest `MAX_LISTS_WITH_VALUES` are kept; `prefix:{stem}:lists` holds which.
+    `prefix_of_values` names a user of, the latest `MAX_LISTS_WITH_VALUES` are kept; `prefix:{stem}:lists` holds which.
 
     Who makes lists and answers nobody need not open them: it follows no flight, and is not to be taken for a
     replica that hears whom to forget.
@@ -67,7 +67,7 @@ class RedisLists:
         stale_seconds: How long a list is kept.
         prefix: Replicas that differ in it share nothing.
         on_event: Called with each event worth counting; must not raise.
-        stem_of_values: How all keys of a user begin, for a key with filter values; None for any other.
+        prefix_of_values: How all keys of a user begin, for a key with filter values; None for any other.
         on_forget: Called with the beginning of the keys when a user is forgotten, on every replica; must not raise.
     """
 
@@ -81,10 +81,10 @@ class RedisLists:
         prefix: str = "pc",
         on_event: Callable[[ListsEvent], None] = lambda _: None,
         on_forget: Callable[[bytes], None] = lambda _: None,
-        stem_of_values: Callable[[bytes], bytes | None] = lambda _: None,
+        prefix_of_values: Callable[[bytes], bytes | None] = lambda _: None,
     ) -> None:
         self._connection = connection
-        self._stem_of_values = stem_of_values
+        self._prefix_of_values = prefix_of_values
         self._clock = clock
         self._fresh_seconds = fresh_seconds
         self._stale_ms = max(1, round(stale_seconds * 1000))
@@ -197,18 +197,20 @@ class RedisLists:
             heads = await pipe.execute()
         return [readable(head) is not None and created_at(head) >= since for head in heads]
 
-    async def forget(self, stem: bytes) -> None:
+    async def forget(self, user_prefix: bytes) -> None:
         """Delete what is kept under every key that begins so, and tell every replica to do so.
 
         Raises:
             SharedStateUnavailable: Not everything is known to be deleted, or not everybody listens; try again.
         """
         async with self._connection.use() as client:
-            await client.publish(self._channel, _message(stem, b""))
+            await client.publish(self._channel, _message(user_prefix, b""))
         cursor: int | str = "0"
         while cursor:
             async with self._connection.use() as client:
-                cursor, found = await client.scan(int(cursor), f"{self._prefix}:{{{stem.hex()}*", SCANNED_AT_ONCE)
+                cursor, found = await client.scan(
+                    int(cursor), f"{self._prefix}:{{{user_prefix.hex()}*", SCANNED_AT_ONCE
+                )
                 # A flight is a lead of some seconds, not an answer; without it two replicas could ask at a time.
                 kept = [key for key in found if key[-7:] != b":flight"]
                 if kept:
@@ -222,10 +224,10 @@ class RedisLists:
 
     async def _bound(self, key: bytes) -> None:
         """Let the list's user keep no more lists with values than allowed: the latest."""
-        stem = self._stem_of_values(key)
-        if stem is None:
+        user_prefix = self._prefix_of_values(key)
+        if user_prefix is None:
             return
-        index = f"{self._prefix}:{{{stem.hex()}}}:lists"
+        index = f"{self._prefix}:{{{user_prefix.hex()}}}:lists"
         # The list has landed, whatever becomes of this.
         with suppress(SharedStateUnavailable):
             async with self._connection.use() as client, client.pipeline(transaction=False) as pipe:
@@ -241,8 +243,8 @@ class RedisLists:
                     await pipe.execute()
 
     def _keys(self, key: bytes) -> list[str]:
-        stem = f"{self._prefix}:{{{key.hex()}}}"
-        return [f"{stem}:list", f"{stem}:pin", f"{stem}:flight"]
+        name = f"{self._prefix}:{{{key.hex()}}}"
+        return [f"{name}:list", f"{name}:pin", f"{name}:flight"]
 
     def _remember_token(self, key: bytes, token: str, lease_seconds: float) -> None:
         now = self._clock.monotonic()

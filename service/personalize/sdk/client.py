@@ -30,7 +30,7 @@ from service.errors import (
     RecommenderThrottled,
     RecommenderTimeout,
 )
-from service.models import RankedList, RecommendationRequest
+from service.models import ItemList, ListRequest
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -245,7 +245,7 @@ class PersonalizeRecommender:
             self._fixed["filterArn"] = filter_arn
         self._told_at: dict[type[RecommenderError], float] = {}
 
-    async def recommend(self, request: RecommendationRequest, *, timeout_seconds: float) -> RankedList:
+    async def recommend(self, request: ListRequest, *, timeout_seconds: float) -> ItemList:
         """Spend one transaction; the list has no id twice and may be empty.
 
         Values for placeholders are left out when no filter is configured. What Personalize is known to
@@ -266,7 +266,7 @@ class PersonalizeRecommender:
             raise
         return _ranked_list(output, created_at=self._clock.time())
 
-    def _tell(self, error: RecommenderError, request: RecommendationRequest) -> None:
+    def _tell(self, error: RecommenderError, request: ListRequest) -> None:
         # A rehearsal never gets further than to find credentials.
         if _rehearsing.get() and not isinstance(error, RecommenderRefused):
             return
@@ -280,7 +280,7 @@ class PersonalizeRecommender:
             problem = problem.partition(":")[0]
         _log.warning("personalize failed", reason=error.reason, problem=problem)
 
-    def _parameters(self, request: RecommendationRequest) -> dict[str, object]:
+    def _parameters(self, request: ListRequest) -> dict[str, object]:
         if len(request.user_id) > MAX_ID_CHARACTERS:
             raise RecommenderRefused(f"userId is longer than {MAX_ID_CHARACTERS} characters")
         if not 1 <= request.num_results <= PERSONALIZE_MAX_RESULTS:
@@ -309,7 +309,7 @@ def _filter_values(given: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
-def _ranked_list(output: Mapping[str, object], *, created_at: float) -> RankedList:
+def _ranked_list(output: Mapping[str, object], *, created_at: float) -> ItemList:
     items = output.get("itemList")
     if not isinstance(items, list):
         raise RecommenderError("the answer holds no itemList")
@@ -317,7 +317,7 @@ def _ranked_list(output: Mapping[str, object], *, created_at: float) -> RankedLi
     ids = (item.get("itemId") for item in items if isinstance(item, dict))
     item_ids = tuple(dict.fromkeys(item_id for item_id in ids if isinstance(item_id, str) and item_id))
     recommendation_id = output.get("recommendationId")
-    return RankedList(
+    return ItemList(
         item_ids=item_ids,
         recommendation_id=recommendation_id if isinstance(recommendation_id, str) else "",
         created_at=created_at,
@@ -390,7 +390,7 @@ async def _rehearse(recommender: PersonalizeRecommender) -> None:
     """
     rehearsing = _rehearsing.set(True)
     try:
-        await recommender.recommend(RecommendationRequest("", 1), timeout_seconds=REHEARSAL_SECONDS)
+        await recommender.recommend(ListRequest("", 1), timeout_seconds=REHEARSAL_SECONDS)
     except (RecommenderError, _RehearsalError):
         return
     finally:

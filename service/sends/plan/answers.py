@@ -12,10 +12,10 @@ from service.sends.plan.simulation import EXACT_RECIPIENTS, SOURCES, Seen, simul
 BRAZE_PEAK: Final = 2.4
 """How far above the average Braze has been reported to go within a minute of its rate limit."""
 
-LEAST_MESSAGES_PER_MINUTE: Final = 10
+MIN_MESSAGES_PER_MINUTE: Final = 10
 """Lowest rate limit of a campaign. Source: Braze user guide, rate limiting and frequency capping."""
 
-MOST_MESSAGES_PER_MINUTE: Final = 500_000
+MAX_MESSAGES_PER_MINUTE: Final = 500_000
 """Highest one. Source: as above."""
 
 ALL_SHARE: Final = 0.999
@@ -108,8 +108,8 @@ class Plan:
             notes.append(f"Simulated at a scale of 1 : {self.seen.scale:,.4g}: {simulated}.")
         if self.all_live_tps > PERSONALIZE_MAX_TPS:
             notes.append(f"{self.all_live_tps:,} TPS are more than the {PERSONALIZE_MAX_TPS:,} of an AWS account.")
-        if self.all_live_per_minute < LEAST_MESSAGES_PER_MINUTE:
-            notes.append(f"Braze's lowest rate limit is {LEAST_MESSAGES_PER_MINUTE} messages a minute.")
+        if self.all_live_per_minute < MIN_MESSAGES_PER_MINUTE:
+            notes.append(f"Braze's lowest rate limit is {MIN_MESSAGES_PER_MINUTE} messages a minute.")
         if send.cached and send.cached_age_seconds + send.seconds > send.fresh_seconds:
             left = max(0.0, send.fresh_seconds - send.cached_age_seconds)
             notes.append(
@@ -214,7 +214,7 @@ def most_messages_per_minute(send: Send) -> int:
     slots = send.tps * SPENT_SHARE / send.peak
     fresh_for = send.fresh_seconds - send.cached_age_seconds
     low = slots
-    high = MOST_MESSAGES_PER_MINUTE / MINUTE_SECONDS
+    high = MAX_MESSAGES_PER_MINUTE / MINUTE_SECONDS
     if send.cached < 1:
         high = min(high, slots / (1 - send.cached))
     # At a lower rate the fresh lists would cease to be so before the send is over.
@@ -229,7 +229,7 @@ def most_messages_per_minute(send: Send) -> int:
         return _all_served(replace(send, minutes=minutes))
 
     least, most = (math.floor(rate * MINUTE_SECONDS + 1e-6) for rate in (low, high))
-    most = min(most, MOST_MESSAGES_PER_MINUTE)
+    most = min(most, MAX_MESSAGES_PER_MINUTE)
     if most < 1:
         return 0
     return _last(enough, max(1, min(least, most)), most)

@@ -18,14 +18,14 @@ from typing import Final, cast
 
 from service.budget.ports import Lane
 from service.budget.schedule import SlotSchedule
-from service.budget.slot_queue import Starts, held_back
+from service.budget.slot_queue import RateWindow, held_back
 from service.constants import ANSWER_MARGIN_SECONDS, PIN_SECONDS, REFRESH_QUEUE_LIMIT, SPENT_SHARE
 from service.errors import DegradedReason
 from service.lists.envelope import created_at, seal
 from service.lists.ladder import Ladder
 from service.lists.pins import LocalPins
 from service.lists.ports import Outcome
-from service.models import RankedList, Source
+from service.models import ItemList, Source
 from service.personalize.flights import FIRST_LATENCY_SECONDS, LOOK_UP_SECONDS, FlightPolicy, usual_latency
 from service.personalize.refresher import RefreshQueue
 from service.sends.plan.send import MINUTE_SECONDS, Send
@@ -33,7 +33,7 @@ from service.sends.plan.send import MINUTE_SECONDS, Send
 EXACT_RECIPIENTS: Final = 1_000_000
 """Largest send that is simulated message by message."""
 
-MOST_BINS: Final = 120
+MAX_BINS: Final = 120
 """Parts into which the course of a send is cut at most."""
 
 BIN_SECONDS: Final = 2.0
@@ -42,7 +42,7 @@ BIN_SECONDS: Final = 2.0
 SOURCES: Final[tuple[Source, ...]] = ("personalize", "cache", "stale", "batch", "popular")
 """What can be shown, best first; `empty` needs an empty catalogue."""
 
-_LEAST_WAIT_SECONDS: Final = 0.001
+_MIN_WAIT_SECONDS: Final = 0.001
 
 
 @dataclass(slots=True)
@@ -184,7 +184,7 @@ class Simulation:
             transaction_seconds=send.deadline_seconds,
         )
         self._schedule = SlotSchedule((tps or send.tps) * SPENT_SHARE)
-        self._starts = Starts()
+        self._rate_window = RateWindow()
         self._ladder = Ladder(lambda: None)
         self._pins = LocalPins(PIN_SECONDS, self._clock)
         self._queue = RefreshQueue[int, Recipient]()
@@ -196,7 +196,7 @@ class Simulation:
         self._pushed = 0
         self._random = random.Random(seed)  # noqa: S311  # an order, not a secret
         self._scale = scale
-        bins = self._bins = max(1, min(MOST_BINS, int(send.seconds / BIN_SECONDS)))
+        bins = self._bins = max(1, min(MAX_BINS, int(send.seconds / BIN_SECONDS)))
         self._seen = Seen(send, 1.0, series={one: [0] * bins for one in SOURCES}, transaction_series=[0] * bins)
         self._sending = True
         self._calls_to_come = 0
@@ -325,7 +325,7 @@ class Simulation:
         return self._schedule.reserve(lane, 0.0, self._clock.now).granted
 
     def _crowded_seconds(self) -> float:
-        return self._starts.crowded_seconds(1.0 / self._schedule.rate(self._clock.now), self._clock.now)
+        return self._rate_window.crowded_seconds(1.0 / self._schedule.rate(self._clock.now), self._clock.now)
 
     def _begin(self) -> None:
         crowded = self._crowded_seconds()
@@ -338,7 +338,7 @@ class Simulation:
 
     def _start(self, flight: _Flight) -> None:
         now = self._clock.now
-        self._starts.add(now)
+        self._rate_window.add(now)
         self._seen.transactions += 1
         if now <= self._send.seconds:
             self._seen.transaction_series[self._bin(now)] += 1
@@ -396,7 +396,7 @@ class Simulation:
             wait = reservation.wait_seconds
             if reservation.granted:
                 self._refresh_next()
-        self._push(now + max(wait, _LEAST_WAIT_SECONDS), _REFRESH)
+        self._push(now + max(wait, _MIN_WAIT_SECONDS), _REFRESH)
 
     def _anybody_waits(self) -> bool:
         return self._calls_to_come > 0 or any(flight.calls for flight in self._open.values())
@@ -406,7 +406,7 @@ class Simulation:
         number, recipient = self._queue.take()
         known = self._usable(recipient.known)
         if number in self._open or (known is not None and self._policy.fresh(created_at(known), self._clock.now)):
-            self._starts.add(self._clock.now)
+            self._rate_window.add(self._clock.now)
             return
         flight = self._open[number] = _Flight(recipient, has_list=known is not None, calls=[])
         self._seen.refreshes += 1
@@ -436,7 +436,7 @@ def _moment(even: float, peak: float, period: float) -> float:
 
 
 def _list_of(made_at: float) -> bytes:
-    return seal(RankedList((), "", made_at))
+    return seal(ItemList((), "", made_at))
 
 
 def _key(number: int) -> bytes:

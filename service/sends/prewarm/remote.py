@@ -10,7 +10,7 @@ import aiohttp
 
 from service.constants import MAX_PREWARM_SECONDS, MAX_PREWARM_USERS
 from service.errors import ConfigurationError, SharedStateUnavailable
-from service.sends.ports import AheadTerms, ListMaker, Made
+from service.sends.ports import ListMaker, PrewarmReport, PrewarmTerms
 
 PATH: Final = "/users/prewarm"
 
@@ -33,8 +33,8 @@ class RemoteLists:
         self._headers = {"X-API-Key": admin_key}
 
     async def make(
-        self, users: Sequence[str], terms: AheadTerms, *, seconds: float, on_done: Callable[[], None] = lambda: None
-    ) -> Made:
+        self, users: Sequence[str], terms: PrewarmTerms, *, seconds: float, on_done: Callable[[], None] = lambda: None
+    ) -> PrewarmReport:
         """See `ListMaker.make`; takes as many users as one call may name, unless it only looks.
 
         Raises:
@@ -45,7 +45,7 @@ class RemoteLists:
         answer = await self._post(
             {"user_ids": list(first), "seconds": min(seconds, MAX_PREWARM_SECONDS), **asdict(terms)}
         )
-        made = Made(**answer)
+        made = PrewarmReport(**answer)
         for _ in range(made.fetched + made.kept):
             on_done()
         if rest and seconds <= 0:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from service.clock import Clock
 from service.errors import SharedStateUnavailable
-from service.sends.ports import AheadTerms, ListMaker, Made
+from service.sends.ports import ListMaker, PrewarmReport, PrewarmTerms
 from service.sends.prewarm.users_file import Findings, UsersFile, UsersFileError
 
 EXIT_DONE: Final = 0
@@ -30,7 +30,7 @@ ROUND_SECONDS: Final = 10.0
 REMEMBERED_ROUNDS: Final = 6
 """The rate of the last minute tells when all will be done."""
 
-AHEAD_SECONDS: Final = 3 * ROUND_SECONDS
+IN_HAND_SECONDS: Final = 3 * ROUND_SECONDS
 """Users in hand: as many as can be fetched in this time."""
 
 ATTEMPTS: Final = 3
@@ -72,7 +72,7 @@ class Prewarm:
         self,
         maker: ListMaker,
         file: UsersFile,
-        terms: AheadTerms,
+        terms: PrewarmTerms,
         *,
         clock: Clock,
         by: dt.datetime | None = None,
@@ -109,9 +109,9 @@ class Prewarm:
         """Say what was done so far."""
         self._say(f"stopped: {self._totals.fetched:,} lists fetched; the same command goes on from here")
 
-    async def _survey(self) -> Made:
+    async def _survey(self) -> PrewarmReport:
         """Read the whole file and look who has no list."""
-        users, named, last = self._file.users(self._findings), 0, Made()
+        users, named, last = self._file.users(self._findings), 0, PrewarmReport()
         with tqdm(desc="looking up", unit=" users", disable=None) as bar:
             while chunk := _some(users, LOOKED_UP_AT_ONCE):
                 # Only the first answer is not waited for: it may be the address that is wrong.
@@ -126,7 +126,7 @@ class Prewarm:
         self._say(f"{named:,} users, {named - self._totals.missing:,} have a list, {self._totals.missing:,} to fetch")
         return last
 
-    def _forecast(self, made: Made) -> None:
+    def _forecast(self, made: PrewarmReport) -> None:
         if not self._totals.missing:
             return
         rate = made.tps * self._terms.spare
@@ -164,7 +164,7 @@ class Prewarm:
     async def _fetch(self, tps: float) -> None:
         users: Iterator[str] | None = self._file.users()
         in_hand: dict[str, int] = {}
-        most = max(LOOKED_UP_AT_ONCE, int(tps * AHEAD_SECONDS))
+        most = max(LOOKED_UP_AT_ONCE, int(tps * IN_HAND_SECONDS))
         self._rounds.append((self._clock.monotonic(), 0))
         with tqdm(total=self._totals.missing, desc="prewarm", unit=" lists", disable=None) as bar:
 
@@ -197,7 +197,7 @@ class Prewarm:
                 if not made.fetched and not made.kept:
                     await asyncio.sleep(RETRY_SECONDS)
 
-    def _note_failures(self, made: Made, before: dict[str, int], in_hand: dict[str, int]) -> None:
+    def _note_failures(self, made: PrewarmReport, before: dict[str, int], in_hand: dict[str, int]) -> None:
         self._totals.fetched += made.fetched
         self._failed_in_a_row = len(made.failed) + (0 if made.fetched else self._failed_in_a_row)
         for user, reason in made.failed.items():
@@ -207,7 +207,9 @@ class Prewarm:
             else:
                 self._totals.failed[reason] += 1
 
-    async def _make(self, users: Sequence[str], seconds: float, on_done: Callable[[], None] = lambda: None) -> Made:
+    async def _make(
+        self, users: Sequence[str], seconds: float, on_done: Callable[[], None] = lambda: None
+    ) -> PrewarmReport:
         """As the maker; waits for the store if need be."""
         waiting = False
         while True:

@@ -22,10 +22,10 @@ from service.errors import ConfigurationError
 USUAL_COLUMNS: Final = ("user_id", "external_id", "userid", "external id")
 """Looked for in this order, in upper or lower case, when no column is named."""
 
-LONGEST_LINE_BYTES: Final = 262_144
+MAX_LINE_BYTES: Final = 262_144
 """Of a line; what is longer is no users file, and is not to fill the memory."""
 
-MOST_NAMED: Final = 10
+MAX_NAMED: Final = 10
 """Line numbers of one kind that are told."""
 
 _SEEN_KIB: Final = 32 * 1024
@@ -50,7 +50,7 @@ class Findings:
     def note(self, kind: str, line: int) -> None:
         """Count a line."""
         self.counts[kind] += 1
-        if len(self.lines[kind]) < MOST_NAMED:
+        if len(self.lines[kind]) < MAX_NAMED:
             self.lines[kind].append(line)
 
     @property
@@ -206,11 +206,11 @@ class _Numbered:
 def _lines(file: BinaryIO, noted: Findings) -> _Numbered:
     def numbered() -> Iterator[tuple[int, str]]:
         number = 0
-        while raw := file.readline(LONGEST_LINE_BYTES):
+        while raw := file.readline(MAX_LINE_BYTES):
             number += 1
-            if len(raw) == LONGEST_LINE_BYTES and not raw.endswith(b"\n"):
+            if len(raw) == MAX_LINE_BYTES and not raw.endswith(b"\n"):
                 noted.note("a line without end", number)
-                while (rest := file.readline(LONGEST_LINE_BYTES)) and not rest.endswith(b"\n"):
+                while (rest := file.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
                     pass
                 continue
             # A byte that is no UTF-8 stays recognisable, and spoils no other field of its line.

@@ -7,12 +7,12 @@ import pytest
 
 from service.errors import RecommenderTimeout
 from service.personalize.breaker import FAILURES_TO_OPEN
-from service.sends.ports import AheadTerms
+from service.sends.ports import PrewarmTerms
 from tests.support.fakes import FakeStore
 from tests.support.replica import Replica, open_replica
 from tests.support.virtual_time import VirtualClock, run_virtual
 
-ALL = AheadTerms(spare=1.0)
+ALL = PrewarmTerms(spare=1.0)
 
 
 def users(count: int) -> list[str]:
@@ -30,7 +30,7 @@ def alone(scenario: Callable[[Replica], Awaitable[None]], tps: float = 10.0) -> 
 @pytest.mark.parametrize("spare", [0.2, 0.5, 1.0])
 def test_it_spends_its_share_and_no_more(spare: float) -> None:
     async def scenario(replica: Replica) -> None:
-        made = await replica.ahead.make(users(1_000), AheadTerms(spare=spare), seconds=20.0)
+        made = await replica.prewarmer.make(users(1_000), PrewarmTerms(spare=spare), seconds=20.0)
         assert made.fetched == replica.personalize.transactions.total() == 1_000 - len(made.left)
         assert made.fetched == pytest.approx(200 * spare, abs=2)
 
@@ -39,7 +39,7 @@ def test_it_spends_its_share_and_no_more(spare: float) -> None:
 
 def test_what_a_send_does_not_want_is_used_and_the_rest_is_the_sends() -> None:
     async def scenario(replica: Replica) -> None:
-        making = asyncio.create_task(replica.ahead.make(users(1_000), ALL, seconds=20.0))
+        making = asyncio.create_task(replica.prewarmer.make(users(1_000), ALL, seconds=20.0))
         sources = []
         for number in range(80):
             await asyncio.sleep(0.25)
@@ -59,7 +59,7 @@ def test_a_send_that_wants_every_slot_gets_every_slot() -> None:
     async def scenario(replica: Replica) -> None:
         sending = [asyncio.create_task(replica.ask(f"live{number}")) for number in range(12)]
         await asyncio.sleep(0)
-        made = await replica.ahead.make(users(5), ALL, seconds=1.0)
+        made = await replica.prewarmer.make(users(5), ALL, seconds=1.0)
         assert made.fetched == 0
         await asyncio.gather(*sending)
 
@@ -69,12 +69,12 @@ def test_a_send_that_wants_every_slot_gets_every_slot() -> None:
 def test_a_caller_of_the_same_user_shares_the_transaction_and_its_failure() -> None:
     async def scenario(replica: Replica) -> None:
         replica.personalize.latency_seconds = 0.5
-        making = asyncio.create_task(replica.ahead.make(["a"], ALL, seconds=2.0))
+        making = asyncio.create_task(replica.prewarmer.make(["a"], ALL, seconds=2.0))
         await asyncio.sleep(0.1)
         assert (await replica.ask("a")).source == "personalize"
         assert (await making).fetched == 1
         replica.personalize.failure = RecommenderTimeout
-        making = asyncio.create_task(replica.ahead.make(["b"], ALL, seconds=2.0))
+        making = asyncio.create_task(replica.prewarmer.make(["b"], ALL, seconds=2.0))
         await asyncio.sleep(0.1)
         answer = await replica.ask("b")
         assert (answer.source, answer.degraded_reason) == ("popular", "timeout")
@@ -90,7 +90,7 @@ def test_a_caller_of_the_same_user_shares_the_transaction_and_its_failure() -> N
 def test_while_personalize_is_left_alone_so_is_the_budget() -> None:
     async def scenario(replica: Replica) -> None:
         replica.personalize.failure = RecommenderTimeout
-        made = await replica.ahead.make(users(100), ALL, seconds=9.0)
+        made = await replica.prewarmer.make(users(100), ALL, seconds=9.0)
         assert 0 < len(made.failed) <= FAILURES_TO_OPEN + 5
         assert len(made.left) == 100 - len(made.failed)
 
@@ -105,7 +105,7 @@ def test_what_another_replica_has_fetched_or_is_fetching_costs_nothing_and_the_s
             other.personalize.latency_seconds = 1.0
             asking = asyncio.create_task(other.ask("b"))
             await asyncio.sleep(0.5)
-            made = await one.ahead.make(["a", "b", "c"], ALL, seconds=0.3)
+            made = await one.prewarmer.make(["a", "b", "c"], ALL, seconds=0.3)
             assert (made.kept, made.left, made.fetched) == (1, ["b"], 1)
             assert one.personalize.transactions == {"c": 1}
             await asking
@@ -118,7 +118,7 @@ def test_a_failure_is_told_to_no_replica() -> None:
         store = FakeStore(VirtualClock(asyncio.get_running_loop()))
         async with open_replica(shared=store.replica()) as one, open_replica(shared=store.replica()) as other:
             one.personalize.failure = RecommenderTimeout
-            assert (await one.ahead.make(["a"], ALL, seconds=1.0)).failed == {"a": "timeout"}
+            assert (await one.prewarmer.make(["a"], ALL, seconds=1.0)).failed == {"a": "timeout"}
             assert (await other.ask("a")).source == "personalize"
 
     run_virtual(run())
@@ -129,7 +129,7 @@ def test_without_the_store_nothing_is_spent() -> None:
         store = FakeStore(VirtualClock(asyncio.get_running_loop()))
         async with open_replica(shared=store.replica()) as replica:
             store.down = True
-            made = await replica.ahead.make(["a", "b"], ALL, seconds=2.0)
+            made = await replica.prewarmer.make(["a", "b"], ALL, seconds=2.0)
             assert sorted(made.left) == ["a", "b"]
             assert not replica.personalize.transactions
 
@@ -141,7 +141,7 @@ def test_a_list_that_the_store_could_not_take_counts_as_none() -> None:
         store = FakeStore(VirtualClock(asyncio.get_running_loop()))
         async with open_replica(shared=store.replica()) as replica:
             replica.personalize.latency_seconds = 0.5
-            making = asyncio.create_task(replica.ahead.make(["a"], ALL, seconds=1.0))
+            making = asyncio.create_task(replica.prewarmer.make(["a"], ALL, seconds=1.0))
             await asyncio.sleep(0.2)
             store.down = True
             made = await making
