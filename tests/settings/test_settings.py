@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from service.errors import ConfigurationError
 from service.settings import Settings, load_settings
 
-EXAMPLE = Path(__file__).resolve().parents[1] / ".env.example"
+EXAMPLE = Path(__file__).resolve().parents[2] / ".env.example"
 CAMPAIGN = "arn:aws:personalize:eu-west-1:123456789012:campaign/shop"
 RECOMMENDER = "arn:aws:personalize:eu-west-1:123456789012:recommender/shop"
 FILTER = "arn:aws:personalize:eu-west-1:123456789012:filter/bought"

@@ -18,7 +18,7 @@ from service.api.auth import Gate
 from service.cli import main
 from service.errors import ConfigurationError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 class Started(NamedTuple):

@@ -8,7 +8,7 @@ import pytest
 
 from tools import make_sample
 
-SAMPLE = Path(__file__).resolve().parent.parent / "sample"
+SAMPLE = Path(__file__).resolve().parents[2] / "sample"
 
 Row = dict[str, str]
 

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from service.settings import Settings
 from service.telemetry import Telemetry
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def text_of(path: str) -> str:
