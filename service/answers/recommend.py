@@ -1,6 +1,6 @@
 """The use case: one user's recommendations, always answered, always before the deadline."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import cast
 
@@ -9,7 +9,7 @@ from service.answers.popular import PopularItems
 from service.answers.rendering import check_fields, render_items, render_object
 from service.answers.selection import Rules, Selection, select
 from service.catalog.current import CurrentCatalog
-from service.catalog.ports import BlockList, ItemCatalog, RemoteItemCatalog
+from service.catalog.ports import BlockList, ItemCatalog
 from service.clock import Clock
 from service.constants import ANSWER_MARGIN_SECONDS
 from service.errors import DeadlineExceeded, DegradedReason
@@ -101,8 +101,8 @@ class Recommendations:
             InvalidQuery: `fields` names a column that the catalogue lacks, or the exclusion lacks a value.
         """
         self._check(query)
-        remote = self._remote()
-        if remote is not None and remote.missing(self._likely_shown(query, envelope, remote)):
+        catalog = self._catalog.snapshot
+        if catalog.missing(self._likely_shown(query, envelope, catalog)):
             return None
         return self._render(query, Outcome(envelope, "cache"))
 
@@ -114,10 +114,9 @@ class Recommendations:
         """
         self._check(query)
         outcome, timings = await self._outcome(query, deadline)
-        remote = self._remote()
-        if remote is not None:
-            ids = self._likely_shown(query, outcome.envelope, remote)
-            await remote.prefetch(ids, deadline - ANSWER_MARGIN_SECONDS - self._clock.monotonic())
+        catalog = self._catalog.snapshot
+        shown = self._likely_shown(query, outcome.envelope, catalog)
+        await catalog.prefetch(shown, deadline - ANSWER_MARGIN_SECONDS - self._clock.monotonic())
         return self._render(query, outcome, timings)
 
     async def _outcome(
@@ -146,21 +145,20 @@ class Recommendations:
         # A call of the same message with less time left may have been answered while this one waited.
         return self._pins.get(key) or outcome, timings
 
-    def _remote(self) -> RemoteItemCatalog | None:
-        catalog = self._catalog.snapshot
-        return cast("RemoteItemCatalog", catalog) if hasattr(catalog, "prefetch") else None
-
-    def _likely_shown(self, query: RecommendationQuery, envelope: bytes | None, catalog: ItemCatalog) -> list[str]:
+    def _likely_shown(self, query: RecommendationQuery, envelope: bytes | None, catalog: ItemCatalog) -> Iterator[str]:
         """What an answer from this list shows if about as many are dropped as the caller excludes.
 
-        Popular items are among it where the list is too short, or there is none.
+        Popular items are among it where the list is too short, or there is none. Lazy: a catalogue that holds all
+        its items here asks for none of them.
         """
-        most = query.num_results + len(query.exclude) + SPARE_ITEMS
+        wanted = query.num_results + len(query.exclude)
         listed = envelopes.item_ids(envelope) if envelope is not None else ()
-        ids = list(islice(listed, most))
-        if len(ids) < query.num_results + len(query.exclude):
-            ids += islice(self._popular.ids(catalog), most)
-        return ids
+        count = 0
+        for item_id in islice(listed, wanted + SPARE_ITEMS):
+            count += 1
+            yield item_id
+        if count < wanted:
+            yield from islice(self._popular.ids(catalog), wanted + SPARE_ITEMS)
 
     def _check(self, query: RecommendationQuery) -> None:
         """Refuse what only the catalogue can tell is wrong, before anything is spent on it."""

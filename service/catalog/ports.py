@@ -35,23 +35,22 @@ class ItemCatalog(Protocol):
         """Items that can be shown."""
 
     def rows(self, item_ids: Sequence[str]) -> list[CatalogRow | None]:
-        """One entry for each id, None where the catalogue has no complete item."""
+        """One entry for each id, None where the catalogue has no complete item, or has not fetched it yet."""
+
+    def missing(self, item_ids: Iterable[str]) -> list[str]:
+        """Those that `rows` could only answer, or answer freshly, after `prefetch`.
+
+        Empty for a catalogue that holds all its items here; such a one does not even iterate over the ids.
+        """
+
+    async def prefetch(self, item_ids: Iterable[str], timeout_seconds: float) -> None:
+        """Bring missing items here as far as the time allows; never fails."""
 
     def first_ids(self) -> Iterable[str]:
         """Every id that the operator's exclusion lets through, in the source's own order, made as it is asked for."""
 
     def close(self) -> None:
         """Close what it holds, at the end of the service; one that is replaced closes itself behind its last reader."""
-
-
-class RemoteItemCatalog(ItemCatalog, Protocol):
-    """A catalogue whose `rows` answers only from what `prefetch` has brought here."""
-
-    def missing(self, item_ids: Iterable[str]) -> list[str]:
-        """Those that would have to be fetched."""
-
-    async def prefetch(self, item_ids: Iterable[str], timeout_seconds: float) -> None:
-        """Bring items here as far as the time allows; never fails."""
 
 
 class BlockList(Protocol):

@@ -104,6 +104,13 @@ class FakeCatalog:
     def rows(self, item_ids: Sequence[str]) -> list[CatalogRow | None]:
         return [self._rows.get(one) for one in item_ids]
 
+    def missing(self, item_ids: Iterable[str]) -> list[str]:
+        del item_ids
+        return []
+
+    async def prefetch(self, item_ids: Iterable[str], timeout_seconds: float) -> None:
+        """Every item is here."""
+
     def __len__(self) -> int:
         return len(self._rows)
 

@@ -74,6 +74,14 @@ class MemoryCatalog:
         fragment, _, extras = item.partition(b"\n")
         return CatalogRow(fragment, extras, item_id not in self._ineligible)
 
+    def missing(self, item_ids: Iterable[str]) -> list[str]:
+        """Empty: every item is here."""
+        del item_ids
+        return []
+
+    async def prefetch(self, item_ids: Iterable[str], timeout_seconds: float) -> None:
+        """Nothing to do: every item is here."""
+
     def first_ids(self) -> Iterable[str]:
         """Every id that the operator's exclusion lets through, in the source's own order."""
         return filterfalse(self._ineligible.__contains__, self._items)
