@@ -1,4 +1,4 @@
-"""Limits set by Amazon and Braze, and the few numbers of our own that no operator would change."""
+"""Limits set by Amazon and Braze, defaults that rooms share, and the few numbers that no operator would change."""
 
 from typing import Final
 
@@ -10,6 +10,18 @@ MAX_NUM_RESULTS: Final = 100
 
 DEFAULT_NUM_RESULTS: Final = 10
 """Items of an answer when the caller names no number."""
+
+DEFAULT_FRESH_SECONDS: Final = 900
+"""CACHE_FRESH_SECONDS when the operator names none."""
+
+DEFAULT_STALE_SECONDS: Final = 604_800
+"""CACHE_STALE_SECONDS when the operator names none: a week."""
+
+DEFAULT_DEADLINE_SECONDS: Final = 1.5
+"""REQUEST_DEADLINE_SECONDS when the operator names none: Braze gives a call up after 2 s, and the way takes time."""
+
+MAX_PORT: Final = 65_535
+"""Highest TCP port."""
 
 MAX_EXCLUDED_IDS: Final = 500
 """Most ids in `exclude`: as many as a list can hold, so that more could not change an answer."""

@@ -1,35 +1,20 @@
 """Who may ask. No comparison takes longer the more of a secret was guessed.
 
-Secrets may be written as themselves or hashed, as `hash_key` does. A single keyed digest is enough for a key that
-nobody can guess, and costs a microsecond; a slow one would add nothing but a way to keep the service busy with wrong
-keys. That is why `hash_key` refuses what is short.
+`service.credentials` says how secrets may be written.
 """
 
 import base64
 import binascii
-import hmac
-import re
 import secrets
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import Final, Literal
 
 from starlette.exceptions import HTTPException
 
+from service.credentials import Access, HashedSecret
 from service.errors import Unauthorized
 
 Headers = Iterable[tuple[bytes, bytes]]
-
-Access = Literal["open", "keyed", "off"]
-"""Who gets a page that tells about the service: everybody, whoever may read recommendations, nobody."""
-
-HASH_PREFIX: Final = "blake2b:"
-"""What a hashed secret begins with."""
-
-MIN_HASHED_CHARACTERS: Final = 24
-"""Of a secret that is kept as a fast hash: 24 random hexadecimal digits are 96 bits, which nobody tries out."""
-
-_HASHED = re.compile(r"blake2b:([0-9a-f]{32}):([0-9a-f]{64})")
 
 
 class Gate:
@@ -87,10 +72,10 @@ class _Secrets:
     def __init__(self, written: Iterable[str]) -> None:
         self._mark_key = secrets.token_bytes(32)
         self._known: set[bytes] = set()
-        self._hashed: list[tuple[bytes, bytes]] = []
+        self._hashed: list[HashedSecret] = []
         for one in written:
-            if parts := _HASHED.fullmatch(one):
-                self._hashed.append((bytes.fromhex(parts[1]), bytes.fromhex(parts[2])))
+            if hashed := HashedSecret.parse(one):
+                self._hashed.append(hashed)
             else:
                 self._known.add(self._mark(one.encode()))
 
@@ -99,8 +84,8 @@ class _Secrets:
         if mark in self._known:
             return True
         found = False
-        for salt, digest in self._hashed:
-            found |= hmac.compare_digest(_digest(secret, salt), digest)
+        for hashed in self._hashed:
+            found |= hashed.matches(secret)
         if found:
             # One for each hash at most, since no other secret has it.
             self._known.add(mark)
@@ -108,27 +93,6 @@ class _Secrets:
 
     def _mark(self, secret: bytes) -> bytes:
         return blake2b(secret, key=self._mark_key, digest_size=16).digest()
-
-
-def hash_key(key: str) -> str:
-    """A key as it may stand in a file that others read.
-
-    Raises:
-        ValueError: It is so short that it could be found from its hash.
-    """
-    if len(key) < MIN_HASHED_CHARACTERS:
-        raise ValueError(f"at least {MIN_HASHED_CHARACTERS} characters, not {len(key)}")
-    salt = secrets.token_bytes(16)
-    return f"{HASH_PREFIX}{salt.hex()}:{_digest(key.encode(), salt).hex()}"
-
-
-def is_hashed(written: str) -> bool:
-    """Whether this is what `hash_key` makes."""
-    return _HASHED.fullmatch(written) is not None
-
-
-def _digest(secret: bytes, salt: bytes) -> bytes:
-    return blake2b(secret, key=salt, digest_size=32).digest()
 
 
 def _known(headers: Headers, keys: _Secrets, basic: _Secrets | None) -> bool:

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from service.answers.recommend import Recommendations
-from service.api.auth import Access, Gate
+from service.api.auth import Gate
 from service.catalog.ports import BlockList
 from service.clock import Clock
+from service.credentials import Access
 from service.lists.forgetting import Forgetting
 from service.sends.ports import ListMaker
 from service.telemetry import Telemetry

@@ -171,11 +171,11 @@ def hash_key() -> None:
 
     The key comes from standard input, so that it is in no list of processes and no shell's history.
     """
-    from service.api import auth  # noqa: PLC0415 - only this command needs it
+    from service import credentials  # noqa: PLC0415 - only this command needs it
 
     key = getpass("Key: ") if sys.stdin.isatty() else sys.stdin.readline()
     try:
-        click.echo(auth.hash_key(key.strip()))
+        click.echo(credentials.hash_key(key.strip()))
     except ValueError as error:
         click.echo(f"hash-key: {error}", err=True)
         sys.exit(1)

@@ -283,7 +283,7 @@ def test_all_mistakes_come_at_once(given: type[Given]) -> None:
         LOG_FORMAT="x",
     )
     assert [line.partition(":")[0] for line in problems] == [
-        "PORT", "PERSONALIZE_TPS", "LOG_FORMAT", "PERSONALIZE_CAMPAIGN_ARN", "CATALOG_URL", "REDIS_URL",
+        "PORT", "LOG_FORMAT", "PERSONALIZE_CAMPAIGN_ARN", "PERSONALIZE_TPS", "CATALOG_URL", "REDIS_URL",
         "API_KEYS, BASIC_AUTH",
     ]  # fmt: skip
 

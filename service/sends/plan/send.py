@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 from typing import Final
 
-from service.constants import ANSWER_MARGIN_SECONDS, PERSONALIZE_MAX_TPS
+from service.constants import (
+    ANSWER_MARGIN_SECONDS,
+    DEFAULT_DEADLINE_SECONDS,
+    DEFAULT_FRESH_SECONDS,
+    DEFAULT_STALE_SECONDS,
+    PERSONALIZE_MAX_TPS,
+)
 from service.personalize.flights import LOOK_UP_SECONDS
 
 MAX_RECIPIENTS: Final = 50_000_000
@@ -62,9 +68,9 @@ class Send:
     gap_seconds: float = 0.0
     peak: float = 1.0
     latency_seconds: float = 0.05
-    fresh_seconds: float = 900.0
-    stale_seconds: float = 604_800.0
-    deadline_seconds: float = 1.5
+    fresh_seconds: float = DEFAULT_FRESH_SECONDS
+    stale_seconds: float = DEFAULT_STALE_SECONDS
+    deadline_seconds: float = DEFAULT_DEADLINE_SECONDS
 
     def __post_init__(self) -> None:
         _within("recipients", self.recipients, 1, MAX_RECIPIENTS)

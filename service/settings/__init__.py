@@ -1,0 +1,91 @@
+"""Every setting, read from the environment and from `.env`; `.env.example` describes each for the operator.
+
+Settings that belong together are a group, in a file of its own: its fields, and what can be wrong with them together.
+A command that needs only some of them loads only their group. The AWS SDK's own variables are not settings of ours: the
+SDK reads them itself.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dotenv import dotenv_values
+
+from service.errors import ConfigurationError
+from service.settings.access import AccessSettings, secret
+from service.settings.base import SettingsGroup
+from service.settings.catalog import CatalogSettings
+from service.settings.personalize import PersonalizeSettings
+from service.settings.send import SendSettings
+from service.settings.server import ServerSettings
+from service.settings.state import StateSettings
+
+__all__ = ["CatalogSettings", "SendSettings", "Settings", "load", "load_settings", "read_env_file"]
+
+ENV_FILE = ".env"
+"""In the working directory; the environment goes before it."""
+
+SDK_PREFIXES = ("AWS_", "OTEL_")
+"""What the variables begin with that the SDKs of AWS and OpenTelemetry read themselves."""
+
+
+class Settings(
+    ServerSettings, PersonalizeSettings, SendSettings, CatalogSettings, StateSettings, AccessSettings, SettingsGroup
+):
+    """What the operator decides; a blank value is the default.
+
+    Raises:
+        ConfigurationError: Something is wrong; it holds a line for each mistake, and no secret.
+    """
+
+    @property
+    def user_key(self) -> str:
+        """Secret of the users' keys; if the operator gives none, the ARN, which all replicas know anyway."""
+        return secret(self.user_key_secret) or self.arn
+
+
+Group = TypeVar("Group", bound=SettingsGroup)
+
+
+def load(kind: type[Group], env_file: str | Path | None = ENV_FILE, **explicit: Any) -> Group:  # noqa: ANN401  # one type for each field
+    """The settings of a group: what is given here, else the environment, else a file, else the default.
+
+    The file's variables for the SDKs of AWS and OpenTelemetry are put into the environment, where those look. A file
+    that does not exist is fine.
+
+    Args:
+        kind: The group.
+        env_file: None reads no file.
+        explicit: Settings by field name, such as a command's options; None stands for one that was not given.
+
+    Raises:
+        ConfigurationError: Something is wrong; it holds a line for each mistake, and no secret.
+    """
+    for name, value in read_env_file(env_file).items():
+        if name.startswith(SDK_PREFIXES) and value:
+            os.environ.setdefault(name, value)
+    return kind(_env_file=env_file, **{name: value for name, value in explicit.items() if value is not None})
+
+
+def load_settings(env_file: str | Path | None = ENV_FILE) -> Settings:
+    """All settings; see `load`.
+
+    Raises:
+        ConfigurationError: Something is wrong; it holds a line for each mistake, and no secret.
+    """
+    return load(Settings, env_file)
+
+
+def read_env_file(env_file: str | Path | None = ENV_FILE) -> Mapping[str, str | None]:
+    """The variables of a file; none if it does not exist.
+
+    Raises:
+        ConfigurationError: It is there and cannot be read.
+    """
+    try:
+        return dotenv_values(env_file, interpolate=False) if env_file and Path(env_file).is_file() else {}
+    except OSError as error:
+        raise ConfigurationError(f"{env_file}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{env_file}: is not UTF-8") from error

@@ -1,0 +1,123 @@
+"""A group of settings: how it is read from the environment and a file, and how its mistakes become readable lines."""
+
+from collections.abc import Iterator
+from inspect import get_annotations
+from typing import Any, Final, NamedTuple, Self, get_args
+
+from annotated_types import Ge, Gt, Le
+from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import ConfigurationError
+
+SHOWN_CHARACTERS: Final = 60
+"""Longest part of a wrong value that a problem's line repeats."""
+
+
+class Problem(NamedTuple):
+    """A mistake that no type can find.
+
+    Attributes:
+        names: The settings that it is about. If one of them has a wrong value, that is said instead.
+        line: For the operator: the variable, what is wrong, and the way out. It holds no secret.
+    """
+
+    names: tuple[str, ...]
+    line: str
+
+    @classmethod
+    def of(cls, name: str, text: str) -> Self:
+        """A problem of one setting."""
+        return cls((name,), f"{name.upper()}: {text}")
+
+
+class SettingsGroup(BaseSettings):
+    """Settings that belong together; a blank value is the default.
+
+    Raises:
+        ConfigurationError: Something is wrong; it holds a line for each mistake, and no secret.
+    """
+
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        str_strip_whitespace=True,
+        allow_inf_nan=False,
+    )
+
+    def problems(self) -> Iterator[Problem]:
+        """What is wrong though each value is fine by itself; a group adds its own."""
+        yield from ()
+
+    @classmethod
+    def groups(cls) -> list[type["SettingsGroup"]]:
+        """This class and the groups that it is made of, in the order in which their mistakes are named."""
+        return [one for one in cls.__mro__ if issubclass(one, SettingsGroup) and one is not SettingsGroup]
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _all_problems_at_once(cls, data: dict[str, Any], handler: ModelWrapValidatorHandler[Self]) -> Self:
+        values = {name: value for name, value in data.items() if not _is_blank(value)}
+        wrong: dict[str, str] = {}
+        try:
+            settings = handler(values)
+        except ValidationError as error:
+            for detail in error.errors():
+                name = str(detail["loc"][0])
+                wrong[name] = _line(name, cls.model_fields[name], detail["input"])
+            settings = handler({name: value for name, value in values.items() if name not in wrong})
+        lines = []
+        for group in cls.groups():
+            lines += [wrong[name] for name in get_annotations(group) if name in wrong]
+            if "problems" in group.__dict__:
+                lines += [line for names, line in group.problems(settings) if wrong.keys().isdisjoint(names)]
+        if lines:
+            # Outside the handler above, so that pydantic's error, which shows values, is not chained to it.
+            raise ConfigurationError(*lines)
+        return settings
+
+
+def lower(value: object) -> object:
+    """The value in lower case if it is text, for settings that are one word of a few."""
+    return value.lower() if isinstance(value, str) else value
+
+
+def split(value: str) -> list[str]:
+    """The parts between commas, without blanks around them; blank ones are left out."""
+    return [part for part in (part.strip() for part in value.split(",")) if part]
+
+
+def shown(value: str) -> str:
+    """A wrong value as a line repeats it."""
+    return repr(value if len(value) <= SHOWN_CHARACTERS else f"{value[:SHOWN_CHARACTERS]}...")
+
+
+def _is_blank(value: object) -> bool:
+    return isinstance(value, str) and not value.strip()
+
+
+def _line(name: str, field: FieldInfo, value: object) -> str:
+    # A value that is wrong for its type is never a secret: those are text, for which every value is right.
+    return f"{name.upper()}: {shown(str(value))} is not {_wanted(field)}"
+
+
+def _wanted(field: FieldInfo) -> str:
+    if field.annotation is bool:
+        return "true or false"
+    choices = get_args(field.annotation)
+    if choices:
+        return "one of " + ", ".join(map(str, choices))
+    kind = "a whole number" if field.annotation is int else "a number"
+    return f"{kind} {' and '.join(_bounds(field))}"
+
+
+def _bounds(field: FieldInfo) -> Iterator[str]:
+    for bound in field.metadata:
+        if isinstance(bound, Gt):
+            yield f"above {bound.gt}"
+        elif isinstance(bound, Ge):
+            yield f"of at least {bound.ge}"
+        elif isinstance(bound, Le):
+            yield f"at most {bound.le}"
