@@ -30,7 +30,8 @@ from bench.speed import DATA, LATENCY_MS, PERSONALIZE_TPS, Figure
 from service.answers.popular import PopularItems
 from service.answers.selection import Rules, Selection, select
 from service.catalog.adapters.source import open_source
-from service.catalog.ports import CatalogRow, ItemCatalog
+from service.catalog.item import CatalogRow
+from service.catalog.ports import ItemCatalog
 
 ITEMS = 1_000_000
 LARGE_ITEMS = 5_000_000

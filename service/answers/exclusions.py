@@ -3,11 +3,10 @@
 An exclusion without placeholders is decided once for each item, when the catalogue is loaded.
 """
 
-import json
 from collections.abc import Callable, Iterable
 
-from service.answers.rendering import BASE_COLUMNS
-from service.catalog.ports import CatalogRow, ItemCatalog
+from service.catalog.item import ITEM_COLUMNS, CatalogRow
+from service.catalog.ports import ItemCatalog
 from service.errors import InvalidQuery
 from service.filters import Filter, FilterValueError, ItemPredicate, compile_item_exclusion
 
@@ -27,7 +26,7 @@ class RequestExclusion:
             InvalidQuery: A placeholder lacks the value that it needs, or has one that it cannot use.
         """
         if self._predicate is None or catalog.version != self._version:
-            self._predicate = compile_item_exclusion(self._expression, [*BASE_COLUMNS, *catalog.columns])
+            self._predicate = compile_item_exclusion(self._expression, [*ITEM_COLUMNS, *catalog.columns])
             self._version = catalog.version
         try:
             shows = self._predicate.bind(dict(values))
@@ -36,6 +35,6 @@ class RequestExclusion:
         columns = catalog.columns
 
         def shows_row(row: CatalogRow) -> bool:
-            return shows({**json.loads(row.fragment), **dict(zip(columns, json.loads(row.extras), strict=True))})
+            return shows(row.values(columns))
 
         return shows_row

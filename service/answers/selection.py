@@ -4,7 +4,8 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from service.catalog.ports import CatalogRow, ItemCatalog
+from service.catalog.item import CatalogRow
+from service.catalog.ports import ItemCatalog
 
 MAX_EXAMINED = 5_000
 """Candidates looked at for one answer; beyond that a filter that lets nothing through would hold the event

@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from service.api.headers import lasting_headers, passing_headers
 from service.api.lifecycle import ACCESS_LINE, Lifecycle, Services
 from service.api.query import PARAMETERS, parse_query
+from service.catalog.item import ITEM_COLUMNS, JSON_TYPES
 from service.errors import Unauthorized
 from service.models import Answer
 
@@ -20,14 +21,8 @@ CLIENT_GONE = 499
 
 _ITEM = {
     "type": "object",
-    "required": ["id", "url", "name", "price", "image"],
-    "properties": {
-        "id": {"type": "string"},
-        "url": {"type": "string"},
-        "name": {"type": "string"},
-        "price": {"type": "number"},
-        "image": {"type": "string"},
-    },
+    "required": list(ITEM_COLUMNS),
+    "properties": {name: {"type": json_type} for name, json_type in JSON_TYPES.items()},
 }
 _ANSWERS = {
     "200": {

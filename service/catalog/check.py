@@ -14,9 +14,9 @@ import orjson
 
 from service.catalog.adapters.dynamodb import DynamoDbSource
 from service.catalog.adapters.source import StoredSource, open_source
+from service.catalog.item import ITEM_COLUMNS
 from service.catalog.reading.rows import (
     LACKING,
-    NAMES,
     CatalogReport,
     Columns,
     DropReason,
@@ -100,7 +100,7 @@ class CatalogCheck:
                 yield _line(_MEANING[reason], count, f"first: {', '.join(self.report.examples[reason])}")
         if any(self.lacking.values()):
             yield from ("", "Rows that lack something, each counted for everything it lacks")
-            for name in NAMES:
+            for name in ITEM_COLUMNS:
                 if self.lacking.get(name):
                     yield _line(_MEANING[LACKING[name]], self.lacking[name])
         if self.prices:
@@ -177,7 +177,7 @@ def _check(
                 reader.drop("malformed", None, source.line)
                 continue
             item, reason = reader.item(record)
-            lacking.update(ours for ours in NAMES if item[ours] in ("", None))
+            lacking.update(ours for ours in ITEM_COLUMNS if item[ours] in ("", None))
             item_id = str(item["id"])
             if reason is None and item_id in seen:
                 reason = "duplicate"

@@ -1,23 +1,9 @@
 """The items that can be shown, as the rooms above see them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-
-@dataclass(frozen=True, slots=True)
-class CatalogRow:
-    """An item ready to be written out.
-
-    Attributes:
-        fragment: The item as a JSON object with id, url, name, price, image.
-        extras: JSON array of the further columns, in the order of `ItemCatalog.columns`.
-        eligible: False when the operator's exclusion keeps it from every answer.
-    """
-
-    fragment: bytes
-    extras: bytes
-    eligible: bool = True
+from service.catalog.item import CatalogRow
 
 
 class ItemCatalog(Protocol):

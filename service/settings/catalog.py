@@ -6,11 +6,9 @@ from typing import Final
 
 from pydantic import Field
 
+from service.catalog.item import ITEM_COLUMNS
 from service.constants import MAX_ID_CHARACTERS
 from service.settings.base import Problem, SettingsGroup, shown, split
-
-CATALOG_NAMES: Final = ("id", "url", "name", "price", "image")
-"""What CATALOG_COLUMNS can map: the five columns of every item."""
 
 CATALOG_SCHEMES: Final = ("file", "s3", "dynamodb")
 
@@ -60,10 +58,10 @@ class CatalogSettings(SettingsGroup):
     def _column_problems(self) -> Iterator[Problem]:
         pairs = list(self._column_pairs())
         for ours, theirs in pairs:
-            if ours not in CATALOG_NAMES or not theirs:
+            if ours not in ITEM_COLUMNS or not theirs:
                 yield Problem.of(
                     "catalog_columns",
-                    f"{shown(f'{ours}={theirs}')} is not OURS=THEIRS with OURS one of {', '.join(CATALOG_NAMES)}",
+                    f"{shown(f'{ours}={theirs}')} is not OURS=THEIRS with OURS one of {', '.join(ITEM_COLUMNS)}",
                 )
         for part, side in ((0, "ours"), (1, "theirs")):
             for name, count in Counter(pair[part] for pair in pairs).items():

@@ -14,7 +14,6 @@ from cachetools import Cache
 from service.answers.exclusions import RequestExclusion
 from service.answers.popular import PopularItems, PopularLists
 from service.answers.recommend import Recommendations
-from service.answers.rendering import BASE_COLUMNS
 from service.api.auth import Gate
 from service.api.lifecycle import Services
 from service.api.limits import BoundedFlights
@@ -29,6 +28,7 @@ from service.catalog.adapters.file_block_list import FileBlockList
 from service.catalog.adapters.redis_block_list import RedisBlockList
 from service.catalog.adapters.source import open_source
 from service.catalog.current import CurrentCatalog
+from service.catalog.item import ITEM_COLUMNS
 from service.catalog.ports import BlockList, ItemCatalog
 from service.catalog.refresh import CatalogRefresher
 from service.clock import Clock, SystemClock
@@ -408,7 +408,7 @@ def _request_exclusion(settings: Settings, catalog: ItemCatalog) -> RequestExclu
         return None
     try:
         expression = parse_filter(settings.exclusion_filter)
-        compile_item_exclusion(expression, [*BASE_COLUMNS, *catalog.columns])
+        compile_item_exclusion(expression, [*ITEM_COLUMNS, *catalog.columns])
     except FilterError as error:
         raise ConfigurationError(f"EXCLUSION_FILTER: {error}") from error
     return RequestExclusion(expression) if expression.placeholders else None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from service.answers.selection import Rules, Selection, select
 from service.budget.adapters.embedded import EmbeddedGovernor
 from service.budget.ports import Lane, Reservation
-from service.catalog.ports import CatalogRow
+from service.catalog.item import CatalogRow
 from service.errors import RecommenderError, RecommenderThrottled
 from service.lists import envelope as envelopes
 from service.models import ItemList

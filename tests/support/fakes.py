@@ -1,13 +1,12 @@
 """The outside of the core, in memory: fakes that can be asked afterwards."""
 
 import asyncio
-import json
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from service.catalog.ports import CatalogRow
+from service.catalog.item import CatalogRow
 from service.clock import Clock
 from service.constants import PIN_SECONDS
 from service.errors import RecommenderError, RecommenderTimeout, SharedStateUnavailable
@@ -137,9 +136,7 @@ def _row(item_id: str, columns: Sequence[str]) -> CatalogRow:
         "price": 9.99,
         "image": f"http://cdn.test/{item_id}",
     }
-    fragment = json.dumps(item, separators=(",", ":"), ensure_ascii=False).encode()
-    extras = json.dumps([f"{name} of {item_id}" for name in columns], ensure_ascii=False).encode()
-    return CatalogRow(fragment, extras)
+    return CatalogRow.from_values(item, [f"{name} of {item_id}" for name in columns])
 
 
 @dataclass

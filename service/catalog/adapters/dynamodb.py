@@ -9,14 +9,13 @@ from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import orjson
 import structlog
 from aiobotocore.config import AioConfig
 from botocore import exceptions as sdk
 from cachetools import LRUCache
 
 from service.aws.errors import AwsClient, readable_sdk_errors
-from service.catalog.ports import CatalogRow
+from service.catalog.item import CatalogRow
 from service.catalog.reading.build import Recipe
 from service.catalog.reading.rows import Columns, Eligible, RowReader, exclusion_of
 from service.errors import CatalogError
@@ -352,7 +351,8 @@ class DynamoDbCatalog:
         ours, reason = self._reader.item(record)
         row = None
         if reason is None and item_id is not None:
-            row = CatalogRow(orjson.dumps(ours), self._reader.further(record), self._reader.is_eligible(ours, record))
+            eligible = self._reader.is_eligible(ours, record)
+            row = CatalogRow.from_values(ours, self._reader.further(record), eligible=eligible)
         if isinstance(item_id, str):
             self._cache[item_id] = (now, row)
 

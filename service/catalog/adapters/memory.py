@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO, Final
 from urllib.parse import unquote, urlsplit
 
-from service.catalog.ports import CatalogRow
+from service.catalog.item import CatalogRow
 from service.catalog.reading.rows import (
     SUFFIXES,
     CatalogReport,
@@ -48,7 +48,7 @@ class MemoryCatalog:
         """Take over what `load_catalog` made.
 
         Args:
-            items: By id in the source's order: the item as JSON, a line feed, its further columns as JSON.
+            items: Records by id, in the source's order; see `service.catalog.item`.
             columns: Names of the further columns.
             version: Grows with every change.
             report: What came of the load.
@@ -71,8 +71,7 @@ class MemoryCatalog:
         item = self._items.get(item_id)
         if item is None:
             return None
-        fragment, _, extras = item.partition(b"\n")
-        return CatalogRow(fragment, extras, item_id not in self._ineligible)
+        return CatalogRow.from_record(item, eligible=item_id not in self._ineligible)
 
     def missing(self, item_ids: Iterable[str]) -> list[str]:
         """Empty: every item is here."""

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import structlog
 from cachetools import LRUCache
 
-from service.catalog.ports import CatalogRow
+from service.catalog.item import CatalogRow
 from service.catalog.reading.rows import IDS_NAMED, CatalogReport
 from service.errors import CatalogError
 
@@ -176,7 +176,7 @@ class SqliteCatalog:
         except sqlite3.Error as error:
             self._tell(error)
             return {}
-        return {item_id: _row(item, eligible) for item_id, item, eligible in found}
+        return {item_id: CatalogRow.from_record(item, eligible=bool(eligible)) for item_id, item, eligible in found}
 
     def missing(self, item_ids: Iterable[str]) -> list[str]:
         """Empty: every item is here."""
@@ -212,11 +212,6 @@ class SqliteCatalog:
 def _close_in_thread(connection: sqlite3.Connection) -> None:
     # The file has no name: with its last descriptor the system frees it, which takes 0.1 s for each 500 MB.
     threading.Thread(target=connection.close, name="catalog-close").start()
-
-
-def _row(item: bytes, eligible: int) -> CatalogRow:
-    fragment, _, extras = item.partition(b"\n")
-    return CatalogRow(fragment, extras, bool(eligible))
 
 
 def _is_text(item_id: str) -> bool:

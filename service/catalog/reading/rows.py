@@ -16,6 +16,7 @@ from typing import IO, Final, Literal, Protocol, TypeVar, cast
 import orjson
 import structlog
 
+from service.catalog.item import ITEM_COLUMNS, CatalogRow, NotWritable
 from service.constants import MAX_ID_CHARACTERS
 from service.errors import CatalogError
 from service.filters import Filter, FilterError, FilterExpressionError, compile_item_exclusion, parse_filter
@@ -47,9 +48,6 @@ LACKING: Final[Mapping[str, DropReason]] = {
     "price": "bad_price",
     "image": "missing_image",
 }
-
-NAMES: Final = tuple(LACKING)
-"""What every item of an answer has, in its order."""
 
 SUFFIXES: Final = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz")
 """How a source's name ends; it tells the format."""
@@ -93,7 +91,7 @@ class Sink(Protocol):
         """Whether the id is here already; a sink that finds duplicates at its end says no."""
 
     def add(self, line: int, item_id: str, item: bytes, *, eligible: bool) -> None:
-        """Take an item: JSON, a line feed, its further columns as JSON."""
+        """Take an item's record; see `service.catalog.item`."""
 
     def clear(self) -> None:
         """Forget all: the source is read once more from its beginning."""
@@ -151,7 +149,7 @@ def compiled_exclusion(tree: Filter, columns: "Columns") -> Eligible | None:
         CatalogError: It asks for a column that is not there, or for anything but columns.
     """
     # What has placeholders is asked when items are rendered, which go by our names alone.
-    names = [*NAMES, *columns.further] if tree.placeholders else columns.for_filters
+    names = [*ITEM_COLUMNS, *columns.further] if tree.placeholders else columns.for_filters
     try:
         predicate = compile_item_exclusion(tree, names)
     except FilterError as error:
@@ -194,7 +192,7 @@ class Columns:
         """What a filter may ask for: the source's columns, and ours where that is no second meaning."""
         named = [name for name in self.names if name]
         lower = {name.lower() for name in named}
-        return [*named, *(name for name in NAMES if name not in lower)]
+        return [*named, *(name for name in ITEM_COLUMNS if name not in lower)]
 
 
 class RowReader:
@@ -202,7 +200,7 @@ class RowReader:
 
     def __init__(self, columns: Columns, eligible: Eligible | None) -> None:
         place = {name: number for number, name in enumerate(columns.names)}
-        self._texts = [place[columns.ours[ours]] for ours in NAMES if ours != "price"]
+        self._texts = [place[columns.ours[ours]] for ours in ITEM_COLUMNS if ours != "price"]
         self._price = place[columns.ours["price"]]
         self._further = [place[name] for name in columns.further]
         self._columns = columns
@@ -228,9 +226,9 @@ class RowReader:
             return item, None
         return item, next(reason for ours, reason in LACKING.items() if item[ours] in ("", None))
 
-    def further(self, record: Sequence[object]) -> bytes:
-        """The further columns, as JSON."""
-        return orjson.dumps([record[place] for place in self._further])
+    def further(self, record: Sequence[object]) -> list[object]:
+        """The values of the further columns."""
+        return [record[place] for place in self._further]
 
     def is_eligible(self, item: Mapping[str, object], record: Sequence[object]) -> bool:
         """Whether the operator's exclusion lets it through."""
@@ -339,9 +337,8 @@ def _fill(source: "RowSource", reader: RowReader, sink: Sink, columns: Columns, 
             reader.drop(reason, item_id, source.line)
             continue
         try:
-            encoded = orjson.dumps(item) + b"\n" + reader.further(record)
-        except orjson.JSONEncodeError:
-            # Lists in lists, deeper than can be written though they could be read.
+            encoded = CatalogRow.from_values(item, reader.further(record)).record()
+        except NotWritable:
             reader.drop("malformed", item_id, source.line)
             continue
         sink.add(source.line, item_id, encoded, eligible=reader.is_eligible(item, record))
@@ -535,12 +532,12 @@ def _check_count(names: Collection[str], label: str) -> None:
 
 def _matched(names: Sequence[str], column_mapping: Mapping[str, str], label: str) -> dict[str, str]:
     """Our name to the source's."""
-    unknown = sorted(set(column_mapping) - set(NAMES))
+    unknown = sorted(set(column_mapping) - set(ITEM_COLUMNS))
     if unknown:
-        raise CatalogError(f"CATALOG_COLUMNS: {', '.join(unknown)}: only {', '.join(NAMES)} can be mapped")
+        raise CatalogError(f"CATALOG_COLUMNS: {', '.join(unknown)}: only {', '.join(ITEM_COLUMNS)} can be mapped")
     if not names:
         raise CatalogError(f"{label}: no usable row (it is empty, or nothing in it is a row)")
-    found = {ours: _match(ours, names, column_mapping) for ours in NAMES}
+    found = {ours: _match(ours, names, column_mapping) for ours in ITEM_COLUMNS}
     missing = [column_mapping.get(ours, ours) for ours, theirs in found.items() if theirs is None]
     if missing:
         there = ", ".join(names)[:200]
