@@ -11,13 +11,14 @@ import uuid
 
 from fastapi import Request
 
-from service import main as service_main
 from service.api.hit_lane import HitLane
 from service.api.lifecycle import Services
 from service.catalog.adapters.memory import catalog_path
 from service.lists.envelope import seal
+from service.main import create_app
 from service.models import ItemList, RecommendationQuery
-from service.settings import Settings
+from service.server import serve
+from service.settings import Settings, load_settings
 from service.wiring.replica import Overrides
 
 LIST_ITEMS = 25
@@ -25,7 +26,7 @@ LIST_ITEMS = 25
 
 def with_fill_route(settings: Settings, overrides: Overrides | None = None) -> HitLane:
     """The application, able to fill itself."""
-    lane = _create_app(settings, overrides)
+    lane = create_app(settings, overrides)
     with catalog_path(settings.catalog_url).open(newline="", encoding="utf-8") as file:
         ids = [row["id"] for row in csv.DictReader(file)]
 
@@ -43,8 +44,5 @@ def with_fill_route(settings: Settings, overrides: Overrides | None = None) -> H
     return lane
 
 
-_create_app = service_main.create_app
-
 if __name__ == "__main__":
-    service_main.create_app = with_fill_route
-    service_main.serve()
+    serve(load_settings(), with_fill_route)

@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Response
 
-from service.main import SERVER
+from service.server import SERVER
 
 
 def raw(headers: list[tuple[bytes, bytes]], body: bytes) -> Any:  # ASGI's own

@@ -1,57 +1,26 @@
 """The application: the hit lane, the routes behind it, and their lifespan."""
 
 import asyncio
-import importlib.util
 import logging
-import os
-import signal
-import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
 
-import uvicorn
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from service.api import admin, error_table
 from service.api.hit_lane import HitLane
-from service.api.http_protocol import TolerantProtocol
 from service.api.lifecycle import Lifecycle
 from service.api.routes import router
 from service.errors import ConfigurationError
-from service.settings import Settings, load_settings
-from service.telemetry import configure_logging
+from service.settings import Settings
 from service.wiring.replica import Overrides, open_services
-
-if TYPE_CHECKING:  # an extra, which may not be installed
-    from service.tracing import Tracing
 
 _log = logging.getLogger(__name__)
 
-OTLP_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-"""OpenTelemetry's own variables; with neither set there are no spans."""
-
 SAMPLE_IMAGES = Path(__file__).parents[1] / "sample" / "images"
 """Pictures of the sample shop, served where a checkout has them."""
-
-FINISHING_SECONDS = 5
-"""Accepted requests may take this long after the listener is closed; every answer leaves far earlier."""
-
-SERVER: Final[Mapping[str, Any]] = {
-    "loop": "uvloop",
-    "http": TolerantProtocol,
-    "ws": "none",
-    "log_config": None,
-    "access_log": False,
-    "server_header": False,
-    "proxy_headers": False,
-    "backlog": 4096,
-    "timeout_keep_alive": 75,
-}
-"""Uvicorn's settings; `docs/performance.md` says what each was chosen for."""
 
 
 def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLane:
@@ -99,118 +68,3 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
         app.mount("/sample/images", StaticFiles(directory=SAMPLE_IMAGES))
     lane = HitLane(app, lifecycle)
     return lane
-
-
-class DrainingServer(uvicorn.Server):
-    """Uvicorn that falls out of readiness before it stops listening, and exits 0 after a signal.
-
-    A load balancer needs a moment to see that the replica is not ready; whoever still calls is answered meanwhile.
-    """
-
-    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_seconds: float) -> None:
-        super().__init__(config)
-        self._lifecycle = lifecycle
-        self._drain_seconds = drain_seconds
-        self._draining: asyncio.TimerHandle | None = None
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Uvicorn's own raises the signal again when all is done, which ends the process with its number."""
-        loop = asyncio.get_running_loop()
-        signals = (signal.SIGINT, signal.SIGTERM)
-        for one in signals:
-            loop.add_signal_handler(one, self.handle_exit, one, None)
-        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
-        try:
-            yield
-        finally:
-            for one in (*signals, signal.SIGHUP):
-                loop.remove_signal_handler(one)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal drains, a second one does not wait."""
-        del frame
-        self._lifecycle.phase = "draining"
-        if self._draining is not None or sig == signal.SIGINT or not self._drain_seconds:
-            self.should_exit = True
-            return
-        _log.info("draining")
-        self._say_goodbye()
-        self._draining = asyncio.get_running_loop().call_later(self._drain_seconds, self._stop)
-
-    def _say_goodbye(self) -> None:
-        """Let every answer from now on end its connection, so that the next request goes to another replica.
-
-        A connection that is closed unannounced, when the listener is, may have a request under way.
-        """
-        header = (b"connection", b"close")
-        # The server makes the first list anew from the second each second; answers under way hold the first.
-        self.server_state.default_headers.append(header)
-        self.config.encoded_headers.append(header)
-
-    def _hang_up(self) -> None:
-        self._lifecycle.on_hangup()
-
-    def _stop(self) -> None:
-        self.should_exit = True
-
-
-def serve() -> None:
-    """Run the service until a signal, configured by the environment.
-
-    Raises:
-        ConfigurationError: The settings, the catalogue or the address cannot work.
-    """
-    settings = load_settings()
-    configure_logging(settings.log_level, settings.log_format)
-    tracing = _tracing()
-    app = create_app(settings, Overrides(tracing=tracing))
-    config = uvicorn.Config(
-        app if tracing is None else tracing.around(app),
-        host=settings.host,
-        port=settings.port,
-        lifespan="on",
-        timeout_graceful_shutdown=FINISHING_SECONDS,
-        **SERVER,
-    )
-    server = DrainingServer(config, app.lifecycle, settings.drain_seconds)
-    try:
-        listener = _listen(settings.host, settings.port)
-    except OSError as error:
-        where = f"{settings.host}:{settings.port}"
-        raise ConfigurationError(f"HOST, PORT: cannot listen on {where}: {error.strerror}") from None
-    # Whoever reads this wants the one line, not uvicorn's record of it with a traceback.
-    logging.getLogger("uvicorn.error").addFilter(lambda _: app.startup_error is None)
-    try:
-        server.run(sockets=[listener])
-    except SystemExit:
-        if app.startup_error is None:
-            raise
-    finally:
-        if tracing is not None:
-            tracing.close()
-    if app.startup_error is not None:
-        raise app.startup_error
-
-
-def _tracing() -> "Tracing | None":
-    if not any(os.environ.get(name) for name in OTLP_ENDPOINTS):
-        return None
-    if not importlib.util.find_spec("opentelemetry") or not importlib.util.find_spec("opentelemetry.exporter"):
-        _log.warning("tracing_not_installed")
-        return None
-    from service.tracing import Tracing  # noqa: PLC0415  # an extra
-
-    return Tracing()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError:
-        listener.close()
-        raise
-    return listener

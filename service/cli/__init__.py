@@ -383,10 +383,12 @@ def catalog_check(url: str, columns: str, exclusion_filters: tuple[str, ...]) ->
 
 def _serve() -> None:
     """Run the service; a mistake in its configuration ends the process with a line for each."""
-    from service import main as service_main  # noqa: PLC0415 - only two commands need it
+    # Only two commands need them.
+    from service import server  # noqa: PLC0415
+    from service.settings import load_settings  # noqa: PLC0415
 
     try:
-        service_main.serve()
+        server.serve(load_settings())
     except ConfigurationError as error:
         for problem in error.problems:
             click.echo(problem, err=True)

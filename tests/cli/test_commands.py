@@ -13,10 +13,8 @@ from typing import NamedTuple
 import pytest
 from click.testing import CliRunner
 
-from service import main as service_main
 from service.api.auth import Gate
 from service.cli import main
-from service.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[2]
 
@@ -137,15 +135,19 @@ def test_the_sample_does_not_start_beside_another_service(monkeypatch: pytest.Mo
     assert "is taken" in result.stderr
 
 
-def test_each_configuration_mistake_is_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
-        raise ConfigurationError("PORT: must be at most 65535", "CATALOG_URL: is required")
-
-    monkeypatch.setattr(service_main, "serve", fail)
+def test_each_configuration_mistake_is_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PORT", "70000")
+    monkeypatch.setenv("ALLOW_ANONYMOUS", "true")
+    monkeypatch.setenv("PERSONALIZE_CAMPAIGN_ARN", "arn:aws:personalize:us-east-1:000000000000:campaign/local")
+    monkeypatch.delenv("CATALOG_URL", raising=False)
     result = CliRunner().invoke(main, ["serve"])
 
     assert result.exit_code == 2
-    assert result.stderr.splitlines() == ["PORT: must be at most 65535", "CATALOG_URL: is required"]
+    assert result.stderr.splitlines() == [
+        "PORT: '70000' is not a whole number of at least 0 and at most 65535",
+        "CATALOG_URL: is required; an address that begins with one of file://, s3://, dynamodb://",
+    ]
     assert result.stdout == ""
 
 

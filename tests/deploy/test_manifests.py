@@ -23,7 +23,7 @@ from fastapi.routing import APIRoute
 from service.api import admin
 from service.api.routes import router
 from service.catalog.refresh import MAX_INTERVALS_SKIPPED
-from service.main import FINISHING_SECONDS, SERVER
+from service.server import FINISHING_SECONDS, SERVER
 from service.settings import Settings
 from service.wiring.replica import CLOSING_SECONDS
 

@@ -1,0 +1,169 @@
+"""The process that serves: its listener, its signals, and how it stops without a caller noticing."""
+
+import asyncio
+import importlib.util
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
+
+import uvicorn
+
+from service.api.hit_lane import HitLane
+from service.api.http_protocol import TolerantProtocol
+from service.api.lifecycle import Lifecycle
+from service.errors import ConfigurationError
+from service.main import create_app
+from service.settings import Settings
+from service.telemetry import configure_logging
+from service.wiring.replica import Overrides
+
+if TYPE_CHECKING:  # an extra, which may not be installed
+    from service.tracing import Tracing
+
+_log = logging.getLogger(__name__)
+
+OTLP_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+"""OpenTelemetry's own variables; with neither set there are no spans."""
+
+FINISHING_SECONDS: Final = 5
+"""Accepted requests may take this long after the listener is closed; every answer leaves far earlier."""
+
+SERVER: Final[Mapping[str, Any]] = {
+    "loop": "uvloop",
+    "http": TolerantProtocol,
+    "ws": "none",
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "proxy_headers": False,
+    "backlog": 4096,
+    "timeout_keep_alive": 75,
+}
+"""Uvicorn's settings; `docs/performance.md` says what each was chosen for."""
+
+
+class DrainingServer(uvicorn.Server):
+    """Uvicorn that falls out of readiness before it stops listening, and exits 0 after a signal.
+
+    A load balancer needs a moment to see that the replica is not ready. Until then the replica answers its callers.
+    """
+
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._lifecycle = lifecycle
+        self._drain_seconds = drain_seconds
+        self._draining: asyncio.TimerHandle | None = None
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle the signals for as long as the block lasts.
+
+        Uvicorn's own raises the signal again when all is done, which ends the process with its number.
+        """
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGINT, signal.SIGTERM)
+        for one in signals:
+            loop.add_signal_handler(one, self.handle_exit, one, None)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        try:
+            yield
+        finally:
+            for one in (*signals, signal.SIGHUP):
+                loop.remove_signal_handler(one)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal drains, a second one does not wait."""
+        del frame
+        self._lifecycle.phase = "draining"
+        if self._draining is not None or sig == signal.SIGINT or not self._drain_seconds:
+            self.should_exit = True
+            return
+        _log.info("draining")
+        self._say_goodbye()
+        self._draining = asyncio.get_running_loop().call_later(self._drain_seconds, self._stop)
+
+    def _say_goodbye(self) -> None:
+        """Let every answer from now on end its connection, so that the next request goes to another replica.
+
+        When the listener closes, connections that were not announced close too, perhaps under a request.
+        """
+        header = (b"connection", b"close")
+        # Each second the server makes the first list anew from the second one; answers under way hold the first.
+        self.server_state.default_headers.append(header)
+        self.config.encoded_headers.append(header)
+
+    def _hang_up(self) -> None:
+        self._lifecycle.on_hangup()
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+
+def serve(settings: Settings, create: Callable[[Settings, Overrides], HitLane] = create_app) -> None:
+    """Run the service until a signal.
+
+    Args:
+        settings: What the operator decides.
+        create: Builds the application.
+
+    Raises:
+        ConfigurationError: The catalogue or the address cannot work.
+    """
+    configure_logging(settings.log_level, settings.log_format)
+    tracing = _tracing()
+    app = create(settings, Overrides(tracing=tracing))
+    config = uvicorn.Config(
+        app if tracing is None else tracing.around(app),
+        host=settings.host,
+        port=settings.port,
+        lifespan="on",
+        timeout_graceful_shutdown=FINISHING_SECONDS,
+        **SERVER,
+    )
+    server = DrainingServer(config, app.lifecycle, settings.drain_seconds)
+    listener = _listen(settings.host, settings.port)
+    # The operator wants the one line of the mistake, not uvicorn's record of it with a traceback.
+    logging.getLogger("uvicorn.error").addFilter(lambda _: app.startup_error is None)
+    try:
+        server.run(sockets=[listener])
+    except SystemExit:
+        if app.startup_error is None:
+            raise
+    finally:
+        if tracing is not None:
+            tracing.close()
+    if app.startup_error is not None:
+        raise app.startup_error
+
+
+def _tracing() -> "Tracing | None":
+    if not any(os.environ.get(name) for name in OTLP_ENDPOINTS):
+        return None
+    if not importlib.util.find_spec("opentelemetry") or not importlib.util.find_spec("opentelemetry.exporter"):
+        _log.warning("tracing_not_installed")
+        return None
+    from service.tracing import Tracing  # noqa: PLC0415  # an extra
+
+    return Tracing()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket at this address.
+
+    Raises:
+        ConfigurationError: It cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(f"HOST, PORT: cannot listen on {host}:{port}: {error.strerror}") from None
+    return listener
