@@ -1,4 +1,4 @@
-"""All metrics and log events, in one list. `docs/operations.md` describes each for the person on call.
+"""All metrics and log events, in one list. `docs/operate/metrics.md` describes each for the person on call.
 
 Labels come from closed sets only, never from a client. Log events are constant phrases with fields; no user id at info.
 """

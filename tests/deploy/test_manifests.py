@@ -289,8 +289,8 @@ def test_the_volume_holds_five_million_items(name: str) -> None:
         else one(manifests, "PersistentVolumeClaim")["spec"]["resources"]["requests"]["storage"]
     )
 
-    # docs/operations.md, Sizing: two copies of 322 MB and S3's 232 MB for each million.
-    assert int(size.removesuffix("Gi")) * 2**30 > 5 * (2 * 322 + 232) * 1e6
+    # docs/operate/deploy.md, Sizing: two copies of 502 MB and S3's 232 MB for each million.
+    assert int(size.removesuffix("Gi")) * 2**30 > 5 * (2 * 502 + 232) * 1e6
 
 
 def test_the_task_can_write_where_catalogues_are_copied_to() -> None:
@@ -409,7 +409,7 @@ def test_the_alarms_wait_for_events_that_are_logged() -> None:
         for resource in ecs()["Resources"].values()
         if resource["Type"] == "AWS::Logs::MetricFilter"
     ]
-    page = (ROOT / "docs/operations.md").read_text("utf-8").partition("## Logs")[2]
+    page = (ROOT / "docs/operate/metrics.md").read_text("utf-8").partition("## Logs")[2]
 
     assert len(patterns) == 2
     for pattern in patterns:

@@ -13,6 +13,7 @@ from service.telemetry import LABELS, Telemetry
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "deploy/prometheus/alerts.yaml"
+RUNBOOK = ROOT / "docs/operate/runbook.md"
 DASHBOARD = ROOT / "deploy/grafana/dashboard.json"
 SAMPLE_SUFFIXES = ("_bucket", "_count", "_sum")
 
@@ -64,15 +65,22 @@ def labels_of(query: str) -> Iterator[tuple[str, str, str]]:
 
 
 def runbook() -> dict[str, str]:
-    """What the operations page says for each alert, by heading."""
-    page = (ROOT / "docs/operations.md").read_text("utf-8")
-    return dict(re.findall(r"^### (\w+)\n+(.+?)(?=\n#|\Z)", page, re.MULTILINE | re.DOTALL))
+    """What the runbook says for each alert, by heading."""
+    return dict(re.findall(r"^## (\w+)\n+(.+?)(?=\n## |\Z)", RUNBOOK.read_text("utf-8"), re.MULTILINE | re.DOTALL))
 
 
-def test_every_alert_and_panel_asks_for_metrics_that_exist() -> None:
-    queries = [rule["expr"] for rule in alerts()] + dashboard_queries()
+def runbook_queries() -> list[str]:
+    return re.findall(r"^query '(.+)'$", RUNBOOK.read_text("utf-8"), re.MULTILINE)
 
-    assert len(queries) > 20
+
+def all_queries() -> list[str]:
+    return [rule["expr"] for rule in alerts()] + dashboard_queries() + runbook_queries()
+
+
+def test_every_alert_panel_and_runbook_asks_for_metrics_that_exist() -> None:
+    queries = all_queries()
+
+    assert len(queries) > 40
     for query in queries:
         assert asked_for(query), query
         assert asked_for(query) <= declared(), query
@@ -91,7 +99,7 @@ def test_the_queries_select_by_labels_and_values_that_exist() -> None:
         "le": {"1.5"},
         "job": {"$job"},
     }
-    for query in [rule["expr"] for rule in alerts()] + dashboard_queries():
+    for query in all_queries():
         for metric, label, value in labels_of(query):
             assert set(value.split("|")) <= values[label], f"{metric}{{{label}}} in {query}"
 
@@ -116,7 +124,7 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
     assert len(names) == len(set(names))
     assert set(runbook()) == set(names)
     for rule in alerts():
-        assert rule["annotations"]["runbook"] == f"docs/operations.md#{rule['alert'].lower()}"
+        assert rule["annotations"]["runbook"] == f"docs/operate/runbook.md#{rule['alert'].lower()}"
         assert rule["labels"]["severity"] in {"warning", "critical"}
 
 
@@ -147,7 +155,7 @@ def test_every_alert_speaks_on_its_bad_day_and_is_silent_on_a_good_one() -> None
 
 @needs_promtool
 def test_prometheus_takes_the_documented_scrape_config(tmp_path: Path) -> None:
-    [block] = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/operations.md").read_text("utf-8"), re.DOTALL)
+    [block] = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/operate/metrics.md").read_text("utf-8"), re.DOTALL)
     deployment = ROOT / "deploy/kubernetes/base/deployment.yaml"
     file = tmp_path / "prometheus.yml"
     # Debian's promtool is built without Kubernetes.
@@ -166,10 +174,10 @@ def test_prometheus_takes_the_documented_scrape_config(tmp_path: Path) -> None:
 
 
 @needs_promtool
-def test_prometheus_understands_every_query_of_the_dashboard(tmp_path: Path) -> None:
+def test_prometheus_understands_every_query_of_dashboard_and_runbook(tmp_path: Path) -> None:
     rules = [
         {"record": f"panel:{number}", "expr": query.replace("$__rate_interval", "5m")}
-        for number, query in enumerate(dashboard_queries())
+        for number, query in enumerate(dashboard_queries() + runbook_queries())
     ]
     file = tmp_path / "dashboard.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))

@@ -30,7 +30,7 @@ STRANGE_USER = "a+b&c#d e/ü😀"
 def blocks() -> dict[str, str]:
     """Each template of the pages, by page and heading."""
     found = {}
-    for page in ("README.md", "docs/braze.md"):
+    for page in ("README.md", "docs/braze/templates.md"):
         text = (ROOT / page).read_text("utf-8")
         for heading, body in re.findall(r"^#+ (.+?)\n(.*?)(?=^#+ |\Z)", text, re.MULTILINE | re.DOTALL):
             for template in re.findall(r"```liquid\n(.*?)```", body, re.DOTALL):
@@ -39,7 +39,7 @@ def blocks() -> dict[str, str]:
 
 
 TEMPLATES = blocks()
-EMAIL = TEMPLATES["docs/braze.md: Email"]
+EMAIL = TEMPLATES["docs/braze/templates.md: Email"]
 every_template = pytest.mark.parametrize("name", list(TEMPLATES))
 
 
@@ -123,7 +123,10 @@ class Shown(HTMLParser):
 def test_the_pages_hold_the_templates_that_they_promise() -> None:
     assert set(TEMPLATES) == {
         "README.md: In a Braze template",
-        *(f"docs/braze.md: {heading}" for heading in ("Content Card", "Email", "Push", "Where the list comes from")),
+        *(
+            f"docs/braze/templates.md: {heading}"
+            for heading in ("Content Card", "Email", "Push", "Where the list comes from")
+        ),
     }
 
 
@@ -136,7 +139,7 @@ def test_each_asks_for_exactly_the_user(name: str, personalize: Running, port: i
     assert personalize.get_json("/_stats")["by_user"][user_id] == 1
 
 
-@pytest.mark.parametrize("name", ["README.md: In a Braze template", "docs/braze.md: Email"])
+@pytest.mark.parametrize("name", ["README.md: In a Braze template", "docs/braze/templates.md: Email"])
 def test_a_mail_shows_four_items_as_they_are_called(name: str, port: int) -> None:
     shown = Shown(message(TEMPLATES[name], port))
 
@@ -148,7 +151,7 @@ def test_a_mail_shows_four_items_as_they_are_called(name: str, port: int) -> Non
 
 
 def test_a_card_has_name_price_image_and_link(port: int) -> None:
-    first, image, url = message(TEMPLATES["docs/braze.md: Content Card"], port).strip().splitlines()
+    first, image, url = message(TEMPLATES["docs/braze/templates.md: Content Card"], port).strip().splitlines()
 
     assert re.fullmatch(re.escape(NAME) + r", \$\d+\.\d\d", first)
     assert image.startswith("http://127.0.0.1:8000/sample/images/")
@@ -157,11 +160,11 @@ def test_a_card_has_name_price_image_and_link(port: int) -> None:
 
 
 def test_a_push_is_plain_text(port: int) -> None:
-    assert message(TEMPLATES["docs/braze.md: Push"], port).strip() == f"{NAME} is waiting for you"
+    assert message(TEMPLATES["docs/braze/templates.md: Push"], port).strip() == f"{NAME} is waiting for you"
 
 
 def test_a_template_tells_popular_items_from_personal_ones(port: int) -> None:
-    template = TEMPLATES["docs/braze.md: Where the list comes from"]
+    template = TEMPLATES["docs/braze/templates.md: Where the list comes from"]
 
     assert message(template, port).strip().startswith("For you")
     assert message(template, port, "").strip().startswith("Popular now")
@@ -181,7 +184,7 @@ def test_each_sends_no_message_when_nothing_can_be_shown(name: str, port: int, e
 
 def test_a_mail_that_is_good_without_them_is_sent_without_them(port: int, empty_port: int, dead_port: int) -> None:
     call, loop = re.fullmatch(r"(.*?\n){% if .*?{% endif %}\n(.*)", EMAIL, re.DOTALL).groups()  # type: ignore[union-attr]  # no match fails
-    page = (ROOT / "docs/braze.md").read_text("utf-8")
+    page = (ROOT / "docs/braze/templates.md").read_text("utf-8")
     [(begin, end)] = re.findall(r"put the loop between `([^`]+)` and `([^`]+)`", page)
     mail = f"{call}Hello{begin}{loop}{end}"
 
@@ -190,7 +193,7 @@ def test_a_mail_that_is_good_without_them_is_sent_without_them(port: int, empty_
 
 
 def guards() -> list[str]:
-    page = (ROOT / "docs/braze.md").read_text("utf-8")
+    page = (ROOT / "docs/braze/templates.md").read_text("utf-8")
     return re.findall(r"^\| `({% if .*? %})`", page, re.MULTILINE)
 
 

@@ -97,8 +97,8 @@ def test_the_readme_lists_every_setting() -> None:
     assert {name for name in listed if not name.startswith("AWS_")} == settings_names()
 
 
-def test_the_operations_page_lists_every_metric_of_the_contract_and_of_the_code() -> None:
-    table = text_of("docs/operations.md").partition("## Metrics")[2].partition("## Logs")[0]
+def test_the_metrics_page_lists_every_metric_of_the_contract_and_of_the_code() -> None:
+    table = text_of("docs/operate/metrics.md").partition("## Metrics")[2].partition("## Logs")[0]
     listed = {name.partition("{")[0] for name in re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)}
     declared = set(metric_names(Telemetry().registry))
     declared |= set(re.findall(r'gauge\(\s*"([a-z_]+)"', text_of("service/wiring/replica.py")))
@@ -106,8 +106,8 @@ def test_the_operations_page_lists_every_metric_of_the_contract_and_of_the_code(
     assert listed == declared
 
 
-def test_the_operations_page_lists_every_log_event() -> None:
-    table = text_of("docs/operations.md").partition("## Logs")[2].partition("\n## ")[0]
+def test_the_metrics_page_lists_every_log_event() -> None:
+    table = text_of("docs/operate/metrics.md").partition("## Logs")[2].partition("\n## ")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     listed = set(chain.from_iterable(re.findall("`([^`]+)`", row) for row in rows))
     source = "".join(
