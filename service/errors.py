@@ -16,6 +16,7 @@ ServiceError
 ├── BatchError                    a batch's output cannot be read or loaded
 ├── BlockListFull                 no more items can be blocked
 └── SharedStateUnavailable        Redis (or the data folder) did not answer; the caller goes on without it
+    └── SharedStateFull           Redis is there but has no memory left for this write
 """
 
 from typing import ClassVar, Literal
@@ -104,6 +105,10 @@ class RecommenderRefused(RecommenderError):
 
 class SharedStateUnavailable(ServiceError):
     """Redis did not answer in time or answered with an error; callers go on without it."""
+
+
+class SharedStateFull(SharedStateUnavailable):
+    """Redis is there but has no memory left for this write."""
 
 
 class BatchError(ServiceError):

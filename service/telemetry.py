@@ -27,6 +27,7 @@ LABELS: Final[Mapping[str, tuple[str, ...]]] = {
     "degraded_reason": ("", *get_args(DegradedReason)),
     "outcome": ("ok", "empty", "throttled", "timeout", "error"),
     "reason": ("requested", "blocked", "unknown", "excluded"),
+    "event": ("full", "unreadable", "resubscribed"),
 }
 """Every value that a label can have."""
 
@@ -70,10 +71,17 @@ class Telemetry:
             ["reason"],
             registry=self.registry,
         )
+        lists_events = Counter(
+            "redis_lists_events",
+            "What Redis refused: room for a list, a value that this version can read, the channel of flights.",
+            ["event"],
+            registry=self.registry,
+        )
         self.unauthorized = Counter("http_unauthorized", "Requests without a valid credential.", registry=self.registry)
         # From the start, so that a rate sees the first of each.
         for outcome in LABELS["outcome"]:
             self.transactions.labels(outcome)
+        self._lists_events = {event: lists_events.labels(event) for event in LABELS["event"]}
         self._dropped = {reason: self.items_dropped.labels(reason) for reason in LABELS["reason"]}
 
     def gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
@@ -142,6 +150,10 @@ class Telemetry:
     def budget_wait(self, seconds: float) -> None:
         """A caller waited this long for its slot."""
         self.budget_wait_seconds.observe(seconds)
+
+    def lists_event(self, event: str) -> None:
+        """Redis refused something of the lists that replicas share."""
+        self._lists_events[event].inc()
 
     def dropped(self, reason: str, items: int) -> None:
         """Items of a list were not fit to show."""

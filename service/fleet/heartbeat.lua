@@ -1,15 +1,16 @@
 #!lua flags=allow-oom
 -- Times: integer microseconds, points on Redis's clock.
--- KEYS: where this process's signs of life go, the replicas' (sorted sets, score = the last one; the same for a
---       replica), shares (hash)
--- ARGV: replica, not_after (0: only look), alone_us, held, careful (0|1), forget_us, silence_us, then replica and share
---       of each one known before
--- Returns: state (0 known, 1 was unknown, -1 too late, 2 only looked), now, replicas alive, share, position,
---          then replica and share of each one known
+-- KEYS: this process's signs of life, the replicas' (sorted sets, score = the last one; the same key for a replica),
+--       shares (hash)
+-- ARGV: replica, not_after (0: only look), own_us (until the replica's last own slot), held, careful (0|1), forget_us,
+--       silence_us, then replica and share of each other one known before
+-- Returns: state (0 known, 1 was unknown, -1 too late, 2 only looked), now, replicas alive, share, position, replicas,
+--          then replica and share of each other one known
 --
--- A share is one in so many; 0 is none. shares: replica -> "share heard alone". After `heard` and the quiet time a
--- replica may be spending alone; until `alone` it may have been. reserve.lua keeps its share out of what it hands out.
--- All shares together are never more than one: a larger share is held until its replica says that it holds another.
+-- A share of n is one part in n; 0 is none. shares: replica -> "share heard own_until". A replica may be on its own
+-- share from `heard` and the quiet time on; it may have been until `own_until`. reserve.lua keeps its share out of what
+-- it hands out. All shares together are never more than one: a larger share counts until its replica says that it holds
+-- another.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local text = string.format('%.0f', now)
@@ -18,7 +19,7 @@ if not_after == 0 then
   redis.call('ZADD', KEYS[1], 'XX', text, me)
   return {2, text}
 end
--- Its sender has given it up, and may be spending alone by now.
+-- The sender has given the message up, and may be on its own share by now.
 if now > not_after then return {-1, text} end
 
 local forget, silence = tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -28,14 +29,14 @@ end
 local added = redis.call('ZADD', KEYS[1], text, me)
 if KEYS[1] == KEYS[2] then
   if added == 1 then
-    -- Redis may have lost its memory: those known before are missing until they say so themselves.
+    -- Redis may have lost its memory. The replicas known before are missing until they say so themselves.
     for at = 8, #ARGV, 2 do
       if redis.call('ZADD', KEYS[2], 'NX', text, ARGV[at]) == 1 then
         redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1] .. ' 0 0')
       end
     end
     if ARGV[5] == '1' and redis.call('ZCARD', KEYS[2]) == 1 then
-      -- Nobody knows who else there is: for a second whoever there was has time to come back.
+      -- There may be others that nobody knows. They have a second to come back: '*' holds all shares until then.
       redis.call('ZADD', KEYS[2], string.format('%.0f', now - forget + 1000000), '*')
       redis.call('HSET', KEYS[3], '*', '1 0 0')
     elseif #ARGV > 7 then
@@ -74,9 +75,9 @@ if KEYS[1] == KEYS[2] then
   local fits = function(one) return one > 0 and others + 1 / one <= 1.000001 end
   share = fits(count) and count or fits(held) and held or 0
   local counted = share == 0 and held or held == 0 and share or math.min(share, held)
-  local alone = tonumber(string.match(kept[me] or '0 0 0', '(%d+)$'))
-  if tonumber(ARGV[3]) > 0 then alone = math.max(alone, now + tonumber(ARGV[3])) end
-  redis.call('HSET', KEYS[3], me, string.format('%d %.0f %.0f', counted, now, alone))
+  local own_until = tonumber(string.match(kept[me] or '0 0 0', '(%d+)$'))
+  if tonumber(ARGV[3]) > 0 then own_until = math.max(own_until, now + tonumber(ARGV[3])) end
+  redis.call('HSET', KEYS[3], me, string.format('%d %.0f %.0f', counted, now, own_until))
 end
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, math.ceil(forget / 1000) * 2) end
 local alive = redis.call('ZCOUNT', KEYS[2], string.format('%.0f', now - silence), '+inf')

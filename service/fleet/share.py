@@ -1,16 +1,16 @@
-"""What a replica may spend when it cannot ask Redis."""
+"""A replica's part of the budget for the time when it cannot ask Redis."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """What a replica may spend when it is alone.
+class Share:
+    """What a replica may spend on its own.
 
     Attributes:
-        replicas: The share is one in so many.
-        position: Which one, 0-based.
-        whole: Whether the share is ours already; until then we have only what is kept back of it.
+        replicas: The budget is divided into this many equal parts.
+        position: The replica's part, 0-based.
+        whole: Whether Redis has granted all of the part. Until then the replica has only the quarter that is kept back.
     """
 
     replicas: int

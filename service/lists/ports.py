@@ -2,7 +2,17 @@
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
+
+ListsEvent = Literal["full", "unreadable", "resubscribed"]
+"""What Redis refused: room for a list; a value that this version can read; the channel, which was lost meanwhile."""
+
+
+class ListsRecorder(Protocol):
+    """Where a shared store says what it was refused; a metric hangs on it."""
+
+    def lists_event(self, event: ListsEvent) -> None:
+        """Count it; must not raise."""
 
 
 class LocalLists(Protocol):

@@ -1,6 +1,5 @@
 """Builds everything once, in order, and closes it in reverse; the only module that knows every class."""
 
-import asyncio
 import gc
 import hashlib
 import logging
@@ -35,9 +34,10 @@ from service.clock import Clock, SystemClock
 from service.constants import PIN_SECONDS, SPENT_SHARE
 from service.errors import ConfigurationError
 from service.filters import FilterError, compile_item_exclusion, parse_filter
-from service.fleet.client import RedisConnection
+from service.fleet.client import RedisClient
+from service.fleet.heartbeat import Heartbeat
 from service.lists.adapters.embedded import EmbeddedLists
-from service.lists.adapters.redis import ListsEvent, RedisLists
+from service.lists.adapters.redis import RedisLists
 from service.lists.forgetting import (
     ForgettableLists,
     Forgetting,
@@ -49,7 +49,7 @@ from service.lists.forgetting import (
 from service.lists.ladder import Ladder
 from service.lists.memory import BytesBoundedCache, envelope_bytes
 from service.lists.pins import LocalPins
-from service.lists.ports import BatchLists, SharedLists
+from service.lists.ports import BatchLists, ListsEvent, ListsRecorder, SharedLists
 from service.personalize.breaker import Breaker
 from service.personalize.flights import FlightPolicy, Flights
 from service.personalize.list_length import ListLength
@@ -116,7 +116,9 @@ async def open_services(  # noqa: PLR0915  # wiring is a list, and reads best as
         forgetting = Forgetting(keys=keys, clock=clock, flight_seconds=2 * settings.request_deadline_seconds)
         stack.push_async_callback(forgetting.close)
         local = ForgettableLists(int(settings.cache_max_mb * 2**20 * (1 - MEMO_SHARE)), forgetting)
-        shared, governor, block_list, batch, redis_up = await _shared_state(settings, clock, stack, forgetting)
+        shared, governor, block_list, batch, redis_up = await _shared_state(
+            settings, clock, stack, forgetting, telemetry
+        )
         slot_queue = SlotQueue(governor, clock)
         stack.callback(slot_queue.close)
         if overrides.tracing is not None:
@@ -245,24 +247,18 @@ async def open_list_maker(settings: Settings, overrides: Overrides | None = None
         recommender = overrides.recommender
         if recommender is None:
             recommender = await stack.enter_async_context(_personalize(settings, clock))
-        connection = await stack.enter_async_context(
-            RedisConnection(settings.redis_url.get_secret_value(), clock=clock, group=_group(settings), serves=False)
+        client = await stack.enter_async_context(RedisClient(settings.redis_url.get_secret_value()))
+        heartbeat = await stack.enter_async_context(
+            Heartbeat(client, clock=clock, group=_group(settings), serves=False)
         )
-        governor = _redis_governor(settings, connection, clock)
+        governor = _redis_governor(settings, client, heartbeat, clock)
         slot_queue = SlotQueue(governor, clock)
         stack.callback(slot_queue.close)
-        full = asyncio.Event()
-
-        def heard(event: str) -> None:
-            if event == "full":
-                # What is fetched now is kept nowhere: not one more transaction.
-                full.set()
-                slot_queue.close()
-
-        lists = _redis_lists(settings, connection, clock, on_event=heard)
+        room = _RoomForLists(slot_queue)
+        lists = _redis_lists(settings, client, heartbeat, clock, recorder=room)
 
         async def kept_since(keys: Sequence[bytes], since: float) -> list[bool]:
-            if full.is_set():
+            if room.full:
                 raise ConfigurationError("REDIS_URL: no room for more lists; run it again when Redis has more memory")
             return await lists.kept_since(keys, since)
 
@@ -291,6 +287,20 @@ async def open_list_maker(settings: Settings, overrides: Overrides | None = None
             length=ListLength(clock),
             kept_since=kept_since,
         )
+
+
+class _RoomForLists:
+    """A `ListsRecorder` that ends a prewarm when Redis has no room: its lists would be kept nowhere."""
+
+    def __init__(self, slot_queue: SlotQueue) -> None:
+        self.full = False
+        self._slot_queue = slot_queue
+
+    def lists_event(self, event: ListsEvent) -> None:
+        """Spend no further transaction once Redis is full."""
+        if event == "full":
+            self.full = True
+            self._slot_queue.close()
 
 
 @contextmanager
@@ -335,27 +345,31 @@ def _flight_policy(settings: Settings) -> FlightPolicy:
 
 def _redis_lists(
     settings: Settings,
-    connection: RedisConnection,
+    client: RedisClient,
+    heartbeat: Heartbeat,
     clock: Clock,
+    *,
+    recorder: ListsRecorder,
     on_forget: Callable[[bytes], None] = lambda _: None,
-    on_event: Callable[[ListsEvent], None] = lambda _: None,
 ) -> RedisLists:
     return RedisLists(
-        connection,
+        client,
+        heartbeat,
         clock=clock,
         fresh_seconds=settings.cache_fresh_seconds,
         stale_seconds=settings.cache_stale_seconds,
         prefix=f"pc:{_group(settings)}",
         on_forget=on_forget,
-        on_event=on_event,
+        recorder=recorder,
         prefix_of_values=prefix_of_values,
     )
 
 
-def _redis_governor(settings: Settings, connection: RedisConnection, clock: Clock) -> RedisGovernor:
+def _redis_governor(settings: Settings, client: RedisClient, heartbeat: Heartbeat, clock: Clock) -> RedisGovernor:
     return RedisGovernor(
         settings.personalize_tps * SPENT_SHARE,
-        connection=connection,
+        client=client,
+        heartbeat=heartbeat,
         clock=clock,
         horizon_seconds=settings.request_deadline_seconds,
     )
@@ -373,7 +387,7 @@ def _personalize(settings: Settings, clock: Clock) -> AbstractAsyncContextManage
 
 
 async def _shared_state(
-    settings: Settings, clock: Clock, stack: AsyncExitStack, forgetting: Forgetting
+    settings: Settings, clock: Clock, stack: AsyncExitStack, forgetting: Forgetting, recorder: ListsRecorder
 ) -> tuple[SharedLists, TpsGovernor, BlockList, BatchLists, Callable[[], float]]:
     if not settings.redis_url:
         alone = EmbeddedGovernor(settings.personalize_tps * SPENT_SHARE, clock=clock)
@@ -381,25 +395,23 @@ async def _shared_state(
         stack.push_async_callback(in_file.close)
         forgetting.also(in_file.forget)
         return EmbeddedLists(), alone, FileBlockList(settings.data_dir / "blocked.json"), in_file, lambda: 1.0
-    connection = await stack.enter_async_context(
-        RedisConnection(
-            settings.redis_url.get_secret_value(),
-            clock=clock,
-            group=_group(settings),
-            expected_replicas=settings.expected_replicas,
-        )
+    client = await stack.enter_async_context(RedisClient(settings.redis_url.get_secret_value()))
+    heartbeat = await stack.enter_async_context(
+        Heartbeat(client, clock=clock, group=_group(settings), expected_replicas=settings.expected_replicas)
     )
-    lists = await stack.enter_async_context(_redis_lists(settings, connection, clock, forgetting.heard))
-    batch = RedisBatchLists(connection, prefix=_batch_prefix(settings))
+    lists = await stack.enter_async_context(
+        _redis_lists(settings, client, heartbeat, clock, recorder=recorder, on_forget=forgetting.heard)
+    )
+    batch = RedisBatchLists(client, prefix=_batch_prefix(settings))
 
     async def forget_everywhere(user_prefix: bytes) -> None:
         await batch.forget(user_prefix)
         await lists.forget(user_prefix)
 
     forgetting.everywhere = forget_everywhere
-    block_list = await stack.enter_async_context(RedisBlockList(connection, prefix=f"pc:{_group(settings)}"))
-    governor = _redis_governor(settings, connection, clock)
-    return lists, governor, block_list, batch, lambda: float(connection.up)
+    block_list = await stack.enter_async_context(RedisBlockList(client, prefix=f"pc:{_group(settings)}"))
+    governor = _redis_governor(settings, client, heartbeat, clock)
+    return lists, governor, block_list, batch, lambda: float(client.up)
 
 
 def _request_exclusion(settings: Settings, catalog: ItemCatalog) -> RequestExclusion | None:

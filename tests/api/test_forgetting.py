@@ -23,7 +23,7 @@ from service.batch.adapters.sqlite import ABANDONED_SECONDS, LOADING_NAME
 from service.batch.ports import BatchSets
 from service.cli import main
 from service.errors import RecommenderError
-from service.fleet.client import HEARTBEAT_SECONDS
+from service.fleet.heartbeat import HEARTBEAT_SECONDS
 from service.lists.forgetting import USER_PREFIX_BYTES
 from service.models import ItemList
 from service.settings import load_settings

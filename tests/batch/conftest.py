@@ -16,8 +16,8 @@ from service.batch.adapters.redis import RedisBatchLists, RedisBatchSets
 from service.batch.adapters.sqlite import SqliteBatchLists, SqliteBatchSets
 from service.batch.ports import BatchSets
 from service.clock import SystemClock
-from service.fleet.client import RedisConnection
 from service.lists.ports import BatchLists
+from tests.support.fleet import join
 
 
 class Store(Protocol):
@@ -82,8 +82,8 @@ async def redis_store(redis_url: str) -> AsyncIterator[RedisStore]:
     with redis.Redis.from_url(redis_url) as client:
         await asyncio.to_thread(client.flushall)
         # Loads hold up the event loop here: a heartbeat would find Redis slow.
-        async with RedisConnection(redis_url, clock=SystemClock(), heartbeat_seconds=600) as connection:
-            yield RedisStore(RedisBatchLists(connection, prefix="test"), redis_url, client)
+        async with join(redis_url, SystemClock(), heartbeat_seconds=600) as member:
+            yield RedisStore(RedisBatchLists(member.client, prefix="test"), redis_url, client)
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from service.budget.adapters.embedded import EmbeddedGovernor
 from service.budget.adapters.redis import RedisGovernor
 from service.budget.ports import Lane, TpsGovernor
 from service.clock import Clock
-from service.fleet.client import RedisConnection
+from service.fleet.share import Share
+from tests.support.fleet import Member, join
 
 HORIZON = 1.5
 
@@ -25,13 +26,13 @@ class Server(Protocol):
 class Governors:
     """Makes governors of one kind at any rate."""
 
-    def __init__(self, kind: str, connection: RedisConnection | None, clock: Clock) -> None:
-        self._kind, self._connection, self._clock = kind, connection, clock
+    def __init__(self, kind: str, member: Member | None, clock: Clock) -> None:
+        self._kind, self._member, self._clock = kind, member, clock
 
     def __call__(self, tps: float) -> TpsGovernor:
-        if self._connection is None:
+        if self._member is None:
             return EmbeddedGovernor(tps, clock=self._clock)
-        return RedisGovernor(tps, connection=self._connection, clock=self._clock, horizon_seconds=HORIZON)
+        return _governor(tps, self._member, self._clock)
 
 
 @pytest.fixture(params=["local", "redis"])
@@ -40,8 +41,12 @@ async def governors(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterat
         yield Governors("local", None, clock)
         return
     server: Server = request.getfixturevalue("redis_server")
-    async with RedisConnection(server.url, clock=clock) as connection:
-        yield Governors("redis", connection, clock)
+    async with join(server.url, clock) as member:
+        yield Governors("redis", member, clock)
+
+
+def _governor(tps: float, member: Member, clock: Clock) -> RedisGovernor:
+    return RedisGovernor(tps, client=member.client, heartbeat=member.heartbeat, clock=clock, horizon_seconds=HORIZON)
 
 
 # What every governor does
@@ -68,7 +73,7 @@ async def test_a_slot_beyond_the_time_given_is_refused_and_stays_free(governors:
     assert (await governor.reserve(Lane.NO_LIST, HORIZON)).granted
 
 
-async def test_lower_lanes_get_nothing_ahead_of_time(governors: Governors) -> None:
+async def test_lower_lanes_get_no_slot_that_begins_later(governors: Governors) -> None:
     governor = governors(2)
     assert (await governor.reserve(Lane.PREWARM, HORIZON)).granted
     for lane in (Lane.STALE, Lane.PREWARM):
@@ -77,7 +82,7 @@ async def test_lower_lanes_get_nothing_ahead_of_time(governors: Governors) -> No
         assert refused.wait_seconds > 0.2
 
 
-async def test_a_stale_list_that_was_refused_goes_before_one_made_ahead(governors: Governors) -> None:
+async def test_a_stale_list_that_was_refused_goes_before_a_prewarm(governors: Governors) -> None:
     governor = governors(5)
     assert (await governor.reserve(Lane.NO_LIST, HORIZON)).granted
     refused = await governor.reserve(Lane.STALE, HORIZON)
@@ -125,16 +130,16 @@ async def _spend(governor: RedisGovernor, slots: list[float], until: float, call
 
 async def _replicas(
     stack: AsyncExitStack, server: Server, clock: Clock, *, count: int, tps: float
-) -> list[tuple[RedisConnection, RedisGovernor]]:
+) -> list[tuple[Member, RedisGovernor]]:
     replicas = []
     for _ in range(count):
-        connection = await stack.enter_async_context(RedisConnection(server.url, clock=clock))
-        governor = RedisGovernor(tps, connection=connection, clock=clock, horizon_seconds=HORIZON)
-        replicas.append((connection, governor))
-    async with asyncio.timeout(5):
-        # The heartbeat has no event to wait for.
-        while {(one.place.replicas, one.place.whole) for one, _ in replicas if one.place} != {(count, True)}:  # noqa: ASYNC110 - see above
-            await asyncio.sleep(0.02)
+        member = await stack.enter_async_context(join(server.url, clock))
+        governor = _governor(tps, member, clock)
+        replicas.append((member, governor))
+    # A larger share counts until its replica gives it up, so shares settle within as many rounds as there are replicas.
+    for member, _ in replicas * count:
+        await member.heartbeat.beat()
+    assert {member.heartbeat.share for member, _ in replicas} == {Share(count, position) for position in range(count)}
     return replicas
 
 
@@ -165,7 +170,7 @@ async def test_a_killed_redis_never_costs_more_than_a_third_above_the_budget(
         redis_server.start()
         returned = time.monotonic()
         await spending
-        assert all(connection.up for connection, _ in replicas)
+        assert all(member.client.up for member, _ in replicas)
     assert _most_within_a_second(slots) <= 1.3 * tps + 1
     # Until a second after the last slot that Redis gave away, there is only the quarter that is kept back.
     whole = killed + HORIZON + 1.6
@@ -180,13 +185,13 @@ async def test_without_redis_a_replica_spends_its_share_once_the_others_know(
     redis_server: Server, clock: Clock
 ) -> None:
     async with AsyncExitStack() as stack:
-        (connection, governor), _ = await _replicas(stack, redis_server, clock, count=2, tps=20)
+        (member, governor), _ = await _replicas(stack, redis_server, clock, count=2, tps=20)
         await governor.reserve(Lane.NO_LIST, HORIZON)
         redis_server.kill()
         await governor.reserve(Lane.NO_LIST, HORIZON)
-        assert not connection.up
+        assert not member.client.up
         assert governor.tps_in_use == pytest.approx(2.5)
-        connection.heard_until -= HORIZON + 1.5
+        member.heartbeat.heard_until -= HORIZON + 1.5
         assert governor.tps_in_use == pytest.approx(10)
         assert governor.slot_seconds == pytest.approx(0.1)
 
@@ -196,54 +201,54 @@ async def test_the_share_of_a_replica_that_died_is_kept_until_it_is_forgotten(
 ) -> None:
     async with AsyncExitStack() as stack:
         (one, governor), (dead, _) = await _replicas(stack, redis_server, clock, count=2, tps=20)
-        await one.beat()
-        await dead.client.aclose(close_connection_pool=True)
-        kept = await one.client.hget(one.shares_key, dead.replica)
+        await one.heartbeat.beat()
+        await dead.redis.aclose(close_connection_pool=True)
+        kept = await one.redis.hget(one.heartbeat.shares_key, dead.heartbeat.replica)
         assert kept is not None
         assert kept[:2] == b"2 "
-        await one.client.hset(one.shares_key, dead.replica, "2 0 0")
+        await one.redis.hset(one.heartbeat.shares_key, dead.heartbeat.replica, "2 0 0")
         await governor.reserve(Lane.NO_LIST, HORIZON)
         # The rate climbs all the time, by little.
         assert governor.tps_in_use == pytest.approx(20 * (1 - 0.75 / 2), rel=0.01)
-        await one.client.zadd(one.replicas_key, {dead.replica: 0})
-        await one.beat()
+        await one.redis.zadd(one.heartbeat.replicas_key, {dead.heartbeat.replica: 0})
+        await one.heartbeat.beat()
         await governor.reserve(Lane.NO_LIST, HORIZON)
         assert governor.tps_in_use == pytest.approx(20)
 
 
 async def test_what_redis_reads_too_late_gives_no_slot_and_no_sign_of_life(redis_server: Server, clock: Clock) -> None:
-    async with RedisConnection(redis_server.url, clock=clock, heartbeat_seconds=60) as connection:
-        governor = RedisGovernor(20, connection=connection, clock=clock, horizon_seconds=HORIZON)
-        before = await connection.client.hgetall(connection.shares_key)
-        connection._ahead_seconds -= 10
+    async with join(redis_server.url, clock, heartbeat_seconds=60) as member:
+        governor = _governor(20, member, clock)
+        before = await member.redis.hgetall(member.heartbeat.shares_key)
+        member.heartbeat.shared_clock.compare(clock.time() - 10, sent_at=clock.monotonic())
         await governor.reserve(Lane.NO_LIST, HORIZON)
         assert governor.slot_seconds > 1 / 20
-        assert await connection.client.hgetall(connection.shares_key) == before
-        assert not await connection.client.exists(connection.budget_key)
+        assert await member.redis.hgetall(member.heartbeat.shares_key) == before
+        assert not await member.redis.exists(governor.budget_key)
         # The clocks are compared anew, so the next heartbeat finds Redis again.
-        await connection.beat()
-        assert connection.up
+        await member.heartbeat.beat()
+        assert member.client.up
         assert (await governor.reserve(Lane.NO_LIST, HORIZON)).granted
 
 
 async def test_after_a_script_flush_nobody_notices(redis_server: Server, clock: Clock) -> None:
-    async with RedisConnection(redis_server.url, clock=clock) as connection:
-        governor = RedisGovernor(100, connection=connection, clock=clock, horizon_seconds=HORIZON)
+    async with join(redis_server.url, clock) as member:
+        governor = _governor(100, member, clock)
         assert (await governor.reserve(Lane.NO_LIST, HORIZON)).granted
-        await connection.client.script_flush()
+        await member.redis.script_flush()
         assert (await governor.reserve(Lane.NO_LIST, HORIZON)).granted
         await governor.throttled()
-        assert connection.up
+        assert member.client.up
 
 
 async def test_a_redis_that_forgot_everything_waits_for_the_slots_already_given_away(
     redis_server: Server, clock: Clock
 ) -> None:
-    async with RedisConnection(redis_server.url, clock=clock) as connection:
-        governor = RedisGovernor(5, connection=connection, clock=clock, horizon_seconds=HORIZON)
+    async with join(redis_server.url, clock) as member:
+        governor = _governor(5, member, clock)
         for _ in range(5):
             await governor.reserve(Lane.NO_LIST, HORIZON)
-        await connection.client.flushall()
+        await member.redis.flushall()
         refused = await governor.reserve(Lane.STALE, 0)
         assert refused.wait_seconds == pytest.approx(HORIZON, abs=0.1)
 
@@ -251,51 +256,51 @@ async def test_a_redis_that_forgot_everything_waits_for_the_slots_already_given_
 async def test_a_replica_without_slots_waits_too_when_its_heartbeat_is_forgotten(
     redis_server: Server, clock: Clock
 ) -> None:
-    async with RedisConnection(redis_server.url, clock=clock, heartbeat_seconds=60) as connection:
-        governor = RedisGovernor(5, connection=connection, clock=clock, horizon_seconds=HORIZON)
-        await connection.client.flushall()
+    async with join(redis_server.url, clock, heartbeat_seconds=60) as member:
+        governor = _governor(5, member, clock)
+        await member.redis.flushall()
         assert (await governor.reserve(Lane.STALE, 0)).wait_seconds == pytest.approx(HORIZON, abs=0.1)
 
 
 async def test_after_a_quiet_minute_the_first_slot_is_free(redis_server: Server, clock: Clock) -> None:
-    async with RedisConnection(redis_server.url, clock=clock) as connection:
-        governor = RedisGovernor(5, connection=connection, clock=clock, horizon_seconds=HORIZON)
+    async with join(redis_server.url, clock) as member:
+        governor = _governor(5, member, clock)
         assert (await governor.reserve(Lane.STALE, 0)).granted
-        assert 60 <= await connection.client.ttl(connection.budget_key) <= 65
-        await connection.client.delete(connection.budget_key)
+        assert 60 <= await member.redis.ttl(governor.budget_key) <= 65
+        await member.redis.delete(governor.budget_key)
         governor._reserved_at -= 60
         assert (await governor.reserve(Lane.STALE, 0)).granted
 
 
 async def test_a_full_redis_does_not_stop_the_budget(redis_server: Server, clock: Clock) -> None:
-    async with RedisConnection(redis_server.url, clock=clock) as connection:
-        await connection.client.config_set("maxmemory", "1mb")
-        await connection.client.config_set("maxmemory-policy", "noeviction")
-        governor = RedisGovernor(100, connection=connection, clock=clock, horizon_seconds=HORIZON)
+    async with join(redis_server.url, clock) as member:
+        await member.redis.config_set("maxmemory", "1mb")
+        await member.redis.config_set("maxmemory-policy", "noeviction")
+        governor = _governor(100, member, clock)
         for _ in range(5):
             assert (await governor.reserve(Lane.NO_LIST, HORIZON)).granted
         await governor.throttled()
-        assert connection.up
+        assert member.client.up
 
 
 async def test_a_reservation_costs_one_round_trip(redis_server: Server, clock: Clock) -> None:
-    async with RedisConnection(redis_server.url, clock=clock, heartbeat_seconds=60) as connection:
-        governor = RedisGovernor(1000, connection=connection, clock=clock, horizon_seconds=HORIZON)
+    async with join(redis_server.url, clock, heartbeat_seconds=60) as member:
+        governor = _governor(1000, member, clock)
         await governor.reserve(Lane.NO_LIST, HORIZON)
-        await connection.client.config_resetstat()
+        await member.redis.config_resetstat()
         for _ in range(10):
             await governor.reserve(Lane.NO_LIST, HORIZON)
-        calls = await connection.client.info("commandstats")
+        calls = await member.redis.info("commandstats")
         assert calls["cmdstat_evalsha"]["calls"] == 10
         assert "cmdstat_eval" not in calls
 
 
-async def test_without_redis_nothing_is_made_ahead(redis_server: Server, clock: Clock) -> None:
-    async with RedisConnection(redis_server.url, clock=clock) as connection:
-        governor = RedisGovernor(100, connection=connection, clock=clock, horizon_seconds=HORIZON)
+async def test_without_redis_a_prewarm_gets_no_slot(redis_server: Server, clock: Clock) -> None:
+    async with join(redis_server.url, clock) as member:
+        governor = _governor(100, member, clock)
         redis_server.kill()
         refused = await governor.reserve(Lane.PREWARM, HORIZON)
-        assert not connection.up
+        assert not member.client.up
         assert not refused.granted
         assert not (await governor.reserve(Lane.PREWARM, HORIZON)).granted
         stale = await governor.reserve(Lane.STALE, 0)
@@ -304,13 +309,13 @@ async def test_without_redis_nothing_is_made_ahead(redis_server: Server, clock: 
             stale = await governor.reserve(Lane.STALE, 0)
 
 
-async def test_who_only_makes_lists_ahead_notices_a_forgetful_redis_too(redis_server: Server, clock: Clock) -> None:
-    async with RedisConnection(redis_server.url, clock=clock, heartbeat_seconds=60, serves=False) as connection:
-        governor = RedisGovernor(5, connection=connection, clock=clock, horizon_seconds=HORIZON)
+async def test_a_process_that_only_prewarms_notices_a_forgetful_redis_too(redis_server: Server, clock: Clock) -> None:
+    async with join(redis_server.url, clock, heartbeat_seconds=60, serves=False) as member:
+        governor = _governor(5, member, clock)
         assert (await governor.reserve(Lane.PREWARM, 0)).granted
-        await connection.client.delete(connection.budget_key)
+        await member.redis.delete(governor.budget_key)
         governor._reserved_at -= 60
         assert (await governor.reserve(Lane.PREWARM, 0)).granted
-        await connection.client.flushall()
+        await member.redis.flushall()
         governor._reserved_at -= 60
         assert (await governor.reserve(Lane.PREWARM, 0)).wait_seconds == pytest.approx(HORIZON, abs=0.1)

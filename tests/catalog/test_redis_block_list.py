@@ -7,12 +7,12 @@ from bench.processes import redis_server
 from service.catalog.adapters.redis_block_list import RedisBlockList
 from service.clock import SystemClock
 from service.errors import SharedStateUnavailable
-from service.fleet.client import RedisConnection
+from tests.support.fleet import join
 
 
 async def replica(stack: AsyncExitStack, port: int) -> RedisBlockList:
-    connection = await stack.enter_async_context(RedisConnection(f"redis://127.0.0.1:{port}/0", clock=SystemClock()))
-    return await stack.enter_async_context(RedisBlockList(connection, prefix="pc:test"))
+    member = await stack.enter_async_context(join(f"redis://127.0.0.1:{port}/0", SystemClock()))
+    return await stack.enter_async_context(RedisBlockList(member.client, prefix="pc:test"))
 
 
 async def until(seconds: float, *lists: RedisBlockList, blocked: bool) -> None:

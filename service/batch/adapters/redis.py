@@ -21,7 +21,7 @@ from service.batch.codes import MAX_NUMBERED, ItemCodes
 from service.batch.ports import SetStatus
 from service.batch.tombstone import BUCKET_BYTES, buries, tombstone
 from service.errors import BatchError, ConfigurationError
-from service.fleet.client import RedisConnection
+from service.fleet.client import RedisClient
 from service.lists.envelope import seal
 from service.models import ItemList
 
@@ -48,20 +48,20 @@ class RedisBatchLists:
     """`BatchLists` of all replicas; a set that is switched is seen by the next look-up of any of them.
 
     Args:
-        connection: Open for as long as these lists are.
+        client: Open for as long as these lists are.
         prefix: The same as that of `RedisBatchSets`.
     """
 
-    def __init__(self, connection: RedisConnection, *, prefix: str) -> None:
-        self._connection = connection
+    def __init__(self, client: RedisClient, *, prefix: str) -> None:
+        self._client = client
         self._prefix = prefix
-        self._get = connection.script(_HERE / "batch_get.lua")
-        self._forget = connection.script(_HERE / "batch_forget.lua")
+        self._get = client.script(_HERE / "batch_get.lua")
+        self._forget = client.script(_HERE / "batch_forget.lua")
         self._turn = asyncio.Semaphore(LOOK_UPS_AT_ONCE)
 
     async def get(self, key: bytes) -> bytes | None:
         """See `BatchLists.get`; one round trip."""
-        async with self._turn, self._connection.use():
+        async with self._turn, self._client.use():
             found: Any = await self._get(keys=[self._prefix], args=[_bucket(key), key[2:]])
         if not found:
             return None
@@ -70,7 +70,7 @@ class RedisBatchLists:
 
     async def forget(self, user_prefix: bytes) -> None:
         """See `BatchLists.forget`."""
-        async with self._connection.use():
+        async with self._client.use():
             await self._forget(
                 keys=[self._prefix],
                 args=[_bucket(user_prefix), user_prefix[2:], tombstone(user_prefix), REMEMBERED_SECONDS],

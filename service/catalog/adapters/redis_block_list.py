@@ -9,7 +9,7 @@ from redis.asyncio.client import Pipeline
 
 from service.catalog.adapters.file_block_list import check_room
 from service.errors import SharedStateUnavailable
-from service.fleet.client import RedisConnection, stop_task
+from service.fleet.client import RedisClient, stop_task
 
 _log = logging.getLogger(__name__)
 
@@ -25,8 +25,8 @@ class RedisBlockList:
     memory, the first replica that notices puts its copy back: an item once blocked must not return by accident.
     """
 
-    def __init__(self, connection: RedisConnection, *, prefix: str) -> None:
-        self._connection = connection
+    def __init__(self, client: RedisClient, *, prefix: str) -> None:
+        self._client = client
         self._items_key = f"{prefix}:blocked"
         self._version_key = f"{prefix}:blocked:version"
         self._items: frozenset[str] = frozenset()
@@ -65,7 +65,7 @@ class RedisBlockList:
         """
         await self._look()
         check_room(self._items, item_id)
-        async with self._connection.use() as redis:
+        async with self._client.use() as redis:
             await _change(redis.pipeline(), "SADD", self._items_key, self._version_key, item_id)
         await self._look()
 
@@ -76,7 +76,7 @@ class RedisBlockList:
             SharedStateUnavailable: Redis did not take it.
         """
         await self._look()
-        async with self._connection.use() as redis:
+        async with self._client.use() as redis:
             await _change(redis.pipeline(), "SREM", self._items_key, self._version_key, item_id)
         await self._look()
 
@@ -87,7 +87,7 @@ class RedisBlockList:
                 await self._look()
 
     async def _look(self) -> None:
-        async with self._connection.use() as redis:
+        async with self._client.use() as redis:
             seen = await redis.get(self._version_key)
             if seen is not None and seen == self._seen:
                 return

@@ -1,0 +1,212 @@
+"""Which replicas are alive, and which share of the budget each may spend when it loses Redis.
+
+A replica is in one of three states. Its governor takes slots from Redis while it is in touch, and from the replica's
+share otherwise::
+
+    start, Redis answers                                                     start, Redis is silent
+           |                                                                   | (one in EXPECTED_REPLICAS)
+           v                                                                   v
+    +------------+  no answer, or  +-----------+  horizon + 1 s after    +--------------+
+    |  in touch  |  one too late   |  in doubt |  `heard_until`          | on its own   |
+    |            | --------------> |           | ----------------------> | share        |
+    | slots from |                 | a quarter |                         | the whole of |
+    | Redis      |                 | of its    |                         | its share,   |
+    |            |                 | share     |                         | once granted |
+    +------------+                 +-----------+                         +--------------+
+           ^                             |                                      |
+           +-----------------------------+--------------------------------------+
+                      a beat is answered, and Redis read it in time
+
+Redis sees the other side. It keeps the share of a replica that may be on its own out of what it hands out to the
+others. A replica that is silent for `SILENCE_SECONDS` no longer counts as alive; after `FORGET_SECONDS` its share goes
+to the others.
+"""
+
+import asyncio
+import secrets
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any, Final, Self
+
+from service.clock import Clock
+from service.errors import SharedStateUnavailable
+from service.fleet.client import RedisClient, stop_task
+from service.fleet.share import Share
+from service.fleet.shared_clock import SharedClock
+
+HEARTBEAT_SECONDS: Final = 0.5
+"""Between two beats: how soon a Redis that came back is noticed, and how old the news of other replicas are."""
+
+SILENCE_SECONDS: Final = 5.0
+"""A replica silent for this long does not count as alive."""
+
+FORGET_SECONDS: Final = 20.0
+"""A replica silent for this long that did not sign off counts as dead, and its share goes to the others. One that lives
+but is cut off from a Redis that the others reach spends its share all the same."""
+
+MAX_CLOCK_ERROR_SECONDS: Final = 0.05
+"""Redis takes a message this long after its sender's timeout; the two clocks are known to a few milliseconds."""
+
+EXPECTED_REPLICAS: Final = 4
+"""How many replicas one assumes that starts without Redis, when the operator does not say."""
+
+_MICROSECONDS: Final = 1_000_000
+
+
+class Heartbeat:
+    """One process among the replicas: it signs on, says every half second that it lives, and signs off.
+
+    Each beat brings the number of replicas, this one's share, and a comparison of the clocks. All of it works on with
+    the last known values when Redis is down, and is brought up to date within `heartbeat_seconds` of its return.
+
+    Args:
+        client: Open for as long as the heartbeat is.
+        clock: Its monotonic time carries everything here.
+        group: Replicas of the same group share one budget; part of all keys.
+        heartbeat_seconds: Between two beats.
+        serves: Whether this process answers requests. One that only prewarms is none of the replicas: they would
+            leave it a share of the budget when Redis is away.
+        expected_replicas: A replica that starts without Redis takes one part in this many.
+    """
+
+    def __init__(
+        self,
+        client: RedisClient,
+        *,
+        clock: Clock,
+        group: str = "service",
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        serves: bool = True,
+        expected_replicas: int = EXPECTED_REPLICAS,
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._group = group
+        self._heartbeat_seconds = heartbeat_seconds
+        self.serves = serves
+        self.replica = secrets.token_hex(8)
+        """This process's name among the replicas."""
+        self.replicas = 1
+        """Replicas alive by the last known number, this one included."""
+        self.shared_clock = SharedClock(clock)
+        self.replicas_key = self.key("replicas")
+        """Sorted set of the replicas, by their last sign of life."""
+        self.beats_key = self.replicas_key if serves else self.key("prewarm")
+        """Where this process's own signs of life are kept."""
+        self.shares_key = self.key("shares")
+        """Hash of what each replica may spend on its own, and when Redis last heard of it."""
+        self.share: Share | None = None
+        """This replica's part of the budget while Redis is down; None for a process that has none."""
+        self.heard_until = float("-inf")
+        """Monotonic time after which Redis takes nothing that was sent for a sign of life."""
+        self.own_share_until = float("-inf")
+        """Monotonic time at which the last slot begins that the governor took of the share."""
+        self.memory_lost_at: float | None = None
+        """Monotonic time at which Redis was found to have forgotten this replica; None if it never did."""
+        self._expected_share = Share(expected_replicas, int(self.replica, 16) % expected_replicas)
+        self._known: list[bytes | int] = []
+        self._beat_at: float | None = None
+        self._closing = False
+        self._script = client.script(Path(__file__).with_name("heartbeat.lua"))
+        self._stack = AsyncExitStack()
+
+    @property
+    def registered(self) -> bool:
+        """Whether Redis must know this replica from a recent beat, unless it has lost its memory."""
+        return self._beat_at is not None and self._clock.monotonic() - self._beat_at < SILENCE_SECONDS / 2
+
+    def key(self, name: str) -> str:
+        """The Redis key of something that the replicas of this group share."""
+        return f"pc:{{{self._group}}}:{name}"
+
+    def stamp(self) -> int:
+        """The point on Redis's clock, in microseconds, after which Redis is to ignore what is sent now.
+
+        What bears a stamp is a sign of life, so stamp only what is sent while Redis is up or about to be.
+        """
+        patience = self._client.timeout_seconds + MAX_CLOCK_ERROR_SECONDS
+        clock_error = min(self.shared_clock.error_seconds, self._client.timeout_seconds)
+        self.heard_until = max(self.heard_until, self._clock.monotonic() + patience + clock_error)
+        return round((self.shared_clock.time() + patience) * _MICROSECONDS)
+
+    def came_late(self, redis_time: int) -> SharedStateUnavailable:
+        """Mark Redis down: it ignored a message for its stamp, although its answer came in time.
+
+        So the clocks are not what they were; the next beat compares them anew.
+        """
+        self.shared_clock.distrust()
+        error = SharedStateUnavailable(f"Redis's clock, at {redis_time}, is not what it was")
+        self._client.mark_down(error)
+        return error
+
+    async def __aenter__(self) -> Self:
+        """Sign on and start to beat; succeeds without Redis too, `client.up` is then False."""
+        await self.beat()
+        if not self._client.up and self.serves:
+            self.share = self._expected_share
+        self._stack.push_async_callback(self._sign_off)
+        task = asyncio.create_task(self._keep_beating(), name="redis-heartbeat")
+        self._stack.push_async_callback(stop_task, task)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop to beat and sign off; fine when Redis is down."""
+        self._closing = True
+        await self._stack.aclose()
+
+    async def beat(self) -> None:
+        """Say that this process lives, and hear who else does; fine when Redis is down."""
+        with suppress(SharedStateUnavailable):
+            async with self._client.attempt():
+                if not self._client.up:
+                    await self._client.drop_idle_connections()
+                    # Only looks. Redis may read a sign of life after this replica has gone on to its own share.
+                    await self._say(not_after=0)
+                reply = await self._say(not_after=self.stamp())
+            if int(reply[0]) < 0:
+                self.came_late(int(reply[1]))
+                return
+            self._heard(reply)
+            self._client.mark_up()
+
+    async def _keep_beating(self) -> None:
+        # A cancellation that comes as the library gives up a connection may get lost in it.
+        while not self._closing:
+            await asyncio.sleep(self._heartbeat_seconds)
+            await self.beat()
+
+    async def _say(self, not_after: int) -> list[Any]:
+        sent_at = self._clock.monotonic()
+        held = self.share.replicas if self.share is not None and self.share.whole else 0
+        reply: list[Any] = await self._script(
+            keys=[self.beats_key, self.replicas_key, self.shares_key],
+            args=[
+                self.replica,
+                not_after,
+                round(max(0.0, self.own_share_until - sent_at) * _MICROSECONDS),
+                held,
+                # A replica that started without Redis knows no other, and may be the first one back.
+                int(self.share is self._expected_share),
+                int(FORGET_SECONDS * _MICROSECONDS),
+                int(SILENCE_SECONDS * _MICROSECONDS),
+                *self._known,
+            ],
+        )
+        self.shared_clock.compare(int(reply[1]) / _MICROSECONDS, sent_at=sent_at)
+        return reply
+
+    def _heard(self, reply: list[Any]) -> None:
+        state, _, alive, share, position, count, *known = reply
+        if state and self.registered:
+            self.memory_lost_at = self._clock.monotonic()
+        self._beat_at = self._clock.monotonic()
+        self.replicas = max(1, int(alive))
+        self._known = known
+        if self.serves:
+            self.share = Share(share, position % share) if share else Share(max(1, count), position, whole=False)
+
+    async def _sign_off(self) -> None:
+        with suppress(SharedStateUnavailable):
+            async with self._client.use() as client:
+                await client.zrem(self.beats_key, self.replica)
+                await client.hdel(self.shares_key, self.replica)

@@ -1,0 +1,117 @@
+import asyncio
+import socket
+from typing import Protocol
+
+import pytest
+from structlog.testing import capture_logs
+
+from service.clock import Clock
+from service.errors import ConfigurationError, SharedStateFull, SharedStateUnavailable
+from service.fleet.client import RedisClient
+from tests.support.fleet import join
+
+
+class Server(Protocol):
+    port: int
+    url: str
+
+    def start(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+def _connections(listener: socket.socket) -> int:
+    """How many were made to it since it listens."""
+    listener.setblocking(False)
+    found = 0
+    while True:
+        try:
+            listener.accept()[0].close()
+        except BlockingIOError:
+            return found
+        found += 1
+
+
+async def test_a_killed_redis_is_noticed_once_and_its_return_too(redis_server: Server, clock: Clock) -> None:
+    changes: asyncio.Queue[bool] = asyncio.Queue()
+    async with join(redis_server.url, clock, heartbeat_seconds=0.05, on_change=changes.put_nowait) as member:
+        assert await asyncio.wait_for(changes.get(), 2) is True
+        redis_server.kill()
+        assert await asyncio.wait_for(changes.get(), 2) is False
+        assert not member.client.up
+        redis_server.start()
+        assert await asyncio.wait_for(changes.get(), 2) is True
+        async with member.client.use() as redis:
+            assert await redis.ping()
+        assert changes.empty()
+
+
+async def test_while_redis_is_down_no_command_touches_the_network(redis_server: Server, clock: Clock) -> None:
+    async with join(redis_server.url, clock, heartbeat_seconds=600) as member:
+        redis_server.kill()
+        with pytest.raises(SharedStateUnavailable):
+            async with member.client.use() as redis:
+                await redis.ping()
+        with socket.create_server(("127.0.0.1", redis_server.port)) as listener:
+            for _ in range(100):
+                with pytest.raises(SharedStateUnavailable):
+                    async with member.client.use():
+                        pytest.fail("was let through")
+            assert _connections(listener) == 0
+
+
+async def test_a_redis_that_accepts_and_never_answers_is_tried_once(clock: Clock) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+        async with join(url, clock, timeout_seconds=0.1, heartbeat_seconds=600) as member:
+            assert not member.client.up
+            assert _connections(silent) == 1
+
+
+async def test_a_replica_that_starts_without_redis_logs_it_once(redis_server: Server, clock: Clock) -> None:
+    url = f"redis://someone:hunter2@127.0.0.1:{redis_server.port}"
+    with capture_logs() as logs:
+        async with join(url, clock) as member:
+            await member.heartbeat.beat()
+
+    assert [(line["event"], line["log_level"], line["error"]) for line in logs] == [
+        ("redis_down", "warning", "AuthenticationError")
+    ]
+
+
+async def test_a_value_of_another_type_does_not_take_redis_down(redis_server: Server, clock: Clock) -> None:
+    async with join(redis_server.url, clock) as member:
+        await member.redis.lpush("odd", "value")
+        with pytest.raises(SharedStateUnavailable):
+            async with member.client.use() as redis:
+                await redis.get("odd")
+        assert member.client.up
+
+
+async def test_a_write_that_finds_redis_full_does_not_take_it_down(redis_server: Server, clock: Clock) -> None:
+    async with join(redis_server.url, clock) as member:
+        await member.redis.config_set("maxmemory", "1mb")
+        await member.redis.config_set("maxmemory-policy", "noeviction")
+        with pytest.raises(SharedStateFull):
+            async with member.client.use() as redis:
+                await redis.set("one", "more")
+        assert member.client.up
+
+
+async def test_the_password_is_never_written(
+    redis_server: Server, clock: Clock, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"redis://someone:hunter2@127.0.0.1:{redis_server.port}"
+    async with join(url, clock) as member:
+        assert not member.client.up
+        with pytest.raises(SharedStateUnavailable) as raised:
+            async with member.client.use():
+                pass
+    written = capsys.readouterr()
+    assert "hunter2" not in written.out + written.err + caplog.text + repr(raised.value) + repr(member)
+
+
+def test_a_wrong_url_is_refused_without_its_password() -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        RedisClient("reddis://:hunter2@somewhere")
+    assert "REDIS_URL" in str(raised.value)
+    assert "hunter2" not in str(raised.value)

@@ -1,0 +1,105 @@
+import asyncio
+from typing import Protocol
+
+import pytest
+
+from service.clock import Clock
+from service.fleet.client import RedisClient
+from service.fleet.heartbeat import Heartbeat
+from service.fleet.share import Share
+from tests.support.fleet import Member, join
+
+
+class Server(Protocol):
+    url: str
+
+    def start(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+async def _beat(*members: Member, rounds: int = 2) -> None:
+    """As time would: a share changes hands in two rounds, since the larger one counts until it is given up."""
+    for _ in range(rounds):
+        for member in members:
+            await member.heartbeat.beat()
+
+
+async def test_replicas_are_counted_and_the_count_outlives_redis(redis_server: Server, clock: Clock) -> None:
+    async with (
+        join(redis_server.url, clock, heartbeat_seconds=600) as one,
+        join(redis_server.url, clock, heartbeat_seconds=600) as other,
+    ):
+        await _beat(one, other)
+        assert [one.heartbeat.replicas, other.heartbeat.replicas] == [2, 2]
+        redis_server.kill()
+        await _beat(one, other)
+        assert [one.client.up, one.heartbeat.replicas] == [False, 2]
+        redis_server.start()
+        await _beat(one, other)
+        assert [one.client.up, one.heartbeat.replicas] == [True, 2]
+
+
+async def test_a_replica_that_closes_is_gone_at_once(redis_server: Server, clock: Clock) -> None:
+    async with join(redis_server.url, clock) as first:
+        async with join(redis_server.url, clock):
+            assert await first.redis.zcard(first.heartbeat.replicas_key) == 2
+        assert await first.redis.zcard(first.heartbeat.replicas_key) == 1
+        assert await first.redis.hkeys(first.heartbeat.shares_key) == [first.heartbeat.replica.encode()]
+
+
+async def test_replicas_hold_different_parts_of_the_budget(redis_server: Server, clock: Clock) -> None:
+    async with (
+        join(redis_server.url, clock, heartbeat_seconds=600) as one,
+        join(redis_server.url, clock, heartbeat_seconds=600) as other,
+    ):
+        assert one.heartbeat.share == Share(1, 0)
+        # The first one still holds the whole budget.
+        assert other.heartbeat.share is not None
+        assert not other.heartbeat.share.whole
+        await _beat(one, other)
+        assert {one.heartbeat.share, other.heartbeat.share} == {Share(2, 0), Share(2, 1)}
+
+
+async def test_a_replica_that_starts_without_redis_has_the_share_it_was_configured_for(
+    redis_server: Server, clock: Clock
+) -> None:
+    redis_server.kill()
+    async with (
+        RedisClient(redis_server.url) as client,
+        Heartbeat(client, clock=clock, heartbeat_seconds=600, expected_replicas=3) as heartbeat,
+    ):
+        assert heartbeat.share is not None
+        assert (heartbeat.share.replicas, heartbeat.share.whole) == (3, True)
+        assert heartbeat.share.position in range(3)
+        redis_server.start()
+        await heartbeat.beat()
+        # Others may be about to come back: all shares are theirs for a second.
+        assert heartbeat.share == Share(1, 0, whole=False)
+
+
+async def test_a_process_that_only_prewarms_sees_the_replicas_and_is_none(redis_server: Server, clock: Clock) -> None:
+    async with join(redis_server.url, clock) as replica:
+        async with join(redis_server.url, clock, heartbeat_seconds=600, serves=False) as prewarm:
+            assert prewarm.client.up
+            await _beat(replica, prewarm)
+            assert [prewarm.heartbeat.replicas, prewarm.heartbeat.share] == [1, None]
+            alive = await replica.redis.zrange(replica.heartbeat.replicas_key, 0, -1)
+            assert alive == [replica.heartbeat.replica.encode()]
+            assert await replica.redis.zcard(prewarm.heartbeat.beats_key) == 1
+        assert not await replica.redis.exists(prewarm.heartbeat.beats_key)
+
+
+async def test_a_redis_that_forgot_everything_is_noticed(redis_server: Server, clock: Clock) -> None:
+    async with join(redis_server.url, clock, heartbeat_seconds=600) as member:
+        assert member.heartbeat.memory_lost_at is None
+        await member.redis.flushall()
+        await member.heartbeat.beat()
+        assert member.heartbeat.memory_lost_at == pytest.approx(clock.monotonic(), abs=1)
+
+
+async def test_beats_follow_each_other_by_themselves(redis_server: Server, clock: Clock) -> None:
+    async with join(redis_server.url, clock, heartbeat_seconds=0.01) as member:
+        await member.redis.flushall()
+        async with asyncio.timeout(5):
+            while not await member.redis.exists(member.heartbeat.replicas_key):  # noqa: ASYNC110 - beats have no event
+                await asyncio.sleep(0.01)
