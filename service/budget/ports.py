@@ -1,4 +1,4 @@
-"""Who hands out slots of the budget, and to whom first."""
+"""The governor, which hands out slots of the budget, and the lanes that it serves in order."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Lane(IntEnum):
-    """Who gets a slot of the budget first; a lower number goes first."""
+    """The order of claims on the budget; a lower number goes first."""
 
     NO_LIST = 1
     STALE = 2
@@ -18,7 +18,7 @@ class Reservation:
     """What a governor answers.
 
     Attributes:
-        granted: Whether the slot is ours.
+        granted: Whether the caller has the slot.
         wait_seconds: Granted: until the slot begins. Refused: until asking again could make sense.
     """
 
@@ -32,12 +32,12 @@ class TpsGovernor(Protocol):
     async def reserve(self, lane: Lane, within_seconds: float) -> Reservation:
         """Take the next slot if it begins within the given time.
 
-        `Lane.NO_LIST` may reserve ahead of time. The lower lanes get a slot only when it is free at once, since a slot
-        reserved for them would delay a user without a list.
+        Only `Lane.NO_LIST` may reserve a slot that begins later. The lower lanes get one that is free at once, since a
+        slot reserved for them would delay a user without a list.
         """
 
     async def throttled(self) -> None:
-        """Personalize refused a transaction for its rate: lower the rate in use at once."""
+        """Lower the rate in use at once: Personalize refused a transaction for its rate."""
 
     @property
     def tps_in_use(self) -> float:

@@ -1,29 +1,28 @@
-"""The budget's rule, and a governor that applies it within one process."""
+"""When the slots of the budget begin: the rule that every governor follows."""
 
 from typing import Final
 
 from service.budget.ports import Lane, Reservation
 
 CREDIT_SHARE: Final = 0.25
-"""How late a slot may be taken without being lost, as a share of the interval. It moves one transaction
-closer to the next by that much, so any second holds at most TPS + 1."""
+"""How late a slot may be taken without being lost, as a share of the interval. It moves one transaction closer to the
+next by that much, so any second holds at most TPS + 1."""
 
 FLOOR_SHARE: Final = 0.05
-"""Lowest rate in use after throttling, as a share of TPS: low enough to stop it, high enough to notice its
-end."""
+"""Lowest rate in use after throttling, as a share of TPS: low enough to stop it, high enough to notice its end."""
 
 CLIMB_SECONDS: Final = 30.0
 """From a lowered rate back to the full one."""
 
 THROTTLED_PAUSE_SECONDS: Final = 1.0
-"""One burst of refusals halves the rate once: they were all sent before the first was heard."""
+"""A burst of refusals halves the rate once: all its transactions left before the first refusal came."""
 
 _NOW_SECONDS: Final = 1e-6
-"""A slot nearer than this begins now; below it floats no longer tell."""
+"""A slot nearer than this begins now; floats cannot tell the difference."""
 
 
 class Throttle:
-    """The share of the rate that is in use after refusals for the rate; pure, every method is told the time."""
+    """The share of the rate that is in use after refusals for the rate. Pure: callers pass the time."""
 
     __slots__ = ("_low", "_since")
 
@@ -44,10 +43,10 @@ class Throttle:
 
 
 class SlotSchedule:
-    """Evenly spaced slots without bursts; pure, every method is told the time.
+    """Evenly spaced slots without bursts. Pure: callers pass the time.
 
-    Slots lie at least `1 / max_tps` apart, so half-open seconds hold at most `max_tps` of them. `reserve.lua`
-    is this rule again on Redis's clock: a change here is a change there.
+    Slots lie at least `1 / max_tps` apart, so half-open seconds hold at most `max_tps` of them. `reserve.lua` is this
+    rule again on Redis's clock: a change here is a change there.
 
     Args:
         max_tps: Slots per second, above zero.
@@ -65,10 +64,10 @@ class SlotSchedule:
     def reserve(self, lane: Lane, within_seconds: float, now: float) -> Reservation:
         """Give away the next slot, by the rules of `TpsGovernor.reserve`."""
         interval = 1.0 / self.rate(now)
-        # Who reserves ahead is never late; who asks when a slot is free is, by the time that asking takes.
+        # A slot reserved for later is taken in time. One taken at once is late by the time that asking takes.
         credit = 0.0 if lane is Lane.NO_LIST else CREDIT_SHARE * interval
-        start = max(self.next_free, now - credit)
-        wait = start - now
+        begins = max(self.next_free, now - credit)
+        wait = begins - now
         if wait < _NOW_SECONDS:
             wait = 0.0
         if lane is Lane.NO_LIST:
@@ -78,28 +77,19 @@ class SlotSchedule:
             if not granted:
                 self._stale_waiting_until = now + wait + interval
         else:
-            # A stale list that was refused is about to ask again; without the mark, whoever asks first would
-            # win.
+            # A refused stale list is about to ask again. Without the mark, a prewarm that asks first would win.
             reserved_for_stale = self._stale_waiting_until > now
             granted = wait == 0.0 and not reserved_for_stale
             if reserved_for_stale:
                 wait = max(wait, self._stale_waiting_until - now)
         if granted:
-            self.next_free = start + interval
+            self.next_free = begins + interval
         return Reservation(granted, wait)
 
     def throttled(self, now: float) -> None:
         """Halve the rate, unless it was halved within the last second."""
         self._throttle.throttled(now)
 
-    def hold_until(self, moment: float) -> None:
-        """Let no further slot begin before this moment."""
-        self.next_free = max(self.next_free, moment)
-
-    def limit(self, max_tps: float) -> None:
-        """Change the ceiling; slots given away stay as they are."""
-        self._max_tps = max_tps
-
     def rate(self, now: float) -> float:
-        """Slots per second in use; at most the ceiling."""
+        """Slots per second in use; at most `max_tps`."""
         return self._max_tps * self._throttle.share(now)

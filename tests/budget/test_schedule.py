@@ -163,12 +163,6 @@ def test_lists_made_ahead_go_on_when_the_stale_one_never_asks_again() -> None:
     assert schedule.reserve(Lane.PREWARM, 0.0, 100.0 + hint.wait_seconds).granted
 
 
-def test_no_slot_begins_before_the_end_of_a_hold() -> None:
-    schedule = SlotSchedule(5)
-    schedule.hold_until(101.0)
-    assert schedule.reserve(Lane.NO_LIST, 1.5, 100.0).wait_seconds == pytest.approx(1.0)
-
-
 async def test_throttling_halves_the_rate_once_a_second_and_it_climbs_back_within_thirty() -> None:
     clock = HandClock()
     governor = EmbeddedGovernor(8, clock=clock)
