@@ -3,18 +3,29 @@
 import asyncio
 import os
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from redis import Redis
 
 from service.errors import RecommenderError, RecommenderThrottled, RecommenderTimeout
 from service.telemetry import LABELS
 from tests.api.conftest import Door, OpenDoor
 from tests.api.test_catalog_refresh import metric
+from tests.integration.pouring import until
 
 PATH = "/recommendations"
 REQUESTS = "recommendations_requests_total"
 ADMIN = {"X-API-Key": "admin"}
+
+LISTS_EVENTS = "redis_lists_events_total"
+
+
+class Server(Protocol):
+    url: str
+    port: int
+
 
 Values = dict[tuple[str, ...], float]
 
@@ -27,6 +38,11 @@ async def values(door: Door) -> Values:
         for family in text_string_to_metric_families(page)
         for sample in family.samples
     }
+
+
+async def lists_events(door: Door) -> dict[str, float]:
+    """What Redis refused of lists, by the word of the metric."""
+    return {name[1]: value for name, value in (await values(door)).items() if name[0] == LISTS_EVENTS}
 
 
 async def label_values(door: Door) -> dict[str, set[str]]:
@@ -201,6 +217,43 @@ async def test_a_refused_credential_is_counted(open_door: OpenDoor) -> None:
 
     assert after["http_unauthorized_total",] == 1
     assert after[REQUESTS, "", "personalize"] == 1
+
+
+async def test_a_full_redis_is_counted_with_every_list_that_it_does_not_keep(
+    open_door: OpenDoor, redis_server: Server
+) -> None:
+    async with open_door(REDIS_URL=redis_server.url) as door:
+        with Redis(port=redis_server.port) as redis:
+            await door.get(PATH, user_id="kept")
+            # A list lands in Redis behind the answer.
+            await until(lambda: len(list(redis.scan_iter("pc:*:list"))) == 1, seconds=5)
+            assert await lists_events(door) == {"full": 0, "unreadable": 0, "resubscribed": 0}
+            redis.config_set("maxmemory", "1mb")
+            redis.config_set("maxmemory-policy", "noeviction")
+        for user in ("ann", "bob", "ann"):
+            answer = await door.get(PATH, user_id=user)
+            assert "X-Degraded-Reason" not in answer.headers
+        await metric(door, f'{LISTS_EVENTS}{{event="full"}} 2.0')
+        assert await lists_events(door) == {"full": 2, "unreadable": 0, "resubscribed": 0}
+
+
+async def test_a_list_of_another_version_in_redis_is_counted(open_door: OpenDoor, redis_server: Server) -> None:
+    async with open_door(REDIS_URL=redis_server.url) as one, open_door(REDIS_URL=redis_server.url) as other:
+        await one.get(PATH, user_id="ann")
+        with Redis(port=redis_server.port) as redis:
+            await until(lambda: len(list(redis.scan_iter("pc:*:list"))) == 1, seconds=5)
+            [key] = redis.scan_iter("pc:*:list")
+            redis.set(key, b"\xfa of a future version")
+        answer = await other.get(PATH, user_id="ann")
+        assert answer.headers["X-Recommendation-Source"] == "personalize"
+        assert await lists_events(other) == {"full": 0, "unreadable": 1, "resubscribed": 0}
+
+
+async def test_a_lost_channel_of_flights_is_counted(open_door: OpenDoor, redis_server: Server) -> None:
+    async with open_door(REDIS_URL=redis_server.url) as door:
+        with Redis(port=redis_server.port) as redis:
+            redis.client_kill_filter(_type="pubsub")
+        await metric(door, f'{LISTS_EVENTS}{{event="resubscribed"}} 1.0')
 
 
 async def test_whatever_is_asked_labels_stay_within_their_sets(open_door: OpenDoor) -> None:

@@ -236,6 +236,23 @@ async def test_a_full_redis_keeps_no_list_but_the_followers_get_it(one: Replica,
     assert (await other.lists.board(KEY, lease_seconds=5)).leader
 
 
+async def test_a_redis_that_fills_up_behind_a_list_with_values_is_counted(
+    one: Replica, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land = one.lists._land
+
+    async def land_and_fill(keys: list[str], args: list[str]) -> object:
+        reply: object = await land(keys, args)
+        await one.member.redis.config_set("maxmemory", "1mb")
+        return reply
+
+    monkeypatch.setattr(one.lists, "_land", land_and_fill)
+    await one.member.redis.config_set("maxmemory-policy", "noeviction")
+    await one.lists.land(bytes(VALUED_BYTES), _live(clock), led=False)
+    assert one.events == {"full": 1}
+    assert one.member.client.up
+
+
 async def test_forgetting_a_user_reaches_every_replica(one: Replica, other: Replica, clock: Clock) -> None:
     await one.lists.land(KEY, _live(clock), led=False)
     await one.lists.land(KEY, Outcome(None, "popular", "budget"), led=False)
