@@ -1,6 +1,6 @@
 # Everything runs in .venv. A stamp file says what is installed there, so that a second run starts at once.
 .DEFAULT_GOAL := help
-.PHONY: help run install test check bench lock
+.PHONY: help run install test check bench lock release
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -35,6 +35,9 @@ lock: .venv/.dev  ## bring requirements/ in line with pyproject.toml; UPGRADE=--
 	$(LOCK) $(UPGRADE) pyproject.toml --extra plot -c requirements/runtime.txt --output-file requirements/plot.txt
 	$(LOCK) $(UPGRADE) pyproject.toml --extra otel --extra plot --group dev -c requirements/otel.txt -c requirements/plot.txt --output-file requirements/dev.txt
 	printf 'hatchling\neditables\n' | $(LOCK) $(UPGRADE) - -c requirements/dev.txt --output-file requirements/build.txt
+
+release: .venv/.dev  ## commit and tag a release; VERSION=x.y.z
+	$(BIN)/python tools/release.py $(VERSION)
 
 .venv/bin/python:
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo 'no venv: on Debian, apt-get install python3-venv' >&2; exit 1; }
