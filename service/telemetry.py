@@ -1,4 +1,4 @@
-"""All metrics and log events, in one list. `docs/operate/metrics.md` describes each for the person on call.
+"""All metrics, in one list; `docs/operate/metrics.md` describes them and the log events for the person on call.
 
 Labels come from closed sets only, never from a client. Log events are constant phrases with fields; no user id at info.
 """
@@ -49,31 +49,31 @@ class Telemetry:
         self.registry.register(self._answers)
         self.transactions = Counter(
             "personalize_transactions",
-            "Transactions spent, by what came of them.",
+            "Transactions spent, by outcome.",
             ["outcome"],
             registry=self.registry,
         )
         self.transaction_duration = Histogram(
             "personalize_transaction_duration_seconds",
-            "From sending a transaction to its end.",
+            "Time that a transaction takes.",
             registry=self.registry,
             buckets=_SECONDS,
         )
         self.budget_wait_seconds = Histogram(
             "personalize_budget_wait_seconds",
-            "Wait of a caller for its slot of the budget.",
+            "Time that a caller waited for its slot of the budget.",
             registry=self.registry,
             buckets=_SECONDS,
         )
         self.items_dropped = Counter(
             "recommendations_items_dropped",
-            "Recommended items that were not fit to show.",
+            "Items of a list that an answer did not show, by reason.",
             ["reason"],
             registry=self.registry,
         )
         lists_events = Counter(
             "redis_lists_events",
-            "What Redis refused: room for a list, a value that this version can read, the channel of flights.",
+            "What Redis refused: room for a list, a readable value, the channel of flights.",
             ["event"],
             registry=self.registry,
         )
@@ -179,13 +179,15 @@ class _Answers(Collector):
 
     def collect(self) -> list[CounterMetricFamily | HistogramMetricFamily]:
         requests = CounterMetricFamily(
-            "recommendations_requests", "Answers of /recommendations.", labels=["source", "degraded_reason"]
+            "recommendations_requests",
+            "Answers of /recommendations, by source and degraded reason.",
+            labels=["source", "degraded_reason"],
         )
         for kind, count in self._by_kind.items():
             requests.add_metric(kind, count)
         bounds = [*map(floatToGoString, _SECONDS), "+Inf"]
         duration = HistogramMetricFamily(
-            "recommendations_request_duration_seconds", "From the request's arrival to its answer."
+            "recommendations_request_duration_seconds", "Time from a request's arrival to its answer."
         )
         duration.add_metric([], list(zip(bounds, accumulate(self._by_bucket), strict=True)), self._seconds)
         return [requests, duration]
