@@ -1,1 +1,1 @@
-"""The budget: the slots of `PERSONALIZE_TPS`, who waits for them, and who hands them out."""
+"""The budget: the slots of `PERSONALIZE_TPS`, the governors that hand them out, and the queue of waiting callers."""

@@ -19,7 +19,7 @@ share otherwise::
 
 Redis sees the other side. It keeps the share of a replica that may be on its own out of what it hands out to the
 others. A replica that is silent for `SILENCE_SECONDS` no longer counts as alive; after `FORGET_SECONDS` its share goes
-to the others.
+to the others. A process that only prewarms has no share, so without Redis it waits.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from service.fleet.share import Share
 from service.fleet.shared_clock import SharedClock
 
 HEARTBEAT_SECONDS: Final = 0.5
-"""Between two beats: how soon a Redis that came back is noticed, and how old the news of other replicas are."""
+"""Between two beats: how soon a Redis that came back is noticed, and how old the number of replicas may be."""
 
 SILENCE_SECONDS: Final = 5.0
 """A replica silent for this long does not count as alive."""
@@ -47,26 +47,23 @@ but is cut off from a Redis that the others reach spends its share all the same.
 MAX_CLOCK_ERROR_SECONDS: Final = 0.05
 """Redis takes a message this long after its sender's timeout; the two clocks are known to a few milliseconds."""
 
-EXPECTED_REPLICAS: Final = 4
-"""How many replicas one assumes that starts without Redis, when the operator does not say."""
-
 _MICROSECONDS: Final = 1_000_000
 
 
 class Heartbeat:
     """One process among the replicas: it signs on, says every half second that it lives, and signs off.
 
-    Each beat brings the number of replicas, this one's share, and a comparison of the clocks. All of it works on with
-    the last known values when Redis is down, and is brought up to date within `heartbeat_seconds` of its return.
+    Each beat brings the number of replicas, this one's share, and a comparison of the clocks. While Redis is down the
+    last known values stay; the first beat after its return renews them.
 
     Args:
         client: Open for as long as the heartbeat is.
         clock: Its monotonic time carries everything here.
+        expected_replicas: A replica that starts without Redis takes one part in this many.
         group: Replicas of the same group share one budget; part of all keys.
         heartbeat_seconds: Between two beats.
         serves: Whether this process answers requests. One that only prewarms is none of the replicas: they would
-            leave it a share of the budget when Redis is away.
-        expected_replicas: A replica that starts without Redis takes one part in this many.
+            leave it a share of the budget that it never spends.
     """
 
     def __init__(
@@ -74,10 +71,10 @@ class Heartbeat:
         client: RedisClient,
         *,
         clock: Clock,
+        expected_replicas: int,
         group: str = "service",
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         serves: bool = True,
-        expected_replicas: int = EXPECTED_REPLICAS,
     ) -> None:
         self._client = client
         self._clock = clock

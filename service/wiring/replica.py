@@ -248,9 +248,7 @@ async def open_list_maker(settings: Settings, overrides: Overrides | None = None
         if recommender is None:
             recommender = await stack.enter_async_context(_personalize(settings, clock))
         client = await stack.enter_async_context(RedisClient(settings.redis_url.get_secret_value()))
-        heartbeat = await stack.enter_async_context(
-            Heartbeat(client, clock=clock, group=_group(settings), serves=False)
-        )
+        heartbeat = await stack.enter_async_context(_heartbeat(settings, client, clock, serves=False))
         governor = _redis_governor(settings, client, heartbeat, clock)
         slot_queue = SlotQueue(governor, clock)
         stack.callback(slot_queue.close)
@@ -365,6 +363,16 @@ def _redis_lists(
     )
 
 
+def _heartbeat(settings: Settings, client: RedisClient, clock: Clock, *, serves: bool = True) -> Heartbeat:
+    return Heartbeat(
+        client,
+        clock=clock,
+        expected_replicas=settings.expected_replicas,
+        group=_group(settings),
+        serves=serves,
+    )
+
+
 def _redis_governor(settings: Settings, client: RedisClient, heartbeat: Heartbeat, clock: Clock) -> RedisGovernor:
     return RedisGovernor(
         settings.personalize_tps * SPENT_SHARE,
@@ -396,9 +404,7 @@ async def _shared_state(
         forgetting.also(in_file.forget)
         return EmbeddedLists(), alone, FileBlockList(settings.data_dir / "blocked.json"), in_file, lambda: 1.0
     client = await stack.enter_async_context(RedisClient(settings.redis_url.get_secret_value()))
-    heartbeat = await stack.enter_async_context(
-        Heartbeat(client, clock=clock, group=_group(settings), expected_replicas=settings.expected_replicas)
-    )
+    heartbeat = await stack.enter_async_context(_heartbeat(settings, client, clock))
     lists = await stack.enter_async_context(
         _redis_lists(settings, client, heartbeat, clock, recorder=recorder, on_forget=forgetting.heard)
     )

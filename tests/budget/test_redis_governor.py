@@ -175,8 +175,8 @@ async def test_a_killed_redis_never_costs_more_than_a_third_above_the_budget(
     # Until a second after the last slot that Redis gave away, there is only the quarter that is kept back.
     whole = killed + HORIZON + 1.6
     if returned > whole + 1:
-        alone = [one for one in slots if whole <= one <= returned]
-        assert len(alone) >= 0.8 * tps * (returned - whole)
+        own = [one for one in slots if whole <= one <= returned]
+        assert len(own) >= 0.8 * tps * (returned - whole)
     last = [one for one in slots if until - 1.5 <= one < until]
     assert len(last) >= 0.8 * tps * 1.5
 

@@ -33,12 +33,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Played:
-    """One ask of a schedule, and where its slot lies (`start`) and is used (`used`)."""
+    """One ask of a schedule, and when its slot begins (`begins`) and is used (`used`)."""
 
     now: float
     lane: Lane
     reservation: Reservation
-    start: float
+    begins: float
     used: float
 
 
@@ -63,8 +63,8 @@ def _play(tps: float, steps: list[Step]) -> list[Played]:
             schedule.throttled(now)
         interval = 1.0 / schedule.rate(now)
         reservation = schedule.reserve(step.lane, step.within, now)
-        start = schedule.next_free - interval
-        played.append(Played(now, step.lane, reservation, start, now + reservation.wait_seconds))
+        begins = schedule.next_free - interval
+        played.append(Played(now, step.lane, reservation, begins, now + reservation.wait_seconds))
     return played
 
 
@@ -78,8 +78,8 @@ def _most_within_a_second(moments: list[float], *, closed: bool) -> int:
 def test_no_schedule_of_asks_and_throttling_puts_more_slots_than_tps_into_a_second(
     tps: float, steps: list[Step]
 ) -> None:
-    starts = [one.start for one in _play(tps, steps) if one.reservation.granted]
-    assert _most_within_a_second(starts, closed=False) <= max(1, -(-tps // 1))
+    slots = [one.begins for one in _play(tps, steps) if one.reservation.granted]
+    assert _most_within_a_second(slots, closed=False) <= max(1, -(-tps // 1))
 
 
 @given(_tps, _steps)
@@ -92,7 +92,7 @@ def test_no_schedule_uses_more_than_tps_and_one_in_a_closed_second(tps: float, s
 def test_slots_are_given_away_in_order_and_never_twice(tps: float, steps: list[Step]) -> None:
     granted = [one for one in _play(tps, steps) if one.reservation.granted]
     for earlier, later in pairwise(granted):
-        assert later.start - earlier.start >= 1.0 / tps - _HAIR
+        assert later.begins - earlier.begins >= 1.0 / tps - _HAIR
         assert later.used > earlier.used
 
 
@@ -144,7 +144,7 @@ def test_a_slot_taken_a_little_late_delays_nobody() -> None:
     assert schedule.next_free == pytest.approx(first + 0.04 - 0.05 + 50 * 0.2)
 
 
-def test_a_refused_stale_list_goes_before_lists_made_ahead() -> None:
+def test_a_refused_stale_list_goes_before_a_prewarm() -> None:
     schedule = SlotSchedule(5)
     assert schedule.reserve(Lane.PREWARM, 0.0, 100.0).granted
     refused = schedule.reserve(Lane.STALE, 0.0, 100.0)
@@ -154,7 +154,7 @@ def test_a_refused_stale_list_goes_before_lists_made_ahead() -> None:
     assert schedule.reserve(Lane.STALE, 0.0, turn).granted
 
 
-def test_lists_made_ahead_go_on_when_the_stale_one_never_asks_again() -> None:
+def test_a_prewarm_goes_on_when_the_stale_list_never_asks_again() -> None:
     schedule = SlotSchedule(5)
     schedule.reserve(Lane.NO_LIST, 0.0, 100.0)
     schedule.reserve(Lane.STALE, 0.0, 100.0)

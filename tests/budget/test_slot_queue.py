@@ -1,4 +1,4 @@
-"""The slot_queue alone: denser schedules than whole answers allow."""
+"""The slot queue by itself: denser schedules than whole answers allow."""
 
 import asyncio
 import math
@@ -42,11 +42,11 @@ _asks = st.lists(
 
 @settings(deadline=None, max_examples=150)
 @given(asks=_asks, tps=st.sampled_from([0.5, 1.0, 2.5, 5.0, 20.0, 100.0]))
-def test_no_schedule_makes_a_desk_exceed_the_rate_or_invert_the_lanes(  # noqa: C901  # one schedule, one place
+def test_no_schedule_makes_a_slot_queue_exceed_the_rate_or_invert_the_lanes(  # noqa: C901  # one schedule, one place
     asks: list[Ask], tps: float
 ) -> None:
     slot = 1 / tps
-    starts: list[float] = []
+    begun: list[float] = []
     ended: dict[int, float] = {}
     overtaken: list[tuple[int, float]] = []
 
@@ -66,7 +66,7 @@ def test_no_schedule_makes_a_desk_exceed_the_rate_or_invert_the_lanes(  # noqa: 
             finally:
                 waiting.pop(number, None)
             ended[number] = clock.monotonic()
-            starts.append(clock.monotonic())
+            begun.append(clock.monotonic())
             if ask.lane is not Lane.NO_LIST:
                 now = clock.monotonic()
                 overtaken.extend((one, now) for one, (since, until) in waiting.items() if since < now < until)
@@ -90,13 +90,13 @@ def test_no_schedule_makes_a_desk_exceed_the_rate_or_invert_the_lanes(  # noqa: 
         slot_queue.close()
 
     run_virtual(scenario())
-    assert most_in_any_second(starts) <= math.floor(tps) + 1
-    # Who was handed a slot in the same step, or gave up, was not overtaken.
+    assert most_in_any_second(begun) <= math.floor(tps) + 1
+    # A caller that was handed a slot in the same step, or gave up, was not overtaken.
     assert not [one for one, moment in overtaken if ended.get(one, moment) > moment]
 
 
 def test_slots_used_late_do_not_crowd_the_second_that_follows() -> None:
-    starts: list[float] = []
+    begun: list[float] = []
 
     async def scenario() -> None:
         clock = VirtualClock(asyncio.get_running_loop())
@@ -104,11 +104,11 @@ def test_slots_used_late_do_not_crowd_the_second_that_follows() -> None:
 
         async def call() -> None:
             await slot_queue.acquire(Lane.NO_LIST, clock.monotonic() + 3)
-            starts.append(clock.monotonic())
+            begun.append(clock.monotonic())
 
         asyncio.get_running_loop().call_later(0.105, stall, 0.0249)
         await asyncio.gather(*(call() for _ in range(200)))
 
     run_virtual(scenario())
-    assert len(starts) == 200
-    assert most_in_any_second(starts) <= 101
+    assert len(begun) == 200
+    assert most_in_any_second(begun) <= 101

@@ -34,5 +34,7 @@ async def join(
 ) -> AsyncIterator[Member]:
     async with RedisClient(url, timeout_seconds=timeout_seconds) as client:
         client.on_change(on_change)
-        async with Heartbeat(client, clock=clock, heartbeat_seconds=heartbeat_seconds, serves=serves) as heartbeat:
+        async with Heartbeat(
+            client, clock=clock, expected_replicas=4, heartbeat_seconds=heartbeat_seconds, serves=serves
+        ) as heartbeat:
             yield Member(client, heartbeat)
