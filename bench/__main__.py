@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import batch, catalog, planned, prewarm, rolling, sends, speed
-from bench.processes import ROOT
 from bench.speed import DATA, LOAD_CORE
+from tests.support.processes import ROOT
 
 OUTPUT = ROOT / "build" / "bench.json"
 REPEATS = {"hits": 7, "misses": 3, "many_users": 5, "connections": 3, "start": 3, "settings": 5, "catalog": 3}

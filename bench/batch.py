@@ -24,7 +24,8 @@ from typing import Any
 import click
 from redis import Redis
 
-from bench.processes import RETAIL, ROOT, SAMPLE, configuration, redis_server, stop
+from tests.support.processes import RETAIL, ROOT, SAMPLE, configuration, stop
+from tests.support.redis import RedisServer
 
 USERS = 1_000_000
 LIST_ITEMS = 25
@@ -134,8 +135,8 @@ def batch(users: int = USERS) -> dict[str, Any]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         path = write_batch(folder / "users.json.out", (f"u{n}" for n in range(users)), catalogue_ids(catalog))
-        redis = stack.enter_context(redis_server())
-        url = f"redis://127.0.0.1:{redis.port}/0"
+        redis = stack.enter_context(RedisServer())
+        url = redis.url
         with Redis.from_url(url) as client:
             empty = client.info("memory")["used_memory"]
             environment = configuration(None, catalog=catalog, REDIS_URL=url)

@@ -25,13 +25,14 @@ from typing import Self
 import click
 
 from bench.load import Load, paced
-from bench.processes import Running, configuration, free_port, local_personalize, running
 from bench.speed import DATA, LATENCY_MS, PERSONALIZE_TPS, Figure
 from service.answers.popular import PopularItems
 from service.answers.selection import Rules, Selection, select
 from service.catalog.adapters.source import open_source
 from service.catalog.item import CatalogRow
 from service.catalog.ports import ItemCatalog
+from tests.support.ports import free_port
+from tests.support.processes import Process, configuration, local_personalize, running
 
 ITEMS = 1_000_000
 LARGE_ITEMS = 5_000_000
@@ -213,7 +214,7 @@ def lookups(name: str, path: Path, ids: Sequence[str], data_dir: Path, repeats: 
 
 
 @contextmanager
-def _replica(personalize: Running | None, path: Path, data_dir: Path) -> Iterator[Running]:
+def _replica(personalize: Process | None, path: Path, data_dir: Path) -> Iterator[Process]:
     port = free_port()
     environment = configuration(
         personalize,
@@ -266,7 +267,7 @@ class _Start:
     builder_mb: float
 
 
-def _started(replica: Running, builders: _Builders) -> _Start:
+def _started(replica: Process, builders: _Builders) -> _Start:
     mega = 2**20 / 1e6
     return _Start(
         replica.ready_seconds, replica.resident_mib() * mega, replica.peak_mib() * mega, builders.peak_mib * mega
@@ -281,7 +282,7 @@ class _Reload:
     seconds: float
 
 
-def _reload(replica: Running, new: Path, path: Path, turn: int, builders: _Builders) -> _Reload:
+def _reload(replica: Process, new: Path, path: Path, turn: int, builders: _Builders) -> _Reload:
     """Misses without and with a reload under way.
 
     Raises:
@@ -307,7 +308,7 @@ def _reload(replica: Running, new: Path, path: Path, turn: int, builders: _Build
 
     def reload() -> None:
         began = time.monotonic()
-        replica.process.send_signal(signal.SIGHUP)
+        replica.popen.send_signal(signal.SIGHUP)
         # It is seen in the process list: asking the replica would itself be load.
         seen = False
         while time.monotonic() - began < RELOAD_SECONDS and not (seen and not builders.alive):
@@ -325,7 +326,7 @@ def _reload(replica: Running, new: Path, path: Path, turn: int, builders: _Build
     return _Reload(alone, meanwhile, meanwhile.p99_ms / alone.p99_ms, took[0])
 
 
-def _loaded_at(replica: Running) -> float:
+def _loaded_at(replica: Process) -> float:
     with urllib.request.urlopen(f"{replica.url}/metrics", timeout=10) as answer:  # noqa: S310  # loopback only
         lines = answer.read().decode().splitlines()
     return next(float(line.split()[1]) for line in lines if line.startswith("catalog_loaded_timestamp_seconds "))

@@ -8,7 +8,6 @@ stay under 100 ms at p99.
 import asyncio
 import http.client
 import json
-import os
 import random
 import re
 import socket
@@ -18,14 +17,12 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import click
 
-from bench.processes import Running, local_personalize, service
+from tests.support.processes import Process, local_personalize, service
 
 LORIS = 200
 """Connections that send a byte now and then."""
@@ -207,7 +204,7 @@ class Fuzzed:
         return sorted(self.normal_ms)[int(len(self.normal_ms) * 0.99)]
 
 
-def fuzz(replica: Running, requests: int, *, seed: int, loris: int = LORIS, ask: bool = True) -> Fuzzed:
+def fuzz(replica: Process, requests: int, *, seed: int, loris: int = LORIS, ask: bool = True) -> Fuzzed:
     """Send random requests with normal calls beside them; the same seed sends the same."""
     done = Fuzzed()
     over = threading.Event()
@@ -312,12 +309,6 @@ async def _dawdle(port: int) -> None:
         await asyncio.sleep(0.1)
 
 
-def said(replica: Running, log: Path, wanted: Callable[[str], bool]) -> list[str]:
-    """Lines of a replica's log."""
-    text = (log / f"{replica.port}.log").read_text("utf-8", "replace")
-    return [line for line in text.splitlines() if wanted(line)]
-
-
 def is_fault(line: str) -> bool:
     """Whether a line of the log tells of a bug."""
     return "Traceback" in line or '"level":"error"' in line.replace(" ", "") or "never retrieved" in line
@@ -328,17 +319,17 @@ def is_fault(line: str) -> bool:
 @click.option("--seed", default=1, show_default=True)
 def main(requests: int, seed: int) -> None:
     """Fuzz one replica on the sample."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["BENCH_LOGS"] = folder
-        with (
-            local_personalize() as personalize,
-            service(personalize, PERSONALIZE_TPS="200", ADMIN_KEYS=ADMIN_KEY.decode(), DATA_DIR=folder) as replica,
-        ):
-            before = replica.resident_mib()
-            done = fuzz(replica, requests, seed=seed)
-            alive = replica.process.poll() is None
-            after = replica.resident_mib()
-        faults = said(replica, Path(folder), is_fault)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        local_personalize() as personalize,
+        service(personalize, PERSONALIZE_TPS="200", ADMIN_KEYS=ADMIN_KEY.decode(), DATA_DIR=folder) as replica,
+    ):
+        before = replica.resident_mib()
+        done = fuzz(replica, requests, seed=seed)
+        alive = replica.is_running
+        after = replica.resident_mib()
+        replica.stop()
+        faults = [line for line in replica.written() if is_fault(line)]
     figures = {
         "requests": done.requests,
         "answers": {str(status): count for status, count in sorted(done.statuses.items())},

@@ -4,10 +4,10 @@ import random
 from collections import Counter
 from typing import Any
 
-from bench.processes import local_personalize, service
 from bench.sends import run_send
 from service.sends.plan.send import Send
 from service.sends.plan.simulation import SOURCES, simulate
+from tests.support.processes import local_personalize, service
 
 ALLOWED = 0.05
 """Largest difference of a share that is still a true plan."""

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench.processes import Running, command, configuration
 from bench.sends import Send, fleet, run_send
+from tests.support.processes import Process, command, configuration
 
 TPS = 20
 USERS = 600
@@ -30,9 +30,7 @@ def prewarm() -> dict[str, Any]:
             path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "users.txt"
             ahead = [f"ahead{number}" for number in range(USERS)]
             path.write_text("\n".join(ahead), "utf-8")
-            environment = configuration(
-                personalize, PERSONALIZE_TPS=str(TPS), REDIS_URL=f"redis://127.0.0.1:{redis.port}/0"
-            )
+            environment = configuration(personalize, PERSONALIZE_TPS=str(TPS), REDIS_URL=redis.url)
             began = time.monotonic()
             process = stack.enter_context(command(["prewarm", "--users", str(path)], environment))
             wait_for_transactions(personalize, 5)
@@ -47,7 +45,7 @@ def prewarm() -> dict[str, Any]:
     return reports
 
 
-def wait_for_transactions(personalize: Running, count: int, seconds: float = 20.0) -> None:
+def wait_for_transactions(personalize: Process, count: int, seconds: float = 20.0) -> None:
     """Return once Personalize has been asked so often.
 
     Raises:
@@ -110,6 +108,6 @@ def _span(done: Send) -> float:
     return max(done.arrivals) - min(done.arrivals)
 
 
-def _later(personalize: Running, replicas: list[Running], users: list[str]) -> tuple[int, list[str]]:
+def _later(personalize: Process, replicas: list[Process], users: list[str]) -> tuple[int, list[str]]:
     done = run_send(personalize, replicas, users, 100)
     return int(done.stats["transactions"]), sorted({call.source for call in done.calls})

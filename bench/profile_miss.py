@@ -11,9 +11,9 @@ from collections import Counter
 
 import httpx
 
-from bench.processes import CAMPAIGN_ARN, SAMPLE, local_personalize
 from service.main import create_app
 from service.settings import load_settings
+from tests.support.processes import CAMPAIGN_ARN, SAMPLE, local_personalize
 
 MISSES = 1_500
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from bench.processes import Running
+from tests.support.processes import Process
 
 Result = TypeVar("Result")
 
@@ -36,7 +36,7 @@ class Quiet(Generic[Result]):
         servers: The processes of ours, besides this one and its children that have ended.
     """
 
-    servers: Sequence[Running]
+    servers: Sequence[Process]
     shares: list[float] = field(default_factory=list)
     """What other processes used of one core during each turn that was kept."""
 

@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.balancer import Balancer, balancing
-from bench.processes import Running, local_personalize, redis_server, service, stop
-from bench.sends import Call, client, make_call
-
-BRAZE_SECONDS = 2.0
-"""Later answers are not put into the message."""
+from tests.support.calls import BRAZE_SECONDS, Call, client, make_call
+from tests.support.processes import Process, local_personalize, service
+from tests.support.redis import RedisServer
 
 
 @dataclass(slots=True)
@@ -49,15 +47,15 @@ async def restart_under_load(
     """Replace each of some replicas on one Redis in turn, new one first, with calls going on all the time."""
     done = Restart()
     with ExitStack() as stack:
-        redis = stack.enter_context(redis_server())
+        redis = stack.enter_context(RedisServer())
         personalize = stack.enter_context(local_personalize(latency_ms=30))
 
-        def new_replica() -> Running:
+        def new_replica() -> Process:
             return stack.enter_context(
                 service(
                     personalize,
                     PERSONALIZE_TPS="100",
-                    REDIS_URL=f"redis://127.0.0.1:{redis.port}/0",
+                    REDIS_URL=redis.url,
                     DRAIN_SECONDS=str(drain_seconds),
                 )
             )
@@ -83,9 +81,9 @@ async def restart_under_load(
     return done
 
 
-async def _replace(done: Restart, balancer: Balancer, old: Running) -> None:
+async def _replace(done: Restart, balancer: Balancer, old: Process) -> None:
     signalled = time.monotonic()
-    done.exits.append(await asyncio.to_thread(stop, old.process))
+    done.exits.append(await asyncio.to_thread(old.stop))
     done.draining_seconds.append(time.monotonic() - signalled)
     balancer.remove(old.port)
 

@@ -4,37 +4,20 @@ Every scenario says what it promises, counts transactions at Personalize's side,
 """
 
 import asyncio
-import contextlib
 import json
 import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
-
 from bench.batch import catalogue_ids, load, whole_output
-from bench.processes import RETAIL, SAMPLE, Running, configuration, local_personalize, redis_server, service
-
-REQUIRED = ("id", "url", "name", "image")
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One Connected Content call and what came of it."""
-
-    user: str
-    began: float
-    seconds: float
-    status: int
-    source: str
-    reason: str
-    ids: tuple[str, ...]
-    complete: bool
+from tests.support.calls import Call, client, make_call, most_in_a_second
+from tests.support.processes import RETAIL, SAMPLE, Process, configuration, local_personalize, service
+from tests.support.redis import RedisServer
 
 
 @dataclass(slots=True)
@@ -69,44 +52,6 @@ class Send:
         }
 
 
-def most_in_a_second(moments: Sequence[float]) -> int:
-    """The most arrivals in any closed second."""
-    ordered = sorted(moments)
-    most = first = 0
-    for last, moment in enumerate(ordered):
-        while moment - ordered[first] > 1.0:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
-
-
-async def make_call(session: aiohttp.ClientSession, url: str, user: str, wanted: int = 10) -> Call:
-    """One call; a failure of the connection counts as status 0."""
-    began = time.monotonic()
-    status, source, reason, ids, complete = 0, "", "", (), False
-    with contextlib.suppress(aiohttp.ClientError, TimeoutError, json.JSONDecodeError):
-        async with session.get(f"{url}/recommendations", params={"user_id": user, "num_results": wanted}) as answer:
-            status = answer.status
-            source = answer.headers.get("X-Recommendation-Source", "")
-            reason = answer.headers.get("X-Degraded-Reason", "")
-            items = json.loads(await answer.read())
-            ids = tuple(item["id"] for item in items)
-            complete = (
-                len(ids) == len(set(ids)) == wanted
-                and all(item[name] for item in items for name in REQUIRED)
-                and all(isinstance(item["price"], int | float) for item in items)
-            )
-    return Call(user, began, time.monotonic() - began, status, source, reason, ids, complete)
-
-
-@contextlib.asynccontextmanager
-async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    """As Braze: gives up after 2 seconds, as many connections as it takes."""
-    timeout = aiohttp.ClientTimeout(total=2.0)
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
-        yield session
-
-
 async def send(
     urls: Sequence[str],
     users: Sequence[str],
@@ -139,8 +84,8 @@ async def send(
 
 
 def run_send(  # a send reads best in this order
-    personalize: Running,
-    replicas: Sequence[Running],
+    personalize: Process,
+    replicas: Sequence[Process],
     users: Sequence[str],
     per_second: float,
     calls_each: int = 3,
@@ -182,8 +127,8 @@ def redis_killed(users: int = 900, per_second: float = 60, tps: float = 20) -> d
             [f"u{n}" for n in range(users)],
             per_second,
             at=[
-                (4.0, redis.process.kill),
-                (10.0, lambda: _again(stack, redis.port)),
+                (4.0, redis.kill),
+                (10.0, redis.start),
             ],
         )
         report = done.report(tps, users / per_second)
@@ -206,10 +151,10 @@ def faults(seconds: float = 6.0, tps: float = 10, per_second: float = 20) -> dic
             began = time.monotonic()
             ended: list[float] = []
 
-            def begin(personalize: Running = personalize, mode: str = mode) -> None:
+            def begin(personalize: Process = personalize, mode: str = mode) -> None:
                 personalize.post("/_faults", {"mode": mode})
 
-            def end(personalize: Running = personalize, ended: list[float] = ended) -> None:
+            def end(personalize: Process = personalize, ended: list[float] = ended) -> None:
                 personalize.post("/_faults", {"mode": "none"})
                 ended.append(time.monotonic())
 
@@ -239,19 +184,15 @@ def all_in_batch(users: int = 3_000, per_second: float = 100, tps: float = 5) ->
     return done.report(tps, users / per_second)
 
 
-def fleet(stack: ExitStack, tps: float, replicas: int = 3) -> tuple[Running, list[Running], Running]:
+def fleet(stack: ExitStack, tps: float, replicas: int = 3) -> tuple[Process, list[Process], RedisServer]:
     """A local Personalize, replicas of the service on one Redis, and that Redis."""
-    redis = stack.enter_context(redis_server())
+    redis = stack.enter_context(RedisServer())
     personalize = stack.enter_context(local_personalize(tps=tps, latency_ms=30))
-    url = f"redis://127.0.0.1:{redis.port}/0"
     group = [
-        stack.enter_context(service(personalize, PERSONALIZE_TPS=str(tps), REDIS_URL=url)) for _ in range(replicas)
+        stack.enter_context(service(personalize, PERSONALIZE_TPS=str(tps), REDIS_URL=redis.url))
+        for _ in range(replicas)
     ]
     return personalize, group, redis
-
-
-def _again(stack: ExitStack, port: int) -> None:
-    stack.enter_context(redis_server(port))
 
 
 def _personalised_by_second(done: Send) -> list[int]:

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import click
 
-from bench.processes import SAMPLE, Running, local_personalize, service
-from bench.sends import client, make_call
+from tests.support.calls import client, make_call
+from tests.support.processes import SAMPLE, Process, local_personalize, service
 
 
-def _descriptors(process: Running) -> int:
-    return len(os.listdir(f"/proc/{process.process.pid}/fd"))  # noqa: PTH208  # only their number
+def _descriptors(process: Process) -> int:
+    return len(os.listdir(f"/proc/{process.popen.pid}/fd"))  # noqa: PTH208  # only their number
 
 
-async def _soak(replica: Running, seconds: float, per_second: float, wanted: int) -> list[dict[str, float]]:
+async def _soak(replica: Process, seconds: float, per_second: float, wanted: int) -> list[dict[str, float]]:
     marks: list[dict[str, float]] = []
     answers: Counter[str] = Counter()
     slowest = 0.0
@@ -91,7 +91,7 @@ def main(
     print(json.dumps(metrics))
 
 
-def _metrics(replica: Running) -> dict[str, float]:
+def _metrics(replica: Process) -> dict[str, float]:
     wanted = ("flights_open", "refresh_queue", "cache_entries", "cache_bytes")
     with urllib.request.urlopen(replica.url + "/metrics", timeout=10) as answer:  # noqa: S310  # loopback only
         lines = answer.read().decode().splitlines()

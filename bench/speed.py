@@ -20,8 +20,9 @@ from typing import Any
 import uvicorn.config
 
 from bench.load import Load, call_each, connect_at_once, flood, paced
-from bench.processes import RETAIL, SAMPLE, Running, free_port, local_personalize, running, service
 from bench.quiet import Quiet
+from tests.support.ports import free_port
+from tests.support.processes import RETAIL, SAMPLE, Process, local_personalize, running, service
 
 SERVER_CORE = 0
 LOAD_CORE = 1
@@ -283,7 +284,7 @@ class Answers:
     """Processor time for each answer, in microseconds."""
 
 
-def answers(replica: Running, run: Callable[[], Load]) -> Answers:
+def answers(replica: Process, run: Callable[[], Load]) -> Answers:
     """Run a load and see what it costs.
 
     Raises:
@@ -296,7 +297,7 @@ def answers(replica: Running, run: Callable[[], Load]) -> Answers:
 
 
 def flooded(
-    replica: Running,
+    replica: Process,
     *,
     connections: int,
     seconds: float,
@@ -318,7 +319,7 @@ def flooded(
     )
 
 
-def misses_only(replica: Running, prefix: str, seconds: float) -> Load:
+def misses_only(replica: Process, prefix: str, seconds: float) -> Load:
     """Calls for users that were never seen."""
     return paced(
         replica.port,
@@ -330,8 +331,8 @@ def misses_only(replica: Running, prefix: str, seconds: float) -> Load:
 
 
 def replica_of(
-    personalize: Running | None, *, arguments: Sequence[str] = ("service", "serve"), **settings: str
-) -> "contextlib.AbstractContextManager[Running]":
+    personalize: Process | None, *, arguments: Sequence[str] = ("service", "serve"), **settings: str
+) -> "contextlib.AbstractContextManager[Process]":
     """The service on its core."""
     return service(
         personalize,
@@ -344,7 +345,7 @@ def replica_of(
 
 
 @contextlib.contextmanager
-def reference(kind: str, replica: Running | None, **other: object) -> Iterator[Running]:
+def reference(kind: str, replica: Process | None, **other: object) -> Iterator[Process]:
     """A server that answers with the very bytes and headers of a hit; `other` are server settings to change."""
     headers: list[tuple[str, str]] = [("content-length", "0")]
     body = b""
@@ -361,7 +362,7 @@ def reference(kind: str, replica: Running | None, **other: object) -> Iterator[R
             yield process
 
 
-def warm(replica: Running) -> None:
+def warm(replica: Process) -> None:
     """Make a list for each user of the hits."""
     good(call_each(replica.port, [f"u{number}" for number in range(USERS)]))
 

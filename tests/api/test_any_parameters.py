@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from service.telemetry import LABELS
-from tests.api.conftest import Door, OpenDoor
 from tests.api.test_metrics import label_values
+from tests.support.front_door import Door, OpenDoor
 
 ADMIN = {"X-API-Key": "admin"}
 # A door takes a second to open: all examples go through the same one, whatever was forgotten or blocked before.

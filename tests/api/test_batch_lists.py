@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from service.cli import main
 from service.errors import RecommenderError
-from tests.api.conftest import OpenDoor
+from tests.support.front_door import OpenDoor
 
 ADMIN = {"X-API-Key": "admin"}
 

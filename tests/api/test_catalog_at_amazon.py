@@ -13,8 +13,9 @@ from werkzeug.wrappers import Response
 
 from service.catalog.adapters import dynamodb as catalog_dynamodb
 from service.catalog.adapters import source as catalog_source
-from tests.api.conftest import ITEMS, Door, OpenDoor
 from tests.support.amazon import DENIED, THROTTLED, Amazon
+from tests.support.front_door import ITEMS, Door, OpenDoor
+from tests.support.waiting import until
 
 PATH = "/recommendations"
 S3 = "s3://shop/items.csv"
@@ -61,18 +62,10 @@ def table(amazon: Amazon) -> None:
 
 async def look(door: Door, amazon: Amazon, is_so: Callable[[], object]) -> None:
     """Ask for a look at the source until something has come of it."""
-    async with asyncio.timeout(10):
-        while not is_so():
-            asked = amazon.asked["HEAD"]
-            door.app.lifecycle.on_hangup()
-            while amazon.asked["HEAD"] == asked:  # noqa: ASYNC110  # another thread counts
-                await asyncio.sleep(0.01)
-
-
-async def shows(door: Door, line: str) -> None:
-    async with asyncio.timeout(10):
-        while line not in (await door.get("/metrics")).text:  # noqa: ASYNC110  # only the metric tells
-            await asyncio.sleep(0.01)
+    while not is_so():
+        looks = amazon.asked["HEAD"]
+        door.app.lifecycle.on_hangup()
+        await asked(amazon, "HEAD", looks + 1)
 
 
 async def test_an_object_is_fetched_once_for_each_etag(
@@ -86,7 +79,7 @@ async def test_an_object_is_fetched_once_for_each_etag(
         assert amazon.asked["GET"] == before
         upload(catalog_file.read_bytes().replace(b"item059,", b"\n,"))
         await look(door, amazon, lambda: amazon.asked["GET"] > before)
-        await shows(door, "catalog_items 59.0")
+        await door.shows("catalog_items 59.0")
         await look(door, amazon, lambda: amazon.asked["HEAD"] >= 9)
         assert amazon.asked["GET"] == before + 1
 
@@ -108,14 +101,14 @@ async def test_an_object_that_is_refused_leaves_the_old_catalogue_in_force_and_s
         upload(catalog_file.read_bytes().replace(b",38.50,", b",12.25,"))
         with caplog.at_level(logging.WARNING):
             door.app.lifecycle.on_hangup()
-            await shows(door, "catalog_refresh_failing 1.0")
+            await door.shows("catalog_refresh_failing 1.0")
         [record] = [one for one in caplog.records if one.getMessage() == "catalog not replaced"]
         assert "(403)" in vars(record)["problem"]
         assert vars(record)["problem"].startswith(S3)
         assert (await door.get(PATH, user_id="a")).json() == before
         amazon.refused.clear()
         door.app.lifecycle.on_hangup()
-        await shows(door, "catalog_refresh_failing 0.0")
+        await door.shows("catalog_refresh_failing 0.0")
         after = (await door.get(PATH, user_id="a")).json()
         assert [item["price"] for item in after][:2] == [37.5, 12.25]
         assert len(door.personalize.asked) == 1
@@ -123,9 +116,7 @@ async def test_an_object_that_is_refused_leaves_the_old_catalogue_in_force_and_s
 
 
 async def asked(amazon: Amazon, operation: str, times: int) -> None:
-    async with asyncio.timeout(10):
-        while amazon.asked[operation] < times:  # noqa: ASYNC110  # another thread counts
-            await asyncio.sleep(0.01)
+    await until(lambda: amazon.asked[operation] >= times)
 
 
 async def test_a_hangup_while_the_catalogue_is_replaced_has_it_looked_at_once_more(
@@ -168,12 +159,10 @@ async def test_an_object_that_never_ends_is_given_up_with_all_it_has_left(
         door.app.lifecycle.on_hangup()
         await asked(amazon, "GET", 2)
         if not closed:
-            await shows(door, "catalog_refresh_failing 1.0")
+            await door.shows("catalog_refresh_failing 1.0")
         assert len((await door.get(PATH, user_id="a")).json()) == 10
     assert asyncio.all_tasks() == tasks
-    async with asyncio.timeout(10):
-        while len(os.listdir("/proc/self/fd")) > files:  # noqa: ASYNC110  # the server's thread closes its end
-            await asyncio.sleep(0.01)
+    await until(lambda: len(os.listdir("/proc/self/fd")) <= files)  # the server's thread closes its end
     assert os.listdir(tmp_path / "data") == []
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from service.catalog.adapters import source as catalog_source
 from service.catalog.reading.build import build
-from tests.api.conftest import Door, OpenDoor
+from tests.support.front_door import Door, OpenDoor
+from tests.support.waiting import until
 
 PATH = "/recommendations"
 
@@ -24,12 +25,6 @@ async def replace(path: Path, content: str) -> None:
     fresh.replace(path)
 
 
-async def metric(door: Door, line: str) -> None:
-    async with asyncio.timeout(10):
-        while line not in (await door.get("/metrics")).text:  # noqa: ASYNC110  # only the metric tells
-            await asyncio.sleep(0.02)
-
-
 async def test_a_changed_price_and_a_sold_out_item_show_in_cached_lists_without_a_transaction(
     open_door: OpenDoor, catalog_file: Path
 ) -> None:
@@ -39,7 +34,7 @@ async def test_a_changed_price_and_a_sold_out_item_show_in_cached_lists_without_
         lines = catalog_file.read_text("utf-8").replace(",38.50,", ",12.25,").splitlines(keepends=True)
         await replace(catalog_file, "".join(line for line in lines if not line.startswith("item037,")))
         door.app.lifecycle.on_hangup()
-        await metric(door, "catalog_items 59.0")
+        await door.shows("catalog_items 59.0")
         after = (await door.get(PATH, user_id="a")).json()
         assert [item["id"] for item in after] == [f"item{n:03}" for n in range(38, 48)]
         assert after[0]["price"] == 12.25
@@ -54,11 +49,11 @@ async def test_a_bad_file_leaves_the_old_catalogue_in_force_and_says_so(
         before = (await door.get(PATH, user_id="a")).content
         await replace(catalog_file, "id,nothing\n1,2\n")
         door.app.lifecycle.on_hangup()
-        await metric(door, "catalog_refresh_failing 1.0")
+        await door.shows("catalog_refresh_failing 1.0")
         assert (await door.get(PATH, user_id="a")).content == before
         await replace(catalog_file, good)
         door.app.lifecycle.on_hangup()
-        await metric(door, "catalog_refresh_failing 0.0")
+        await door.shows("catalog_refresh_failing 0.0")
 
 
 async def test_a_source_that_was_away_is_no_failure_once_it_is_back_as_it_was(
@@ -69,10 +64,10 @@ async def test_a_source_that_was_away_is_no_failure_once_it_is_back_as_it_was(
     async with open_door(CATALOG_URL=f"file://{link}") as door:
         link.unlink()
         door.app.lifecycle.on_hangup()
-        await metric(door, "catalog_refresh_failing 1.0")
+        await door.shows("catalog_refresh_failing 1.0")
         link.symlink_to(catalog_file)
         door.app.lifecycle.on_hangup()
-        await metric(door, "catalog_refresh_failing 0.0")
+        await door.shows("catalog_refresh_failing 0.0")
 
 
 async def test_a_static_exclusion_holds_for_every_source(open_door: OpenDoor) -> None:
@@ -142,12 +137,15 @@ async def test_a_file_replaced_fifty_times_by_good_and_bad_ones_fails_no_call_an
             await door.get(PATH, user_id=user)
         *before, tasks = held(tmp_path / "data")
         caplog.clear()
+
+        def said_more(number: int) -> bool:
+            return len(caplog.records) > number
+
         async with asyncio.timeout(60), calling(door, "abcd") as answers:
             for number in range(50):
                 write(number)
                 door.app.lifecycle.on_hangup()
-                while len(caplog.records) == number:  # noqa: ASYNC110  # only the log tells
-                    await asyncio.sleep(0.002)
+                await until(partial(said_more, number))
         looks = [record.getMessage() for record in caplog.records]
         assert looks == [*["catalog not replaced"] * 4, "catalog replaced"] * 10
         assert {answer.status_code for answer in answers} == {200}

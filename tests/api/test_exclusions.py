@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from service.constants import MAX_LISTS_WITH_VALUES
-from tests.api.conftest import Door, OpenDoor
+from tests.support.front_door import Door, OpenDoor
 
 PATH = "/recommendations"
 ADMIN = {"X-API-Key": "root"}

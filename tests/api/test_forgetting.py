@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from hashlib import blake2b
 from pathlib import Path
@@ -17,7 +17,6 @@ import pytest
 import redis
 from click.testing import CliRunner
 
-from bench.processes import Running, redis_server
 from service.api.hit_lane import MEMO_KEY_BYTES
 from service.batch.adapters.sqlite import ABANDONED_SECONDS, LOADING_NAME
 from service.batch.ports import BatchSets
@@ -28,9 +27,10 @@ from service.lists.forgetting import USER_PREFIX_BYTES
 from service.models import ItemList
 from service.settings import load_settings
 from service.wiring.replica import open_batch_sets, user_keys
-from tests.api.conftest import Door, OpenDoor
-from tests.integration.pouring import until
+from tests.support.front_door import Door, OpenDoor
+from tests.support.redis import RedisServer
 from tests.support.traces import traces
+from tests.support.waiting import until
 
 ADMIN = {"X-API-Key": "admin"}
 USER = "ann@shop.test"
@@ -47,26 +47,20 @@ OpenFleet = Callable[[], AbstractAsyncContextManager[list[Door]]]
 
 
 @pytest.fixture
-def server() -> Iterator[Running]:
-    with redis_server() as running:
-        yield running
-
-
-@pytest.fixture
-def fleet(open_door: OpenDoor, server: Running) -> OpenFleet:
+def fleet(open_door: OpenDoor, redis_server: RedisServer) -> OpenFleet:
     @asynccontextmanager
     async def opened() -> AsyncIterator[list[Door]]:
         async with AsyncExitStack() as stack:
-            url = f"redis://127.0.0.1:{server.port}/0"
+            url = redis_server.url
             doors = [await stack.enter_async_context(open_door(REDIS_URL=url, **SETTINGS)) for _ in range(3)]
-            await until(lambda: subscribers(server) == len(doors), seconds=10)
+            await until(lambda: subscribers(redis_server) == len(doors))
             yield doors
 
     return opened
 
 
-def subscribers(server: Running) -> int:
-    with redis.Redis(port=server.port) as client:
+def subscribers(redis_server: RedisServer) -> int:
+    with redis.Redis(port=redis_server.port) as client:
         channels: Any = client.pubsub_channels("pc:*:flights")
         return sum(count for _, count in client.pubsub_numsub(*channels)) if channels else 0
 
@@ -82,11 +76,11 @@ def in_memory(door: Door, user: str = USER) -> list[bytes | str]:
     return traces(door.app, user_id=user, keys=keys(user), but=[door.personalize, door.personalize.asked])
 
 
-def in_redis(server: Running, user: str = USER) -> list[str]:
+def in_redis(redis_server: RedisServer, user: str = USER) -> list[str]:
     """Keys that name the user, and hashes and sets that hold one who does."""
     user_prefix = keys(user)[0][:USER_PREFIX_BYTES]
     found = []
-    with redis.Redis(port=server.port) as client:
+    with redis.Redis(port=redis_server.port) as client:
         for key in client.scan_iter(count=1000):
             kind = client.type(key)
             inside: Any = client.hkeys(key) if kind == b"hash" else client.smembers(key) if kind == b"set" else []
@@ -139,15 +133,15 @@ async def forget(door: Door) -> httpx.Response:
 
 
 async def test_no_trace_is_left_in_any_of_three_replicas_or_in_redis(
-    fleet: OpenFleet, server: Running, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    fleet: OpenFleet, redis_server: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with fleet() as doors:
         load_batch(tmp_path, USER, "bob")
         await show_everywhere(doors)
         await show_everywhere(doors, "bob")
         assert all(in_memory(door) for door in doors)
-        assert {key.rpartition(":")[2] for key in in_redis(server)} > {"list"}
-        assert len(in_redis(server)) >= 3
+        assert {key.rpartition(":")[2] for key in in_redis(redis_server)} > {"list"}
+        assert len(in_redis(redis_server)) >= 3
 
         with caplog.at_level(logging.INFO):
             answer = await forget(doors[0])
@@ -155,9 +149,9 @@ async def test_no_trace_is_left_in_any_of_three_replicas_or_in_redis(
 
         assert (answer.status_code, answer.json()) == (200, {"forgotten": True})
         assert [in_memory(door) for door in doors] == [[], [], []]
-        assert in_redis(server) == []
+        assert in_redis(redis_server) == []
         assert all(in_memory(door, "bob") for door in doors)
-        assert in_redis(server, "bob")
+        assert in_redis(redis_server, "bob")
         ours = [record for record in caplog.records if record.name.startswith(("service", "uvicorn"))]
         assert any("forgotten" in record.getMessage() for record in ours)
         user_prefix = keys()[0][:USER_PREFIX_BYTES]
@@ -167,14 +161,14 @@ async def test_no_trace_is_left_in_any_of_three_replicas_or_in_redis(
 
 @pytest.mark.parametrize("forgotten_at", [0, 1])
 async def test_a_list_that_lands_after_its_user_was_forgotten_is_kept_nowhere(
-    fleet: OpenFleet, server: Running, forgotten_at: int
+    fleet: OpenFleet, redis_server: RedisServer, forgotten_at: int
 ) -> None:
     async with fleet() as doors:
         held = asyncio.Event()
         for door in doors:
             door.personalize.held = held
         calls = [asyncio.create_task(door.get("/recommendations", user_id=USER)) for door in doors]
-        await until(lambda: any(door.personalize.asked for door in doors), seconds=2)
+        await until(lambda: any(door.personalize.asked for door in doors))
         await asyncio.sleep(0.05)
 
         answer = await doors[forgotten_at].http.delete(f"/users/{USER}", headers=ADMIN)
@@ -187,7 +181,7 @@ async def test_a_list_that_lands_after_its_user_was_forgotten_is_kept_nowhere(
         del answers, calls
         assert [in_memory(door) for door in doors] == [[], [], []]
         await asyncio.sleep(2.5 * DEADLINE_SECONDS)
-        assert in_redis(server) == []
+        assert in_redis(redis_server) == []
         # What was deleted once more meanwhile is over too: asked for again, the user is served like anybody.
         await asyncio.sleep(2 * DEADLINE_SECONDS)
         again = [await doors[2].get("/recommendations", user_id=USER) for _ in range(2)]
@@ -198,7 +192,7 @@ async def test_an_answer_that_came_too_late_is_not_repeated_for_a_user_forgotten
     async with open_door(**SETTINGS) as door:
         door.personalize.held = asyncio.Event()
         call = asyncio.create_task(door.get("/recommendations", user_id=USER))
-        await until(lambda: bool(door.personalize.asked), seconds=2)
+        await until(lambda: bool(door.personalize.asked))
         assert (await door.http.delete(f"/users/{USER}", headers=ADMIN)).status_code == 200
         assert (await call).headers["X-Recommendation-Source"] == "popular"
         door.personalize.held.set()
@@ -255,21 +249,21 @@ async def test_a_load_that_was_killed_keeps_no_trace_and_brings_none_back_when_i
 
 
 async def test_a_load_into_redis_that_was_killed_keeps_no_trace_and_brings_none_back(
-    fleet: OpenFleet, server: Running
+    fleet: OpenFleet, redis_server: RedisServer
 ) -> None:
     async with fleet() as doors:
         with open_batch_sets(load_settings()) as sets:
             load_some(sets, USER, "bob")
-        assert in_redis(server)
+        assert in_redis(redis_server)
         assert (await doors[0].http.delete(f"/users/{USER}", headers=ADMIN)).status_code == 200
-        assert in_redis(server) == []
+        assert in_redis(redis_server) == []
 
         with open_batch_sets(load_settings()) as sets:
             load_some(sets, USER, "carol")
             assert sets.switch(b"{}") == 2
-        assert in_redis(server) == []
-        assert in_redis(server, "bob")
-        assert in_redis(server, "carol")
+        assert in_redis(redis_server) == []
+        assert in_redis(redis_server, "bob")
+        assert in_redis(redis_server, "carol")
 
 
 async def test_a_load_that_nobody_went_on_with_for_a_day_is_removed(open_door: OpenDoor, tmp_path: Path) -> None:
@@ -285,12 +279,12 @@ async def test_a_load_that_nobody_went_on_with_for_a_day_is_removed(open_door: O
 
 
 async def test_a_replica_that_cannot_hear_of_it_makes_it_a_matter_of_trying_again(
-    fleet: OpenFleet, server: Running
+    fleet: OpenFleet, redis_server: RedisServer
 ) -> None:
     async with fleet() as doors:
         for door in doors:
             await door.get("/recommendations", user_id=USER)
-        with redis.Redis(port=server.port) as client:
+        with redis.Redis(port=redis_server.port) as client:
             client.execute_command("ACL", "SETUSER", "default", "-subscribe")
             one, *_ = client.client_list(_type="pubsub")
             client.client_kill(one["addr"])
@@ -299,7 +293,7 @@ async def test_a_replica_that_cannot_hear_of_it_makes_it_a_matter_of_trying_agai
             assert "2 of 3 replicas listen" in answer.json()["message"]
 
             client.execute_command("ACL", "SETUSER", "default", "+subscribe")
-        await until(lambda: subscribers(server) == len(doors), seconds=10)
+        await until(lambda: subscribers(redis_server) == len(doors))
         assert (await doors[0].http.delete(f"/users/{USER}", headers=ADMIN)).status_code == 200
         assert [in_memory(door) for door in doors] == [[], [], []]
 
@@ -336,12 +330,11 @@ def in_files(folder: Path, user: str = USER) -> list[str]:
 
 
 async def test_without_redis_nobody_is_told_that_a_user_was_forgotten_and_the_replica_forgets_all_the_same(
-    fleet: OpenFleet, server: Running
+    fleet: OpenFleet, redis_server: RedisServer
 ) -> None:
     async with fleet() as doors:
         await show_everywhere(doors)
-        server.process.kill()
-        server.process.wait()
+        redis_server.kill()
 
         answer = await doors[0].http.delete(f"/users/{USER}", headers=ADMIN)
 

@@ -11,9 +11,8 @@ from redis import Redis
 
 from service.errors import RecommenderError, RecommenderThrottled, RecommenderTimeout
 from service.telemetry import LABELS
-from tests.api.conftest import Door, OpenDoor
-from tests.api.test_catalog_refresh import metric
-from tests.integration.pouring import until
+from tests.support.front_door import Door, OpenDoor
+from tests.support.waiting import until
 
 PATH = "/recommendations"
 REQUESTS = "recommendations_requests_total"
@@ -148,10 +147,10 @@ async def test_a_used_up_budget_and_a_missing_user_are_reasons(open_door: OpenDo
 async def test_a_flight_is_open_until_its_list_is_there(door: Door) -> None:
     door.personalize.held = asyncio.Event()
     calls = [asyncio.create_task(door.get(PATH, user_id=user)) for user in ("ann", "ann", "bob")]
-    await metric(door, "flights_open 2.0")
+    await door.shows("flights_open 2.0")
     door.personalize.held.set()
     await asyncio.gather(*calls)
-    await metric(door, "flights_open 0.0")
+    await door.shows("flights_open 0.0")
 
 
 async def test_a_stale_list_waits_for_a_slot_to_be_renewed_in(open_door: OpenDoor) -> None:
@@ -161,9 +160,9 @@ async def test_a_stale_list_waits_for_a_slot_to_be_renewed_in(open_door: OpenDoo
         # Takes the only slot of the next two seconds.
         await door.get(PATH, user_id="new")
         assert (await door.get(PATH, user_id="known")).headers["X-Recommendation-Source"] == "stale"
-        await metric(door, "refresh_queue 1.0")
+        await door.shows("refresh_queue 1.0")
         door.clock.ahead_seconds += 10
-        await metric(door, "refresh_queue 0.0")
+        await door.shows("refresh_queue 0.0")
 
     assert [request.user_id for request in door.personalize.asked] == ["known", "new", "known"]
 
@@ -201,7 +200,7 @@ async def test_the_catalogues_metrics_follow_it(open_door: OpenDoor, catalog_fil
         catalog_file.write_text("".join(short), "utf-8")
         os.utime(catalog_file, ns=(1, 1))
         door.app.lifecycle.on_hangup()
-        await metric(door, "catalog_items 50.0")
+        await door.shows("catalog_items 50.0")
         after = await moved(door, before)
 
     assert after["catalog_items",] == -10
@@ -233,7 +232,7 @@ async def test_a_full_redis_is_counted_with_every_list_that_it_does_not_keep(
         for user in ("ann", "bob", "ann"):
             answer = await door.get(PATH, user_id=user)
             assert "X-Degraded-Reason" not in answer.headers
-        await metric(door, f'{LISTS_EVENTS}{{event="full"}} 2.0')
+        await door.shows(f'{LISTS_EVENTS}{{event="full"}} 2.0')
         assert await lists_events(door) == {"full": 2, "unreadable": 0, "resubscribed": 0}
 
 
@@ -253,7 +252,7 @@ async def test_a_lost_channel_of_flights_is_counted(open_door: OpenDoor, redis_s
     async with open_door(REDIS_URL=redis_server.url) as door:
         with Redis(port=redis_server.port) as redis:
             redis.client_kill_filter(_type="pubsub")
-        await metric(door, f'{LISTS_EVENTS}{{event="resubscribed"}} 1.0')
+        await door.shows(f'{LISTS_EVENTS}{{event="resubscribed"}} 1.0')
 
 
 async def test_whatever_is_asked_labels_stay_within_their_sets(open_door: OpenDoor) -> None:

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from service.errors import RecommenderTimeout
-from tests.api.conftest import Door, OpenDoor
+from tests.support.front_door import Door, OpenDoor
+from tests.support.waiting import until
 
 KEY = {"X-API-Key": "an-admin-key"}
 
@@ -66,9 +67,7 @@ async def test_a_failure_is_told_and_shown_to_nobody(open_door: OpenDoor) -> Non
 async def test_only_one_at_a_time(open_door: OpenDoor) -> None:
     async with open_door(ADMIN_KEYS="an-admin-key", PERSONALIZE_TPS="1") as door:
         first = asyncio.create_task(prewarm(door, "u1", "u2", "u3", seconds=3))
-        async with asyncio.timeout(5):
-            while not door.personalize.asked:  # noqa: ASYNC110  # the fake sets no event
-                await asyncio.sleep(0.01)
+        await until(lambda: bool(door.personalize.asked))
         assert (await prewarm(door, "u4", seconds=0))["left"] == ["u4"]
         second = await door.http.post("/users/prewarm", json={"user_ids": ["u4"]}, headers=KEY)
         assert second.status_code == 409

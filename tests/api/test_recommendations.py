@@ -5,7 +5,7 @@ import json
 import pytest
 
 from service.errors import RecommenderError, RecommenderThrottled, RecommenderTimeout
-from tests.api.conftest import Door, OpenDoor
+from tests.support.front_door import Door, OpenDoor
 
 PATH = "/recommendations"
 

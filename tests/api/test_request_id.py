@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.telemetry import configure_logging
-from tests.api.conftest import OpenDoor
+from tests.support.front_door import OpenDoor
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 

@@ -1,9 +1,6 @@
 """Both stores of batch lists, each with its two sides."""
 
 import asyncio
-import socket
-import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +15,7 @@ from service.batch.ports import BatchSets
 from service.clock import SystemClock
 from service.lists.ports import BatchLists
 from tests.support.fleet import join
+from tests.support.redis import RedisServer
 
 
 class Store(Protocol):
@@ -58,23 +56,8 @@ class SqliteStore:
 
 @pytest.fixture(scope="module")
 def redis_url() -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        url = f"redis://127.0.0.1:{port}"
-        with redis.Redis.from_url(url) as client:
-            until = time.monotonic() + 10
-            while True:
-                try:
-                    client.ping()
-                    break
-                except redis.ConnectionError:
-                    assert time.monotonic() < until
-                    time.sleep(0.01)
-        yield url
-        process.terminate()
+    with RedisServer() as server:
+        yield server.url
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from typing import Protocol
 
 import pytest
 
@@ -12,15 +11,9 @@ from service.budget.ports import Lane, TpsGovernor
 from service.clock import Clock
 from service.fleet.share import Share
 from tests.support.fleet import Member, join
+from tests.support.redis import RedisServer
 
 HORIZON = 1.5
-
-
-class Server(Protocol):
-    url: str
-
-    def start(self) -> None: ...
-    def kill(self) -> None: ...
 
 
 class Governors:
@@ -40,7 +33,7 @@ async def governors(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterat
     if request.param == "local":
         yield Governors("local", None, clock)
         return
-    server: Server = request.getfixturevalue("redis_server")
+    server: RedisServer = request.getfixturevalue("redis_server")
     async with join(server.url, clock) as member:
         yield Governors("redis", member, clock)
 
@@ -129,7 +122,7 @@ async def _spend(governor: RedisGovernor, slots: list[float], until: float, call
 
 
 async def _replicas(
-    stack: AsyncExitStack, server: Server, clock: Clock, *, count: int, tps: float
+    stack: AsyncExitStack, server: RedisServer, clock: Clock, *, count: int, tps: float
 ) -> list[tuple[Member, RedisGovernor]]:
     replicas = []
     for _ in range(count):
@@ -143,7 +136,7 @@ async def _replicas(
     return replicas
 
 
-async def test_replicas_together_spend_the_budget_and_no_more(redis_server: Server, clock: Clock) -> None:
+async def test_replicas_together_spend_the_budget_and_no_more(redis_server: RedisServer, clock: Clock) -> None:
     slots: list[float] = []
     async with AsyncExitStack() as stack:
         replicas = await _replicas(stack, redis_server, clock, count=3, tps=20)
@@ -155,7 +148,7 @@ async def test_replicas_together_spend_the_budget_and_no_more(redis_server: Serv
 
 @pytest.mark.parametrize("down_seconds", [0.3, 4.6])
 async def test_a_killed_redis_never_costs_more_than_a_third_above_the_budget(
-    redis_server: Server, clock: Clock, down_seconds: float
+    redis_server: RedisServer, clock: Clock, down_seconds: float
 ) -> None:
     tps, slots = 20, list[float]()
     async with AsyncExitStack() as stack:
@@ -182,7 +175,7 @@ async def test_a_killed_redis_never_costs_more_than_a_third_above_the_budget(
 
 
 async def test_without_redis_a_replica_spends_its_share_once_the_others_know(
-    redis_server: Server, clock: Clock
+    redis_server: RedisServer, clock: Clock
 ) -> None:
     async with AsyncExitStack() as stack:
         (member, governor), _ = await _replicas(stack, redis_server, clock, count=2, tps=20)
@@ -197,7 +190,7 @@ async def test_without_redis_a_replica_spends_its_share_once_the_others_know(
 
 
 async def test_the_share_of_a_replica_that_died_is_kept_until_it_is_forgotten(
-    redis_server: Server, clock: Clock
+    redis_server: RedisServer, clock: Clock
 ) -> None:
     async with AsyncExitStack() as stack:
         (one, governor), (dead, _) = await _replicas(stack, redis_server, clock, count=2, tps=20)
@@ -216,7 +209,9 @@ async def test_the_share_of_a_replica_that_died_is_kept_until_it_is_forgotten(
         assert governor.tps_in_use == pytest.approx(20)
 
 
-async def test_what_redis_reads_too_late_gives_no_slot_and_no_sign_of_life(redis_server: Server, clock: Clock) -> None:
+async def test_what_redis_reads_too_late_gives_no_slot_and_no_sign_of_life(
+    redis_server: RedisServer, clock: Clock
+) -> None:
     async with join(redis_server.url, clock, heartbeat_seconds=60) as member:
         governor = _governor(20, member, clock)
         before = await member.redis.hgetall(member.heartbeat.shares_key)
@@ -231,7 +226,7 @@ async def test_what_redis_reads_too_late_gives_no_slot_and_no_sign_of_life(redis
         assert (await governor.reserve(Lane.NO_LIST, HORIZON)).granted
 
 
-async def test_after_a_script_flush_nobody_notices(redis_server: Server, clock: Clock) -> None:
+async def test_after_a_script_flush_nobody_notices(redis_server: RedisServer, clock: Clock) -> None:
     async with join(redis_server.url, clock) as member:
         governor = _governor(100, member, clock)
         assert (await governor.reserve(Lane.NO_LIST, HORIZON)).granted
@@ -242,7 +237,7 @@ async def test_after_a_script_flush_nobody_notices(redis_server: Server, clock: 
 
 
 async def test_a_redis_that_forgot_everything_waits_for_the_slots_already_given_away(
-    redis_server: Server, clock: Clock
+    redis_server: RedisServer, clock: Clock
 ) -> None:
     async with join(redis_server.url, clock) as member:
         governor = _governor(5, member, clock)
@@ -254,7 +249,7 @@ async def test_a_redis_that_forgot_everything_waits_for_the_slots_already_given_
 
 
 async def test_a_replica_without_slots_waits_too_when_its_heartbeat_is_forgotten(
-    redis_server: Server, clock: Clock
+    redis_server: RedisServer, clock: Clock
 ) -> None:
     async with join(redis_server.url, clock, heartbeat_seconds=60) as member:
         governor = _governor(5, member, clock)
@@ -262,7 +257,7 @@ async def test_a_replica_without_slots_waits_too_when_its_heartbeat_is_forgotten
         assert (await governor.reserve(Lane.STALE, 0)).wait_seconds == pytest.approx(HORIZON, abs=0.1)
 
 
-async def test_after_a_quiet_minute_the_first_slot_is_free(redis_server: Server, clock: Clock) -> None:
+async def test_after_a_quiet_minute_the_first_slot_is_free(redis_server: RedisServer, clock: Clock) -> None:
     async with join(redis_server.url, clock) as member:
         governor = _governor(5, member, clock)
         assert (await governor.reserve(Lane.STALE, 0)).granted
@@ -272,7 +267,7 @@ async def test_after_a_quiet_minute_the_first_slot_is_free(redis_server: Server,
         assert (await governor.reserve(Lane.STALE, 0)).granted
 
 
-async def test_a_full_redis_does_not_stop_the_budget(redis_server: Server, clock: Clock) -> None:
+async def test_a_full_redis_does_not_stop_the_budget(redis_server: RedisServer, clock: Clock) -> None:
     async with join(redis_server.url, clock) as member:
         await member.redis.config_set("maxmemory", "1mb")
         await member.redis.config_set("maxmemory-policy", "noeviction")
@@ -283,7 +278,7 @@ async def test_a_full_redis_does_not_stop_the_budget(redis_server: Server, clock
         assert member.client.up
 
 
-async def test_a_reservation_costs_one_round_trip(redis_server: Server, clock: Clock) -> None:
+async def test_a_reservation_costs_one_round_trip(redis_server: RedisServer, clock: Clock) -> None:
     async with join(redis_server.url, clock, heartbeat_seconds=60) as member:
         governor = _governor(1000, member, clock)
         await governor.reserve(Lane.NO_LIST, HORIZON)
@@ -295,7 +290,7 @@ async def test_a_reservation_costs_one_round_trip(redis_server: Server, clock: C
         assert "cmdstat_eval" not in calls
 
 
-async def test_without_redis_a_prewarm_gets_no_slot(redis_server: Server, clock: Clock) -> None:
+async def test_without_redis_a_prewarm_gets_no_slot(redis_server: RedisServer, clock: Clock) -> None:
     async with join(redis_server.url, clock) as member:
         governor = _governor(100, member, clock)
         redis_server.kill()
@@ -309,7 +304,9 @@ async def test_without_redis_a_prewarm_gets_no_slot(redis_server: Server, clock:
             stale = await governor.reserve(Lane.STALE, 0)
 
 
-async def test_a_process_that_only_prewarms_notices_a_forgetful_redis_too(redis_server: Server, clock: Clock) -> None:
+async def test_a_process_that_only_prewarms_notices_a_forgetful_redis_too(
+    redis_server: RedisServer, clock: Clock
+) -> None:
     async with join(redis_server.url, clock, heartbeat_seconds=60, serves=False) as member:
         governor = _governor(5, member, clock)
         assert (await governor.reserve(Lane.PREWARM, 0)).granted

@@ -21,6 +21,7 @@ from service.catalog.ports import ItemCatalog
 from service.catalog.reading.build import Recipe, build, prepare
 from service.catalog.reading.rows import CatalogReport, exclusion_of, read_items
 from service.errors import CatalogError
+from tests.support.waiting import until
 
 HEADER = "id,url,name,price,image"
 
@@ -228,8 +229,7 @@ async def test_a_cancelled_build_leaves_nothing_behind(tmp_path: Path, data_dir:
     path = tmp_path / "items.csv"
     path.write_text(f"{HEADER},size\n{rows(100_000)}")
     building = asyncio.create_task(built(path, data_dir))
-    while not list(data_dir.glob("catalog-*")):  # noqa: ASYNC110 - a file has no event
-        await asyncio.sleep(0.01)
+    await until(lambda: any(data_dir.glob("catalog-*")))
     building.cancel()
     with pytest.raises(asyncio.CancelledError):
         await building
@@ -240,8 +240,7 @@ async def test_a_killed_builder_is_an_error_and_its_file_is_swept_out(tmp_path: 
     path = tmp_path / "items.csv"
     path.write_text(f"{HEADER},size\n{rows(100_000)}")
     building = asyncio.create_task(built(path, data_dir))
-    while not list(data_dir.glob("catalog-*")):  # noqa: ASYNC110 - as above
-        await asyncio.sleep(0.01)
+    await until(lambda: any(data_dir.glob("catalog-*")))
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     (builder,) = (c for c in children if b"catalog.reading.build" in Path(f"/proc/{c}/cmdline").read_bytes())
     os.kill(int(builder), signal.SIGKILL)

@@ -4,7 +4,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,8 +14,9 @@ from click.testing import CliRunner
 
 from service.api.auth import Gate
 from service.cli import main
-
-ROOT = Path(__file__).parents[2]
+from tests.support.ports import free_port
+from tests.support.processes import ROOT
+from tests.support.waiting import wait_until
 
 
 class Started(NamedTuple):
@@ -43,26 +43,13 @@ def sample(tmp_path: Path) -> Iterator[Started]:
             process_group=0,
         )
     try:
-        wait_until(lambda: "Ready. Try" in output.read_text(), seconds=30, what=output.read_text)
+        wait_until(lambda: "Ready. Try" in output.read_text())
         found = re.search(r"ready on http://127\.0\.0\.1:(\d+)", output.read_text())
         assert found is not None
         yield Started(process, port, int(found[1]), output)
     finally:
         process.kill()
         process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def wait_until(is_so: Callable[[], bool], *, seconds: float, what: Callable[[], str] = str) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.05)
 
 
 def listens(port: int) -> bool:
@@ -116,7 +103,7 @@ def test_the_sample_leaves_no_process_behind(
     stop(sample)
 
     assert sample.process.wait(15) == exit_status, sample.output.read_text()
-    wait_until(lambda: not listens(sample.service_port) and not listens(sample.local_port), seconds=5)
+    wait_until(lambda: not listens(sample.service_port) and not listens(sample.local_port))
 
 
 def test_a_missing_sample_is_one_readable_mistake(tmp_path: Path) -> None:

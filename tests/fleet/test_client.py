@@ -1,6 +1,5 @@
 import asyncio
 import socket
-from typing import Protocol
 
 import pytest
 from structlog.testing import capture_logs
@@ -9,14 +8,7 @@ from service.clock import Clock
 from service.errors import ConfigurationError, SharedStateFull, SharedStateUnavailable
 from service.fleet.client import RedisClient
 from tests.support.fleet import join
-
-
-class Server(Protocol):
-    port: int
-    url: str
-
-    def start(self) -> None: ...
-    def kill(self) -> None: ...
+from tests.support.redis import RedisServer
 
 
 def _connections(listener: socket.socket) -> int:
@@ -31,7 +23,7 @@ def _connections(listener: socket.socket) -> int:
         found += 1
 
 
-async def test_a_killed_redis_is_noticed_once_and_its_return_too(redis_server: Server, clock: Clock) -> None:
+async def test_a_killed_redis_is_noticed_once_and_its_return_too(redis_server: RedisServer, clock: Clock) -> None:
     changes: asyncio.Queue[bool] = asyncio.Queue()
     async with join(redis_server.url, clock, heartbeat_seconds=0.05, on_change=changes.put_nowait) as member:
         assert await asyncio.wait_for(changes.get(), 2) is True
@@ -45,7 +37,7 @@ async def test_a_killed_redis_is_noticed_once_and_its_return_too(redis_server: S
         assert changes.empty()
 
 
-async def test_while_redis_is_down_no_command_touches_the_network(redis_server: Server, clock: Clock) -> None:
+async def test_while_redis_is_down_no_command_touches_the_network(redis_server: RedisServer, clock: Clock) -> None:
     async with join(redis_server.url, clock, heartbeat_seconds=600) as member:
         redis_server.kill()
         with pytest.raises(SharedStateUnavailable):
@@ -67,7 +59,7 @@ async def test_a_redis_that_accepts_and_never_answers_is_tried_once(clock: Clock
             assert _connections(silent) == 1
 
 
-async def test_a_replica_that_starts_without_redis_logs_it_once(redis_server: Server, clock: Clock) -> None:
+async def test_a_replica_that_starts_without_redis_logs_it_once(redis_server: RedisServer, clock: Clock) -> None:
     url = f"redis://someone:hunter2@127.0.0.1:{redis_server.port}"
     with capture_logs() as logs:
         async with join(url, clock) as member:
@@ -78,7 +70,7 @@ async def test_a_replica_that_starts_without_redis_logs_it_once(redis_server: Se
     ]
 
 
-async def test_a_value_of_another_type_does_not_take_redis_down(redis_server: Server, clock: Clock) -> None:
+async def test_a_value_of_another_type_does_not_take_redis_down(redis_server: RedisServer, clock: Clock) -> None:
     async with join(redis_server.url, clock) as member:
         await member.redis.lpush("odd", "value")
         with pytest.raises(SharedStateUnavailable):
@@ -87,7 +79,7 @@ async def test_a_value_of_another_type_does_not_take_redis_down(redis_server: Se
         assert member.client.up
 
 
-async def test_a_write_that_finds_redis_full_does_not_take_it_down(redis_server: Server, clock: Clock) -> None:
+async def test_a_write_that_finds_redis_full_does_not_take_it_down(redis_server: RedisServer, clock: Clock) -> None:
     async with join(redis_server.url, clock) as member:
         await member.redis.config_set("maxmemory", "1mb")
         await member.redis.config_set("maxmemory-policy", "noeviction")
@@ -98,7 +90,7 @@ async def test_a_write_that_finds_redis_full_does_not_take_it_down(redis_server:
 
 
 async def test_the_password_is_never_written(
-    redis_server: Server, clock: Clock, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    redis_server: RedisServer, clock: Clock, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     url = f"redis://someone:hunter2@127.0.0.1:{redis_server.port}"
     async with join(url, clock) as member:

@@ -1,5 +1,4 @@
 import asyncio
-from typing import Protocol
 
 import pytest
 
@@ -8,13 +7,7 @@ from service.fleet.client import RedisClient
 from service.fleet.heartbeat import Heartbeat
 from service.fleet.share import Share
 from tests.support.fleet import Member, join
-
-
-class Server(Protocol):
-    url: str
-
-    def start(self) -> None: ...
-    def kill(self) -> None: ...
+from tests.support.redis import RedisServer
 
 
 async def _beat(*members: Member, rounds: int = 2) -> None:
@@ -24,7 +17,7 @@ async def _beat(*members: Member, rounds: int = 2) -> None:
             await member.heartbeat.beat()
 
 
-async def test_replicas_are_counted_and_the_count_outlives_redis(redis_server: Server, clock: Clock) -> None:
+async def test_replicas_are_counted_and_the_count_outlives_redis(redis_server: RedisServer, clock: Clock) -> None:
     async with (
         join(redis_server.url, clock, heartbeat_seconds=600) as one,
         join(redis_server.url, clock, heartbeat_seconds=600) as other,
@@ -39,7 +32,7 @@ async def test_replicas_are_counted_and_the_count_outlives_redis(redis_server: S
         assert [one.client.up, one.heartbeat.replicas] == [True, 2]
 
 
-async def test_a_replica_that_closes_is_gone_at_once(redis_server: Server, clock: Clock) -> None:
+async def test_a_replica_that_closes_is_gone_at_once(redis_server: RedisServer, clock: Clock) -> None:
     async with join(redis_server.url, clock) as first:
         async with join(redis_server.url, clock):
             assert await first.redis.zcard(first.heartbeat.replicas_key) == 2
@@ -47,7 +40,7 @@ async def test_a_replica_that_closes_is_gone_at_once(redis_server: Server, clock
         assert await first.redis.hkeys(first.heartbeat.shares_key) == [first.heartbeat.replica.encode()]
 
 
-async def test_replicas_hold_different_parts_of_the_budget(redis_server: Server, clock: Clock) -> None:
+async def test_replicas_hold_different_parts_of_the_budget(redis_server: RedisServer, clock: Clock) -> None:
     async with (
         join(redis_server.url, clock, heartbeat_seconds=600) as one,
         join(redis_server.url, clock, heartbeat_seconds=600) as other,
@@ -61,7 +54,7 @@ async def test_replicas_hold_different_parts_of_the_budget(redis_server: Server,
 
 
 async def test_a_replica_that_starts_without_redis_has_the_share_it_was_configured_for(
-    redis_server: Server, clock: Clock
+    redis_server: RedisServer, clock: Clock
 ) -> None:
     redis_server.kill()
     async with (
@@ -77,7 +70,9 @@ async def test_a_replica_that_starts_without_redis_has_the_share_it_was_configur
         assert heartbeat.share == Share(1, 0, whole=False)
 
 
-async def test_a_process_that_only_prewarms_sees_the_replicas_and_is_none(redis_server: Server, clock: Clock) -> None:
+async def test_a_process_that_only_prewarms_sees_the_replicas_and_is_none(
+    redis_server: RedisServer, clock: Clock
+) -> None:
     async with join(redis_server.url, clock) as replica:
         async with join(redis_server.url, clock, heartbeat_seconds=600, serves=False) as prewarm:
             assert prewarm.client.up
@@ -89,7 +84,7 @@ async def test_a_process_that_only_prewarms_sees_the_replicas_and_is_none(redis_
         assert not await replica.redis.exists(prewarm.heartbeat.beats_key)
 
 
-async def test_a_redis_that_forgot_everything_is_noticed(redis_server: Server, clock: Clock) -> None:
+async def test_a_redis_that_forgot_everything_is_noticed(redis_server: RedisServer, clock: Clock) -> None:
     async with join(redis_server.url, clock, heartbeat_seconds=600) as member:
         assert member.heartbeat.memory_lost_at is None
         await member.redis.flushall()
@@ -97,7 +92,7 @@ async def test_a_redis_that_forgot_everything_is_noticed(redis_server: Server, c
         assert member.heartbeat.memory_lost_at == pytest.approx(clock.monotonic(), abs=1)
 
 
-async def test_beats_follow_each_other_by_themselves(redis_server: Server, clock: Clock) -> None:
+async def test_beats_follow_each_other_by_themselves(redis_server: RedisServer, clock: Clock) -> None:
     async with join(redis_server.url, clock, heartbeat_seconds=0.01) as member:
         await member.redis.flushall()
         async with asyncio.timeout(5):

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from bench.processes import Running, local_personalize, service
+from tests.support.processes import Process, local_personalize, service
 
 
 @pytest.fixture
@@ -16,14 +16,14 @@ def stack() -> Iterator[ExitStack]:
 
 
 @pytest.fixture(scope="module")
-def personalize() -> Iterator[Running]:
+def personalize() -> Iterator[Process]:
     """A local Personalize over the sample that is never in a hurry to throttle."""
     with local_personalize() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def replica(personalize: Running) -> Iterator[Running]:
+def replica(personalize: Process) -> Iterator[Process]:
     """One replica on the sample, with more TPS than these tests need."""
     with service(personalize, PERSONALIZE_TPS="50") as running:
         yield running

@@ -18,11 +18,13 @@ from moto.server import ThreadedMotoServer
 from redis import Redis
 
 from bench.batch import catalogue_ids, in_file, in_redis, load, write_batch
-from bench.processes import ROOT, SAMPLE, configuration, free_port, local_personalize, redis_server, service
-from bench.sends import Call, fleet, most_in_a_second, run_send, send
+from bench.sends import fleet, run_send, send
 from service.batch.files import Reading, find
 from service.errors import BatchError
-from tests.integration.pouring import assert_all_answered
+from tests.support.calls import Call, assert_all_answered, most_in_a_second
+from tests.support.ports import free_port
+from tests.support.processes import ROOT, SAMPLE, configuration, local_personalize, service
+from tests.support.redis import RedisServer
 
 USERS = 40_000
 
@@ -87,8 +89,8 @@ def killed_twice(path: Path, environment: dict[str, str], whole_seconds: float) 
 
 
 def test_a_load_into_redis_killed_twice_equals_a_whole_one(stack: ExitStack, output: Path) -> None:
-    redis = stack.enter_context(redis_server())
-    url = f"redis://127.0.0.1:{redis.port}/0"
+    redis = stack.enter_context(RedisServer())
+    url = redis.url
     with Redis.from_url(url) as client:
         whole = load(output, configuration(None, REDIS_URL=url))
         assert whole.status == 0, whole.words
@@ -115,7 +117,7 @@ def test_a_reload_under_traffic_shows_nobody_a_mix(stack: ExitStack, tmp_path: P
     second = write_batch(tmp_path / "second.out", users, sorted(new), seed=2)
     if shared:
         personalize, replicas, redis = fleet(stack, 1, replicas=2)
-        environment = configuration(personalize, REDIS_URL=f"redis://127.0.0.1:{redis.port}/0")
+        environment = configuration(personalize, REDIS_URL=redis.url)
     else:
         personalize = stack.enter_context(local_personalize(tps=1, latency_ms=30))
         environment = configuration(personalize, DATA_DIR=str(tmp_path / "data"))

@@ -6,19 +6,19 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from bench.processes import SAMPLE, Running, service
 from tests.support.liquid import MessageAborted, render
+from tests.support.processes import SAMPLE, Process, service
 
 CALL = "{% connected_content http://127.0.0.1:PORT/recommendations?user_id={{${user_id}}} :save recommendations %}"
 GUARD = "{% if recommendations[0].name == blank %}{% abort_message('no items') %}{% endif %}"
 LOOP = "{% for item in recommendations limit: 4 %}{{ item.id }} {% endfor %}"
 
 
-def template(replica: Running, *parts: str) -> str:
+def template(replica: Process, *parts: str) -> str:
     return "".join((CALL, *parts)).replace("PORT", str(replica.port))
 
 
-def test_a_braze_template_renders_the_first_item(replica: Running) -> None:
+def test_a_braze_template_renders_the_first_item(replica: Process) -> None:
     first = "{{ recommendations[0].name }}|{{ recommendations[0].price }}|"
     second = "{{ recommendations[0].image }}|{{ recommendations[0].url }}"
     name, price, image, url = render(template(replica, first, second), user_id="user1").split("|")
@@ -29,7 +29,7 @@ def test_a_braze_template_renders_the_first_item(replica: Running) -> None:
     assert (image, url) == (row["image"], row["url"])
 
 
-def test_the_picture_of_a_sample_item_is_served_by_the_service(replica: Running) -> None:
+def test_the_picture_of_a_sample_item_is_served_by_the_service(replica: Process) -> None:
     image = render(template(replica, "{{ recommendations[0].image }}"), user_id="user1")
 
     path = urlsplit(image).path
@@ -39,7 +39,7 @@ def test_the_picture_of_a_sample_item_is_served_by_the_service(replica: Running)
         assert ET.fromstring(picture.read()).tag.endswith("svg")  # noqa: S314  # the project's own file
 
 
-def test_a_template_can_loop_and_two_users_see_different_items(replica: Running) -> None:
+def test_a_template_can_loop_and_two_users_see_different_items(replica: Process) -> None:
     one = render(template(replica, LOOP), user_id="user1").split()
     other = render(template(replica, LOOP), user_id="user2").split()
 
@@ -48,13 +48,13 @@ def test_a_template_can_loop_and_two_users_see_different_items(replica: Running)
 
 
 @pytest.mark.parametrize("user_id", ["user1", "", "a b", "ü", "😀", "../x", "nobody", "a&b", "x" * 256])
-def test_the_guard_for_an_array_lets_every_user_pass(replica: Running, user_id: str) -> None:
+def test_the_guard_for_an_array_lets_every_user_pass(replica: Process, user_id: str) -> None:
     parts = render(template(replica, GUARD, LOOP), user_id=user_id).split()
 
     assert len(set(parts)) == 4
 
 
-def test_an_object_tells_its_status_and_its_source(replica: Running) -> None:
+def test_an_object_tells_its_status_and_its_source(replica: Process) -> None:
     call = (
         f"{{% connected_content {replica.url}/recommendations?user_id={{{{${{user_id}} | url_param_escape}}}}"
         "&format=object&num_results=3 :save answer %}"
@@ -68,7 +68,7 @@ def test_an_object_tells_its_status_and_its_source(replica: Running) -> None:
     assert int(size) > 0
 
 
-def test_only_a_template_that_calls_a_dead_host_or_asks_wrongly_is_aborted(replica: Running) -> None:
+def test_only_a_template_that_calls_a_dead_host_or_asks_wrongly_is_aborted(replica: Process) -> None:
     with socket.socket() as refusing:
         refusing.bind(("127.0.0.1", 0))
         dead = CALL.replace("PORT", str(refusing.getsockname()[1]))
@@ -79,7 +79,7 @@ def test_only_a_template_that_calls_a_dead_host_or_asks_wrongly_is_aborted(repli
         render(wrong, user_id="user1")
 
 
-def test_a_key_in_the_headers_of_the_tag_opens_a_closed_service(personalize: Running) -> None:
+def test_a_key_in_the_headers_of_the_tag_opens_a_closed_service(personalize: Process) -> None:
     with service(personalize, ALLOW_ANONYMOUS="false", API_KEYS="let-me-in") as closed:
         call = template(closed, GUARD, "{{ recommendations.size }}")
         with pytest.raises(MessageAborted):

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.processes import ROOT, SAMPLE, Running, service
 from tests.support.liquid import MessageAborted, render
+from tests.support.processes import ROOT, SAMPLE, Process, service
 
 NAME = """Tom & Jerry's "Best of" <b>😀</b>"""
 CREDENTIALS = {
@@ -56,7 +56,7 @@ def message(
 
 
 @contextmanager
-def shop(personalize: Running, folder: Path, items: int | None = None) -> Iterator[Running]:
+def shop(personalize: Process, folder: Path, items: int | None = None) -> Iterator[Process]:
     """A closed service over the sample with names that no template should trip over."""
     with (SAMPLE / "items.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))[:items]
@@ -79,13 +79,13 @@ def shop(personalize: Running, folder: Path, items: int | None = None) -> Iterat
 
 
 @pytest.fixture(scope="module")
-def port(personalize: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def port(personalize: Process, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     with shop(personalize, tmp_path_factory.mktemp("shop")) as running:
         yield running.port
 
 
 @pytest.fixture(scope="module")
-def empty_port(personalize: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def empty_port(personalize: Process, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A service whose every answer is `[]`: its only item is blocked."""
     with shop(personalize, tmp_path_factory.mktemp("empty"), items=1) as running:
         block = urllib.request.Request(  # noqa: S310  # loopback only
@@ -131,7 +131,7 @@ def test_the_pages_hold_the_templates_that_they_promise() -> None:
 
 
 @every_template
-def test_each_asks_for_exactly_the_user(name: str, personalize: Running, port: int) -> None:
+def test_each_asks_for_exactly_the_user(name: str, personalize: Process, port: int) -> None:
     user_id = f"{STRANGE_USER} {len(name)}"
 
     message(TEMPLATES[name], port, user_id)

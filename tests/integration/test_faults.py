@@ -6,20 +6,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.processes import Running, local_personalize, service
-from tests.integration.pouring import assert_all_answered, personalised, pouring
+from tests.integration.pouring import personalised, pouring
+from tests.support.calls import assert_all_answered
+from tests.support.processes import Process, local_personalize, service
 
 TPS = 10
 
 
 @pytest.fixture(scope="module")
-def personalize() -> Iterator[Running]:
+def personalize() -> Iterator[Process]:
     with local_personalize(tps=TPS, latency_ms=30) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def replica(personalize: Running) -> Iterator[Running]:
+def replica(personalize: Process) -> Iterator[Process]:
     with service(personalize, PERSONALIZE_TPS=str(TPS)) as running:
         yield running
 
@@ -36,7 +37,7 @@ def replica(personalize: Running) -> Iterator[Running]:
     ],
 )
 async def test_every_message_is_filled_while_personalize_fails_and_soon_personalised_again(
-    personalize: Running, replica: Running, mode: str, reason: str
+    personalize: Process, replica: Process, mode: str, reason: str
 ) -> None:
     async with pouring([replica], per_second=2 * TPS) as calls:
         await personalised(calls, since=time.monotonic(), within=10)

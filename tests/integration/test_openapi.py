@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.processes import Running, service
+from tests.support.processes import Process, service
 
 ADMIN = "X-API-Key: admin"
 
@@ -22,7 +22,7 @@ TOLERATED = "negative_data_rejection"
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize(("phase", "unfit"), [("coverage", UNFIT), ("fuzzing", f"{UNFIT},{TOLERATED}")])
 def test_schemathesis_finds_no_answer_that_the_document_does_not_describe(
-    stack: ExitStack, personalize: Running, tmp_path: Path, phase: str, unfit: str
+    stack: ExitStack, personalize: Process, tmp_path: Path, phase: str, unfit: str
 ) -> None:
     replica = stack.enter_context(
         service(personalize, PERSONALIZE_TPS="500", API_KEYS="key", ADMIN_KEYS="admin", DATA_DIR=str(tmp_path))
@@ -41,4 +41,4 @@ def test_schemathesis_finds_no_answer_that_the_document_does_not_describe(
 
     assert tried.returncode == 0, tried.stdout[-6000:]
     assert "Tested: 10" in tried.stdout
-    assert replica.process.poll() is None
+    assert replica.is_running

@@ -7,9 +7,10 @@ from pathlib import Path
 from redis import Redis
 
 from bench.prewarm import finish, wait_for_transactions
-from bench.processes import command, configuration, local_personalize, redis_server, service
-from bench.sends import fleet, most_in_a_second, run_send
-from tests.integration.pouring import assert_all_answered, metric
+from bench.sends import fleet, run_send
+from tests.support.calls import assert_all_answered, most_in_a_second
+from tests.support.processes import command, configuration, local_personalize, service
+from tests.support.redis import RedisServer
 
 
 def users_file(path: Path, users: list[str]) -> str:
@@ -21,7 +22,7 @@ def test_a_prewarm_beside_a_live_send_makes_the_next_send_cost_nothing(stack: Ex
     tps, per_second, seconds = 20, 6, 5
     personalize, replicas, redis = fleet(stack, tps, replicas=2)
     users = [f"ahead{number}" for number in range(80)]
-    environment = configuration(personalize, PERSONALIZE_TPS=str(tps), REDIS_URL=f"redis://127.0.0.1:{redis.port}/0")
+    environment = configuration(personalize, PERSONALIZE_TPS=str(tps), REDIS_URL=redis.url)
     arguments = ["prewarm", "--users", users_file(tmp_path / "users.csv", users)]
 
     process = stack.enter_context(command(arguments, environment))
@@ -47,12 +48,12 @@ def test_a_prewarm_beside_a_live_send_makes_the_next_send_cost_nothing(stack: Ex
 def test_a_prewarm_waits_while_redis_is_gone_and_is_no_replica(stack: ExitStack, tmp_path: Path) -> None:
     personalize, replicas, redis = fleet(stack, tps=10, replicas=1)
     users = [f"ahead{number}" for number in range(40)]
-    environment = configuration(personalize, PERSONALIZE_TPS="10", REDIS_URL=f"redis://127.0.0.1:{redis.port}/0")
+    environment = configuration(personalize, PERSONALIZE_TPS="10", REDIS_URL=redis.url)
     arguments = ["prewarm", "--users", users_file(tmp_path / "users.csv", users), "--spare", "1"]
     process = stack.enter_context(command(arguments, environment))
     wait_for_transactions(personalize, 5)
 
-    redis.process.kill()
+    redis.kill()
     time.sleep(1.0)  # what was begun has ended
     personalize.post("/_stats/reset")
     # The replica has the whole budget to itself: the first of its own slots begins after the deadline, then 0.1 s
@@ -63,10 +64,10 @@ def test_a_prewarm_waits_while_redis_is_gone_and_is_no_replica(stack: ExitStack,
     last_two_seconds = [one for one in live.arrivals if one > max(live.arrivals) - 2.0]
     assert len(last_two_seconds) >= 14
 
-    stack.enter_context(redis_server(redis.port))
+    redis.start()
     status, words = finish(process, 40)
     assert status == 0, words
-    assert metric(replicas[0], "redis_up") == 1
+    assert replicas[0].metric("redis_up") == 1
     again = run_send(personalize, replicas, users, 50, calls_each=1)
     # What was fetched before went with the Redis that forgot it; the rest is there.
     assert again.stats["transactions"] <= 12
@@ -103,10 +104,10 @@ def test_a_prewarm_goes_through_a_replica_that_is_alone_and_on_where_it_was_stop
 
 def test_a_prewarm_stops_when_redis_has_no_room_for_its_lists(stack: ExitStack, tmp_path: Path) -> None:
     personalize = stack.enter_context(local_personalize(tps=20, latency_ms=30))
-    redis = stack.enter_context(redis_server())
+    redis = stack.enter_context(RedisServer())
     with Redis(port=redis.port) as client:
         client.config_set("maxmemory", "1mb")
-    environment = configuration(personalize, PERSONALIZE_TPS="20", REDIS_URL=f"redis://127.0.0.1:{redis.port}/0")
+    environment = configuration(personalize, PERSONALIZE_TPS="20", REDIS_URL=redis.url)
     arguments = ["prewarm", "--users", users_file(tmp_path / "users.csv", [f"ahead{n}" for n in range(200)])]
 
     status, words = finish(stack.enter_context(command(arguments, environment)), 30)

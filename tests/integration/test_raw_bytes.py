@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.processes import Running
+from tests.support.processes import Process
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def read_answer(connection: socket.socket) -> Answer:
     return Answer(status, headers, stream.read(int(headers["content-length"])))
 
 
-def ask(replica: Running, *packets: bytes) -> Answer:
+def ask(replica: Process, *packets: bytes) -> Answer:
     with socket.create_connection(("127.0.0.1", replica.port), timeout=5) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for number, packet in enumerate(packets):
@@ -67,7 +67,7 @@ def ask(replica: Running, *packets: bytes) -> Answer:
     ],
     ids=repr,
 )
-def test_an_unescaped_user_id_is_answered_with_a_full_list(replica: Running, user_id: bytes) -> None:
+def test_an_unescaped_user_id_is_answered_with_a_full_list(replica: Process, user_id: bytes) -> None:
     answer = ask(replica, request(user_id))
 
     assert answer.status == 200, answer
@@ -79,14 +79,14 @@ def test_an_unescaped_user_id_is_answered_with_a_full_list(replica: Running, use
     [(b"\xff\xfe", 422), (b"%ff", 422), (b"\xc3", 422), (b"a" * 257, 422), (b"\x01", 400), (b"a\x00b", 400)],
     ids=repr,
 )
-def test_what_is_no_text_or_too_long_is_refused_in_json(replica: Running, user_id: bytes, status: int) -> None:
+def test_what_is_no_text_or_too_long_is_refused_in_json(replica: Process, user_id: bytes, status: int) -> None:
     answer = ask(replica, request(user_id))
 
     assert answer.status == status
     assert {"error", "message"} <= answer.json().keys()
 
 
-def test_a_raw_and_an_escaped_user_id_are_the_same_user(replica: Running, personalize: Running) -> None:
+def test_a_raw_and_an_escaped_user_id_are_the_same_user(replica: Process, personalize: Process) -> None:
     raw = ask(replica, request("Zoë-raw".encode()))
     escaped = ask(replica, request(b"Zo%C3%AB-raw"))
 
@@ -97,7 +97,7 @@ def test_a_raw_and_an_escaped_user_id_are_the_same_user(replica: Running, person
 
 
 def test_a_user_id_cut_into_packets_in_the_middle_of_a_letter_is_put_together(
-    replica: Running, personalize: Running
+    replica: Process, personalize: Process
 ) -> None:
     whole = request("packets-ü".encode())
     middle = whole.index(b"\xc3") + 1
@@ -106,7 +106,7 @@ def test_a_user_id_cut_into_packets_in_the_middle_of_a_letter_is_put_together(
     assert personalize.get_json("/_stats")["by_user"]["packets-ü"] == 1
 
 
-def test_a_connection_carries_raw_requests_one_after_the_other(replica: Running) -> None:
+def test_a_connection_carries_raw_requests_one_after_the_other(replica: Process) -> None:
     with socket.create_connection(("127.0.0.1", replica.port), timeout=5) as connection:
         for user_id in ("ü-1".encode(), b"plain", "😀-1".encode(), "ü-1".encode()):
             connection.sendall(request(user_id))
@@ -114,7 +114,7 @@ def test_a_connection_carries_raw_requests_one_after_the_other(replica: Running)
 
 
 @pytest.mark.parametrize("path", [b"/recommendations/", b"/\xc3\xbc", b"//", b"/sample/images", b"/../etc/passwd"])
-def test_an_unknown_path_is_neither_redirected_nor_a_fault(replica: Running, path: bytes) -> None:
+def test_an_unknown_path_is_neither_redirected_nor_a_fault(replica: Process, path: bytes) -> None:
     answer = ask(replica, request(b"user1", path + b"?user_id="))
 
     assert answer.status in (400, 404)
@@ -122,7 +122,7 @@ def test_an_unknown_path_is_neither_redirected_nor_a_fault(replica: Running, pat
     assert {"error", "message"} <= answer.json().keys()
 
 
-def test_what_is_no_http_is_refused_at_once(replica: Running) -> None:
+def test_what_is_no_http_is_refused_at_once(replica: Process) -> None:
     tls_hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 
     assert ask(replica, tls_hello).status == 400

@@ -6,41 +6,34 @@ import struct
 import time
 from pathlib import Path
 
-import pytest
-
-from bench.fuzz import ADMIN_KEY, fuzz, is_fault, raw_request, said
-from bench.processes import local_personalize, service
+from bench.fuzz import ADMIN_KEY, fuzz, is_fault, raw_request
+from tests.support.processes import local_personalize, service
 
 REQUESTS = 3_000
 
 
-def test_random_raw_requests_cause_no_fault_and_keep_no_normal_caller_waiting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BENCH_LOGS", str(tmp_path))
+def test_random_raw_requests_cause_no_fault_and_keep_no_normal_caller_waiting(tmp_path: Path) -> None:
     seed = random.randrange(1_000_000)
     with (
         local_personalize() as personalize,
         service(personalize, PERSONALIZE_TPS="200", ADMIN_KEYS=ADMIN_KEY.decode(), DATA_DIR=str(tmp_path)) as replica,
     ):
         done = fuzz(replica, REQUESTS, seed=seed)
-        assert replica.process.poll() is None
+        assert replica.is_running
         assert replica.get_json("/readyz") == {"status": "ready"}
+        assert replica.stop() == 0
+        assert [line for line in replica.written() if is_fault(line)] == [], seed
+        assert any("stopped" in line for line in replica.written())
 
     assert done.requests == REQUESTS
     assert done.failed == [], seed
-    assert said(replica, tmp_path, is_fault) == [], seed
-    assert said(replica, tmp_path, lambda line: "stopped" in line)
     assert len(done.normal_ms) > 50
     assert done.normal_failed == 0, seed
     # The requests reached what they are about: answers, refusals of the parser, of the limits and of the routes.
     assert {200, 400, 401, 404, 405, 422, 431} <= done.statuses.keys(), seed
 
 
-def test_a_client_that_goes_with_requests_sent_ahead_of_an_answer_costs_no_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BENCH_LOGS", str(tmp_path))
+def test_a_client_that_goes_with_requests_sent_ahead_of_an_answer_costs_no_fault() -> None:
     with local_personalize(latency_ms=300) as personalize, service(personalize, PERSONALIZE_TPS="50") as replica:
         for number in range(10):
             with socket.create_connection(("127.0.0.1", replica.port), timeout=5) as connection:
@@ -51,8 +44,8 @@ def test_a_client_that_goes_with_requests_sent_ahead_of_an_answer_costs_no_fault
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         time.sleep(0.6)
         assert replica.get_json("/readyz") == {"status": "ready"}
-
-    assert said(replica, tmp_path, is_fault) == []
+        assert replica.stop() == 0
+        assert [line for line in replica.written() if is_fault(line)] == []
 
 
 def test_a_seed_makes_the_same_requests_again() -> None:

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 import pytest
 import redis
 
-from bench.processes import Running, free_port, local_personalize, redis_server, service
-from bench.sends import client, make_call, most_in_a_second
-from tests.integration.pouring import assert_all_answered, metric, personalised, pouring, until
+from tests.integration.pouring import personalised, pouring
+from tests.support.calls import assert_all_answered, client, make_call, most_in_a_second
+from tests.support.ports import free_port
+from tests.support.processes import Process, local_personalize, service
+from tests.support.redis import RedisServer
+from tests.support.waiting import until
 
 TPS = 10
 FAULT_SECONDS = 3.0
@@ -19,8 +22,8 @@ FAULT_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    personalize: Running
-    replicas: list[Running]
+    personalize: Process
+    replicas: list[Process]
     redis: redis.Redis
 
 
@@ -28,9 +31,9 @@ class Fleet:
 def fleet() -> Iterator[Fleet]:
     """It is the replicas that keep to the TPS: this Personalize takes what it gets, and counts."""
     with ExitStack() as stack:
-        server = stack.enter_context(redis_server())
+        server = stack.enter_context(RedisServer())
         personalize = stack.enter_context(local_personalize(latency_ms=30))
-        url = f"redis://127.0.0.1:{server.port}"
+        url = server.url
         replicas = [
             stack.enter_context(service(personalize, PERSONALIZE_TPS=str(TPS), REDIS_URL=url)) for _ in range(2)
         ]
@@ -67,7 +70,7 @@ async def test_every_message_is_filled_and_the_budget_held_while_redis_fails(
         await asyncio.to_thread(end, fleet.redis)
         ended = time.monotonic()
         await personalised(calls, since=ended, within=6)
-        await until(lambda: all(metric(one, "redis_up") == 1 for one in fleet.replicas), seconds=6)
+        await until(lambda: asyncio.to_thread(lambda: all(one.metric("redis_up") == 1 for one in fleet.replicas)))
 
     assert_all_answered(calls)
     assert any(call.source == "personalize" for call in calls if began < call.began < ended)
@@ -81,7 +84,7 @@ async def test_a_list_of_another_version_counts_as_none_and_is_written_anew(flee
         before = set(fleet.redis.keys("pc:*:list"))
         first = await make_call(session, one.url, "of-another-version")
         # A list is written after its answer has left.
-        await until(lambda: set(fleet.redis.keys("pc:*:list")) > before, seconds=2)
+        await until(lambda: set(fleet.redis.keys("pc:*:list")) > before)
         [key] = set(fleet.redis.keys("pc:*:list")) - before
         written = fleet.redis.get(key)
         fleet.redis.set(key, b"\xfa of a future version")
@@ -91,7 +94,7 @@ async def test_a_list_of_another_version_counts_as_none_and_is_written_anew(flee
     assert (first.source, second.source) == ("personalize", "personalize")
     assert first.ids == second.ids
     assert isinstance(written, bytes)
-    await until(lambda: fleet.redis.getrange(key, 0, 0) == written[:1], seconds=2)
+    await until(lambda: fleet.redis.getrange(key, 0, 0) == written[:1])
 
 
 async def test_a_replica_starts_personalised_without_redis_and_joins_it_when_it_comes(stack: ExitStack) -> None:
@@ -100,9 +103,9 @@ async def test_a_replica_starts_personalised_without_redis_and_joins_it_when_it_
     replica = stack.enter_context(service(personalize, PERSONALIZE_TPS=str(TPS), REDIS_URL=f"redis://127.0.0.1:{port}"))
     async with client() as session:
         alone = await make_call(session, replica.url, "early")
-        assert metric(replica, "redis_up") == 0
-        stack.enter_context(redis_server(port))
-        await until(lambda: metric(replica, "redis_up") == 1, seconds=6)
+        assert replica.metric("redis_up") == 0
+        stack.enter_context(RedisServer(port))
+        await until(lambda: replica.metric("redis_up") == 1)
         joined = await make_call(session, replica.url, "late")
 
     assert_all_answered([alone, joined])

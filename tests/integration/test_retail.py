@@ -5,14 +5,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from bench.processes import RETAIL, Running, local_personalize, service, stop
-from bench.sends import Call, client, make_call
-from tests.integration.pouring import assert_all_answered
+from tests.support.calls import Call, assert_all_answered, client, make_call
+from tests.support.processes import RETAIL, Process, local_personalize, service
 
 pytestmark = pytest.mark.skipif(not RETAIL.is_dir(), reason=f"needs the retail data set in {RETAIL}")
 
 
-async def ask_for_all(replica: Running, users: Sequence[str]) -> list[Call]:
+async def ask_for_all(replica: Process, users: Sequence[str]) -> list[Call]:
     """One call for each, twenty at a time: as fast as the machine goes, and no faster."""
     turns = asyncio.Semaphore(20)
     async with client() as session:
@@ -68,7 +67,7 @@ def test_an_excluded_item_comes_from_no_source_and_lists_stay_full() -> None:
         live = asyncio.run(ask_for_all(replica, users))
         cached = asyncio.run(ask_for_all(replica, users[-20:]))
         transactions = personalize.get_json("/_stats")["by_user"]
-        stop(personalize.process)
+        personalize.stop()
         time.sleep(3.1)  # until the last list is stale
         stale = asyncio.run(ask_for_all(replica, users))
         popular = asyncio.run(ask_for_all(replica, [f"stranger{number}" for number in range(50)]))

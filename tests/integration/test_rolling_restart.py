@@ -4,9 +4,9 @@ import asyncio
 import signal
 from contextlib import ExitStack
 
-from bench.processes import Running, service, stop
 from bench.rolling import restart_under_load
-from bench.sends import client
+from tests.support.calls import client
+from tests.support.processes import Process, service
 
 
 async def test_a_rolling_restart_of_three_replicas_loses_no_call() -> None:
@@ -20,13 +20,13 @@ async def test_a_rolling_restart_of_three_replicas_loses_no_call() -> None:
     assert len(done.calls) > 600
 
 
-async def test_while_draining_every_answer_ends_its_connection(stack: ExitStack, personalize: Running) -> None:
+async def test_while_draining_every_answer_ends_its_connection(stack: ExitStack, personalize: Process) -> None:
     replica = stack.enter_context(service(personalize, PERSONALIZE_TPS="50", DRAIN_SECONDS="5"))
     url = f"{replica.url}/recommendations?user_id=user1"
     async with client() as session:
         async with session.get(url) as answer:
             assert "Connection" not in answer.headers
-        replica.process.send_signal(signal.SIGTERM)
+        replica.popen.send_signal(signal.SIGTERM)
         async with asyncio.timeout(3):
             while True:
                 async with session.get(f"{replica.url}/readyz") as answer:
@@ -38,4 +38,4 @@ async def test_while_draining_every_answer_ends_its_connection(stack: ExitStack,
             assert answer.headers["X-Recommendation-Source"] == "cache"
             assert answer.headers["Connection"] == "close"
     # A second signal does not wait for the drain.
-    assert await asyncio.to_thread(stop, replica.process) == 0
+    assert await asyncio.to_thread(replica.stop) == 0

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from bench.processes import local_personalize, redis_server, service
-from bench.sends import Send, fleet, most_in_a_second, run_send
-from tests.integration.pouring import assert_all_answered
+from bench.sends import Send, fleet, run_send
+from tests.support.calls import assert_all_answered, most_in_a_second
+from tests.support.processes import local_personalize, service
 
 
 def users(count: int) -> list[str]:
@@ -69,9 +69,6 @@ def test_a_send_goes_on_personalised_while_redis_is_killed_and_comes_back_empty(
     tps, killed_at, back_at, seconds = 20, 2.0, 6.0, 9
     personalize, replicas, redis = fleet(stack, tps)
 
-    def back() -> None:
-        stack.enter_context(redis_server(redis.port))
-
     done = run_send(
         personalize,
         replicas,
@@ -79,8 +76,8 @@ def test_a_send_goes_on_personalised_while_redis_is_killed_and_comes_back_empty(
         per_second=60,
         calls_each=3,
         at=[
-            (killed_at, redis.process.kill),
-            (back_at, back),
+            (killed_at, redis.kill),
+            (back_at, redis.start),
         ],
     )
 

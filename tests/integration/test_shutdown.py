@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.processes import Running, local_personalize, service
-from bench.sends import Call, client, make_call
-from tests.integration.pouring import assert_all_answered, until
+from tests.support.calls import Call, assert_all_answered, client, make_call
+from tests.support.processes import Process, local_personalize, service
+from tests.support.waiting import until
 
 EXIT_SECONDS = 10
 
 
-def slow_personalize_and_replica(stack: ExitStack) -> tuple[Running, Running]:
+def slow_personalize_and_replica(stack: ExitStack) -> tuple[Process, Process]:
     personalize = stack.enter_context(local_personalize(latency_ms=500))
     return personalize, stack.enter_context(service(personalize, PERSONALIZE_TPS="50", DRAIN_SECONDS="1"))
 
@@ -47,19 +47,19 @@ def sockets_in_use(*ports: int) -> list[str]:
     return found
 
 
-async def assert_gone(personalize: Running, replica: Running, born: set[int], signalled_at: float) -> None:
+async def assert_gone(personalize: Process, replica: Process, born: set[int], signalled_at: float) -> None:
     """It ended well and in time, and nothing of it is left."""
-    assert await asyncio.to_thread(replica.process.wait, EXIT_SECONDS) == 0
+    assert await asyncio.to_thread(replica.popen.wait, EXIT_SECONDS) == 0
     assert time.monotonic() - signalled_at < EXIT_SECONDS
     assert [pid for pid in born if is_alive(pid)] == []
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", replica.port)
-    await until(lambda: not sockets_in_use(replica.port, personalize.port), seconds=2)
+    await until(lambda: not sockets_in_use(replica.port, personalize.port))
 
 
 async def test_sigterm_falls_out_of_readiness_and_finishes_what_was_accepted(stack: ExitStack) -> None:
     personalize, replica = slow_personalize_and_replica(stack)
-    born = children(replica.process.pid)
+    born = children(replica.popen.pid)
     calls: list[asyncio.Task[Call]] = []
     unready: list[float] = []
     async with client() as session:
@@ -78,7 +78,7 @@ async def test_sigterm_falls_out_of_readiness_and_finishes_what_was_accepted(sta
                 await asyncio.sleep(0.02)
 
         await call_for(0.5)
-        replica.process.send_signal(signal.SIGTERM)
+        replica.popen.send_signal(signal.SIGTERM)
         signalled_at = time.monotonic()
         # The listener closes a second after the signal, while the last of these wait for Personalize.
         await asyncio.gather(call_for(0.7), look())
@@ -93,11 +93,11 @@ async def test_sigterm_falls_out_of_readiness_and_finishes_what_was_accepted(sta
 
 async def test_sigint_finishes_what_was_accepted(stack: ExitStack) -> None:
     personalize, replica = slow_personalize_and_replica(stack)
-    born = children(replica.process.pid)
+    born = children(replica.popen.pid)
     async with client() as session:
         calls = [asyncio.create_task(make_call(session, replica.url, f"user{number}")) for number in range(5)]
         await asyncio.sleep(0.25)
-        replica.process.send_signal(signal.SIGINT)
+        replica.popen.send_signal(signal.SIGINT)
         signalled_at = time.monotonic()
         done = await asyncio.gather(*calls)
 

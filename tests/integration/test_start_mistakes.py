@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.processes import CAMPAIGN_ARN, ROOT, SAMPLE
 from tests.support.amazon import DENIED, Amazon
+from tests.support.processes import CAMPAIGN_ARN, ROOT, SAMPLE
 
 
 def start(directory: Path, **settings: str) -> list[str]:

@@ -9,8 +9,9 @@ import aiohttp
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from bench.processes import Running, redis_server, service
-from tests.integration.pouring import until
+from tests.support.processes import Process, service
+from tests.support.redis import RedisServer
+from tests.support.waiting import until
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = "00f067aa0ba902b7"
@@ -64,14 +65,14 @@ def attributes(span: Span) -> dict[str, str | int]:
     }
 
 
-async def test_a_live_answer_and_a_hit_are_spans_of_the_callers_trace(stack: ExitStack, personalize: Running) -> None:
+async def test_a_live_answer_and_a_hit_are_spans_of_the_callers_trace(stack: ExitStack, personalize: Process) -> None:
     collector = stack.enter_context(collecting())
-    redis = stack.enter_context(redis_server())
+    redis = stack.enter_context(RedisServer())
     replica = stack.enter_context(
         service(
             personalize,
             PERSONALIZE_TPS="50",
-            REDIS_URL=f"redis://127.0.0.1:{redis.port}/0",
+            REDIS_URL=redis.url,
             OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
             OTEL_BSP_SCHEDULE_DELAY="50",
         )
@@ -87,7 +88,7 @@ async def test_a_live_answer_and_a_hit_are_spans_of_the_callers_trace(stack: Exi
             assert answer.status == 401
         async with session.get(f"{replica.url}/readyz") as answer:
             assert answer.status == 200
-    await until(lambda: any(span.name.startswith("DELETE") for span in collector.spans()), seconds=5)
+    await until(lambda: any(span.name.startswith("DELETE") for span in collector.spans()))
 
     spans = collector.spans()
     requests = [span for span in spans if span.name == "GET /recommendations"]
@@ -107,7 +108,7 @@ async def test_a_live_answer_and_a_hit_are_spans_of_the_callers_trace(stack: Exi
 
 
 async def test_a_collector_that_is_away_costs_no_answer_and_no_clean_end(
-    stack: ExitStack, personalize: Running
+    stack: ExitStack, personalize: Process
 ) -> None:
     replica = stack.enter_context(
         service(personalize, PERSONALIZE_TPS="50", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
@@ -117,5 +118,6 @@ async def test_a_collector_that_is_away_costs_no_answer_and_no_clean_end(
         session.get(f"{replica.url}/recommendations?user_id=user1") as answer,
     ):
         assert answer.status == 200
-    replica.process.terminate()
-    await until(lambda: replica.process.poll() == 0, seconds=10)
+    replica.popen.terminate()
+    await until(lambda: not replica.is_running)
+    assert replica.stop() == 0

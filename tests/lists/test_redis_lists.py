@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Protocol
 
 import pytest
 from hypothesis import given
@@ -20,17 +19,11 @@ from service.lists.adapters.redis import RedisLists
 from service.lists.ports import ABANDONED, ListsEvent, Outcome
 from service.models import ItemList
 from tests.support.fleet import Member, join
+from tests.support.redis import RedisServer
 
 KEY = blake2b(b"someone", digest_size=16).digest()
 VALUED_BYTES = 17
 FRESH_SECONDS = 900.0
-
-
-class Server(Protocol):
-    url: str
-
-    def start(self) -> None: ...
-    def kill(self) -> None: ...
 
 
 class Events(Counter[str]):
@@ -49,7 +42,7 @@ class Replica:
 
 
 @asynccontextmanager
-async def _replica(server: Server, clock: Clock) -> AsyncIterator[Replica]:
+async def _replica(server: RedisServer, clock: Clock) -> AsyncIterator[Replica]:
     events = Events()
     forgotten: asyncio.Queue[bytes] = asyncio.Queue()
     async with AsyncExitStack() as stack:
@@ -71,13 +64,13 @@ async def _replica(server: Server, clock: Clock) -> AsyncIterator[Replica]:
 
 
 @pytest.fixture
-async def one(redis_server: Server, clock: Clock) -> AsyncIterator[Replica]:
+async def one(redis_server: RedisServer, clock: Clock) -> AsyncIterator[Replica]:
     async with _replica(redis_server, clock) as replica:
         yield replica
 
 
 @pytest.fixture
-async def other(redis_server: Server, clock: Clock) -> AsyncIterator[Replica]:
+async def other(redis_server: RedisServer, clock: Clock) -> AsyncIterator[Replica]:
     async with _replica(redis_server, clock) as replica:
         yield replica
 
@@ -280,7 +273,7 @@ async def test_of_one_users_lists_with_values_the_latest_are_kept(one: Replica, 
 
 
 async def test_without_redis_every_call_says_so_and_a_follower_is_sent_away_at_once(
-    one: Replica, redis_server: Server, clock: Clock
+    one: Replica, redis_server: RedisServer, clock: Clock
 ) -> None:
     async with one.lists.follow(KEY) as landing:
         waiting = asyncio.create_task(landing.wait(60))
@@ -308,7 +301,9 @@ async def test_a_follower_boards_again_when_only_the_channel_was_lost(one: Repli
     assert other.member.client.up
 
 
-async def test_after_redis_is_back_flights_are_heard_again(one: Replica, redis_server: Server, clock: Clock) -> None:
+async def test_after_redis_is_back_flights_are_heard_again(
+    one: Replica, redis_server: RedisServer, clock: Clock
+) -> None:
     redis_server.kill()
     async with asyncio.timeout(5):
         while one.lists.channel.listening.is_set():  # noqa: ASYNC110 - an event tells of being set only
@@ -387,7 +382,7 @@ async def test_a_leader_that_leaves_without_an_answer_lets_another_lead(one: Rep
     assert boarding.pinned is None
 
 
-async def test_which_users_have_a_list_made_since_costs_one_round_trip(redis_server: Server, clock: Clock) -> None:
+async def test_which_users_have_a_list_made_since_costs_one_round_trip(redis_server: RedisServer, clock: Clock) -> None:
     async with _replica(redis_server, clock) as replica:
         keys = [blake2b(str(n).encode(), digest_size=16).digest() for n in range(4)]
         now = clock.time()

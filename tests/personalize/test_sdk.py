@@ -22,21 +22,13 @@ from service.errors import (
 from service.models import ListRequest
 from service.personalize.sdk import client as personalize
 from service.personalize.sdk.client import PersonalizeRecommender, open_personalize, quote_filter_value
+from tests.support.clocks import StandingClock
+from tests.support.ports import free_port
 
 CAMPAIGN = "arn:aws:personalize:eu-west-1:123456789012:campaign/shop"
 RECOMMENDER = "arn:aws:personalize:eu-west-1:123456789012:recommender/shop"
 FILTER = "arn:aws:personalize:eu-west-1:123456789012:filter/bought"
 REQUEST = ListRequest(user_id="user1", num_results=25)
-
-
-class FixedClock:
-    def time(self) -> float:
-        return 1_700_000_000.0
-
-    now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 class Runtime:
@@ -117,22 +109,22 @@ async def runtime(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Runtime]:
     server.close()
 
 
-def opened(clock: FixedClock | None = None, **arns: str) -> AbstractAsyncContextManager[PersonalizeRecommender]:
+def opened(clock: StandingClock | None = None, **arns: str) -> AbstractAsyncContextManager[PersonalizeRecommender]:
     return open_personalize(
         **(arns or {"campaign_arn": CAMPAIGN}),
-        clock=clock or FixedClock(),
+        clock=clock or StandingClock(),
         read_timeout_seconds=5,
         max_pool_connections=4,
     )
 
 
 @pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock()
+def clock() -> StandingClock:
+    return StandingClock()
 
 
 @pytest.fixture
-async def recommender(runtime: Runtime, clock: FixedClock) -> AsyncIterator[PersonalizeRecommender]:
+async def recommender(runtime: Runtime, clock: StandingClock) -> AsyncIterator[PersonalizeRecommender]:
     assert runtime.port
     async with opened(clock) as recommender:
         yield recommender
@@ -224,7 +216,7 @@ async def test_an_error_is_told_by_its_code_and_asked_once(
 
 
 async def test_a_failure_is_told_in_the_log_once_a_minute_for_each_kind(
-    runtime: Runtime, recommender: PersonalizeRecommender, clock: FixedClock
+    runtime: Runtime, recommender: PersonalizeRecommender, clock: StandingClock
 ) -> None:
     runtime.answer(403, "AccessDeniedException", b'{"message": "task-role may not GetRecommendations"}')
     with capture_logs() as logs:
@@ -246,7 +238,7 @@ async def test_a_failure_is_told_in_the_log_once_a_minute_for_each_kind(
 async def test_what_amazon_quotes_of_a_request_is_not_told(runtime: Runtime) -> None:
     runtime.answer(400, "ValidationException", b'{"message": "no such userId as user1, no such value as red"}')
     with capture_logs() as logs:
-        clock = FixedClock()
+        clock = StandingClock()
         async with opened(clock, campaign_arn=CAMPAIGN, filter_arn=FILTER) as recommender:
             for asked in (REQUEST, ListRequest("somebody", 25, {"colour": "red"})):
                 with pytest.raises(RecommenderRefused):
@@ -310,8 +302,8 @@ async def test_a_body_cut_short_is_an_error(runtime: Runtime, recommender: Perso
     assert len(runtime.asked) == 1
 
 
-async def test_nobody_listening_is_an_error(monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME", f"http://127.0.0.1:{unused_tcp_port}")
+async def test_nobody_listening_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME", f"http://127.0.0.1:{free_port()}")
     async with opened() as recommender:
         with pytest.raises(RecommenderError, match="EndpointConnectionError"):
             await recommender.recommend(REQUEST, timeout_seconds=5)
@@ -329,7 +321,7 @@ async def test_a_slow_answer_is_given_up_in_time(runtime: Runtime, recommender: 
 async def test_a_silent_connection_is_given_up_after_the_read_timeout(runtime: Runtime) -> None:
     runtime.delay_seconds = 3
     async with open_personalize(
-        campaign_arn=CAMPAIGN, clock=FixedClock(), read_timeout_seconds=0.1, max_pool_connections=1
+        campaign_arn=CAMPAIGN, clock=StandingClock(), read_timeout_seconds=0.1, max_pool_connections=1
     ) as recommender:
         with pytest.raises(RecommenderTimeout):
             await recommender.recommend(REQUEST, timeout_seconds=5)
@@ -411,7 +403,7 @@ async def test_a_hundred_simultaneous_calls_share_the_pool(
 @pytest.mark.parametrize("arns", [{}, {"campaign_arn": CAMPAIGN, "recommender_arn": RECOMMENDER}])
 def test_exactly_one_arn_is_needed(arns: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError):
-        PersonalizeRecommender(None, clock=FixedClock(), **arns)
+        PersonalizeRecommender(None, clock=StandingClock(), **arns)
 
 
 @pytest.mark.parametrize(

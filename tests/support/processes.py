@@ -1,55 +1,66 @@
-"""Starts and stops the project's own processes on free loopback ports; for benchmarks and integration tests."""
+"""The project's own processes on free loopback ports, for tests and benchmarks."""
 
 import contextlib
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-ROOT = Path(__file__).parents[1]
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "sample"
 RETAIL = ROOT.parent / "shared" / "data" / "retail"
+"""A larger data set, which may be there."""
+
 CAMPAIGN_ARN = "arn:aws:personalize:us-east-1:000000000000:campaign/local"
-START_SECONDS = 30.0
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+START_SECONDS = 60.0
+STOP_SECONDS = 10.0
 
 
 @dataclass(slots=True)
-class Running:
+class Process:
     """A process that answers HTTP on loopback."""
 
-    process: subprocess.Popen[bytes]
+    popen: subprocess.Popen[bytes]
     port: int
     ready_seconds: float
     """From the process's start to its first good answer."""
+
+    log: IO[bytes]
+    """What it writes to stderr."""
 
     @property
     def url(self) -> str:
         """Without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
-    def get_json(self, path: str) -> Any:  # JSON
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self.popen.poll() is None
+
+    def written(self) -> list[str]:
+        """The lines that it has written to stderr."""
+        return _read(self.log).splitlines()
+
+    def get_json(self, path: str) -> Any:  # noqa: ANN401  # JSON
         """The body of a GET, parsed."""
         with urllib.request.urlopen(self.url + path, timeout=10) as answer:  # noqa: S310  # loopback only
             return json.load(answer)
 
-    def post(self, path: str, body: object = None) -> Any:  # JSON
+    def post(self, path: str, body: object = None) -> Any:  # noqa: ANN401  # JSON
         """Send JSON; the answer's body, parsed."""
         data = json.dumps(body or {}).encode()
         request = urllib.request.Request(  # noqa: S310  # loopback only
@@ -58,19 +69,35 @@ class Running:
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  # loopback only
             return json.loads(answer.read() or b"null")
 
+    def metric(self, name: str) -> float:
+        """The value of a metric without labels."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:  # noqa: S310  # loopback only
+            lines = answer.read().decode().splitlines()
+        [value] = [line.split()[1] for line in lines if line.startswith(f"{name} ")]
+        return float(value)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.popen.kill()
+        self.popen.wait()
+
+    def stop(self) -> int:
+        """End it politely, after `STOP_SECONDS` by force; its exit status."""
+        return stop(self.popen)
+
     def resident_mib(self) -> float:
         """Resident memory now."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text("utf-8")
+        status = Path(f"/proc/{self.popen.pid}/status").read_text("utf-8")
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
     def cpu_seconds(self) -> float:
         """Processor time used so far, the kernel's share for it included."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+        fields = Path(f"/proc/{self.popen.pid}/stat").read_text("utf-8").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def peak_mib(self) -> float:
         """Largest resident memory so far."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text("utf-8")
+        status = Path(f"/proc/{self.popen.pid}/status").read_text("utf-8")
         return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
@@ -83,8 +110,8 @@ def running(
     environment: Mapping[str, str] | None = None,
     core: int | None = None,
     start_seconds: float = START_SECONDS,
-) -> Iterator[Running]:
-    """Run a command until the block ends; it is killed if SIGTERM does not end it in 10 s.
+) -> Iterator[Process]:
+    """Run a command until the block ends; it is killed if SIGTERM does not end it in `STOP_SECONDS`.
 
     Args:
         arguments: The command.
@@ -97,44 +124,35 @@ def running(
     Raises:
         RuntimeError: It ended, or did not answer in time; with the end of what it wrote.
     """
-    keep = {"PATH", "HOME", "LANG", "VIRTUAL_ENV", "SSL_CERT_FILE", "LD_LIBRARY_PATH", "TMPDIR"}
-    env = {name: value for name, value in os.environ.items() if name in keep}
-    env |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(environment or {})}
     command = [*(["taskset", "-c", str(core)] if core is not None and shutil.which("taskset") else []), *arguments]
     began = time.monotonic()
-    process = subprocess.Popen(command, env=env, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-    assert process.stderr is not None  # for the type checker
-    os.set_blocking(process.stderr.fileno(), False)
-    written = b""
-    try:
-        while True:
-            written += process.stderr.read() or b""
-            if process.poll() is not None or time.monotonic() - began > start_seconds:
-                raise RuntimeError(f"{arguments} did not start:\n{written[-2000:].decode(errors='replace')}")
-            if _answers(port, probe):
-                break
-            time.sleep(0.02)
-        os.set_blocking(process.stderr.fileno(), True)
-        sink = Path(os.environ["BENCH_LOGS"]) / f"{port}.log" if "BENCH_LOGS" in os.environ else Path(os.devnull)
-        with sink.open("ab") as log:
-            log.write(written)
-            drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=log)
+    with tempfile.TemporaryFile() as log:
+        popen = subprocess.Popen(
+            command, env=inherited() | dict(environment or {}), cwd=ROOT, stderr=log, stdout=subprocess.DEVNULL
+        )
         try:
-            yield Running(process, port, time.monotonic() - began)
+            with contextlib.suppress(TimeoutError):
+                wait_until(lambda: popen.poll() is not None or _answers(port, probe), seconds=start_seconds)
+            if popen.poll() is not None or not _answers(port, probe):
+                raise RuntimeError(f"{arguments} did not start:\n{_read(log)[-2000:]}")
+            yield Process(popen, port, time.monotonic() - began, log)
         finally:
-            stop(process)
-            drain.wait()
-    finally:
-        process.stderr.close()
-        stop(process)
+            stop(popen)
 
 
-def stop(process: subprocess.Popen[bytes]) -> int:
+def inherited() -> dict[str, str]:
+    """The environment of a process of ours: this process's own, less every variable that configures the service."""
+    keep = {"PATH", "HOME", "LANG", "VIRTUAL_ENV", "SSL_CERT_FILE", "LD_LIBRARY_PATH", "TMPDIR"}
+    kept = {name: value for name, value in os.environ.items() if name in keep}
+    return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+
+def stop(process: subprocess.Popen[Any]) -> int:
     """End a process politely, then by force; its exit status."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(10)
+            process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
     return process.wait()
@@ -143,7 +161,7 @@ def stop(process: subprocess.Popen[bytes]) -> int:
 @contextlib.contextmanager
 def local_personalize(
     data: Path = SAMPLE, *, tps: float = 0, latency_ms: float = 0, core: int | None = None
-) -> Iterator[Running]:
+) -> Iterator[Process]:
     """A local Personalize; `tps` 0 is no limit."""
     port = free_port()
     command = [sys.executable, "-m", "service.local_personalize", "--data", str(data), "--port", str(port)]
@@ -154,13 +172,13 @@ def local_personalize(
 
 @contextlib.contextmanager
 def service(
-    personalize: Running | None,
+    personalize: Process | None,
     *,
     catalog: Path = SAMPLE / "items.csv",
     core: int | None = None,
     arguments: Sequence[str] = ("service", "serve"),
     **settings: str,
-) -> Iterator[Running]:
+) -> Iterator[Process]:
     """A replica of the service, configured by the environment; `arguments` is the module to run and its own."""
     port = free_port()
     environment = {"HOST": "127.0.0.1", "PORT": str(port), **configuration(personalize, catalog=catalog, **settings)}
@@ -170,7 +188,7 @@ def service(
 
 
 def configuration(
-    personalize: Running | None, *, catalog: Path = SAMPLE / "items.csv", **settings: str
+    personalize: Process | None, *, catalog: Path = SAMPLE / "items.csv", **settings: str
 ) -> dict[str, str]:
     """The environment of a replica, and of every command that is configured like one."""
     return {
@@ -191,7 +209,7 @@ def command(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterato
     """`python -m service` with these arguments; what it writes is in its `stderr`. Ended with the block."""
     process = subprocess.Popen(
         [sys.executable, "-m", "service", *arguments],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment},
+        env=inherited() | dict(environment),
         cwd=ROOT,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -206,30 +224,15 @@ def command(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterato
             pass  # waits for it and closes the pipe
 
 
-@contextlib.contextmanager
-def redis_server(port: int | None = None) -> Iterator[Running]:
-    """A Redis that keeps nothing on disk."""
-    port = port or free_port()
-    began = time.monotonic()
-    process = subprocess.Popen(
-        ["redis-server", "--port", str(port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"],
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
-                break
-            if process.poll() is not None or time.monotonic() - began > START_SECONDS:
-                raise RuntimeError("redis-server did not start")
-            time.sleep(0.02)
-        yield Running(process, port, time.monotonic() - began)
-    finally:
-        stop(process)
-
-
 def _answers(port: int, path: str) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=1) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
+
+
+def _read(log: IO[bytes]) -> str:
+    """All of a file, without moving the position at which its writer goes on."""
+    size = os.fstat(log.fileno()).st_size
+    return os.pread(log.fileno(), size, 0).decode("utf-8", "replace")
