@@ -23,15 +23,6 @@ DEADLINE_SECONDS = 0.5
 
 
 @pytest.fixture
-def amazon(monkeypatch: pytest.MonkeyPatch) -> Iterator[Amazon]:
-    server = Amazon()
-    for name, value in server.environment().items():
-        monkeypatch.setenv(name, value)
-    yield server
-    server.close()
-
-
-@pytest.fixture
 def upload(amazon: Amazon, catalog_file: Path) -> Iterator[Callable[[bytes], None]]:
     client = amazon.client("s3")
     client.create_bucket(Bucket="shop")

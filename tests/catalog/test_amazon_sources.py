@@ -4,20 +4,19 @@ import asyncio
 import gzip
 import json
 import resource
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto.server import ThreadedMotoServer
 
 from service.catalog.adapters.dynamodb import FRESH_SECONDS, DynamoDbCatalog, DynamoDbSource
 from service.catalog.adapters.source import S3Source
 from service.catalog.check import check_catalog
 from service.catalog.reading.build import Recipe
 from service.errors import CatalogError
+from tests.support.amazon import Amazon
 
 CSV = b"id,url,name,price,image\n" + b"".join(
     b"id%d,http://u/%d,Item %d,5,http://i/%d\n" % (n, n, n, n) for n in range(150)
@@ -25,22 +24,9 @@ CSV = b"id,url,name,price,image\n" + b"".join(
 IDS = [f"id{n}" for n in range(150)]
 
 
-@pytest.fixture(scope="module")
-def moto_url() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    return lambda service: boto3.client(service, region_name="us-east-1")
+def aws(amazon: Amazon) -> Callable[[str], Any]:
+    return amazon.client
 
 
 @pytest.fixture

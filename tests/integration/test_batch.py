@@ -6,23 +6,18 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from redis import Redis
 
 from bench.batch import catalogue_ids, in_file, in_redis, load, write_batch
 from bench.sends import fleet, run_send, send
 from service.batch.files import Reading, find
 from service.errors import BatchError
+from tests.support.amazon import Amazon
 from tests.support.calls import Call, assert_all_answered, most_in_a_second
-from tests.support.ports import free_port
 from tests.support.processes import ROOT, SAMPLE, configuration, local_personalize, service
 from tests.support.redis import RedisServer
 
@@ -33,36 +28,6 @@ USERS = 40_000
 def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("batch") / "users.json.out"
     return write_batch(path, (f"u{number}" for number in range(USERS)), catalogue_ids(SAMPLE / "items.csv"))
-
-
-@dataclass
-class Bucket:
-    url: str
-    client: Any
-
-    def put(self, key: str, content: bytes) -> None:
-        self.client.put_object(Bucket="batches", Key=key, Body=content)
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    """A bucket of a local S3, where the SDK's own variables say that S3 is."""
-    port = free_port()
-    server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
-    server.start()
-    url = f"http://127.0.0.1:{port}"
-    for name, value in aws(url).items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3", region_name="us-east-1")
-    client.create_bucket(Bucket="batches")
-    yield Bucket(url, client)
-    client.close()
-    server.stop()
-
-
-def aws(url: str) -> dict[str, str]:
-    keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_REGION": "us-east-1"}
-    return {**keys, "AWS_ENDPOINT_URL_S3": url, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
 
 def load_url(url: str, environment: dict[str, str], folder: Path) -> str:
@@ -170,13 +135,15 @@ def test_a_send_far_above_the_tps_to_users_of_a_batch_is_personalised_throughout
     assert most_in_a_second(done.arrivals) <= tps + 1
 
 
-def test_a_prefix_in_s3_is_loaded_and_gone_on_with(tmp_path: Path, bucket: Bucket) -> None:
+def test_a_prefix_in_s3_is_loaded_and_gone_on_with(tmp_path: Path, amazon: Amazon) -> None:
     ids = catalogue_ids(SAMPLE / "items.csv")
     plain = write_batch(tmp_path / "a.json.out", (f"a{number}" for number in range(3_000)), ids)
     packed = gzip.compress(write_batch(tmp_path / "b", (f"b{number}" for number in range(3_000)), ids).read_bytes())
-    bucket.put("send/a.json.out", plain.read_bytes())
-    bucket.put("send/b.json.out.gz", packed)
-    bucket.put("send/_manifest", b"{}")
+    client = amazon.client("s3")
+    client.create_bucket(Bucket="batches")
+    for name, content in (("a.json.out", plain.read_bytes()), ("b.json.out.gz", packed), ("_manifest", b"{}")):
+        client.put_object(Bucket="batches", Key=f"send/{name}", Body=content)
+    client.close()
     files, passed_over = find(["s3://batches/send/"])
     expected: list[bytes] = []
     for file in files:
@@ -189,7 +156,7 @@ def test_a_prefix_in_s3_is_loaded_and_gone_on_with(tmp_path: Path, bucket: Bucke
         with Reading(file, sum(map(len, lines[:1_234]))) as reading:
             assert reading.readline(1 << 20) == lines[1_234]
 
-    environment = configuration(None, DATA_DIR=str(tmp_path / "data")) | aws(bucket.url)
+    environment = configuration(None, DATA_DIR=str(tmp_path / "data")) | amazon.environment()
     words = load_url("s3://batches/send/", environment, tmp_path)
 
     assert passed_over == 1

@@ -61,12 +61,9 @@ def test_a_catalogue_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
 
 
 def test_an_object_that_may_not_be_read_is_one_line(tmp_path: Path) -> None:
-    amazon = Amazon()
-    amazon.refused["GET"] = DENIED
-    try:
+    with Amazon() as amazon:
+        amazon.refused["GET"] = DENIED
         lines = start(tmp_path, CATALOG_URL="s3://shop/items.csv", **amazon.environment())
-    finally:
-        amazon.close()
 
     assert lines == ["s3://shop/items.csv: AccessDenied (403): Access Denied"]
 

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from threading import Event, Thread
-from typing import Any
+from typing import Any, Self
 
 import boto3
 from moto.moto_api._internal.models import moto_api_backend
@@ -34,7 +34,7 @@ class _KeepsAlive(MotoRequestHandler):
 
 
 class Amazon:
-    """S3 and DynamoDB on loopback."""
+    """S3 and DynamoDB on loopback, empty at first; a context manager."""
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
@@ -74,7 +74,10 @@ class Amazon:
             aws_secret_access_key="testing",  # moto takes any
         )
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         for event in self.held.values():
             event.set()
         self._server.shutdown()
