@@ -3,7 +3,6 @@
 import asyncio
 import os
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,6 +11,7 @@ from redis import Redis
 from service.errors import RecommenderError, RecommenderThrottled, RecommenderTimeout
 from service.telemetry import LABELS
 from tests.support.front_door import Door, OpenDoor
+from tests.support.redis import RedisServer
 from tests.support.waiting import until
 
 PATH = "/recommendations"
@@ -19,11 +19,6 @@ REQUESTS = "recommendations_requests_total"
 ADMIN = {"X-API-Key": "admin"}
 
 LISTS_EVENTS = "redis_lists_events_total"
-
-
-class Server(Protocol):
-    url: str
-    port: int
 
 
 Values = dict[tuple[str, ...], float]
@@ -219,13 +214,13 @@ async def test_a_refused_credential_is_counted(open_door: OpenDoor) -> None:
 
 
 async def test_a_full_redis_is_counted_with_every_list_that_it_does_not_keep(
-    open_door: OpenDoor, redis_server: Server
+    open_door: OpenDoor, redis_server: RedisServer
 ) -> None:
     async with open_door(REDIS_URL=redis_server.url) as door:
         with Redis(port=redis_server.port) as redis:
             await door.get(PATH, user_id="kept")
             # A list lands in Redis behind the answer.
-            await until(lambda: len(list(redis.scan_iter("pc:*:list"))) == 1, seconds=5)
+            await until(lambda: len(list(redis.scan_iter("pc:*:list"))) == 1)
             assert await lists_events(door) == {"full": 0, "unreadable": 0, "resubscribed": 0}
             redis.config_set("maxmemory", "1mb")
             redis.config_set("maxmemory-policy", "noeviction")
@@ -236,11 +231,11 @@ async def test_a_full_redis_is_counted_with_every_list_that_it_does_not_keep(
         assert await lists_events(door) == {"full": 2, "unreadable": 0, "resubscribed": 0}
 
 
-async def test_a_list_of_another_version_in_redis_is_counted(open_door: OpenDoor, redis_server: Server) -> None:
+async def test_a_list_of_another_version_in_redis_is_counted(open_door: OpenDoor, redis_server: RedisServer) -> None:
     async with open_door(REDIS_URL=redis_server.url) as one, open_door(REDIS_URL=redis_server.url) as other:
         await one.get(PATH, user_id="ann")
         with Redis(port=redis_server.port) as redis:
-            await until(lambda: len(list(redis.scan_iter("pc:*:list"))) == 1, seconds=5)
+            await until(lambda: len(list(redis.scan_iter("pc:*:list"))) == 1)
             [key] = redis.scan_iter("pc:*:list")
             redis.set(key, b"\xfa of a future version")
         answer = await other.get(PATH, user_id="ann")
@@ -248,7 +243,7 @@ async def test_a_list_of_another_version_in_redis_is_counted(open_door: OpenDoor
         assert await lists_events(other) == {"full": 0, "unreadable": 1, "resubscribed": 0}
 
 
-async def test_a_lost_channel_of_flights_is_counted(open_door: OpenDoor, redis_server: Server) -> None:
+async def test_a_lost_channel_of_flights_is_counted(open_door: OpenDoor, redis_server: RedisServer) -> None:
     async with open_door(REDIS_URL=redis_server.url) as door:
         with Redis(port=redis_server.port) as redis:
             redis.client_kill_filter(_type="pubsub")
