@@ -12,9 +12,10 @@ import uuid
 from fastapi import Request
 
 from service.api.hit_lane import HitLane
-from service.api.lifecycle import Services
+from service.api.lifecycle import services_of
 from service.catalog.adapters.memory import catalog_path
 from service.lists.envelope import seal
+from service.lists.ports import Outcome
 from service.main import create_app
 from service.models import ItemList, RecommendationQuery
 from service.server import serve
@@ -32,13 +33,13 @@ def with_fill_route(settings: Settings, overrides: Overrides | None = None) -> H
 
     @lane.application.post("/_fill", include_in_schema=False)
     async def fill(request: Request, users: int) -> dict[str, int]:
-        services: Services = request.app.state.services
+        services = services_of(request)
         local = services.caches[0]
         rng = random.Random(20)
         for number in range(users):
             ranked = ItemList(tuple(rng.sample(ids, LIST_ITEMS)), f"RID-{uuid.uuid4()}", time.time())
             key = services.recommendations.key_of(RecommendationQuery(f"filled{number}", 10))
-            local.put(key, seal(ranked))
+            services.recommendations.lists.keep(key, Outcome(seal(ranked), "personalize"))
         return {"entries": len(local), "bytes": local.bytes}
 
     return lane

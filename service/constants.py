@@ -58,7 +58,7 @@ message agree. Braze renders the parts of a message within moments of each other
 ANSWER_MARGIN_SECONDS: Final = 0.05
 """Kept back from the deadline for rendering and writing the answer."""
 
-REFRESH_QUEUE_LIMIT: Final = 10_000
+MAX_REFRESHES: Final = 10_000
 """Users with a stale list that may wait for a refresh in one replica; about 5 MB. The next ask queues again."""
 
 SPENT_SHARE: Final = 0.98
@@ -70,6 +70,9 @@ MAX_PREWARM_USERS: Final = 250
 
 MAX_PREWARM_SECONDS: Final = 4.0
 """Longest wait of such a call for slots: what a replica that is stopped waits for, less a transaction's time."""
+
+MAX_WAITING_CALLERS: Final = 2_000
+"""Callers of one replica that wait for a live list at a time; 20 MB or so, and what a core answers in 1.5 s."""
 
 RECOMMENDATIONS_PATH: Final = "/recommendations"
 

@@ -1,6 +1,5 @@
 """The application: the hit lane, the routes behind it, and their lifespan."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,7 +10,7 @@ from fastapi.staticfiles import StaticFiles
 
 from service.api import admin, error_table
 from service.api.hit_lane import HitLane
-from service.api.lifecycle import Lifecycle
+from service.api.lifecycle import Lifecycle, install_lifecycle
 from service.api.routes import router
 from service.errors import ConfigurationError
 from service.settings import Settings
@@ -28,7 +27,7 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
     lifecycle = Lifecycle()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             try:
                 services = await stack.enter_async_context(open_services(settings, overrides))
@@ -36,10 +35,9 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
                 # The command line prints it; uvicorn would only log it with its traceback.
                 lane.startup_error = error
                 raise
-            app.state.services = services
-            app.state.telemetry = services.telemetry
+            lifecycle.running = services
             lane.open(services)
-            lifecycle.on_hangup = services.look_at_catalog
+            lifecycle.on_hangup = services.administration.catalog.refresh_now
             stack.callback(lane.close)
             lifecycle.phase = "ready"
             _log.info("ready")
@@ -58,8 +56,7 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
         redoc_url=None,
         openapi_url=None,
     )
-    app.state.lifecycle = lifecycle
-    app.state.prewarm_turn = asyncio.Lock()
+    install_lifecycle(app, lifecycle)
     routers = (router, admin.router, admin.pages)
     for one in routers:
         app.include_router(one)

@@ -1,9 +1,9 @@
 """Frozen values that travel between the layers."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
+from service.constants import PERSONALIZE_DEFAULT_RESULTS
 from service.errors import DegradedReason
 
 Source = Literal["personalize", "cache", "stale", "batch", "popular", "empty"]
@@ -12,6 +12,8 @@ Source = Literal["personalize", "cache", "stale", "batch", "popular", "empty"]
 SOURCES: tuple[Source, ...] = ("personalize", "cache", "stale", "batch", "popular", "empty")
 
 AnswerFormat = Literal["array", "object"]
+
+RequestKind = Literal["recommendations", "similar-items", "ranking"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,66 @@ class ItemList:
 
 
 @dataclass(frozen=True, slots=True)
-class ListRequest:
-    """One GetRecommendations call."""
+class Promotion:
+    """Items that Personalize mixes into a list."""
 
-    user_id: str
-    num_results: int
-    filter_values: Mapping[str, str] = field(default_factory=dict)
+    name: str
+    """1 to 63 characters; Personalize marks the promoted items with it."""
+
+    percent: int
+    """Of the list, 1..100."""
+
+    filter_arn: str
+    """Which items are promoted."""
+
+    filter_values: tuple[tuple[str, str], ...] = ()
+    """Placeholder name and value, sorted by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListRequest:
+    """A list that Personalize can be asked for: makes its key, and the call.
+
+    Source: https://docs.aws.amazon.com/personalize/latest/dg/API_RS_GetRecommendations.html
+    """
+
+    user_id: str = ""
+    """Whose list; empty where the campaign only needs an item."""
+
+    num_results: int = PERSONALIZE_DEFAULT_RESULTS
+    """Items to fetch. It changes no key: a longer list answers a shorter question."""
+
+    kind: RequestKind = "recommendations"
+
+    item_id: str = ""
+    """The item to which others are similar."""
+
+    item_ids: tuple[str, ...] = ()
+    """The items to rank."""
+
+    filter_values: tuple[tuple[str, str], ...] = ()
+    """Placeholder name and value, sorted by name."""
+
+    context: tuple[tuple[str, str], ...] = ()
+    """Name and value, sorted by name."""
+
+    promotion: Promotion | None = None
+
+    def changes(self) -> tuple[tuple[str, str], ...]:
+        """Everything besides the user that changes the list, by name; empty for a user's plain list.
+
+        Names other than those of filter values begin with `@`, which no placeholder can.
+        """
+        if self.kind == "recommendations" and self.promotion is None and not self.context:
+            return self.filter_values
+        changes = [*self.filter_values, ("@kind", self.kind), ("@item", self.item_id)]
+        # As a set: the order in which items are given changes no ranking.
+        changes += (("@items", item_id) for item_id in sorted(set(self.item_ids)))
+        changes += ((f"@context.{name}", value) for name, value in self.context)
+        if self.promotion is not None:
+            changes += (("@promotion", f"{self.promotion.percent} {self.promotion.filter_arn} {self.promotion.name}"),)
+            changes += ((f"@promotion.{name}", value) for name, value in self.promotion.filter_values)
+        return tuple(changes)
 
 
 @dataclass(frozen=True, slots=True)

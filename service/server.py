@@ -19,8 +19,8 @@ from service.api.lifecycle import Lifecycle
 from service.errors import ConfigurationError
 from service.main import create_app
 from service.settings import Settings
+from service.spans import trace_with
 from service.telemetry import configure_logging
-from service.wiring.replica import Overrides
 
 if TYPE_CHECKING:  # an extra, which may not be installed
     from service.tracing import Tracing
@@ -104,7 +104,7 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(settings: Settings, create: Callable[[Settings, Overrides], HitLane] = create_app) -> None:
+def serve(settings: Settings, create: Callable[[Settings], HitLane] = create_app) -> None:
     """Run the service until a signal.
 
     Args:
@@ -116,7 +116,7 @@ def serve(settings: Settings, create: Callable[[Settings, Overrides], HitLane] =
     """
     configure_logging(settings.log_level, settings.log_format)
     tracing = _tracing()
-    app = create(settings, Overrides(tracing=tracing))
+    app = create(settings)
     config = uvicorn.Config(
         app if tracing is None else tracing.around(app),
         host=settings.host,
@@ -136,6 +136,7 @@ def serve(settings: Settings, create: Callable[[Settings, Overrides], HitLane] =
             raise
     finally:
         if tracing is not None:
+            trace_with(None)
             tracing.close()
     if app.startup_error is not None:
         raise app.startup_error
@@ -149,7 +150,9 @@ def _tracing() -> "Tracing | None":
         return None
     from service.tracing import Tracing  # noqa: PLC0415  # an extra
 
-    return Tracing()
+    tracing = Tracing()
+    trace_with(tracing.span)
+    return tracing
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -4,8 +4,6 @@ Only then is this module imported: otherwise nothing of it is on any path. The S
 `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_SERVICE_NAME` and `OTEL_TRACES_SAMPLER`. No span holds a user id.
 """
 
-import functools
-import inspect
 import os
 import threading
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
@@ -83,11 +81,6 @@ class Tracing:
 
         return traced
 
-    def watch(self, target: object, **spans: str) -> None:
-        """Make a span of every call of some of an object's methods: the method's name, and the span's."""
-        for method, name in spans.items():
-            setattr(target, method, self._spanned(getattr(target, method), name))
-
     def flush(self) -> None:
         """Send what has not been sent."""
         self._provider.force_flush()
@@ -98,25 +91,9 @@ class Tracing:
         closing.start()
         closing.join(FLUSH_SECONDS)
 
-    def _spanned(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def waited_for(*args: object, **kwargs: object) -> object:
-                with self._span(name):
-                    return await function(*args, **kwargs)
-
-            return waited_for
-
-        @functools.wraps(function)
-        def called(*args: object, **kwargs: object) -> object:
-            with self._span(name):
-                return function(*args, **kwargs)
-
-        return called
-
     @contextmanager
-    def _span(self, name: str) -> Iterator[None]:
+    def span(self, name: str) -> Iterator[None]:
+        """A span for as long as the block lasts; `service.spans` makes all of the service's by it."""
         # An error's message may name a user, so only its class is told.
         with self._tracer.start_as_current_span(name, record_exception=False, set_status_on_exception=False) as span:
             try:

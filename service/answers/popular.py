@@ -9,7 +9,7 @@ from service.catalog.current import CurrentCatalog
 from service.catalog.ports import ItemCatalog
 from service.clock import Clock
 from service.constants import MAX_NUM_RESULTS, PERSONALIZE_MAX_RESULTS, PIN_SECONDS
-from service.lists import envelope as envelopes
+from service.lists.envelope import Envelope, seal
 from service.models import ItemList
 
 HALF_LIFE_LISTS = 5_000
@@ -90,9 +90,9 @@ class PopularLists:
         self._clock = clock
         self._made_at = float("-inf")
         self._version = -1
-        self._envelope: bytes | None = None
+        self._envelope: Envelope | None = None
 
-    def envelope(self) -> bytes | None:
+    def envelope(self) -> Envelope | None:
         """The list; None when the catalogue is empty."""
         now = self._clock.monotonic()
         catalog = self._catalog.snapshot
@@ -102,5 +102,5 @@ class PopularLists:
             rules = Rules(catalog=catalog, exclude=(), blocked=())
             select(selection, self._popular.ids(catalog), rules, MAX_NUM_RESULTS)
             ids = tuple(selection.shown)
-            self._envelope = envelopes.seal(ItemList(ids, "", self._clock.time())) if ids else None
+            self._envelope = seal(ItemList(ids, "", self._clock.time())) if ids else None
         return self._envelope

@@ -1,6 +1,5 @@
 """What an operator asks while the service runs; what changes anything needs an admin key."""
 
-import asyncio
 import logging
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -17,7 +16,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
 from service.api.document import document
-from service.api.lifecycle import Services
+from service.api.lifecycle import Services, services_of
 from service.api.query import is_utf8
 from service.constants import (
     DEFAULT_NUM_RESULTS,
@@ -48,7 +47,7 @@ def admin_services(request: Request) -> Services:
         InvalidQuery: The id in the path is not UTF-8; decoded all the same, it would be that of somebody else.
         Unauthorized: No admin key was sent.
     """
-    services: Services = request.app.state.services
+    services = services_of(request)
     if not services.gate.admits_admin(request.scope["headers"]):
         raise Unauthorized
     if not is_utf8(request.scope["raw_path"]):
@@ -66,8 +65,8 @@ def docs_let_in(request: Request) -> None:
         HTTPException: It is off; 404.
         Unauthorized: It is keyed, and no known credential was sent.
     """
-    services: Services = request.app.state.services
-    services.gate.let_in(services.docs_access, request.scope["headers"])
+    services = services_of(request)
+    services.gate.let_in(services.limits.docs_access, request.scope["headers"])
 
 
 class Wanted(BaseModel):
@@ -106,53 +105,53 @@ async def forget_user(user_id: UserId, services: AdminServices) -> JSONResponse:
 
     What is on its way from Personalize is not kept either.
     """
-    await services.forgetting.forget(user_id)
+    await services.administration.forgetting.forget(user_id)
     _log.info("user forgotten")
     return JSONResponse({"forgotten": True})
 
 
 @router.post("/users/prewarm")
-async def prewarm_users(wanted: Wanted, request: Request, services: AdminServices) -> JSONResponse:
+async def prewarm_users(wanted: Wanted, services: AdminServices) -> JSONResponse:
     """Fetch lists ahead of a send, in slots of the budget that nobody else wants.
 
     Answers within `seconds`, and the time that a transaction takes, who is left; nothing is queued. One at a time,
     but for those with 0 seconds, which only look.
     """
-    turn: asyncio.Lock = request.app.state.prewarm_turn
+    turn = services.administration.prewarm_turn
     if turn.locked() and wanted.seconds:
         raise HTTPException(HTTPStatus.CONFLICT, "Another prewarm is under way")
     terms = PrewarmTerms(wanted.spare, wanted.num_results, wanted.max_age_seconds)
     users = list(dict.fromkeys(wanted.user_ids))
     async with turn if wanted.seconds else nullcontext():
-        made = await services.prewarmer.make(users, terms, seconds=wanted.seconds)
-    return JSONResponse(asdict(made))
+        report = await services.administration.prewarmer.make(users, terms, seconds=wanted.seconds)
+    return JSONResponse(asdict(report))
 
 
 @router.get("/items/blocked")
 async def blocked_items(services: AdminServices) -> JSONResponse:
     """Ids that are in no answer."""
-    ids = services.block_list.ids()
+    ids = services.administration.block_list.ids()
     return JSONResponse({"items": ids, "count": len(ids)})
 
 
 @router.put("/items/{item_id:id}/block")
 async def block_item(item_id: ItemId, services: AdminServices) -> JSONResponse:
     """Take an item out of every answer, on every replica within a second."""
-    await services.block_list.block(item_id)
+    await services.administration.block_list.block(item_id)
     return JSONResponse({"item_id": item_id, "blocked": True})
 
 
 @router.delete("/items/{item_id:id}/block")
 async def unblock_item(item_id: ItemId, services: AdminServices) -> JSONResponse:
     """Let an item be shown again."""
-    await services.block_list.unblock(item_id)
+    await services.administration.block_list.unblock(item_id)
     return JSONResponse({"item_id": item_id, "blocked": False})
 
 
 @router.get("/version")
 async def running_version(request: Request) -> JSONResponse:
     """Which version answers."""
-    services: Services = request.app.state.services
+    services = services_of(request)
     if not services.gate.admits(request.scope["headers"]):
         raise Unauthorized
     return JSONResponse({"name": DISTRIBUTION, "version": installed_version(), "commit": built_from()})

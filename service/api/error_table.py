@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
+from service.api.lifecycle import services_of
 from service.errors import BlockListFull, InvalidQuery, ServiceError, SharedStateUnavailable, Unauthorized
 
 _log = logging.getLogger(__name__)
@@ -43,14 +44,13 @@ def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
         app: Has the routers, but does not tell what is in them.
         routers: Theirs are the methods that a wrong one is answered with.
     """
-    app.state.routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
-    app.state.delays = _Delays()
+    methods = _Methods([route for router in routers for route in router.routes if isinstance(route, APIRoute)])
     app.add_exception_handler(InvalidQuery, _invalid)
-    app.add_exception_handler(Unauthorized, _unauthorized)
+    app.add_exception_handler(Unauthorized, _Unauthorized())
     app.add_exception_handler(BlockListFull, _full)
     app.add_exception_handler(SharedStateUnavailable, _unavailable)
     app.add_exception_handler(RequestValidationError, _wrong_path)
-    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(HTTPException, methods.http)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -91,17 +91,23 @@ class _Delays:
                 self._sleepers -= 1
 
 
-async def _unauthorized(request: Request, _: Exception) -> JSONResponse:
-    request.app.state.telemetry.unauthorized.inc()
-    await request.app.state.delays.take()
-    answer = _body(
-        STATUS_CODES[Unauthorized],
-        "unauthorized",
-        "send a known key in X-API-Key or Authorization: Bearer, or HTTP Basic",
-    )
-    answer.headers["WWW-Authenticate"] = 'Basic realm="personalize-connect"'
-    answer.headers["Connection"] = "close"
-    return answer
+class _Unauthorized:
+    """Answers a request without a known credential."""
+
+    def __init__(self) -> None:
+        self._delays = _Delays()
+
+    async def __call__(self, request: Request, _: Exception) -> JSONResponse:
+        services_of(request).telemetry.unauthorized.inc()
+        await self._delays.take()
+        answer = _body(
+            STATUS_CODES[Unauthorized],
+            "unauthorized",
+            "send a known key in X-API-Key or Authorization: Bearer, or HTTP Basic",
+        )
+        answer.headers["WWW-Authenticate"] = 'Basic realm="personalize-connect"'
+        answer.headers["Connection"] = "close"
+        return answer
 
 
 async def _full(_: Request, error: Exception) -> JSONResponse:
@@ -121,23 +127,27 @@ async def _wrong_path(_: Request, error: Exception) -> JSONResponse:
     return _body(422, "invalid_parameter", str(first["msg"]), field=str(first["loc"][-1]))
 
 
-async def _http(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class only
-    if error.status_code == HTTPStatus.BAD_REQUEST:
-        # The framework's answer to a body that is not text; one that is not JSON is a wrong parameter to it as well.
-        return _body(422, "invalid_parameter", "is not JSON", field="body")
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        error.headers = {"Allow": _methods(request)}
-    answer = _body(error.status_code, error.detail.lower().replace(" ", "_"), error.detail)
-    answer.headers.update(error.headers or {})
-    return answer
+class _Methods:
+    """Answers what the framework refuses; knows which methods a path has."""
 
+    def __init__(self, routes: Sequence[APIRoute]) -> None:
+        self._routes = routes
 
-def _methods(request: Request) -> str:
-    """All methods of a path; the framework names those of the first route that has it."""
-    routes: Sequence[APIRoute] = request.app.state.routes
-    path = request.scope["path"]
-    return ", ".join(sorted({method for one in routes if one.path_regex.match(path) for method in one.methods or ()}))
+    async def http(self, request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class only
+        if error.status_code == HTTPStatus.BAD_REQUEST:
+            # The framework's answer to a body that is not text; one that is not JSON is a wrong parameter to it too.
+            return _body(422, "invalid_parameter", "is not JSON", field="body")
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            error.headers = {"Allow": self._of(request.scope["path"])}
+        answer = _body(error.status_code, error.detail.lower().replace(" ", "_"), error.detail)
+        answer.headers.update(error.headers or {})
+        return answer
+
+    def _of(self, path: str) -> str:
+        """All methods of a path; the framework names those of the first route that has it."""
+        found = {method for one in self._routes if one.path_regex.match(path) for method in one.methods or ()}
+        return ", ".join(sorted(found))
 
 
 async def _bug(_: Request, error: Exception) -> JSONResponse:

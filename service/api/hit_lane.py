@@ -12,12 +12,13 @@ from typing import Any, TypeAlias
 from fastapi import FastAPI
 
 from service.api.headers import REQUEST_ID, lasting_headers, new_request_id, request_id_of
-from service.api.lifecycle import ACCESS_LINE, Lifecycle, Services
+from service.api.lifecycle import ACCESS_LINE, ASKED, Asked, Lifecycle, Services
 from service.api.query import parse_query
 from service.constants import QUIET_PATHS, RECOMMENDATIONS_PATH
 from service.errors import ConfigurationError, InvalidQuery
-from service.lists.forgetting import discard_where
-from service.lists.memory import BytesBoundedCache
+from service.lists.envelope import Envelope, created_at
+from service.lists.keys import UserKey, UserPrefix
+from service.lists.memory import BytesBoundedCache, discard_where
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -28,7 +29,7 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 # do for instances. User's key, list, rules version, Unix second until which it is fresh and at which it was made,
 # headers, body, and what was dropped for which reason.
 Rendered: TypeAlias = tuple[
-    bytes, bytes, int, float, float, tuple[tuple[bytes, bytes], ...], bytes, tuple[tuple[str, int], ...]
+    UserKey, Envelope, int, float, float, tuple[tuple[bytes, bytes], ...], bytes, tuple[tuple[str, int], ...]
 ]
 
 MEMO_KEY_BYTES = 15
@@ -57,9 +58,9 @@ class HitLane:
     def open(self, services: Services) -> None:
         """Begin to answer; until then everything is let through."""
         self._services = services
-        self._memo = BytesBoundedCache(services.memo_bytes, _rendered_bytes)
+        self._memo = BytesBoundedCache(services.limits.memo_bytes, _rendered_bytes)
         services.caches.append(self._memo)
-        services.forgetting.also(self._forget_user)
+        services.administration.forgetting.add(self)
 
     def close(self) -> None:
         """Let everything through again."""
@@ -84,7 +85,7 @@ class HitLane:
             await self._pass_on(services, scope, receive, send, request_id, logged=logged)
             return
         began = services.clock.monotonic()
-        rendered = self._rendered(services, scope["query_string"])
+        rendered = self._rendered(services, scope, began)
         if rendered is None:
             await self._pass_on(services, scope, receive, send, request_id, logged=logged)
             return
@@ -126,7 +127,8 @@ class HitLane:
                 route = getattr(scope.get("route"), "path", None)
                 services.telemetry.other(route, status, services.clock.monotonic() - began, unsaid)
 
-    def _rendered(self, services: Services, query_string: bytes) -> Rendered | None:
+    def _rendered(self, services: Services, scope: Scope, began: float) -> Rendered | None:
+        query_string: bytes = scope["query_string"]
         recommendations = services.recommendations
         # Not the query itself: it names the user, and may be many times larger than what is kept under it.
         memo_key = blake2b(query_string, digest_size=MEMO_KEY_BYTES).digest()
@@ -136,33 +138,33 @@ class HitLane:
             if (
                 version == recommendations.rules_version
                 and services.clock.time() < fresh_until
-                and recommendations.holds(key, envelope)
+                and recommendations.lists.holds(key, envelope)
             ):
                 for reason, items in rendered[7]:
                     services.telemetry.dropped(reason, items)
                 return rendered
-        return self._render(services, query_string, memo_key)
+        return self._render(services, scope, began, memo_key)
 
-    async def _forget_user(self, user_prefix: bytes) -> None:
+    async def forget_user(self, user_prefix: UserPrefix) -> None:
+        """See `Forgettable`."""
         await discard_where(self._memo, lambda _, rendered: rendered[0].startswith(user_prefix))
 
-    def _render(self, services: Services, query_string: bytes, memo_key: bytes) -> Rendered | None:
+    def _render(self, services: Services, scope: Scope, began: float, memo_key: bytes) -> Rendered | None:
         recommendations = services.recommendations
         try:
-            query = parse_query(query_string)
-            if not query.user_id:
-                return None
-            key = recommendations.key_of(query)
-            envelope = recommendations.fresh_list(key)
-            if envelope is None:
+            query = parse_query(scope["query_string"])
+            key = recommendations.key_of(query) if query.user_id else None
+            scope[ASKED] = Asked(query, key, began)
+            envelope = None if key is None else recommendations.lists.fresh(key)
+            if key is None or envelope is None:
                 return None
             answer = recommendations.from_list(query, envelope)
         except InvalidQuery:
             return None
         if answer is None or answer.source != "cache":
             return None
-        fresh_until = recommendations.fresh_until(envelope)
-        made_at = fresh_until - recommendations.fresh_seconds
+        fresh_until = recommendations.lists.fresh_until(envelope)
+        made_at = created_at(envelope)
         rendered = (
             key,
             envelope,

@@ -1,33 +1,81 @@
 """What the routes and the hit lane are given, and in which phase the process is."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Final, Literal, Protocol
+
+from fastapi import FastAPI, Request
 
 from service.answers.recommend import Recommendations
 from service.api.auth import Gate
 from service.catalog.ports import BlockList
+from service.catalog.refresh import CatalogRefresher
 from service.clock import Clock
 from service.credentials import Access
 from service.lists.forgetting import Forgetting
+from service.lists.keys import UserKey
+from service.models import RecommendationQuery
 from service.sends.ports import ListMaker
 from service.telemetry import Telemetry
 
 ACCESS_LINE: Final = "personalize_connect.access_line"
 """Of a request's scope: the request's id if its answer gets an access line and has none yet, else None."""
 
+ASKED: Final = "personalize_connect.asked"
+"""Of a request's scope: what the hit lane has found out already, an `Asked`; absent if it has not looked."""
+
 
 def _nothing() -> None:
     """Before the start is complete there is nothing to look at."""
 
 
-@dataclass(slots=True)
-class Lifecycle:
-    """Starting, ready, draining."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A query that the hit lane has admitted, parsed and hashed, but could not answer."""
 
-    phase: Literal["starting", "ready", "draining"] = "starting"
-    on_hangup: Callable[[], None] = _nothing
-    """What SIGHUP does."""
+    query: RecommendationQuery
+    key: UserKey | None
+    """None for the non-personalised list."""
+    began: float
+    """Monotonic time of its arrival."""
+
+
+class Cache(Protocol):
+    """Something that counts as `cache_bytes`."""
+
+    def __len__(self) -> int:
+        """Entries."""
+
+    @property
+    def bytes(self) -> int:
+        """Memory in use, as accounted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Administration:
+    """What an operator may do while the service runs."""
+
+    block_list: BlockList
+    catalog: CatalogRefresher
+    forgetting: Forgetting
+    prewarmer: ListMaker
+    prewarm_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One prewarm at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLimits:
+    """Numbers and choices of the operator that routes need."""
+
+    deadline_seconds: float
+    """For every answer."""
+
+    memo_bytes: int
+    """Memory for rendered answers."""
+
+    metrics_access: Access = "keyed"
+    docs_access: Access = "keyed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +84,48 @@ class Services:
 
     clock: Clock
     gate: Gate
-    recommendations: Recommendations
-    block_list: BlockList
-    look_at_catalog: Callable[[], None]
-    """Look for a new catalogue at once."""
     telemetry: Telemetry
-    deadline_seconds: float
-    memo_bytes: int
-    """Memory for rendered answers."""
+    recommendations: Recommendations
+    administration: Administration
+    limits: ServiceLimits
+    caches: list[Cache]
+    """Everything that counts as `cache_bytes`; the first holds the lists."""
 
-    forgetting: Forgetting
-    prewarmer: ListMaker
-    metrics_access: Access = "keyed"
-    docs_access: Access = "keyed"
 
-    caches: list[Any] = field(default_factory=list)
-    """Whatever counts as `cache_bytes`."""
+@dataclass(slots=True)
+class Lifecycle:
+    """Starting, ready, draining; the one slot on the application."""
+
+    phase: Literal["starting", "ready", "draining"] = "starting"
+    on_hangup: Callable[[], None] = _nothing
+    """What SIGHUP does."""
+
+    running: Services | None = None
+    """None before readiness and after shutdown."""
+
+    @property
+    def services(self) -> Services:
+        """Everything that answers requests.
+
+        Raises:
+            RuntimeError: Asked before readiness; a fault of ours.
+        """
+        if self.running is None:
+            raise RuntimeError("no request is routed before readiness")
+        return self.running
+
+
+def install_lifecycle(app: FastAPI, lifecycle: Lifecycle) -> None:
+    """Put it where the routes find it."""
+    app.state.lifecycle = lifecycle
+
+
+def lifecycle_of(request: Request) -> Lifecycle:
+    """The lifecycle of the application that has got this request."""
+    lifecycle: Lifecycle = request.app.state.lifecycle
+    return lifecycle
+
+
+def services_of(request: Request) -> Services:
+    """The services of the application that has got this request."""
+    return lifecycle_of(request).services

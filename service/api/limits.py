@@ -1,14 +1,10 @@
-"""What a caller may cost: bytes of a request, and callers that wait for a live list at a time."""
+"""What a caller may cost: bytes of a request."""
 
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-
-from service.lists.ports import Outcome
-from service.models import ListRequest
-from service.personalize.flights import Flights
 
 MAX_TARGET_BYTES: Final = 65_536
 """Of path and query: 500 excluded ids of 100 characters."""
@@ -18,9 +14,6 @@ MAX_HEADER_BYTES: Final = 32_768
 
 MAX_BODY_BYTES: Final = 262_144
 """Of a request's body: 500 items to rank, each id of 256 characters, twice over."""
-
-MAX_WAITING: Final = 2_000
-"""Callers of one replica that wait for a live list at a time; 20 MB or so, and what a core answers in 1.5 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +66,3 @@ def refusal_of(target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Refusal
         return HEAD_TOO_LARGE
     announced = (int(value) for name, value in headers if name == b"content-length")
     return BODY_TOO_LARGE if any(size > MAX_BODY_BYTES for size in announced) else None
-
-
-class BoundedFlights(Flights):
-    """Flights that so many callers at most wait for; one more is answered at once with the best that is at hand.
-
-    Each waiting caller costs memory and a place on the event loop. Beyond a number that no replica works off within
-    its deadline, waiting would only make everybody late.
-    """
-
-    most_waiting = MAX_WAITING
-    waiting = 0
-
-    async def outcome(
-        self, key: bytes, request: ListRequest, known: bytes | None, deadline: float
-    ) -> tuple[Outcome, list[tuple[str, float]]]:
-        """See `Flights.outcome`; `budget` when too many wait."""
-        if self.waiting >= self.most_waiting:
-            outcome = await self.step_down(key, known, "budget", deadline)
-            self._on_degraded(key, outcome)
-            return outcome, []
-        self.waiting += 1
-        try:
-            return await super().outcome(key, request, known, deadline)
-        finally:
-            self.waiting -= 1

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.api.headers import lasting_headers, passing_headers
-from service.api.lifecycle import ACCESS_LINE, Lifecycle, Services
+from service.api.lifecycle import ACCESS_LINE, ASKED, Asked, Services, lifecycle_of, services_of
 from service.api.query import PARAMETERS, parse_query
 from service.catalog.item import ITEM_COLUMNS, JSON_TYPES
 from service.errors import Unauthorized
@@ -56,16 +56,14 @@ _ANSWERS = {
 @router.get("/recommendations", openapi_extra={"parameters": PARAMETERS, "responses": _ANSWERS})
 async def recommendations(request: Request) -> Response:
     """A user's recommendations."""
-    services: Services = request.app.state.services
-    began = services.clock.monotonic()
-    if not services.gate.admits(request.scope["headers"]):
-        raise Unauthorized
-    query = parse_query(request.scope["query_string"])
-    asking = asyncio.ensure_future(services.recommendations.answer(query, began + services.deadline_seconds))
+    services = services_of(request)
+    asked = request.scope.get(ASKED) or _asked(request, services)
+    deadline = asked.began + services.limits.deadline_seconds
+    asking = asyncio.ensure_future(services.recommendations.answer(asked.query, deadline, asked.key))
     answer = await _unless_gone(request, asking)
     if answer is None:
         return Response(status_code=CLIENT_GONE)
-    seconds = services.clock.monotonic() - began
+    seconds = services.clock.monotonic() - asked.began
     services.telemetry.answered(answer, seconds, request.scope.get(ACCESS_LINE))
     request.scope[ACCESS_LINE] = None
     response = Response(answer.body)
@@ -82,16 +80,24 @@ async def livez() -> Response:
 @router.get("/readyz", responses={503: {"description": "Starting or draining."}})
 async def readyz(request: Request) -> Response:
     """It can answer; 503 while starting or draining."""
-    lifecycle: Lifecycle = request.app.state.lifecycle
+    lifecycle = lifecycle_of(request)
     return JSONResponse({"status": lifecycle.phase}, 200 if lifecycle.phase == "ready" else 503)
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Prometheus."""
-    services: Services = request.app.state.services
-    services.gate.let_in(services.metrics_access, request.scope["headers"])
+    services = services_of(request)
+    services.gate.let_in(services.limits.metrics_access, request.scope["headers"])
     return Response(generate_latest(services.telemetry.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _asked(request: Request, services: Services) -> Asked:
+    """The query of a request that the hit lane has not looked at, or has not admitted."""
+    began = services.clock.monotonic()
+    if not services.gate.admits(request.scope["headers"]):
+        raise Unauthorized
+    return Asked(parse_query(request.scope["query_string"]), None, began)
 
 
 async def _unless_gone(request: Request, asking: "asyncio.Future[Answer]") -> Answer | None:

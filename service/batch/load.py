@@ -14,7 +14,7 @@ from service.batch.lines import MAX_LINE_BYTES, BadLine, SimilarItemsLine, parse
 from service.batch.ports import BatchSets
 from service.errors import BatchError
 from service.lists.keys import UserKeys
-from service.models import ItemList
+from service.models import ItemList, ListRequest
 
 LISTS_AT_ONCE: Final = 1_000
 """Written in one transaction; what a killed load has to do again at most."""
@@ -114,7 +114,7 @@ def load(
 def _source(files: Sequence[BatchFile], keys: UserKeys) -> str:
     """Changes when a load could not go on: other content, or other keys."""
     named = [[file.url, file.version] for file in files]
-    return hashlib.sha256(orjson.dumps(named) + keys.of("")).hexdigest()
+    return hashlib.sha256(orjson.dumps(named) + keys.of(ListRequest())).hexdigest()
 
 
 def _batches(
@@ -129,7 +129,7 @@ def _batches(
             if not line.strip():
                 continue
             user_id, item_ids = parse(line)
-            lists.append((keys.of(user_id), ItemList(item_ids, "", file.made_at)))
+            lists.append((keys.of(ListRequest(user_id)), ItemList(item_ids, "", file.made_at)))
             mark.lists += 1
         except SimilarItemsLine:
             mark.similar_items += 1

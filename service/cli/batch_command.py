@@ -14,7 +14,8 @@ from service.batch.files import BatchFile, find
 from service.batch.load import About, Loaded, Mark, load
 from service.errors import BatchError
 from service.settings import Settings, load_settings
-from service.wiring.replica import open_batch_sets, user_keys
+from service.wiring.names import user_keys
+from service.wiring.tools import open_batch_sets
 
 LINE_SECONDS: Final = 30.0
 """Between two lines about the progress where there is no terminal for a bar."""

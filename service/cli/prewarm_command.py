@@ -14,7 +14,7 @@ from service.sends.prewarm.run import Prewarm
 from service.sends.prewarm.users_file import UsersFile
 from service.settings import load_settings
 from service.telemetry import configure_logging
-from service.wiring.replica import open_list_maker
+from service.wiring.tools import open_list_maker
 
 
 def prewarm(users: UsersFile, terms: PrewarmTerms, *, by: dt.datetime | None, service: str) -> int:

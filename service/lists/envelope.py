@@ -9,8 +9,12 @@ id is its length (u16) and its UTF-8.
 import re
 import struct
 from collections.abc import Iterator
+from typing import NewType
 
 from service.models import ItemList
+
+Envelope = NewType("Envelope", bytes)
+"""A packed list that this version can read."""
 
 VERSION = 1
 """First byte. A reader that does not know it treats the value as missing."""
@@ -27,7 +31,7 @@ class EnvelopeError(ValueError):
     """Not an envelope that this version can read."""
 
 
-def seal(ranked: ItemList) -> bytes:
+def seal(ranked: ItemList) -> Envelope:
     """Pack a list; about 16 bytes for each UUID and 10 + the recommendation id besides."""
     recommendation_id = ranked.recommendation_id.encode()[:255]
     joined = "".join(ranked.item_ids)
@@ -36,10 +40,10 @@ def seal(ranked: ItemList) -> bytes:
     else:
         encoded = [item_id.encode() for item_id in ranked.item_ids]
         flags, ids = 0, b"".join(len(one).to_bytes(2, "big") + one for one in encoded)
-    return _HEADER.pack(VERSION, flags, ranked.created_at, len(recommendation_id)) + recommendation_id + ids
+    return Envelope(_HEADER.pack(VERSION, flags, ranked.created_at, len(recommendation_id)) + recommendation_id + ids)
 
 
-def created_at(envelope: bytes) -> float:
+def created_at(envelope: Envelope) -> float:
     """Unix seconds at which the list was made.
 
     Raises:
@@ -48,13 +52,13 @@ def created_at(envelope: bytes) -> float:
     return _header(envelope)[1]
 
 
-def recommendation_id(envelope: bytes) -> str:
+def recommendation_id(envelope: Envelope) -> str:
     """Personalize's id of the list; empty when it has none."""
     length = _header(envelope)[2]
     return envelope[_HEADER.size : _HEADER.size + length].decode(errors="replace")
 
 
-def item_ids(envelope: bytes) -> Iterator[str]:
+def item_ids(envelope: Envelope) -> Iterator[str]:
     """The ids, best first, decoded one by one as they are asked for: an answer seldom needs them all."""
     flags, _, length = _header(envelope)
     start = _HEADER.size + length
@@ -73,7 +77,7 @@ def item_ids(envelope: bytes) -> Iterator[str]:
         start += 2 + size
 
 
-def unseal(envelope: bytes) -> ItemList:
+def unseal(envelope: Envelope) -> ItemList:
     """The whole list.
 
     Raises:
@@ -84,11 +88,11 @@ def unseal(envelope: bytes) -> ItemList:
     return ItemList(tuple(item_ids(envelope)), recommendation_id(envelope), created_at(envelope))
 
 
-def readable(envelope: bytes | None) -> bytes | None:
+def readable(envelope: bytes | None) -> Envelope | None:
     """The envelope itself if this version can read it, else None."""
     if envelope is None or len(envelope) < _HEADER.size or envelope[0] != VERSION:
         return None
-    return envelope
+    return Envelope(envelope)
 
 
 def _whole(envelope: bytes) -> bool:

@@ -1,8 +1,53 @@
 """What keeps lists, and what comes back from it."""
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from service.errors import DegradedReason
+from service.lists.envelope import Envelope
+from service.lists.keys import UserKey, UserPrefix
+
+OutcomeSource = Literal["personalize", "cache", "stale", "batch", "popular", "none"]
+"""Rung of the ladder that a list came from; `none` tells that there is no answer yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a flight ended: a list, and why it is not a live one if it is not.
+
+    Attributes:
+        envelope: The list to show; None when nothing better than the popular list is known.
+        source: Rung of the ladder it came from.
+        degraded_reason: Why no live list was had; None when it was.
+    """
+
+    envelope: Envelope | None
+    source: OutcomeSource
+    degraded_reason: DegradedReason | None = None
+
+
+ABANDONED = Outcome(envelope=None, source="none")
+"""The flight may be over without an answer: its followers board again, and one of them leads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Boarding:
+    """What a replica learns when it opens a flight.
+
+    Attributes:
+        leader: Whether this replica is to make the transaction; otherwise another one does.
+        envelope: The list that all replicas keep, of any age; None when there is none.
+        pinned: The answer of some moments ago, when no live list could be had.
+        lease_seconds: Follower: how long the leader may hold the flight at most.
+    """
+
+    leader: bool
+    envelope: Envelope | None = None
+    pinned: Outcome | None = None
+    lease_seconds: float = 0.0
+
 
 ListsEvent = Literal["full", "unreadable", "resubscribed"]
 """What Redis refused: room for a list; a value that this version can read; the channel, which was lost meanwhile."""
@@ -15,79 +60,54 @@ class ListsRecorder(Protocol):
         """Count it; must not raise."""
 
 
-class LocalLists(Protocol):
-    """Lists in this process's memory, as envelopes, bounded by bytes."""
+class Forgettable(Protocol):
+    """Keeps something of users; `Forgetting` calls it when one is to be forgotten."""
 
-    def get(self, key: bytes) -> bytes | None:
-        """The envelope kept under this key; None when there is none."""
+    async def forget_user(self, user_prefix: UserPrefix) -> None:
+        """Delete everything kept under keys that begin so.
 
-    def put(self, key: bytes, envelope: bytes) -> None:
-        """Keep an envelope, evicting the lists put first if it needs room."""
-
-    def discard(self, key: bytes) -> None:
-        """Forget a key; unknown keys are fine."""
+        Raises:
+            SharedStateUnavailable: It is not known to be deleted everywhere; try again.
+        """
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a flight ended: an envelope, and why it is less than a live list if it is.
+class LocalLists(Forgettable, Protocol):
+    """Lists in this process's memory, bounded by bytes."""
 
-    Attributes:
-        envelope: The list to show; None when nothing better than the popular list is known.
-        source: Rung of the ladder it came from.
-        degraded_reason: Why no live list was had; empty when it was.
-    """
+    def get(self, key: UserKey) -> Envelope | None:
+        """The list kept under this key; None when there is none."""
 
-    envelope: bytes | None
-    source: str
-    degraded_reason: str = ""
+    def put(self, key: UserKey, envelope: Envelope) -> None:
+        """Keep a list; the lists put first make room for it."""
 
 
-ABANDONED = Outcome(envelope=None, source="")
-"""Tells followers that the flight may be over without an answer, so that they board again and one of them leads."""
-
-
-@dataclass(frozen=True, slots=True)
-class Boarding:
-    """What a replica learns when it opens a flight for a user.
-
-    Attributes:
-        leader: Whether this replica is to make the transaction; otherwise another one does.
-        envelope: The list kept for the user by all replicas, of any age; None when there is none.
-        pinned: What the user was answered moments ago when no live list could be had.
-        lease_seconds: Follower: how long the leader may hold the flight at most.
-    """
-
-    leader: bool
-    envelope: bytes | None = None
-    pinned: Outcome | None = None
-    lease_seconds: float = 0.0
-
-
-class Pins(Protocol):
+class Pins(Forgettable, Protocol):
     """Degraded answers that are repeated for some seconds."""
 
-    def get(self, key: bytes) -> Outcome | None:
+    def get(self, key: UserKey) -> Outcome | None:
         """The answer to repeat, if there is one."""
 
-    def put(self, key: bytes, outcome: Outcome) -> None:
+    def put(self, key: UserKey, outcome: Outcome) -> None:
         """Repeat this answer from now on."""
 
 
 class SharedLists(Protocol):
     """Lists and flights that all replicas share.
 
-    Every method raises `SharedStateUnavailable` when the store does not answer; the caller goes on alone.
+    Every method raises `SharedStateUnavailable` when the store does not answer; the caller goes on without it.
     """
 
-    async def board(self, key: bytes, *, lease_seconds: float) -> Boarding:
-        """Look for a user's list and take the lead of fetching one if nobody has it."""
+    async def board(self, key: UserKey, *, lease_seconds: float) -> Boarding:
+        """Look for a list and take the lead of fetching it if nobody has it."""
 
-    async def land(self, key: bytes, outcome: Outcome, *, led: bool) -> None:
-        """Tell every replica how the flight ended, keep its list, and give up the lead."""
+    async def land(self, key: UserKey, outcome: Outcome, *, led: bool) -> None:
+        """Publish how the flight ended to every replica, keep its list, and give up the lead."""
 
-    def follow(self, key: bytes) -> AbstractAsyncContextManager["Landing"]:
+    def follow(self, key: UserKey) -> AbstractAsyncContextManager["Landing"]:
         """Listen for the end of a flight; entered before `board`, so that no end is missed."""
+
+    async def kept_since(self, keys: Sequence[UserKey], since: float) -> list[bool]:
+        """Whether the list kept under each key was made since a Unix second."""
 
 
 class Landing(Protocol):
@@ -101,19 +121,22 @@ class Landing(Protocol):
         """
 
 
-class BatchLists(Protocol):
-    """Lists that a batch made, looked up one by one when no live list can be had."""
+class BatchLists(Forgettable, Protocol):
+    """Lists that a batch job made, looked up one by one when no live list can be had.
 
-    async def get(self, key: bytes) -> bytes | None:
-        """The envelope kept under this key, of any age; None when there is none.
+    `forget_user` also reaches into a set that is being loaded.
+    """
+
+    async def get(self, key: UserKey) -> Envelope | None:
+        """The list kept under this key, of any age; None when there is none.
 
         Raises:
             SharedStateUnavailable: It cannot be looked up now.
         """
 
-    async def forget(self, user_prefix: bytes) -> None:
-        """Delete the lists whose keys begin so, also out of a set that is being loaded.
 
-        Raises:
-            SharedStateUnavailable: They are not known to be deleted; try again.
-        """
+class PopularList(Protocol):
+    """The non-personalised list."""
+
+    def envelope(self) -> Envelope | None:
+        """The list as of now; None when there is no item to show."""

@@ -1,12 +1,14 @@
 """What asking a campaign needs from the outside."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
+from service.lists.keys import UserKey
 from service.models import ItemList, ListRequest
 
 
 class Recommender(Protocol):
-    """Amazon Personalize, or what stands in for it."""
+    """One campaign of Amazon Personalize, or what stands in for it."""
 
     async def recommend(self, request: ListRequest, *, timeout_seconds: float) -> ItemList:
         """Spend one transaction.
@@ -17,7 +19,7 @@ class Recommender(Protocol):
 
 
 class Recorder(Protocol):
-    """Where the core says what happened; metrics hang on it."""
+    """Where transactions are counted; metrics hang on it."""
 
     def transaction(self, outcome: str, seconds: float) -> None:
         """A transaction was spent: `ok`, `empty`, `throttled`, `timeout` or `error`."""
@@ -25,5 +27,16 @@ class Recorder(Protocol):
     def budget_wait(self, seconds: float) -> None:
         """A caller waited this long for its slot."""
 
-    def dropped(self, reason: str, items: int) -> None:
-        """Items of a list were not fit to show."""
+
+class Learner(Protocol):
+    """Learns from live lists what is recommended most."""
+
+    def learn(self, item_ids: Sequence[str]) -> None:
+        """A live list, best first."""
+
+
+class StaleQueue(Protocol):
+    """Where a stale list waits for its refresh."""
+
+    def add(self, key: UserKey, request: ListRequest) -> None:
+        """Queue a list; never fails."""

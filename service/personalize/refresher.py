@@ -1,22 +1,20 @@
 """Stale lists that were served wait here for a free slot of the budget."""
 
 import asyncio
-import logging
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
+from service.budget.budget import Budget
 from service.budget.ports import Lane
-from service.budget.slot_queue import SlotQueue
 from service.clock import Clock
-from service.constants import REFRESH_QUEUE_LIMIT
+from service.constants import MAX_REFRESHES
 from service.errors import BudgetExhausted
+from service.lists.keys import UserKey, UserPrefix
 from service.models import ListRequest
 from service.personalize.flights import Flights
 
-_log = logging.getLogger(__name__)
-
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS: Final = 30.0
 """A wait for one slot; then the worker looks whether there is still something to do."""
 
 
@@ -25,9 +23,9 @@ Request = TypeVar("Request")
 
 
 class RefreshQueue(Generic[Key, Request]):
-    """Who waits for a refresh, each once, the longest first; bounded."""
+    """Lists that wait for a refresh, each once, the longest first; bounded."""
 
-    def __init__(self, limit: int = REFRESH_QUEUE_LIMIT) -> None:
+    def __init__(self, limit: int = MAX_REFRESHES) -> None:
         self._waiting: dict[Key, Request] = {}
         self._limit = limit
 
@@ -45,7 +43,7 @@ class RefreshQueue(Generic[Key, Request]):
         return True
 
     def take(self) -> tuple[Key, Request]:
-        """Whoever waits longest."""
+        """The one that waits longest."""
         key = next(iter(self._waiting))
         return key, self._waiting.pop(key)
 
@@ -55,12 +53,12 @@ class RefreshQueue(Generic[Key, Request]):
 
 
 class Refresher:
-    """One worker per replica, in the lane behind all users without a list."""
+    """One worker for each campaign, in the lane behind all users without a list."""
 
-    def __init__(self, *, slot_queue: SlotQueue, clock: Clock) -> None:
-        self._slot_queue = slot_queue
+    def __init__(self, *, budget: Budget, clock: Clock) -> None:
+        self._budget = budget
         self._clock = clock
-        self._queue = RefreshQueue[bytes, ListRequest]()
+        self._queue = RefreshQueue[UserKey, ListRequest]()
         self._filled = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
 
@@ -68,14 +66,15 @@ class Refresher:
         """Lists that wait."""
         return len(self._queue)
 
-    def add(self, key: bytes, request: ListRequest) -> None:
+    def add(self, key: UserKey, request: ListRequest) -> None:
         """Queue a list; a full queue drops it, since its next caller will queue it again."""
         if self._queue.add(key, request):
             self._filled.set()
 
-    def forget(self, key: bytes) -> None:
-        """Take a user out of the queue."""
-        self._queue.forget(key)
+    async def forget_user(self, user_prefix: UserPrefix) -> None:
+        """See `Forgettable`."""
+        for key in [key for key in self._queue if key.startswith(user_prefix)]:
+            self._queue.forget(key)
 
     def start(self, flights: Flights) -> None:
         """Begin working; `close` ends it."""
@@ -96,7 +95,7 @@ class Refresher:
                     self._filled.clear()
                     await self._filled.wait()
                 try:
-                    await self._slot_queue.acquire(Lane.STALE, until=self._clock.monotonic() + PATIENCE_SECONDS)
+                    await self._budget.acquire(Lane.STALE, until=self._clock.monotonic() + PATIENCE_SECONDS)
                 except BudgetExhausted:
                     continue
                 if self._queue:
@@ -106,12 +105,3 @@ class Refresher:
         finally:
             for task in refreshing:
                 task.cancel()
-
-
-class ForgettableRefresher(Refresher):
-    """Stale lists that wait for a free slot."""
-
-    async def forget_user(self, user_prefix: bytes) -> None:
-        """Take out those whose keys begin so."""
-        for key in [key for key in self._queue if key.startswith(user_prefix)]:
-            self.forget(key)

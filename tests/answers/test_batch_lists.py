@@ -5,15 +5,15 @@ import asyncio
 import pytest
 
 from service.errors import RecommenderTimeout, SharedStateUnavailable
-from service.lists.envelope import seal
-from service.lists.keys import UserKeys
+from service.lists.envelope import Envelope, seal
+from service.lists.keys import UserKey, UserPrefix
 from service.models import ItemList
 from tests.support.fakes import HANG
-from tests.support.replica import DEADLINE_SECONDS, ITEMS, STALE_SECONDS, Replica, ids_of, open_replica
+from tests.support.replica import DEADLINE_SECONDS, ITEMS, STALE_SECONDS, Replica, ids_of, key_of, open_replica
 from tests.support.virtual_time import EPOCH, run_virtual
 
 BATCH_ITEMS = tuple(reversed(ITEMS))[:25]
-KEY = UserKeys(secret="secret", scope="campaign").of("user")
+KEY = key_of("user")
 
 
 class FakeBatch:
@@ -25,7 +25,10 @@ class FakeBatch:
         self.look_ups = 0
         self.down = False
 
-    async def get(self, key: bytes) -> bytes | None:
+    async def forget_user(self, user_prefix: UserPrefix) -> None:
+        pass
+
+    async def get(self, key: UserKey) -> Envelope | None:
         self.look_ups += 1
         await asyncio.sleep(self.seconds)
         if self.down:

@@ -33,7 +33,7 @@ class WatchedGovernor:
 
     async def reserve(self, lane: Lane, within_seconds: float) -> Reservation:
         reservation = await self._inner.reserve(lane, within_seconds)
-        waiting = any(not one.done() for replica in self.replicas for one in replica.slot_queue._waiters)
+        waiting = any(not one.done() for replica in self.replicas for one in replica.budget._queue._waiters)
         if lane is not Lane.NO_LIST and reservation.granted and waiting:
             self.inversions += 1
         return reservation
@@ -136,8 +136,8 @@ def test_no_schedule_breaks_the_budget_the_flights_the_lanes_or_the_deadline(
             for replica in (one, two):
                 assert len(replica.flights) == len(replica.flights._tasks) == 0
                 assert len(replica.refresher) == 0
-                assert not replica.slot_queue._waiters
-                assert not replica.slot_queue._slots
+                assert not replica.budget._queue._waiters
+                assert not replica.budget._queue._slots
             assert not any(store.listeners.values())
             assert personalize.in_flight == 0
         assert most_in_any_second(personalize.started_at) <= math.floor(tps) + 1
@@ -183,7 +183,7 @@ def test_a_list_cut_short_is_refused_or_ends_with_a_whole_id(ids: list[str], cut
     sealed = envelopes.seal(ItemList(tuple(ids), "RID-1", 0.0))
     short = sealed[: -(1 + cut % len(sealed))]
     try:
-        read = envelopes.unseal(short)
+        read = envelopes.unseal(envelopes.Envelope(short))
     except envelopes.EnvelopeError:
         return
     assert read.recommendation_id == "RID-1"

@@ -14,6 +14,7 @@ from service.errors import (
     RecommenderRefused,
     RecommenderThrottled,
 )
+from service.lists.envelope import Envelope
 from service.models import RecommendationQuery
 from service.personalize.breaker import FAILURES_TO_OPEN, OPEN_SECONDS
 from tests.support.fakes import HANG, FakeCatalog, FakePersonalize, FakeStore, GarbageError
@@ -540,7 +541,7 @@ def test_a_stored_list_of_another_version_counts_as_missing() -> None:
     async def scenario(one: Replica, _: Replica, __: FakePersonalize, store: FakeStore) -> None:
         key = one.recommendations.key_of(RecommendationQuery(user_id="user", num_results=10))
         store.fresh_seconds = 0
-        store.lists[key] = b"\x63" + bytes(40)
+        store.lists[key] = Envelope(b"\x63" + bytes(40))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("tests.support.fakes.created_at", lambda _: 0.0)
             assert (await one.ask()).source == "personalize"

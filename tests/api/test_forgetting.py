@@ -23,10 +23,11 @@ from service.batch.ports import BatchSets
 from service.cli import main
 from service.errors import RecommenderError
 from service.fleet.heartbeat import HEARTBEAT_SECONDS
-from service.lists.forgetting import USER_PREFIX_BYTES
-from service.models import ItemList
+from service.lists.keys import USER_PREFIX_BYTES
+from service.models import ItemList, ListRequest
 from service.settings import load_settings
-from service.wiring.replica import open_batch_sets, user_keys
+from service.wiring.names import user_keys
+from service.wiring.tools import open_batch_sets
 from tests.support.front_door import Door, OpenDoor
 from tests.support.redis import RedisServer
 from tests.support.traces import traces
@@ -69,7 +70,7 @@ def keys(user: str = USER) -> list[bytes]:
     """The user's key, which begins like all others of the user, and those of the rendered answers."""
     queries = [{"user_id": user}, {"user_id": user, **BLUE}]
     memos = [blake2b(urlencode(one).encode(), digest_size=MEMO_KEY_BYTES).digest() for one in queries]
-    return [user_keys(load_settings()).of(user), *memos]
+    return [user_keys(load_settings()).of(ListRequest(user)), *memos]
 
 
 def in_memory(door: Door, user: str = USER) -> list[bytes | str]:

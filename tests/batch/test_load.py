@@ -16,7 +16,7 @@ from service.batch.ports import BatchSets
 from service.errors import BatchError
 from service.lists.envelope import unseal
 from service.lists.keys import UserKeys
-from service.models import ItemList
+from service.models import ItemList, ListRequest
 from tests.batch.conftest import Store
 
 KEYS = UserKeys(secret="secret", scope="campaign")
@@ -60,7 +60,7 @@ def run(sets: BatchSets, *paths: Path, errors: Path | None = None) -> Loaded:
 
 
 async def served(store: Store, user: str) -> ItemList | None:
-    envelope = await store.lists.get(KEYS.of(user))
+    envelope = await store.lists.get(KEYS.of(ListRequest(user)))
     return None if envelope is None else unseal(envelope)
 
 
@@ -252,7 +252,7 @@ async def test_a_user_forgotten_while_a_set_is_loaded_is_in_neither(store: Store
         run(Failing(store.sets(), 2, done=True), path)
 
     for user in ("u3", "u2400"):
-        await store.lists.forget(KEYS.of(user)[:8])
+        await store.lists.forget_user(KEYS.prefix(user))
 
     assert await served(store, "u3") is None
     assert await served(store, "u2400") is None
@@ -264,7 +264,7 @@ async def test_a_user_forgotten_while_a_set_is_loaded_is_in_neither(store: Store
     if files := list(tmp_path.glob("data/*")):
         # Not in the space that deleted rows leave either.
         [content] = [path.read_bytes() for path in files]
-        assert [user for user in ("u3", "u2400", "u4") if KEYS.of(user)[:8] in content] == ["u4"]
+        assert [user for user in ("u3", "u2400", "u4") if bytes(KEYS.prefix(user)) in content] == ["u4"]
 
 
 async def test_what_is_replaced_or_dropped_leaves_nothing_behind(store: Store, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from service.api.routes import router
 from service.catalog.refresh import MAX_INTERVALS_SKIPPED
 from service.server import FINISHING_SECONDS, SERVER
 from service.settings import Settings
-from service.wiring.replica import CLOSING_SECONDS
+from service.wiring.campaign import CLOSING_SECONDS
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy/kubernetes"

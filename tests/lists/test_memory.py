@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from service.lists.envelope import seal
 from service.lists.keys import UserKeys
 from service.lists.memory import ENTRY_BYTES, BytesBoundedCache, envelope_bytes
-from service.models import ItemList
+from service.models import ItemList, ListRequest
 
 LISTS = 100_000
 
@@ -38,7 +38,7 @@ def measured() -> Iterator[tuple[float, float]]:
     for number in range(LISTS):
         start = number % 900
         ranked = ItemList(tuple(ids[start : start + 25]), f"{number:040d}", 1_700_000_000.0 + number)
-        cache.put(keys.of(f"user{number}"), seal(ranked))
+        cache.put(keys.of(ListRequest(f"user{number}")), seal(ranked))
     gc.collect()
     used = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()

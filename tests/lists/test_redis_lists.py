@@ -16,12 +16,13 @@ from service.errors import SharedStateUnavailable
 from service.lists import envelope
 from service.lists.adapters.outcome_codec import pack_outcome, unpack_outcome
 from service.lists.adapters.redis import RedisLists
+from service.lists.keys import UserKey, UserPrefix
 from service.lists.ports import ABANDONED, ListsEvent, Outcome
 from service.models import ItemList
 from tests.support.fleet import Member, join
 from tests.support.redis import RedisServer
 
-KEY = blake2b(b"someone", digest_size=16).digest()
+KEY = UserKey(blake2b(b"someone", digest_size=16).digest())
 VALUED_BYTES = 17
 FRESH_SECONDS = 900.0
 
@@ -38,13 +39,13 @@ class Replica:
     lists: RedisLists
     member: Member
     events: Events = field(default_factory=Events)
-    forgotten: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
+    forgotten: asyncio.Queue[UserPrefix] = field(default_factory=asyncio.Queue)
 
 
 @asynccontextmanager
 async def _replica(server: RedisServer, clock: Clock) -> AsyncIterator[Replica]:
     events = Events()
-    forgotten: asyncio.Queue[bytes] = asyncio.Queue()
+    forgotten: asyncio.Queue[UserPrefix] = asyncio.Queue()
     async with AsyncExitStack() as stack:
         member = await stack.enter_async_context(join(server.url, clock, heartbeat_seconds=0.05))
         lists = await stack.enter_async_context(
@@ -56,7 +57,7 @@ async def _replica(server: RedisServer, clock: Clock) -> AsyncIterator[Replica]:
                 stale_seconds=7 * 86_400,
                 recorder=events,
                 on_forget=forgotten.put_nowait,
-                prefix_of_values=lambda key: key[:8] if len(key) == VALUED_BYTES else None,
+                prefix_of_values=lambda key: UserPrefix(key[:8]) if len(key) == VALUED_BYTES else None,
             )
         )
         await asyncio.wait_for(lists.channel.listening.wait(), 2)
@@ -75,7 +76,7 @@ async def other(redis_server: RedisServer, clock: Clock) -> AsyncIterator[Replic
         yield replica
 
 
-def _envelope(made_at: float, items: int = 25) -> bytes:
+def _envelope(made_at: float, items: int = 25) -> envelope.Envelope:
     ids = tuple(str(uuid.uuid4()) for _ in range(items))
     return envelope.seal(ItemList(ids, "RID-1", made_at))
 
@@ -104,7 +105,7 @@ async def test_every_follower_of_a_flight_gets_its_end_and_strangers_do_not(
     await one.lists.board(KEY, lease_seconds=2)
     async with AsyncExitStack() as stack:
         landings = [await stack.enter_async_context(other.lists.follow(KEY)) for _ in range(3)]
-        stranger = await stack.enter_async_context(other.lists.follow(b"x" * 16))
+        stranger = await stack.enter_async_context(other.lists.follow(UserKey(b"x" * 16)))
         outcome = _live(clock)
         await one.lists.land(KEY, outcome, led=True)
         assert [await landing.wait(2) for landing in landings] == [outcome] * 3
@@ -149,7 +150,7 @@ async def test_a_leader_that_lands_late_does_not_end_the_next_ones_lead(
 
 async def test_leads_that_nobody_landed_are_not_remembered_for_ever(one: Replica) -> None:
     for number in range(50):
-        await one.lists.board(number.to_bytes(16, "big"), lease_seconds=0.01)
+        await one.lists.board(UserKey(number.to_bytes(16, "big")), lease_seconds=0.01)
         await asyncio.sleep(0.002)
     assert len(one.lists._tokens) < 30
 
@@ -241,7 +242,7 @@ async def test_a_redis_that_fills_up_behind_a_list_with_values_is_counted(
 
     monkeypatch.setattr(one.lists, "_land", land_and_fill)
     await one.member.redis.config_set("maxmemory-policy", "noeviction")
-    await one.lists.land(bytes(VALUED_BYTES), _live(clock), led=False)
+    await one.lists.land(UserKey(bytes(VALUED_BYTES)), _live(clock), led=False)
     assert one.events == {"full": 1}
     assert one.member.client.up
 
@@ -249,26 +250,26 @@ async def test_a_redis_that_fills_up_behind_a_list_with_values_is_counted(
 async def test_forgetting_a_user_reaches_every_replica(one: Replica, other: Replica, clock: Clock) -> None:
     await one.lists.land(KEY, _live(clock), led=False)
     await one.lists.land(KEY, Outcome(None, "popular", "budget"), led=False)
-    await one.lists.forget(KEY)
+    await one.lists.forget_user(UserPrefix(KEY))
     for replica in (one, other):
-        assert await asyncio.wait_for(replica.forgotten.get(), 2) == KEY
+        assert await asyncio.wait_for(replica.forgotten.get(), 2) == UserPrefix(KEY)
     assert await one.member.redis.exists(*one.lists._keys(KEY)) == 0
 
 
 async def test_of_one_users_lists_with_values_the_latest_are_kept(one: Replica, other: Replica, clock: Clock) -> None:
     user = KEY[:8]
-    valued = [user + number.to_bytes(VALUED_BYTES - 8) for number in range(MAX_LISTS_WITH_VALUES + 5)]
-    stranger = bytes(VALUED_BYTES)
+    valued = [UserKey(user + number.to_bytes(VALUED_BYTES - 8)) for number in range(MAX_LISTS_WITH_VALUES + 5)]
+    stranger = UserKey(bytes(VALUED_BYTES))
     for key in (KEY, stranger, *valued, valued[5]):
         await (one if key[-1] % 2 else other).lists.land(key, _live(clock), led=False)
 
-    def lists(keys: list[bytes]) -> list[str]:
+    def lists(keys: list[UserKey]) -> list[str]:
         return [one.lists._keys(key)[0] for key in keys]
 
     assert await one.member.redis.exists(*lists(valued[:5])) == 0
     kept = [KEY, stranger, *valued[5:]]
     assert await one.member.redis.exists(*lists(kept)) == len(kept)
-    await one.lists.forget(user)
+    await one.lists.forget_user(UserPrefix(user))
     assert await one.member.redis.keys(f"*{user.hex()}*") == []
 
 
@@ -284,7 +285,7 @@ async def test_without_redis_every_call_says_so_and_a_follower_is_sent_away_at_o
         with pytest.raises(SharedStateUnavailable):
             await one.lists.land(KEY, _live(clock), led=True)
         with pytest.raises(SharedStateUnavailable):
-            await one.lists.forget(KEY)
+            await one.lists.forget_user(UserPrefix(KEY))
         with pytest.raises(SharedStateUnavailable):
             async with one.lists.follow(KEY):
                 pass
@@ -337,8 +338,8 @@ async def test_keys_carry_a_prefix_and_the_hash_only(one: Replica, clock: Clock)
 
 
 async def test_a_miss_costs_two_round_trips(one: Replica, clock: Clock) -> None:
-    await one.lists.board(b"warm", lease_seconds=2)
-    await one.lists.land(b"warm", _live(clock), led=True)
+    await one.lists.board(UserKey(b"warm"), lease_seconds=2)
+    await one.lists.land(UserKey(b"warm"), _live(clock), led=True)
     await one.member.redis.config_resetstat()
     await one.lists.board(KEY, lease_seconds=2)
     await one.lists.land(KEY, _live(clock), led=True)
@@ -355,8 +356,8 @@ _outcomes = st.builds(
         st.lists(st.text(min_size=1, max_size=20), max_size=5),
         st.floats(0, 1e10),
     ),
-    source=st.sampled_from(["personalize", "stale", "popular", "empty"]),
-    degraded_reason=st.sampled_from(["", "budget", "timeout"]),
+    source=st.sampled_from(["personalize", "stale", "popular", "none"]),
+    degraded_reason=st.sampled_from([None, "budget", "timeout"]),
 )
 
 
@@ -375,8 +376,8 @@ async def test_a_leader_that_leaves_without_an_answer_lets_another_lead(one: Rep
     assert (await one.lists.board(KEY, lease_seconds=5.0)).leader
     async with other.lists.follow(KEY) as landing:
         assert not (await other.lists.board(KEY, lease_seconds=5.0)).leader
-        await one.lists.land(KEY, Outcome(envelope=None, source=""), led=True)
-        assert await landing.wait(2.0) == Outcome(envelope=None, source="")
+        await one.lists.land(KEY, Outcome(envelope=None, source="none"), led=True)
+        assert await landing.wait(2.0) == Outcome(envelope=None, source="none")
     boarding = await other.lists.board(KEY, lease_seconds=5.0)
     assert boarding.leader
     assert boarding.pinned is None
@@ -384,7 +385,7 @@ async def test_a_leader_that_leaves_without_an_answer_lets_another_lead(one: Rep
 
 async def test_which_users_have_a_list_made_since_costs_one_round_trip(redis_server: RedisServer, clock: Clock) -> None:
     async with _replica(redis_server, clock) as replica:
-        keys = [blake2b(str(n).encode(), digest_size=16).digest() for n in range(4)]
+        keys = [UserKey(blake2b(str(n).encode(), digest_size=16).digest()) for n in range(4)]
         now = clock.time()
         for key, made_at in zip(keys, (now, now - 100), strict=False):
             sealed = envelope.seal(ItemList(("a", "b"), "RID", made_at))

@@ -143,7 +143,7 @@ async def test_a_list_comes_back_as_ranked(runtime: Runtime, recommender: Person
 
 
 async def test_a_recommender_and_a_filter_are_named_in_the_request(runtime: Runtime) -> None:
-    request = ListRequest("ü b", 30, {"GENRE": "a,b", "EMPTY": "", "PRICE": "12.5"})
+    request = ListRequest("ü b", 30, filter_values=(("GENRE", "a,b"), ("EMPTY", ""), ("PRICE", "12.5")))
     async with opened(recommender_arn=RECOMMENDER, filter_arn=FILTER) as recommender:
         await recommender.recommend(request, timeout_seconds=5)
     assert runtime.asked == [
@@ -158,7 +158,7 @@ async def test_a_recommender_and_a_filter_are_named_in_the_request(runtime: Runt
 
 
 async def test_values_without_a_filter_are_not_sent(runtime: Runtime, recommender: PersonalizeRecommender) -> None:
-    await recommender.recommend(ListRequest("u", 25, {"GENRE": "a"}), timeout_seconds=5)
+    await recommender.recommend(ListRequest("u", 25, filter_values=(("GENRE", "a"),)), timeout_seconds=5)
     assert "filterValues" not in runtime.asked[0]
 
 
@@ -240,7 +240,7 @@ async def test_what_amazon_quotes_of_a_request_is_not_told(runtime: Runtime) -> 
     with capture_logs() as logs:
         clock = StandingClock()
         async with opened(clock, campaign_arn=CAMPAIGN, filter_arn=FILTER) as recommender:
-            for asked in (REQUEST, ListRequest("somebody", 25, {"colour": "red"})):
+            for asked in (REQUEST, ListRequest("somebody", 25, filter_values=(("colour", "red"),))):
                 with pytest.raises(RecommenderRefused):
                     await recommender.recommend(asked, timeout_seconds=5)
                 clock.now += 60.0
@@ -378,9 +378,9 @@ async def test_the_first_transaction_does_not_wait_for_certificates(
         (ListRequest("u" * 257, 25), "userId"),
         (ListRequest("u", 501), "numResults"),
         (ListRequest("u", 0), "numResults"),
-        (ListRequest("u", 25, {f"N{n}": "x" for n in range(26)}), "26|25"),
-        (ListRequest("u", 25, {"N" * 51: "x"}), "name"),
-        (ListRequest("u", 25, {"N": "x" * 999}), "N is longer than 1000"),
+        (ListRequest("u", 25, filter_values=tuple((f"N{n}", "x") for n in range(26))), "26|25"),
+        (ListRequest("u", 25, filter_values=(("N" * 51, "x"),)), "name"),
+        (ListRequest("u", 25, filter_values=(("N", "x" * 999),)), "N is longer than 1000"),
     ],
 )
 async def test_what_personalize_refuses_costs_no_transaction(

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from service.errors import RecommenderTimeout
+from service.errors import RecommenderTimeout, SharedStateUnavailable
 from service.personalize.breaker import FAILURES_TO_OPEN
 from service.sends.ports import PrewarmTerms
 from tests.support.fakes import FakeStore
@@ -129,8 +129,13 @@ def test_without_the_store_nothing_is_spent() -> None:
         store = FakeStore(VirtualClock(asyncio.get_running_loop()))
         async with open_replica(shared=store.replica()) as replica:
             store.down = True
-            made = await replica.prewarmer.make(["a", "b"], ALL, seconds=2.0)
-            assert sorted(made.left) == ["a", "b"]
+            with pytest.raises(SharedStateUnavailable):
+                await replica.prewarmer.make(["a", "b"], ALL, seconds=2.0)
+            store.down = False
+            making = asyncio.create_task(replica.prewarmer.make(["a", "b"], ALL, seconds=2.0))
+            await asyncio.sleep(1.5 * store.delay_seconds)
+            store.down = True
+            assert sorted((await making).left) == ["a", "b"]
             assert not replica.personalize.transactions
 
     run_virtual(run())

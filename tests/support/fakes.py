@@ -10,7 +10,8 @@ from service.catalog.item import CatalogRow
 from service.clock import Clock
 from service.constants import PIN_SECONDS
 from service.errors import RecommenderError, RecommenderTimeout, SharedStateUnavailable
-from service.lists.envelope import created_at
+from service.lists.envelope import Envelope, created_at
+from service.lists.keys import UserKey
 from service.lists.ports import Boarding, Landing, Outcome
 from service.models import ItemList, ListRequest
 
@@ -166,10 +167,10 @@ class FakeStore:
         self.fresh_seconds = fresh_seconds
         self.delay_seconds = delay_seconds
         self._down = False
-        self.lists: dict[bytes, bytes] = {}
-        self.pins: dict[bytes, tuple[Outcome, float]] = {}
-        self.leases: dict[bytes, tuple[object, float]] = {}
-        self.listeners: defaultdict[bytes, set[asyncio.Future[Outcome]]] = defaultdict(set)
+        self.lists: dict[UserKey, Envelope] = {}
+        self.pins: dict[UserKey, tuple[Outcome, float]] = {}
+        self.leases: dict[UserKey, tuple[object, float]] = {}
+        self.listeners: defaultdict[UserKey, set[asyncio.Future[Outcome]]] = defaultdict(set)
         self.landed: list[Outcome] = []
 
     @property
@@ -201,7 +202,7 @@ class FakeSharedLists:
     def __init__(self, store: FakeStore) -> None:
         self._store = store
 
-    async def board(self, key: bytes, *, lease_seconds: float) -> Boarding:
+    async def board(self, key: UserKey, *, lease_seconds: float) -> Boarding:
         store = self._store
         await store.trip()
         now = store.clock.monotonic()
@@ -217,7 +218,7 @@ class FakeSharedLists:
         store.leases[key] = (self, now + lease_seconds)
         return Boarding(leader=True, envelope=envelope)
 
-    async def land(self, key: bytes, outcome: Outcome, *, led: bool) -> None:
+    async def land(self, key: UserKey, outcome: Outcome, *, led: bool) -> None:
         store = self._store
         await store.trip()
         now = store.clock.monotonic()
@@ -232,8 +233,13 @@ class FakeSharedLists:
             if not listener.done():
                 listener.set_result(outcome)
 
+    async def kept_since(self, keys: Sequence[UserKey], since: float) -> list[bool]:
+        await self._store.trip()
+        kept = [self._store.lists.get(key) for key in keys]
+        return [envelope is not None and created_at(envelope) >= since for envelope in kept]
+
     @asynccontextmanager
-    async def follow(self, key: bytes) -> AsyncIterator[Landing]:
+    async def follow(self, key: UserKey) -> AsyncIterator[Landing]:
         if self._store.down:
             raise SharedStateUnavailable("the fake store is down")
         ending: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()

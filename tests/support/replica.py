@@ -1,4 +1,4 @@
-"""The real core of one replica around fakes, wired as in `service/wiring/replica.py`."""
+"""One replica as the wiring builds it, around fakes in virtual time."""
 
 import asyncio
 import json
@@ -7,25 +7,24 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from service.answers.popular import PopularItems, PopularLists
 from service.answers.recommend import Recommendations
 from service.budget.adapters.embedded import EmbeddedGovernor
+from service.budget.budget import Budget
 from service.budget.ports import TpsGovernor
-from service.budget.slot_queue import SlotQueue
 from service.catalog.current import CurrentCatalog
-from service.constants import PIN_SECONDS
-from service.lists.adapters.embedded import EmbeddedLists
-from service.lists.keys import UserKeys
-from service.lists.ladder import Ladder
-from service.lists.memory import BytesBoundedCache, envelope_bytes
+from service.lists.adapters.embedded import EmbeddedLists, NoBatchLists
+from service.lists.forgetting import Forgetting, ForgottenLately
+from service.lists.freshness import Freshness
+from service.lists.keys import UserKey, UserKeys
+from service.lists.memory import ListMemory
 from service.lists.pins import LocalPins
 from service.lists.ports import BatchLists, SharedLists
-from service.models import Answer, RecommendationQuery
+from service.models import Answer, ListRequest, RecommendationQuery
 from service.personalize.breaker import Breaker
-from service.personalize.flights import FlightPolicy, Flights
-from service.personalize.list_length import ListLength
+from service.personalize.flights import Flights
 from service.personalize.refresher import Refresher
-from service.sends.prewarmer import Prewarmer, kept_here_since
+from service.sends.prewarmer import Prewarmer
+from service.wiring.campaign import AnsweringReplica, Outside, Stores, Terms, open_answers
 from tests.support.fakes import FakeCatalog, FakePersonalize, FakeRecorder, MemoryBlockList
 from tests.support.virtual_time import VirtualClock
 
@@ -33,9 +32,15 @@ DEADLINE_SECONDS = 1.5
 FRESH_SECONDS = 900.0
 STALE_SECONDS = 604_800.0
 ITEMS = tuple(f"item{number}" for number in range(200))
+KEYS = UserKeys(secret="secret", scope="campaign")
 
 
-@dataclass
+def key_of(user_id: str) -> UserKey:
+    """The key of a user's plain list."""
+    return KEYS.of(ListRequest(user_id))
+
+
+@dataclass(frozen=True)
 class Replica:
     """Ask it as a route would."""
 
@@ -44,16 +49,38 @@ class Replica:
     catalog: FakeCatalog
     current: CurrentCatalog
     blocked: MemoryBlockList
-    local: BytesBoundedCache[bytes]
-    pins: LocalPins
+    local: ListMemory
     governor: TpsGovernor
-    slot_queue: SlotQueue
-    breaker: Breaker
-    flights: Flights
-    refresher: Refresher
-    recommendations: Recommendations
     recorder: FakeRecorder
-    prewarmer: Prewarmer
+    wired: AnsweringReplica
+
+    @property
+    def pins(self) -> LocalPins:
+        return self.wired.pins
+
+    @property
+    def budget(self) -> Budget:
+        return self.wired.campaign.budget
+
+    @property
+    def breaker(self) -> Breaker:
+        return self.wired.campaign.breaker
+
+    @property
+    def flights(self) -> Flights:
+        return self.wired.campaign.flights
+
+    @property
+    def refresher(self) -> Refresher:
+        return self.wired.campaign.refresher
+
+    @property
+    def recommendations(self) -> Recommendations:
+        return self.wired.recommendations
+
+    @property
+    def prewarmer(self) -> Prewarmer:
+        return self.wired.prewarmer
 
     async def ask(
         self,
@@ -103,78 +130,39 @@ async def open_replica(
     if personalize.default_items is None:
         personalize.default_items = items_for
     catalog = catalog or FakeCatalog(ITEMS)
-    current = CurrentCatalog(catalog)
-    recorder = FakeRecorder()
-    governor = governor or EmbeddedGovernor(tps, clock=clock)
-    local = BytesBoundedCache[bytes](cache_bytes, envelope_bytes)
-    slot_queue = SlotQueue(governor, clock)
-    popular = PopularItems(curated)
-    ladder = Ladder(PopularLists(popular, current, clock).envelope)
-    refresher = Refresher(slot_queue=slot_queue, clock=clock)
-    breaker = Breaker(clock)
-    pins = LocalPins(PIN_SECONDS, clock)
-    flights = Flights(
-        policy=FlightPolicy(
-            fresh_seconds=fresh_seconds, stale_seconds=stale_seconds, transaction_seconds=DEADLINE_SECONDS
-        ),
+    memory = ListMemory(cache_bytes)
+    lately = ForgottenLately(clock=clock, flight_seconds=2 * DEADLINE_SECONDS)
+    blocked, recorder = MemoryBlockList(), FakeRecorder()
+    outside = Outside(
         clock=clock,
         recommender=personalize,
-        slot_queue=slot_queue,
-        governor=governor,
-        breaker=breaker,
-        local=local,
-        shared=shared or EmbeddedLists(),
-        recorder=recorder,
-        step_down=ladder.step_down,
-        on_list=lambda ranked: popular.learn(ranked.item_ids),
-        on_stale=refresher.add,
-        on_degraded=pins.put,
-        batch=batch,
-    )
-    blocked = MemoryBlockList()
-    keys, length = UserKeys(secret="secret", scope="campaign"), ListLength(clock)
-    recommendations = Recommendations(
-        clock=clock,
-        keys=keys,
-        catalog=current,
+        governor=governor or EmbeddedGovernor(tps, clock=clock),
+        stores=Stores(
+            memory=memory,
+            shared=shared or EmbeddedLists(memory),
+            batch=batch or NoBatchLists(),
+            lately=lately,
+            forgetting=Forgetting(keys=KEYS, lately=lately, flight_seconds=2 * DEADLINE_SECONDS),
+        ),
+        catalog=CurrentCatalog(catalog),
         blocked=blocked,
-        local=local,
-        pins=pins,
-        flights=flights,
-        ladder=ladder,
-        popular=popular,
-        length=length,
         recorder=recorder,
-        values_change_lists=False,
     )
-    refresher.start(flights)
-    try:
+    terms = Terms(
+        keys=KEYS,
+        freshness=Freshness(fresh_seconds, stale_seconds),
+        deadline_seconds=DEADLINE_SECONDS,
+        curated=curated,
+    )
+    async with open_answers(outside, terms) as wired:
         yield Replica(
-            clock,
-            personalize,
-            catalog,
-            current,
-            blocked,
-            local,
-            pins,
-            governor,
-            slot_queue,
-            breaker,
-            flights,
-            refresher,
-            recommendations,
-            recorder,
-            Prewarmer(
-                clock=clock,
-                keys=keys,
-                flights=flights,
-                slot_queue=slot_queue,
-                governor=governor,
-                length=length,
-                kept_since=kept_here_since(local),
-            ),
+            clock=clock,
+            personalize=personalize,
+            catalog=catalog,
+            current=outside.catalog,
+            blocked=blocked,
+            local=memory,
+            governor=outside.governor,
+            recorder=recorder,
+            wired=wired,
         )
-    finally:
-        await refresher.close()
-        await flights.close(3.0)
-        slot_queue.close()

@@ -5,7 +5,7 @@ import gc
 from collections.abc import Iterable
 from types import CoroutineType, FrameType, FunctionType, ModuleType
 
-from service.lists.forgetting import USER_PREFIX_BYTES
+from service.lists.keys import USER_PREFIX_BYTES
 
 _ELSEWHERE = (ModuleType, type, FrameType, CoroutineType, asyncio.AbstractEventLoop, asyncio.Future)
 
@@ -22,7 +22,7 @@ def traces(root: object, *, user_id: str, keys: Iterable[bytes], but: Iterable[o
         but: Not looked into.
     """
     searched = tuple(keys)
-    stems = tuple(key[:USER_PREFIX_BYTES] for key in searched)
+    prefixes = tuple(key[:USER_PREFIX_BYTES] for key in searched)
     found: list[bytes | str] = []
     seen = {id(one) for one in but}
     waiting: list[object] = [root]
@@ -33,7 +33,7 @@ def traces(root: object, *, user_id: str, keys: Iterable[bytes], but: Iterable[o
         seen.add(id(one))
         if isinstance(one, bytes):
             # The bare beginning is what is known of somebody just forgotten.
-            if (one.startswith(stems) and len(one) > USER_PREFIX_BYTES) or user_id.encode() in one:
+            if (one.startswith(prefixes) and len(one) > USER_PREFIX_BYTES) or user_id.encode() in one:
                 found.append(one)
         elif isinstance(one, str):
             if user_id in one:

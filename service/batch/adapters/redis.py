@@ -22,7 +22,8 @@ from service.batch.ports import SetStatus
 from service.batch.tombstone import BUCKET_BYTES, buries, tombstone
 from service.errors import BatchError, ConfigurationError
 from service.fleet.client import RedisClient
-from service.lists.envelope import seal
+from service.lists.envelope import Envelope, seal
+from service.lists.keys import UserKey, UserPrefix
 from service.models import ItemList
 
 _HERE: Final = Path(__file__).parent
@@ -59,7 +60,7 @@ class RedisBatchLists:
         self._forget = client.script(_HERE / "batch_forget.lua")
         self._turn = asyncio.Semaphore(LOOK_UPS_AT_ONCE)
 
-    async def get(self, key: bytes) -> bytes | None:
+    async def get(self, key: UserKey) -> Envelope | None:
         """See `BatchLists.get`; one round trip."""
         async with self._turn, self._client.use():
             found: Any = await self._get(keys=[self._prefix], args=[_bucket(key), key[2:]])
@@ -68,7 +69,7 @@ class RedisBatchLists:
         made_at, *ids = found
         return seal(ItemList(tuple(one.decode(errors="replace") for one in ids), "", float(made_at)))
 
-    async def forget(self, user_prefix: bytes) -> None:
+    async def forget_user(self, user_prefix: UserPrefix) -> None:
         """See `BatchLists.forget`."""
         async with self._client.use():
             await self._forget(

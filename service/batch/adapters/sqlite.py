@@ -20,7 +20,8 @@ from service.batch.codes import ItemCodes, unpack
 from service.batch.ports import SetStatus
 from service.batch.tombstone import BUCKET_BYTES, buries, tombstone
 from service.errors import BatchError, SharedStateUnavailable
-from service.lists.envelope import seal
+from service.lists.envelope import Envelope, seal
+from service.lists.keys import UserKey, UserPrefix
 from service.models import ItemList
 
 FILE_NAME: Final = "batch-lists.sqlite"
@@ -61,11 +62,11 @@ class SqliteBatchLists:
         with suppress(OSError):
             _remove_abandoned(self._loading)
 
-    async def get(self, key: bytes) -> bytes | None:
+    async def get(self, key: UserKey) -> Envelope | None:
         """See `BatchLists.get`; a set that was switched is noticed here."""
         return await self._in_thread(lambda: self._read(key))
 
-    async def forget(self, user_prefix: bytes) -> None:
+    async def forget_user(self, user_prefix: UserPrefix) -> None:
         """See `BatchLists.forget`."""
         await self._in_thread(lambda: self._delete(user_prefix))
 
@@ -80,7 +81,7 @@ class SqliteBatchLists:
         except (sqlite3.Error, OSError) as error:
             raise SharedStateUnavailable(f"{self._path.name}: {error}") from error
 
-    def _read(self, key: bytes) -> bytes | None:
+    def _read(self, key: UserKey) -> Envelope | None:
         connection = self._current()
         if connection is None:
             return None

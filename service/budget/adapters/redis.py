@@ -10,6 +10,7 @@ from service.clock import Clock
 from service.errors import SharedStateUnavailable
 from service.fleet.client import RedisClient
 from service.fleet.heartbeat import HEARTBEAT_SECONDS, Heartbeat
+from service.spans import span
 
 _HERE: Final = Path(__file__).parent
 
@@ -64,10 +65,11 @@ class RedisGovernor:
     async def reserve(self, lane: Lane, within_seconds: float) -> Reservation:
         """See `TpsGovernor.reserve`; one round trip, or none while Redis is down."""
         within_seconds = min(within_seconds, self._horizon_seconds)
-        try:
-            return await self._reserve_shared(lane, within_seconds)
-        except SharedStateUnavailable:
-            return self._reserve_own(lane, within_seconds)
+        with span("redis reserve"):
+            try:
+                return await self._reserve_shared(lane, within_seconds)
+            except SharedStateUnavailable:
+                return self._reserve_own(lane, within_seconds)
 
     async def throttled(self) -> None:
         """Halve the rate of all replicas, at most once a second; without Redis, only this one's."""

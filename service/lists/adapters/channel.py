@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from service.errors import SharedStateUnavailable
 from service.fleet.client import RedisClient, stop_task
 from service.lists.adapters.outcome_codec import unpack_outcome
+from service.lists.keys import UserPrefix
 from service.lists.ports import ABANDONED, Landing, ListsRecorder, Outcome
 
 RESUBSCRIBE_SECONDS: Final = 0.25
@@ -42,7 +43,7 @@ class FlightChannel:
     """
 
     def __init__(
-        self, client: RedisClient, name: str, *, recorder: ListsRecorder, on_forget: Callable[[bytes], None]
+        self, client: RedisClient, name: str, *, recorder: ListsRecorder, on_forget: Callable[[UserPrefix], None]
     ) -> None:
         self._client = client
         self.name = name
@@ -135,7 +136,7 @@ class FlightChannel:
     def _heard(self, message: bytes) -> None:
         key, packed = message[1 : 1 + message[0]], message[1 + message[0] :]
         if not packed:
-            self._on_forget(key)
+            self._on_forget(UserPrefix(key))
             return
         followers = self._followers.get(key, ())
         if not followers:

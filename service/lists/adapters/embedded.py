@@ -1,27 +1,49 @@
-"""What stands in for shared state when one replica runs alone."""
+"""What stands in for shared state in an embedded replica, which has nobody to share with."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from service.lists.ports import Boarding, Landing, Outcome
+from service.lists.envelope import Envelope, created_at
+from service.lists.keys import UserKey, UserPrefix
+from service.lists.ports import Boarding, Landing, LocalLists, Outcome
 
 
 class EmbeddedLists:
-    """`SharedLists` of a replica that has nobody to share with: it always leads."""
+    """`SharedLists` of an embedded replica: it always leads."""
 
-    async def board(self, key: bytes, *, lease_seconds: float) -> Boarding:
-        """Lead, with nothing known."""
+    def __init__(self, memory: LocalLists) -> None:
+        self._memory = memory
+
+    async def board(self, key: UserKey, *, lease_seconds: float) -> Boarding:
+        """Lead, with nothing found."""
         del key, lease_seconds
         return Boarding(leader=True)
 
-    async def land(self, key: bytes, outcome: Outcome, *, led: bool) -> None:
+    async def land(self, key: UserKey, outcome: Outcome, *, led: bool) -> None:
         """Nobody listens."""
 
     @asynccontextmanager
-    async def follow(self, key: bytes) -> AsyncIterator[Landing]:
+    async def follow(self, key: UserKey) -> AsyncIterator[Landing]:
         """Never entered as a follower."""
         del key
         yield _Nowhere()
+
+    async def kept_since(self, keys: Sequence[UserKey], since: float) -> list[bool]:
+        """Looks into the memory of this process."""
+        envelopes = map(self._memory.get, keys)
+        return [envelope is not None and created_at(envelope) >= since for envelope in envelopes]
+
+
+class NoBatchLists:
+    """`BatchLists` of a process that has none."""
+
+    async def get(self, key: UserKey) -> Envelope | None:
+        """Nothing is kept."""
+        del key
+        return None
+
+    async def forget_user(self, user_prefix: UserPrefix) -> None:
+        """Nothing to forget."""
 
 
 class _Nowhere:

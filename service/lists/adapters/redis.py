@@ -15,7 +15,9 @@ from service.fleet.heartbeat import Heartbeat
 from service.lists.adapters.channel import FlightChannel
 from service.lists.adapters.outcome_codec import OUTCOME_VERSION, pack_outcome, unpack_outcome
 from service.lists.envelope import HEADER_BYTES, VERSION, created_at, readable
+from service.lists.keys import UserKey, UserPrefix
 from service.lists.ports import Boarding, Landing, ListsRecorder, Outcome
+from service.spans import span
 
 _HERE: Final = Path(__file__).parent
 
@@ -26,8 +28,8 @@ SCAN_COUNT: Final = 1_000
 class RedisLists:
     """A `SharedLists` in Redis; one round trip to board, one to land.
 
-    When Redis is down, `board`, `land`, `follow` and `forget` raise `SharedStateUnavailable` at once. When it is full,
-    lists are not kept but flights and their ends go on. A value of another version counts as missing.
+    When Redis is down, `board`, `land`, `follow` and `forget_user` raise `SharedStateUnavailable` at once. When it is
+    full, lists are not kept but flights and their ends go on. A value of another version counts as missing.
 
     Keys are `prefix:{hex}:list`, `:pin` and `:flight`; callers pass hashes only. Of the lists that `prefix_of_values`
     names a user of, the latest `MAX_LISTS_WITH_VALUES` are kept; the sorted set `prefix:{user prefix}:lists` holds
@@ -58,7 +60,7 @@ class RedisLists:
         stale_seconds: float,
         recorder: ListsRecorder,
         prefix: str = "pc",
-        on_forget: Callable[[bytes], None] = lambda _: None,
+        on_forget: Callable[[UserPrefix], None] = lambda _: None,
         prefix_of_values: Callable[[bytes], bytes | None] = lambda _: None,
     ) -> None:
         self._client = client
@@ -83,8 +85,12 @@ class RedisLists:
         """Stop to listen; before the client is closed."""
         await self.channel.__aexit__()
 
-    async def board(self, key: bytes, *, lease_seconds: float) -> Boarding:
+    async def board(self, key: UserKey, *, lease_seconds: float) -> Boarding:
         """See `SharedLists.board`; nobody leads for a user who has a fresh list or a pin."""
+        with span("redis board"):
+            return await self._found_or_lead(key, lease_seconds)
+
+    async def _found_or_lead(self, key: UserKey, lease_seconds: float) -> Boarding:
         boarding, pin_unreadable = await self._board_once(key, lease_seconds)
         if pin_unreadable:
             # The script took it for a pin and gave no lead.
@@ -93,7 +99,7 @@ class RedisLists:
             boarding, _ = await self._board_once(key, lease_seconds)
         return boarding
 
-    async def _board_once(self, key: bytes, lease_seconds: float) -> tuple[Boarding, bool]:
+    async def _board_once(self, key: UserKey, lease_seconds: float) -> tuple[Boarding, bool]:
         token = secrets.token_hex(8)
         lease_ms = max(1, round(lease_seconds * 1000))
         cutoff = self._clock.time() - self._fresh_seconds
@@ -113,7 +119,7 @@ class RedisLists:
         pin_unreadable = pin is not None and pinned is None and not leads and not held_ms
         return Boarding(bool(leads), envelope, pinned, held_ms / 1000), pin_unreadable
 
-    async def land(self, key: bytes, outcome: Outcome, *, led: bool) -> None:
+    async def land(self, key: UserKey, outcome: Outcome, *, led: bool) -> None:
         """See `SharedLists.land`; live lists are kept, anything less is pinned for `PIN_SECONDS`."""
         token = self._tokens.pop(key, ("", 0.0))[0] if led else ""
         packed = pack_outcome(outcome)
@@ -123,21 +129,22 @@ class RedisLists:
         elif not outcome.degraded_reason:
             # A list that others have already, or a leader that left without an answer: nothing to repeat.
             kind = "none"
-        async with self._client.use():
-            full = await self._land(
-                keys=self._keys(key),
-                args=[kind, value, ttl_ms, token, self.channel.name, self.channel.message(key, packed)],
-            )
+        with span("redis land"):
+            async with self._client.use():
+                full = await self._land(
+                    keys=self._keys(key),
+                    args=[kind, value, ttl_ms, token, self.channel.name, self.channel.message(key, packed)],
+                )
         if full:
             self._recorder.lists_event("full")
         elif kind == "list":
             await self._bound(key)
 
-    def follow(self, key: bytes) -> AbstractAsyncContextManager[Landing]:
+    def follow(self, key: UserKey) -> AbstractAsyncContextManager[Landing]:
         """See `SharedLists.follow`; any number may follow one flight."""
         return self.channel.follow(key)
 
-    async def kept_since(self, keys: Sequence[bytes], since: float) -> list[bool]:
+    async def kept_since(self, keys: Sequence[UserKey], since: float) -> list[bool]:
         """Whether the list kept under each key was made since then, Unix seconds; one round trip for all of them.
 
         Raises:
@@ -149,7 +156,7 @@ class RedisLists:
             heads = await pipe.execute()
         return [readable(head) is not None and created_at(head) >= since for head in heads]
 
-    async def forget(self, user_prefix: bytes) -> None:
+    async def forget_user(self, user_prefix: UserPrefix) -> None:
         """Delete what is kept under every key that begins so, and have every replica do so.
 
         Raises:

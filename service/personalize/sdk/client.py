@@ -276,7 +276,9 @@ class PersonalizeRecommender:
         self._told_at[type(error)] = now
         problem = str(error)
         # Amazon quotes a value that it does not like.
-        if any(value and value in problem for value in (request.user_id, *request.filter_values.values())):
+        if any(
+            value and value in problem for value in (request.user_id, *(value for _, value in request.filter_values))
+        ):
             problem = problem.partition(":")[0]
         _log.warning("personalize failed", reason=error.reason, problem=problem)
 
@@ -291,7 +293,7 @@ class PersonalizeRecommender:
             "numResults": request.num_results,
         }
         if self.filter_arn and request.filter_values:
-            parameters["filterValues"] = _filter_values(request.filter_values)
+            parameters["filterValues"] = _filter_values(dict(request.filter_values))
         return parameters
 
 

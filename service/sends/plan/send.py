@@ -10,7 +10,7 @@ from service.constants import (
     DEFAULT_STALE_SECONDS,
     PERSONALIZE_MAX_TPS,
 )
-from service.personalize.flights import LOOK_UP_SECONDS
+from service.lists.lists import LOOK_UP_SECONDS
 
 MAX_RECIPIENTS: Final = 50_000_000
 """Largest send that is planned."""

@@ -1,12 +1,8 @@
 """A send in virtual time, by the rules that the service itself answers by.
 
-What is decided is decided by the core: slots by `SlotSchedule` and `Starts`, lanes and patience by `FlightPolicy`,
-what is shown instead by `Ladder`, what is repeated by `LocalPins`, what is fetched later by `RefreshQueue`. Here is
-only what calls them: messages, transactions of a fixed duration, and the order in time.
-
-A send of more than `EXACT_RECIPIENTS` is cut to that many by time: the same messages a second at the same TPS for
-a shorter while, in which the lists that were there before age faster. Deadlines, pins and a minute's bursts keep their
-length, since it is against the rate that they matter.
+The rooms that answer decide here too: slots by `SlotSchedule` and `RateWindow`, lanes and patience by
+`lane_and_patience`, fallbacks by `Ladder`, repeated answers by `LocalPins`, refreshes by `RefreshQueue`. This module
+only calls them: messages, transactions of a fixed duration, and the order in time.
 """
 
 import heapq
@@ -19,15 +15,18 @@ from typing import Final, cast
 from service.budget.ports import Lane
 from service.budget.schedule import SlotSchedule
 from service.budget.slot_queue import RateWindow, held_back
-from service.constants import ANSWER_MARGIN_SECONDS, PIN_SECONDS, REFRESH_QUEUE_LIMIT, SPENT_SHARE
+from service.constants import ANSWER_MARGIN_SECONDS, MAX_REFRESHES, PIN_SECONDS, SPENT_SHARE
 from service.errors import DegradedReason
-from service.lists.envelope import created_at, seal
-from service.lists.ladder import Ladder
+from service.lists.envelope import Envelope, created_at, seal
+from service.lists.freshness import Freshness
+from service.lists.keys import UserKey
+from service.lists.ladder import Ladder, NoPopularList
+from service.lists.lists import LOOK_UP_SECONDS
 from service.lists.pins import LocalPins
 from service.lists.ports import Outcome
 from service.models import ItemList, Source
-from service.personalize.flights import FIRST_LATENCY_SECONDS, LOOK_UP_SECONDS, FlightPolicy, usual_latency
 from service.personalize.refresher import RefreshQueue
+from service.personalize.transactions import FIRST_LATENCY_SECONDS, lane_and_patience, usual_latency
 from service.sends.plan.send import MINUTE_SECONDS, Send
 
 EXACT_RECIPIENTS: Final = 1_000_000
@@ -114,7 +113,7 @@ def _scaled_up(seen: Seen, send: Send, scale: float) -> Seen:
         calls=_to_total(seen.calls, send.recipients * send.passes),
         transactions=up(seen.transactions),
         refreshes=up(seen.refreshes),
-        refreshes_after=min(REFRESH_QUEUE_LIMIT, up(seen.refreshes_after)),
+        refreshes_after=min(MAX_REFRESHES, up(seen.refreshes_after)),
         most_wait_seconds=seen.most_wait_seconds,
         series={source: [up(one) for one in counts] for source, counts in seen.series.items()},
         transaction_series=[up(one) for one in seen.transaction_series],
@@ -141,8 +140,8 @@ class Recipient:
     """
 
     number: int
-    known: bytes | None
-    made_ahead: bytes | None
+    known: Envelope | None
+    made_ahead: Envelope | None
     asked_at: float
     passes_left: int
 
@@ -178,14 +177,10 @@ class Simulation:
     def __init__(self, send: Send, scale: float = 1.0, seed: int = 0, tps: float | None = None) -> None:
         self._send = send
         self._clock = _Clock()
-        self._policy = FlightPolicy(
-            fresh_seconds=send.fresh_seconds,
-            stale_seconds=send.stale_seconds,
-            transaction_seconds=send.deadline_seconds,
-        )
+        self._freshness = Freshness(send.fresh_seconds, send.stale_seconds)
         self._schedule = SlotSchedule((tps or send.tps) * SPENT_SHARE)
         self._rate_window = RateWindow()
-        self._ladder = Ladder(lambda: None)
+        self._ladder = Ladder(NoPopularList())
         self._pins = LocalPins(PIN_SECONDS, self._clock)
         self._queue = RefreshQueue[int, Recipient]()
         self._refresher_waits = False
@@ -232,7 +227,7 @@ class Simulation:
             known = fresh if kind == _FRESH else stale if kind == _STALE else None
             yield Recipient(number, known, batch if in_batch == _FRESH else None, at, send.passes)
 
-    def _lists_before(self, start: float) -> tuple[bytes, bytes, bytes]:
+    def _lists_before(self, start: float) -> tuple[Envelope, Envelope, Envelope]:
         """A fresh, a stale and a batch list as they are at the start.
 
         The stale one has only just ceased to be fresh; the batch's is older than the fresh one in any case.
@@ -271,21 +266,21 @@ class Simulation:
         known = self._usable(recipient.known)
         if pinned is not None:
             self._answered(pinned, now, first=first, calls=calls)
-        elif known is not None and self._policy.fresh(created_at(known), now):
+        elif known is not None and self._freshness.fresh(created_at(known), now):
             self._answered(Outcome(known, "cache"), now, first=first, calls=calls)
         elif recipient.number in self._open:
             self._open[recipient.number].calls.append((now, first, calls))
         else:
             self._fly(_Flight(recipient, known is not None, [(now, first, calls)]), known)
 
-    def _usable(self, envelope: bytes | None) -> bytes | None:
-        if envelope is None or not self._policy.usable(created_at(envelope), self._clock.now):
+    def _usable(self, envelope: Envelope | None) -> Envelope | None:
+        if envelope is None or not self._freshness.usable(created_at(envelope), self._clock.now):
             return None
         return envelope
 
-    def _fly(self, flight: _Flight, known: bytes | None) -> None:
+    def _fly(self, flight: _Flight, known: Envelope | None) -> None:
         now = self._clock.now
-        lane, until = self._policy.place_in_line(
+        lane, until = lane_and_patience(
             has_list=flight.has_list, began=now, deadline=now + self._patience, latency_seconds=self._latency
         )
         if lane is Lane.NO_LIST:
@@ -358,7 +353,7 @@ class Simulation:
             if now <= asked_at + self._patience:
                 self._answered(outcome, asked_at, first=first, calls=calls)
 
-    def _step_down(self, flight: _Flight, known: bytes | None, reason: DegradedReason) -> None:
+    def _step_down(self, flight: _Flight, known: Envelope | None, reason: DegradedReason) -> None:
         outcome = self._ladder.step_down(known, reason, self._usable(flight.recipient.made_ahead))
         if flight.recipient.passes_left:
             self._pins.put(_key(flight.recipient.number), outcome)
@@ -405,7 +400,7 @@ class Simulation:
         """The slot is ours; it is lost if the list was fetched in the meantime."""
         number, recipient = self._queue.take()
         known = self._usable(recipient.known)
-        if number in self._open or (known is not None and self._policy.fresh(created_at(known), self._clock.now)):
+        if number in self._open or (known is not None and self._freshness.fresh(created_at(known), self._clock.now)):
             self._rate_window.add(self._clock.now)
             return
         flight = self._open[number] = _Flight(recipient, has_list=known is not None, calls=[])
@@ -435,9 +430,9 @@ def _moment(even: float, peak: float, period: float) -> float:
     return even - within + within / peak
 
 
-def _list_of(made_at: float) -> bytes:
+def _list_of(made_at: float) -> Envelope:
     return seal(ItemList((), "", made_at))
 
 
-def _key(number: int) -> bytes:
-    return number.to_bytes(8, "big")
+def _key(number: int) -> UserKey:
+    return UserKey(number.to_bytes(8, "big"))

@@ -8,7 +8,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from service.constants import SPENT_SHARE
-from service.lists.envelope import created_at, seal
+from service.lists.envelope import Envelope, created_at, seal
+from service.lists.keys import UserKey, UserPrefix
 from service.models import ItemList, RecommendationQuery
 from service.sends.plan.send import Send
 from service.sends.plan.simulation import Simulation, simulate
@@ -23,9 +24,12 @@ class Batch:
     """Batch lists by key."""
 
     def __init__(self) -> None:
-        self.lists: dict[bytes, bytes] = {}
+        self.lists: dict[UserKey, Envelope] = {}
 
-    async def get(self, key: bytes) -> bytes | None:
+    async def forget_user(self, user_prefix: UserPrefix) -> None:
+        pass
+
+    async def get(self, key: UserKey) -> Envelope | None:
         return self.lists.get(key)
 
     async def forget(self, user_prefix: bytes) -> None:
@@ -69,7 +73,7 @@ async def _really(send: Send) -> Counts:
         return first, calls, personalize.transactions.total()
 
 
-def _made(at: float) -> bytes:
+def _made(at: float) -> Envelope:
     return seal(ItemList(ITEMS[:30], "RID", at))
 
 

@@ -1,0 +1,165 @@
+"""The one door to the lists kept of a user: memory, pins, the shared store, the batch store and the fallback ladder."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Final
+
+from service.clock import Clock
+from service.errors import DegradedReason, SharedStateUnavailable
+from service.lists.envelope import Envelope, created_at, readable
+from service.lists.forgetting import ForgottenLately
+from service.lists.freshness import Freshness
+from service.lists.keys import UserKey, UserPrefix
+from service.lists.ladder import Ladder
+from service.lists.ports import ABANDONED, BatchLists, Boarding, Landing, LocalLists, Outcome, Pins, SharedLists
+
+LOOK_UP_SECONDS: Final = 0.05
+"""Kept back from a caller's wait for a live list, so that there is time to look for a batch list. A look-up takes a
+millisecond or two."""
+
+_KEPT_SOURCES: Final = frozenset({"personalize", "cache", "stale"})
+"""Outcomes whose list belongs into memory."""
+
+
+class Lists:
+    """Everything kept of users' lists, behind one guard for users who were forgotten.
+
+    Args:
+        clock: Its Unix time tells a list's age.
+        freshness: The ages that decide what a list may be used for.
+        memory: Lists of this process.
+        pins: Degraded answers of this process that are repeated.
+        shared: Lists and flights of all replicas.
+        batch: Lists that a batch job made.
+        ladder: What is left without a live list.
+        lately: Of these users nothing is kept.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        freshness: Freshness,
+        memory: LocalLists,
+        pins: Pins,
+        shared: SharedLists,
+        batch: BatchLists,
+        ladder: Ladder,
+        lately: ForgottenLately,
+    ) -> None:
+        self._clock = clock
+        self._freshness = freshness
+        self._memory = memory
+        self._pins = pins
+        self._shared = shared
+        self._batch = batch
+        self._ladder = ladder
+        self._lately = lately
+
+    @property
+    def fresh_seconds(self) -> float:
+        """Age at which a list stops being fresh."""
+        return self._freshness.fresh_seconds
+
+    def fresh(self, key: UserKey) -> Envelope | None:
+        """The list in memory if it is fresh and no degraded answer is being repeated; no wait."""
+        if self._pins.get(key) is not None:
+            return None
+        envelope = self._memory.get(key)
+        return envelope if envelope is not None and self.is_fresh(envelope) else None
+
+    def holds(self, key: UserKey, envelope: Envelope) -> bool:
+        """Whether this very list is still the one in memory."""
+        return self._memory.get(key) is envelope
+
+    def kept(self, key: UserKey) -> Envelope | None:
+        """The list in memory, fresh or stale; no wait."""
+        return self.usable(self._memory.get(key))
+
+    def pinned(self, key: UserKey) -> Outcome | None:
+        """The degraded answer to repeat; no wait."""
+        return self._pins.get(key)
+
+    def is_fresh(self, envelope: Envelope) -> bool:
+        """Whether the list may be served without a transaction."""
+        return self._freshness.fresh(created_at(envelope), self._clock.time())
+
+    def usable(self, envelope: bytes | None) -> Envelope | None:
+        """The list if this version can read it and it is not past the stale horizon."""
+        kept = readable(envelope)
+        if kept is None or not self._freshness.usable(created_at(kept), self._clock.time()):
+            return None
+        return kept
+
+    def fresh_until(self, envelope: Envelope) -> float:
+        """Unix seconds at which the list stops being fresh."""
+        return created_at(envelope) + self.fresh_seconds
+
+    def forgotten(self, key: UserKey) -> bool:
+        """Whether the user was forgotten so recently that nothing is kept."""
+        return self._lately.holds(key)
+
+    def keep(self, key: UserKey, outcome: Outcome) -> None:
+        """Keep the list of an outcome in memory, unless it is none or its user was forgotten lately."""
+        if outcome.envelope is not None and outcome.source in _KEPT_SOURCES and not self._lately.holds(key):
+            self._memory.put(key, outcome.envelope)
+
+    def pin(self, key: UserKey, outcome: Outcome) -> None:
+        """Repeat a degraded answer from now on, unless its user was forgotten lately."""
+        if not self._lately.holds(key):
+            self._pins.put(key, outcome)
+
+    def follow(self, key: UserKey) -> AbstractAsyncContextManager[Landing]:
+        """Listen for the end of another replica's flight; see `SharedLists.follow`."""
+        return self._shared.follow(key)
+
+    async def board(self, key: UserKey, *, lease_seconds: float) -> Boarding:
+        """Look for a list in the shared store and take the lead if nobody has it; see `SharedLists.board`."""
+        return await self._shared.board(key, lease_seconds=lease_seconds)
+
+    async def land(self, key: UserKey, outcome: Outcome) -> bool:
+        """Publish how our flight ended; whether the shared store took it.
+
+        When the store is away the list is kept here, and the other replicas fetch their own.
+        """
+        try:
+            await self._shared.land(key, ABANDONED if self._lately.holds(key) else outcome, led=True)
+        except SharedStateUnavailable:
+            return False
+        return True
+
+    async def kept_since(self, keys: Sequence[UserKey], since: float) -> list[bool]:
+        """Whether the list kept under each key was made since a Unix second.
+
+        Raises:
+            SharedStateUnavailable: The shared store did not answer.
+        """
+        return await self._shared.kept_since(keys, since)
+
+    def without_batch(self, stale: Envelope | None, reason: DegradedReason) -> Outcome:
+        """The best that can be had without a wait."""
+        return self._ladder.step_down(stale, reason)
+
+    async def step_down(self, key: UserKey, stale: Envelope | None, reason: DegradedReason, deadline: float) -> Outcome:
+        """The best that can be had by the deadline without a transaction; the batch store is looked into only now.
+
+        Args:
+            key: Whose list.
+            stale: A list that is known already.
+            reason: Why no live list can be had.
+            deadline: Point on the monotonic clock; a look-up gets `LOOK_UP_SECONDS` in any case.
+        """
+        return self._ladder.step_down(stale, reason, await self._batch_list(key, deadline))
+
+    async def forget_user(self, user_prefix: UserPrefix) -> None:
+        """Forget what this process keeps; see `Forgettable`."""
+        await self._memory.forget_user(user_prefix)
+        await self._pins.forget_user(user_prefix)
+
+    async def _batch_list(self, key: UserKey, deadline: float) -> Envelope | None:
+        try:
+            async with asyncio.timeout(max(LOOK_UP_SECONDS, deadline - self._clock.monotonic())):
+                return self.usable(await self._batch.get(key))
+        except (SharedStateUnavailable, TimeoutError):
+            return None
