@@ -145,7 +145,7 @@ def _descendants(pid: int) -> Iterator[int]:
 
 def _peak_mib_of_builder(pid: int) -> float | None:
     try:
-        if b"service.catalog.reading.build" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+        if b"service.catalog.reading.child" not in Path(f"/proc/{pid}/cmdline").read_bytes():
             return None
         return int(Path(f"/proc/{pid}/status").read_text("utf-8").split("VmHWM:")[1].split()[0]) / 1024
     except (OSError, IndexError):

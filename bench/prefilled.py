@@ -13,7 +13,7 @@ from fastapi import Request
 
 from service.api.hit_lane import HitLane
 from service.api.lifecycle import services_of
-from service.catalog.adapters.memory import catalog_path
+from service.catalog.adapters.file import catalog_path
 from service.lists.envelope import seal
 from service.lists.ports import Outcome
 from service.main import create_app

@@ -18,7 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
 from service.aws.errors import readable_sdk_errors
-from service.errors import BatchError, CatalogError
+from service.errors import BatchError
 
 SUFFIXES: Final = (".out", ".out.gz", ".jsonl", ".jsonl.gz")
 """Files of a directory or a prefix that are read. Personalize names its output after the input, with `.out` behind.
@@ -63,11 +63,8 @@ class Reading:
         self._file = file
         self._stack = ExitStack()
         try:
-            with readable_sdk_errors(file.url):
+            with readable_sdk_errors(file.url, BatchError):
                 self._stream = self._open(start)
-        except CatalogError as error:
-            # What translates the SDK's errors was made for the catalogue.
-            raise BatchError(str(error)) from error
         except _UNREADABLE as error:
             raise _explained(file, error) from error
 
@@ -194,22 +191,19 @@ def _in_s3(url: str) -> tuple[list[BatchFile], int]:
         raise BatchError(f"{url}: must be s3://bucket/prefix")
     files: list[BatchFile] = []
     others = 0
-    try:
-        with readable_sdk_errors(url):
-            client = boto3.client(
-                "s3",
-                region_name=os.environ.get("AWS_REGION") or None,
-                config=Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard"}),
-            )
-            for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-                for one in page.get("Contents", ()):
-                    key = one["Key"]
-                    if key != prefix and not key.endswith(SUFFIXES):
-                        others += not key.endswith("/")
-                        continue
-                    files.append(_object(client, bucket, key, one))
-    except CatalogError as error:
-        raise BatchError(str(error)) from error
+    with readable_sdk_errors(url, BatchError):
+        client = boto3.client(
+            "s3",
+            region_name=os.environ.get("AWS_REGION") or None,
+            config=Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard"}),
+        )
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for one in page.get("Contents", ()):
+                key = one["Key"]
+                if key != prefix and not key.endswith(SUFFIXES):
+                    others += not key.endswith("/")
+                    continue
+                files.append(_object(client, bucket, key, one))
     return files, others
 
 

@@ -4,30 +4,19 @@ import asyncio
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import Final, cast
 
-import orjson
-
-from service.catalog.adapters.dynamodb import DynamoDbSource
-from service.catalog.adapters.source import StoredSource, open_source
+from service.catalog.adapters.source import open_source
 from service.catalog.item import ITEM_COLUMNS
-from service.catalog.reading.rows import (
-    LACKING,
-    CatalogReport,
-    Columns,
-    DropReason,
-    Eligible,
-    RowReader,
-    compiled_exclusion,
-    open_rows,
-    parsed_exclusion,
-    readable_errors,
-    text_columns,
-)
+from service.catalog.ports import SourceContent
+from service.catalog.reading.columns import Columns
+from service.catalog.reading.exclusion import Eligible, compiled_exclusion, parsed_exclusion
+from service.catalog.reading.formats import open_rows, readable_errors
+from service.catalog.reading.report import LACKING, CatalogReport, DropReason, RowTally
+from service.catalog.reading.rows import RowReader
 from service.constants import MAX_ID_CHARACTERS
 from service.filters import Filter
 
@@ -135,34 +124,23 @@ async def check_catalog(
     filters = [parsed_exclusion(expression) for expression in exclusion_filters]
     source = open_source(url, column_mapping=column_mapping, data_dir=Path(tempfile.gettempdir()))
     try:
-        if isinstance(source, DynamoDbSource):
-            async with _as_json_lines(source) as stream:
-                return await asyncio.to_thread(_check, stream, "items.jsonl", url, column_mapping, filters)
-        stored = cast("StoredSource", source)
-        async with stored.opened() as (stream, _):
-            return await asyncio.to_thread(_check, stream, stored.name, stored.label, column_mapping, filters)
+        async with source.opened() as content:
+            return await asyncio.to_thread(_check, content, source.label, column_mapping, filters)
     finally:
         await source.close()
 
 
-@asynccontextmanager
-async def _as_json_lines(source: DynamoDbSource) -> AsyncIterator[IO[bytes]]:
-    with cast("IO[bytes]", tempfile.TemporaryFile()) as stream:
-        async for row in source.scanned():
-            stream.write(orjson.dumps(row) + b"\n")
-        yield stream
-
-
 def _check(
-    stream: IO[bytes], name: str, label: str, column_mapping: Mapping[str, str], filters: Sequence[Filter]
+    content: SourceContent, label: str, column_mapping: Mapping[str, str], filters: Sequence[Filter]
 ) -> CatalogCheck:
     prices = array("d")
     lacking: Counter[str] = Counter()
     seen: set[str] = set()
-    with readable_errors(label), open_rows(stream, name, label) as source:
+    with readable_errors(label), open_rows(content.stream, content.name, label) as source:
         columns = Columns.matched(source.names, column_mapping, label)
         source.learn_types()
         reader = RowReader(columns, None)
+        tally = RowTally()
         parts = [
             (str(expression), compiled_exclusion(Filter((expression,), text=tree.text), columns))
             for tree in filters
@@ -171,10 +149,10 @@ def _check(
         tests = [test for _, test in parts if test is not None]
         removed = [0] * len(tests)
         left = 0
-        for record in source.records(texts=text_columns(columns)):
-            reader.rows += 1
+        for record in source.records(texts=columns.texts):
+            tally.rows += 1
             if record is None:
-                reader.drop("malformed", None, source.line)
+                tally.drop("malformed", None, source.line)
                 continue
             item, reason = reader.item(record)
             lacking.update(ours for ours in ITEM_COLUMNS if item[ours] in ("", None))
@@ -182,7 +160,7 @@ def _check(
             if reason is None and item_id in seen:
                 reason = "duplicate"
             if reason is not None:
-                reader.drop(reason, item_id, source.line)
+                tally.drop(reason, item_id, source.line)
                 continue
             seen.add(item_id)
             prices.append(cast("float", item["price"]))
@@ -190,7 +168,7 @@ def _check(
     counts = iter(removed)
     return CatalogCheck(
         label=label,
-        report=reader.report(),
+        report=tally.report(),
         columns=columns.further,
         lacking=lacking,
         prices=sorted(prices),

@@ -55,13 +55,9 @@ class CatalogRow:
 
     @classmethod
     def from_record(cls, record: bytes, *, eligible: bool) -> Self:
-        """The row that `record` was made from."""
+        """The row of an item that `record_of` packed."""
         fragment, _, extras = record.partition(b"\n")
         return cls(fragment, extras, eligible)
-
-    def record(self) -> bytes:
-        """The row as bytes to keep, without `eligible`."""
-        return self.fragment + b"\n" + self.extras
 
     def values(self, columns: Sequence[str]) -> dict[str, Any]:
         """Every value by column name; `columns` names the further ones."""
@@ -75,3 +71,12 @@ class CatalogRow:
             return self.fragment
         extras = orjson.loads(self.extras)
         return self.fragment[:-1] + b"," + orjson.dumps({name: extras[place] for name, place in places})[1:]
+
+
+def record_of(item: Mapping[str, object], further: Sequence[object]) -> bytes:
+    """An item as bytes to keep; see `CatalogRow.from_values` for the arguments.
+
+    Raises:
+        NotWritable: JSON cannot hold one of the values.
+    """
+    return orjson.dumps(item) + b"\n" + orjson.dumps(further)

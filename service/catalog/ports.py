@@ -1,7 +1,9 @@
-"""The items that can be shown, as the rooms above see them."""
+"""The catalogue as the rooms above see it: where items come from, what can be shown, and what is blocked."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import IO, Protocol
 
 from service.catalog.item import CatalogRow
 
@@ -36,7 +38,57 @@ class ItemCatalog(Protocol):
         """Every id that the operator's exclusion lets through, in the source's own order, made as it is asked for."""
 
     def close(self) -> None:
-        """Close what it holds, at the end of the service; one that is replaced closes itself behind its last reader."""
+        """Close what it holds, at the end of the service; a replaced one closes itself behind its last reader."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceContent:
+    """What a source holds at this moment."""
+
+    stream: IO[bytes]
+    """The rows as they are stored, gzip included; able to seek."""
+
+    name: str
+    """Name of the file; its end names the format."""
+
+    version: str
+    """See `CatalogSource.version`."""
+
+
+class CatalogSource(Protocol):
+    """Where catalogues come from."""
+
+    @property
+    def label(self) -> str:
+        """Names the source in errors and logs."""
+
+    @property
+    def loaded_version(self) -> str:
+        """What `version` would have said of the content that was loaded last; empty before the first."""
+
+    async def version(self) -> str:
+        """Changes whenever the content does.
+
+        Raises:
+            CatalogError: The source cannot be looked at.
+        """
+
+    async def load(self, version: int) -> ItemCatalog:
+        """A new snapshot with this version; it gives back what it has open when nobody holds it any more.
+
+        Raises:
+            CatalogError: There is nothing usable, or the exclusion does not fit its columns.
+        """
+
+    def opened(self) -> AbstractAsyncContextManager[SourceContent]:
+        """All rows of the source, for as long as the block lasts.
+
+        Raises:
+            CatalogError: The source cannot be read.
+        """
+
+    async def close(self) -> None:
+        """Close connections; snapshots are of no use afterwards."""
 
 
 class BlockList(Protocol):
@@ -56,12 +108,12 @@ class BlockList(Protocol):
 
         Raises:
             BlockListFull: No room.
-            SharedStateUnavailable: It could not be kept, so it is not in force.
+            SharedStateUnavailable: The change could not be kept, so it has no effect.
         """
 
     async def unblock(self, item_id: str) -> None:
         """Let an item be shown again; unknown ids are fine.
 
         Raises:
-            SharedStateUnavailable: It could not be kept, so it is not in force.
+            SharedStateUnavailable: The change could not be kept, so it has no effect.
         """

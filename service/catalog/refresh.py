@@ -4,38 +4,15 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
 
 from service.catalog.current import CurrentCatalog
-from service.catalog.ports import ItemCatalog
+from service.catalog.ports import CatalogSource, ItemCatalog
 from service.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
 
 MAX_INTERVALS_SKIPPED = 16
 """A version that could not be loaded is tried again after 1, 2, 4 and at most so many intervals."""
-
-
-class CatalogSource(Protocol):
-    """Where catalogues come from."""
-
-    @property
-    def loaded_version(self) -> str:
-        """What `version` would have said of the content that was loaded last; empty before the first."""
-
-    async def version(self) -> str:
-        """Changes whenever the content does.
-
-        Raises:
-            ConfigurationError: The source cannot be looked at.
-        """
-
-    async def load(self, version: int) -> ItemCatalog:
-        """A new snapshot with this version.
-
-        Raises:
-            ConfigurationError: There is nothing usable, or it does not fit the settings.
-        """
 
 
 def _ignore(_: object) -> None:

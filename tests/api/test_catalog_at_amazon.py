@@ -11,8 +11,7 @@ from threading import Event
 import pytest
 from werkzeug.wrappers import Response
 
-from service.catalog.adapters import dynamodb as catalog_dynamodb
-from service.catalog.adapters import source as catalog_source
+from service.catalog.adapters import dynamodb_catalog, dynamodb_source, s3
 from tests.support.amazon import DENIED, THROTTLED, Amazon
 from tests.support.front_door import ITEMS, Door, OpenDoor
 from tests.support.waiting import until
@@ -144,7 +143,7 @@ async def test_an_object_that_never_ends_is_given_up_with_all_it_has_left(
     files, tasks = len(os.listdir("/proc/self/fd")), asyncio.all_tasks()
     async with open_door(CATALOG_URL=S3) as door:
         if not closed:
-            monkeypatch.setattr(catalog_source, "_COPY_SECONDS", 0.2)
+            monkeypatch.setattr(s3, "MAX_COPY_SECONDS", 0.2)
         amazon.refused["GET"] = Response(trickle(), headers={"Content-Length": "600", "ETag": '"other"'})
         upload(b"anything else")
         door.app.lifecycle.on_hangup()
@@ -161,9 +160,9 @@ async def test_a_throttled_table_is_waited_for_until_the_deadline_and_no_longer(
     open_door: OpenDoor, amazon: Amazon, table: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del table
-    monkeypatch.setattr(catalog_dynamodb, "SAMPLE_ITEMS", 20)
+    monkeypatch.setattr(dynamodb_source, "MAX_SAMPLE_ITEMS", 20)
     # Who waited for the batch and not for the deadline would be told from who does by more than a busy machine.
-    monkeypatch.setattr(catalog_dynamodb, "BATCH_SECONDS", 60.0)
+    monkeypatch.setattr(dynamodb_catalog, "MIN_BATCH_SECONDS", 60.0)
     async with open_door(CATALOG_URL="dynamodb://items", REQUEST_DEADLINE_SECONDS=str(DEADLINE_SECONDS)) as door:
         amazon.refused["BatchGetItem"] = THROTTLED
         shown = {item["id"] for item in (await door.get(PATH, user_id="", num_results=20)).json()}

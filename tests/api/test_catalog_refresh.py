@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.catalog.adapters import source as catalog_source
+from service.catalog.adapters import file as catalog_file_source
 from service.catalog.reading.build import build
 from tests.support.front_door import Door, OpenDoor
 from tests.support.waiting import until
@@ -112,7 +112,7 @@ async def test_a_file_replaced_fifty_times_by_good_and_bad_ones_fails_no_call_an
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     # As catalogues of more than 50,000 items are: by a child, into a file.
-    monkeypatch.setattr(catalog_source, "build", partial(build, memory_rows=10))
+    monkeypatch.setattr(catalog_file_source, "build", partial(build, max_memory_rows=10))
     plain = catalog_file.read_bytes()
     path = tmp_path / "items.csv.gz"
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from service.catalog.adapters.dynamodb import FRESH_SECONDS, DynamoDbCatalog, DynamoDbSource
-from service.catalog.adapters.source import S3Source
+from service.catalog.adapters.dynamodb_catalog import FRESH_SECONDS
+from service.catalog.adapters.dynamodb_source import DynamoDbSource
+from service.catalog.adapters.s3 import S3Source
 from service.catalog.check import check_catalog
-from service.catalog.reading.build import Recipe
+from service.catalog.reading.recipe import Recipe
 from service.errors import CatalogError
 from tests.support.amazon import Amazon
 
@@ -124,9 +125,8 @@ async def test_dynamodb_items_are_asked_for_until_all_are_there_and_then_kept(
     now = 0.0
     source = DynamoDbSource("dynamodb://items", Recipe({}, None, tmp_path), monotonic=lambda: now)
     catalog = await source.load(1)
-    assert isinstance(catalog, DynamoDbCatalog)
-    client = Partly(catalog._client)
-    catalog._client = client
+    client = Partly(catalog._table.client)
+    catalog._table.client = client
     wanted = [*IDS[:5], "no-such-item"]
     now = FRESH_SECONDS + 1
     await catalog.prefetch(wanted, 5)

@@ -1,3 +1,4 @@
+import asyncio
 import gc
 import gzip
 import json
@@ -10,9 +11,11 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from service.catalog.adapters.memory import MemoryCatalog, catalog_path, load_catalog
-from service.catalog.adapters.source import open_source
+from service.catalog.adapters.file import FileSource, catalog_path
+from service.catalog.adapters.memory import MemoryCatalog
 from service.catalog.ports import ItemCatalog
+from service.catalog.reading.build import read_into_memory
+from service.catalog.reading.recipe import Recipe
 from service.errors import CatalogError
 
 RETAIL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "retail" / "items.csv"
@@ -24,7 +27,9 @@ GOOD = "a,http://shop/a,First,39.99,http://cdn/a.jpg"
 def load(path: Path, content: str | bytes | None = None, *, mapping: Mapping[str, str] | None = None) -> MemoryCatalog:
     if content is not None:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return load_catalog(path.as_uri(), column_mapping=mapping or {}, version=7)
+    catalog = asyncio.run(FileSource(path.as_uri(), Recipe(mapping or {}, None, path.parent)).load(7))
+    assert isinstance(catalog, MemoryCatalog)
+    return catalog
 
 
 def items(catalog: ItemCatalog, *item_ids: str) -> list[object]:
@@ -318,7 +323,10 @@ def test_the_exclusion_sees_typed_rows_under_both_names(path: Path) -> None:
     second = GOOD.replace("a,", "b,", 1)
     content = f"ITEM_ID,url,name,PRICE,image,STOCK\n{GOOD},3\n{second},0\n{GOOD},1\n"
     path.write_text(content)
-    catalog = load_catalog(path.as_uri(), column_mapping={}, version=1, eligible=eligible)
+    with path.open("rb") as stream:
+        catalog = read_into_memory(
+            stream, path.name, label="items", column_mapping={}, version=1, exclusion=lambda _: eligible
+        )
     assert [row and row.eligible for row in catalog.rows(["a", "b"])] == [True, False]
     assert len(seen) == 2
     assert [seen[0][name] for name in ("ITEM_ID", "id", "PRICE", "price", "STOCK")] == [
@@ -334,12 +342,12 @@ def test_the_garbage_collector_does_not_walk_the_items(path: Path) -> None:
     rows = "\n".join(f"{n}{GOOD}" for n in range(1000))
     catalog = load(path, f"{HEADER}\n{rows}\n")
     gc.collect()
-    assert not gc.is_tracked(catalog._items)
+    assert not gc.is_tracked(catalog._records)
 
 
 async def test_other_content_of_the_same_size_and_time_is_another_version(path: Path) -> None:
     path.write_text(f"{HEADER}\n{GOOD}\n")
-    source = open_source(path.as_uri(), column_mapping={}, data_dir=path.parent)
+    source = FileSource(path.as_uri(), Recipe({}, None, path.parent))
     await source.load(1)
     assert await source.version() == source.loaded_version
     before = path.stat()

@@ -15,11 +15,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.catalog.adapters.memory import MemoryCatalog, load_stream
+from service.catalog.adapters.memory import MemoryCatalog
 from service.catalog.adapters.sqlite import FIRST_IDS, SqliteCatalog, SqliteSink, open_and_unlink
 from service.catalog.ports import ItemCatalog
-from service.catalog.reading.build import Recipe, build, prepare
-from service.catalog.reading.rows import CatalogReport, exclusion_of, read_items
+from service.catalog.reading.build import build, read_into_memory
+from service.catalog.reading.data_dir import prepare
+from service.catalog.reading.exclusion import exclusion_of
+from service.catalog.reading.recipe import Recipe
+from service.catalog.reading.report import CatalogReport
+from service.catalog.reading.rows import read_items
 from service.errors import CatalogError
 from tests.support.waiting import until
 
@@ -35,7 +39,7 @@ def sqlite_catalog(source: Path, directory: Path, exclusion_filter: str | None =
     path = directory / "catalog-test.sqlite"
     sink = SqliteSink(path)
     with source.open("rb") as stream:
-        columns, reader = read_items(
+        columns, tally = read_items(
             stream,
             source.name,
             sink,
@@ -44,13 +48,13 @@ def sqlite_catalog(source: Path, directory: Path, exclusion_filter: str | None =
             exclusion=exclusion_of(exclusion_filter),
         )
     duplicates, _ = sink.finish()
-    items = reader.rows - reader.dropped.total() - duplicates
-    return open_and_unlink(path, columns=columns.further, version=1, report=reader.report(), items=items)
+    items = tally.items - duplicates
+    return open_and_unlink(path, columns=columns.further, version=1, report=tally.report(), items=items)
 
 
 def memory_catalog(source: Path, exclusion_filter: str | None = None) -> MemoryCatalog:
     with source.open("rb") as stream:
-        return load_stream(
+        return read_into_memory(
             stream,
             source.name,
             label=str(source),
@@ -61,7 +65,7 @@ def memory_catalog(source: Path, exclusion_filter: str | None = None) -> MemoryC
 
 
 async def built(
-    path: Path, data_dir: Path, *, exclusion_filter: str | None = None, memory_rows: int = 10
+    path: Path, data_dir: Path, *, exclusion_filter: str | None = None, max_memory_rows: int = 10
 ) -> ItemCatalog:
     with path.open("rb") as stream:
         return await build(
@@ -70,7 +74,7 @@ async def built(
             label=path.name,
             recipe=Recipe({}, exclusion_filter, data_dir),
             version=3,
-            memory_rows=memory_rows,
+            max_memory_rows=max_memory_rows,
         )
 
 
@@ -242,7 +246,7 @@ async def test_a_killed_builder_is_an_error_and_its_file_is_swept_out(tmp_path: 
     building = asyncio.create_task(built(path, data_dir))
     await until(lambda: any(data_dir.glob("catalog-*")))
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    (builder,) = (c for c in children if b"catalog.reading.build" in Path(f"/proc/{c}/cmdline").read_bytes())
+    (builder,) = (c for c in children if b"catalog.reading.child" in Path(f"/proc/{c}/cmdline").read_bytes())
     os.kill(int(builder), signal.SIGKILL)
     with pytest.raises(CatalogError, match="has ended"):
         await building
@@ -264,9 +268,10 @@ def test_a_builder_ends_with_its_parent_and_takes_its_file_along(tmp_path: Path)
     path.write_text(f"{HEADER},size\n{rows(200_000)}")
     data_dir = tmp_path / "data"
     program = (
-        "import asyncio, pathlib, sys; from service.catalog.reading.build import Recipe, build\n"
-        "stream = open(sys.argv[1], 'rb'); recipe = Recipe(data_dir=pathlib.Path(sys.argv[2]))\n"
-        "asyncio.run(build(stream, 'items.csv', label='x', recipe=recipe, version=1, memory_rows=1))\n"
+        "import asyncio, pathlib, sys; from service.catalog.reading.build import build\n"
+        "from service.catalog.reading.recipe import Recipe\n"
+        "stream = open(sys.argv[1], 'rb'); recipe = Recipe({}, None, pathlib.Path(sys.argv[2]))\n"
+        "asyncio.run(build(stream, 'items.csv', label='x', recipe=recipe, version=1, max_memory_rows=1))\n"
     )
     parent: subprocess.Popen[Any]
     with subprocess.Popen([sys.executable, "-c", program, str(path), str(data_dir)]) as parent:

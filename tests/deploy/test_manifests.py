@@ -376,7 +376,7 @@ def test_the_service_calls_amazon_for_nothing_else() -> None:
     called = {
         name
         for path in adapters
-        for name in re.findall(r"await (?:self\._)?client\.([a-z_]+)\(", path.read_text("utf-8"))
+        for name in re.findall(r"await (?:self\._?)?client\.([a-z_]+)\(", path.read_text("utf-8"))
     }
 
     assert called - {"get", "close"} == set(ACTIONS)

@@ -12,7 +12,7 @@ import structlog
 from cachetools import LRUCache
 
 from service.catalog.item import CatalogRow
-from service.catalog.reading.rows import IDS_NAMED, CatalogReport
+from service.catalog.reading.report import MAX_NAMED_ROWS, CatalogReport
 from service.errors import CatalogError
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -85,7 +85,7 @@ class SqliteSink:
             WHERE line > (SELECT min(line) FROM item AS first WHERE first.id = repeated.id)
         """)
         (count,) = execute("SELECT count(*) FROM duplicate").fetchone()
-        first = execute("SELECT id, line FROM duplicate ORDER BY line LIMIT ?", (IDS_NAMED,)).fetchall()
+        first = execute("SELECT id, line FROM duplicate ORDER BY line LIMIT ?", (MAX_NAMED_ROWS,)).fetchall()
         execute("DELETE FROM item WHERE line IN (SELECT line FROM duplicate)")
         if not self._all_eligible:
             execute("CREATE INDEX item_eligible ON item (line, id) WHERE eligible")

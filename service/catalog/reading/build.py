@@ -1,55 +1,38 @@
 """Makes a catalogue of a stream: in memory when it is small, else an SQLite file that a child process writes.
 
-A child, since a thread would hold the interpreter's lock for half of every 10 ms that requests need it.
-Run as a program, this module is the child. It is told its job in a line of JSON and answers with one; when its
-standard input is closed it ends, and takes an unfinished file with it.
+It is a child, because a thread would hold the interpreter's lock for half of every 10 ms that requests need it.
+`service.catalog.reading.child` is its program.
 """
 
 import asyncio
-import fcntl
 import os
-import sqlite3
 import sys
-import tempfile
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Final
 
 import orjson
 
-from service.catalog.adapters.memory import MemoryCatalog, load_stream
-from service.catalog.adapters.sqlite import SqliteCatalog, SqliteSink, open_and_unlink
-from service.catalog.reading.rows import CatalogReport, TooManyRows, exclusion_of, log_dropped, read_items
+import service
+from service.catalog.adapters.memory import MemoryCatalog, MemorySink
+from service.catalog.adapters.sqlite import SqliteCatalog, open_and_unlink
+from service.catalog.reading.data_dir import prepare
+from service.catalog.reading.exclusion import Exclusion, exclusion_of
+from service.catalog.reading.ports import TooManyRows
+from service.catalog.reading.recipe import Recipe
+from service.catalog.reading.report import CatalogReport, log_dropped
+from service.catalog.reading.rows import read_items
 from service.errors import CatalogError
 
-MEMORY_ROWS: Final = 50_000
-"""Catalogues of up to so many rows stay in memory: about 20 MB, read in half a second."""
+MAX_MEMORY_ROWS: Final = 50_000
+"""Rows of a catalogue that stays in memory: about 20 MB, read in half a second."""
 
-_PREFIX: Final = "catalog-"
-_SUFFIX: Final = ".sqlite"
+_CHILD: Final = "service.catalog.reading.child"
 
 _NICENESS: Final = 10
-"""Of the child while requests are answered: they go first where there is but one processor."""
+"""Niceness of the child while requests are answered: they go first where there is but one processor."""
 
-_LINE_BYTES: Final = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How rows become items.
-
-    Attributes:
-        column_mapping: Our name to the source's, for those that are called otherwise.
-        exclusion_filter: The operator's filter; one with placeholders is only checked.
-        data_dir: Where files are written; it is made when it is needed.
-    """
-
-    column_mapping: Mapping[str, str] = field(default_factory=dict)
-    exclusion_filter: str | None = None
-    data_dir: Path = Path("data")
+_MAX_ANSWER_BYTES: Final = 1 << 20
 
 
 async def build(
@@ -60,20 +43,20 @@ async def build(
     recipe: Recipe,
     version: int,
     background: bool = False,
-    memory_rows: int = MEMORY_ROWS,
+    max_memory_rows: int = MAX_MEMORY_ROWS,
 ) -> MemoryCatalog | SqliteCatalog:
-    """Read a whole stream; the event loop goes on meanwhile.
+    """The catalogue of a whole stream; the event loop goes on meanwhile.
 
     Cancelled, it leaves no file and no process behind.
 
     Args:
         stream: An open file that can seek; it stays open.
-        name: Its end tells the format.
+        name: Name of the file; its end names the format.
         label: Names the source in errors and logs.
         recipe: How rows become items.
-        version: Of the snapshot.
+        version: Version of the snapshot.
         background: Whether requests are being answered meanwhile, which then come first.
-        memory_rows: Most rows that are kept in memory.
+        max_memory_rows: Most rows that are kept in memory.
 
     Raises:
         CatalogError: It cannot be read to its end, lacks a column, holds no usable row, or cannot be stored.
@@ -81,31 +64,69 @@ async def build(
     try:
         # A thread cannot be cancelled: it reads through a descriptor of its own.
         return await asyncio.to_thread(
-            _in_memory,
+            _in_thread,
             os.dup(stream.fileno()),
             name,
             label=label,
             recipe=recipe,
             version=version,
-            memory_rows=memory_rows,
+            max_rows=max_memory_rows,
         )
     except TooManyRows:
         return await _in_child(stream, name, label=label, recipe=recipe, version=version, background=background)
 
 
-def _in_memory(
-    descriptor: int, name: str, *, label: str, recipe: Recipe, version: int, memory_rows: int
+def read_into_memory(
+    stream: IO[bytes],
+    name: str,
+    *,
+    label: str,
+    column_mapping: Mapping[str, str],
+    version: int,
+    exclusion: Exclusion | None = None,
+    max_rows: int | None = None,
 ) -> MemoryCatalog:
+    """The catalogue of a whole stream in memory; blocks. Rows that are not shown are logged.
+
+    See `read_items` for the arguments and for how rows are read.
+
+    Raises:
+        CatalogError: It cannot be read to its end, lacks a column, or holds no usable row.
+        TooManyRows: There are more rows than `max_rows`.
+    """
+    sink = MemorySink()
+    columns, tally = read_items(
+        stream,
+        name,
+        sink,
+        label=label,
+        column_mapping=column_mapping,
+        exclusion=exclusion,
+        max_rows=max_rows,
+    )
+    log_dropped(label, tally.dropped, tally.named)
+    if not sink.records:
+        raise tally.nothing_usable(label)
+    return MemoryCatalog(
+        sink.records,
+        columns=columns.further,
+        version=version,
+        report=tally.report(),
+        ineligible=frozenset(sink.ineligible),
+    )
+
+
+def _in_thread(descriptor: int, name: str, *, label: str, recipe: Recipe, version: int, max_rows: int) -> MemoryCatalog:
     with os.fdopen(descriptor, "rb") as stream:
         stream.seek(0)
-        return load_stream(
+        return read_into_memory(
             stream,
             name,
             label=label,
             column_mapping=recipe.column_mapping,
             version=version,
             exclusion=exclusion_of(recipe.exclusion_filter),
-            limit=memory_rows,
+            max_rows=max_rows,
         )
 
 
@@ -125,10 +146,10 @@ async def _in_child(
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        __name__,
+        _CHILD,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        limit=_LINE_BYTES,
+        limit=_MAX_ANSWER_BYTES,
         pass_fds=(stream.fileno(),),
         env=_environment(recipe.data_dir),
     )
@@ -183,109 +204,7 @@ def _opened(answer: Mapping[str, Any], version: int) -> SqliteCatalog:
 
 
 def _environment(data_dir: Path) -> dict[str, str]:
-    root = str(Path(__file__).resolve().parents[2])
+    root = str(Path(service.__path__[0]).resolve().parent)
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
     # The index is sorted in a temporary file of SQLite's own, as large as the index.
     return {**os.environ, "PYTHONPATH": paths, "SQLITE_TMPDIR": str(data_dir.resolve())}
-
-
-def prepare(data_dir: Path) -> None:
-    """Make the directory, and sweep out what a process left there that was killed while writing.
-
-    Raises:
-        CatalogError: Nothing can be written there.
-    """
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=data_dir):
-            pass
-        for path in data_dir.glob(f"{_PREFIX}*{_SUFFIX}"):
-            _unlink_unless_locked(path)
-    except OSError as error:
-        raise CatalogError(f"DATA_DIR {data_dir}: cannot be written: {error.strerror or error}") from error
-
-
-def _unlink_unless_locked(path: Path) -> None:
-    with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink()
-
-
-@contextmanager
-def _new_file(data_dir: Path) -> Iterator[Path]:
-    """A new file that is locked while the block lasts, so that nobody takes it for a left one."""
-    descriptor, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=data_dir)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
-        os.close(descriptor)
-
-
-def _work(job: Mapping[str, Any], path: Path) -> dict[str, object]:
-    """Fill the file; what the parent needs to know of it."""
-    label = job["label"]
-    with (
-        os.fdopen(job["descriptor"], "rb") as stream,
-        closing(SqliteSink(path)) as sink,
-    ):
-        stream.seek(0)
-        columns, reader = read_items(
-            stream,
-            job["name"],
-            sink,
-            label=label,
-            column_mapping=job["column_mapping"],
-            exclusion=exclusion_of(job["exclusion_filter"]),
-        )
-        count, first = sink.finish()
-    for item_id, line in first:
-        reader.drop("duplicate", item_id, line)
-    if count:
-        reader.dropped["duplicate"] = count
-    items = reader.rows - reader.dropped.total()
-    if not items:
-        raise reader.nothing_usable(label)
-    report = reader.report()
-    return {
-        "path": str(path),
-        "items": items,
-        "columns": columns.further,
-        "rows": report.rows,
-        "dropped": dict(report.dropped),
-        "examples": dict(report.examples),
-        "named": reader.named,
-    }
-
-
-def _answer(job: Mapping[str, Any], path: Path) -> dict[str, object]:
-    try:
-        return _work(job, path)
-    except CatalogError as error:
-        return {"problems": error.problems}
-    except sqlite3.Error as error:
-        return {"problems": [f"DATA_DIR {job['data_dir']}: the catalogue cannot be stored: {error}"]}
-
-
-def _main() -> None:
-    job: dict[str, Any] = orjson.loads(sys.stdin.buffer.readline())
-    os.nice(job["niceness"])
-    with _new_file(Path(job["data_dir"])) as path:
-        over = threading.Event()
-
-        def leave_with_parent() -> None:
-            sys.stdin.buffer.read()
-            over.set()
-            path.unlink(missing_ok=True)
-            os._exit(0)
-
-        threading.Thread(target=leave_with_parent, daemon=True).start()
-        answer = _answer(job, path)
-        sys.stdout.buffer.write(orjson.dumps(answer) + b"\n")
-        sys.stdout.buffer.flush()
-        over.wait()
-
-
-if __name__ == "__main__":
-    _main()

@@ -1,0 +1,102 @@
+"""The catalogue in a file."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from service.catalog.ports import ItemCatalog, SourceContent
+from service.catalog.reading.build import build
+from service.catalog.reading.formats import SUFFIXES, readable_errors
+from service.catalog.reading.recipe import Recipe
+from service.errors import CatalogError
+
+
+class FileSource:
+    """A file; its version is its times of change, size and inode."""
+
+    def __init__(self, url: str, recipe: Recipe) -> None:
+        """Take the file's name.
+
+        Raises:
+            CatalogError: The URL names no file.
+        """
+        self._path = catalog_path(url)
+        self._recipe = recipe
+        self.label = str(self._path)
+        self.loaded_version = ""
+
+    async def version(self) -> str:
+        """Changes when the file is replaced or written to."""
+        with readable_errors(self.label):
+            return _version_of(await asyncio.to_thread(self._path.stat))
+
+    async def load(self, version: int) -> ItemCatalog:
+        """A new snapshot of the file."""
+        async with self.opened() as content:
+            descriptor = content.stream.fileno()
+            before = _content_of(os.fstat(descriptor))
+            catalog = await build(
+                content.stream,
+                content.name,
+                label=self.label,
+                recipe=self._recipe,
+                version=version,
+                background=bool(self.loaded_version),
+            )
+            if _content_of(os.fstat(descriptor)) != before:
+                catalog.close()
+                raise CatalogError(f"{self.label}: was written to while it was read; write another file and rename it")
+        self.loaded_version = content.version
+        return catalog
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[SourceContent]:
+        """See `CatalogSource.opened`."""
+        with readable_errors(self.label):
+            stream = await asyncio.to_thread(self._path.open, "rb")
+        with stream:
+            yield SourceContent(stream, self._path.name, _version_of(os.fstat(stream.fileno())))
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+def _version_of(status: os.stat_result) -> str:
+    # Copying or unpacking a file may set its mtime to what it was; nothing sets its ctime.
+    return f"{_content_of(status)}-{status.st_ctime_ns}"
+
+
+def _content_of(status: os.stat_result) -> str:
+    """What an open file says of its content. Its ctime does not: it changes when the name is taken away, too."""
+    return f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}"
+
+
+def catalog_path(url: str) -> Path:
+    """The file that a ``file:`` URL names.
+
+    ``file:///srv/items.csv`` is absolute; ``file:sample/items.csv`` and ``file://./sample/items.csv`` begin
+    at the working directory. Escapes such as ``%20`` are resolved.
+
+    Raises:
+        CatalogError: It is no such URL, or its end names no format.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise CatalogError(f"CATALOG_URL {url}: {error}") from error
+    if parts.scheme != "file":
+        raise CatalogError(f"CATALOG_URL {url}: not a file: URL")
+    if parts.netloc not in ("", ".", "..", "localhost"):
+        raise CatalogError(
+            f"CATALOG_URL {url}: file:// is followed by a host; write file:///{parts.netloc}{parts.path} for"
+            f" an absolute path or file:{parts.netloc}{parts.path} for a relative one"
+        )
+    # "#" and "?" are ordinary characters of file names.
+    tail = url.strip().split(":", 1)[1].removeprefix("//")
+    path = Path(unquote(tail.removeprefix(parts.netloc) if parts.netloc == "localhost" else tail))
+    if not path.name.endswith(SUFFIXES):
+        raise CatalogError(f"CATALOG_URL {url}: must end in {', '.join(SUFFIXES)}")
+    return path
