@@ -5,8 +5,8 @@
 #   build         the project in /app, compiled, and its command in /opt/venv
 #   (the last)    the bare base, /opt/venv and /app; a user without rights or a home
 #
-# The root file system may be read-only. Catalogues are copied to /data, and a replica without Redis keeps there what
-# must survive a restart: for that, mount a volume of yours.
+# The root file system may be read-only. The service copies catalogues to /data, and a replica without Redis keeps
+# there what must survive a restart: mount a volume of yours.
 # One process, one worker: to use more cores, run more replicas with the same REDIS_URL.
 ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 
@@ -32,7 +32,8 @@ WORKDIR /app
 COPY pyproject.toml README.md LICENSE ./
 COPY service service
 COPY sample sample
-# Run from where it lies, as in a checkout; /opt/venv gets its command and its version. The build backend is lent.
+# It runs from where it lies, as in a checkout; /opt/venv gets its command and its version. The tools lend the build
+# backend.
 RUN PYTHONPATH=$(/opt/tools/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
     /opt/tools/bin/pip --python /opt/venv/bin/python install --quiet --no-deps --no-build-isolation --editable . \
  && /opt/venv/bin/python -m compileall -q service
@@ -59,10 +60,10 @@ COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 WORKDIR /app
 # Modules are compiled in the image; at run time nothing is written beside them.
-# TMPDIR: commands that read a large file again put it where there is room.
+# TMPDIR: commands put copies of large files where there is room.
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 DATA_DIR=/data TMPDIR=/data
 USER 10001:10001
-# Writable even where the root is not, and owned by the user above where a platform makes the volume (Fargate).
+# Writable even where the root is not. Where a platform makes the volume (Fargate), the user above owns it.
 VOLUME ["/data"]
 EXPOSE 8000
 STOPSIGNAL SIGTERM

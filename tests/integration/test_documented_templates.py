@@ -185,7 +185,7 @@ def test_each_sends_no_message_when_nothing_can_be_shown(name: str, port: int, e
 def test_a_mail_that_is_good_without_them_is_sent_without_them(port: int, empty_port: int, dead_port: int) -> None:
     call, loop = re.fullmatch(r"(.*?\n){% if .*?{% endif %}\n(.*)", EMAIL, re.DOTALL).groups()  # type: ignore[union-attr]  # no match fails
     page = (ROOT / "docs/braze/templates.md").read_text("utf-8")
-    [(begin, end)] = re.findall(r"put the loop between `([^`]+)` and `([^`]+)`", page)
+    [(begin, end)] = re.findall(r"put\s+the\s+loop\s+between\s+`([^`]+)`\s+and\s+`([^`]+)`", page)
     mail = f"{call}Hello{begin}{loop}{end}"
 
     assert "<img" in message(mail, port)
