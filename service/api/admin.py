@@ -26,7 +26,7 @@ from service.constants import (
     MAX_PREWARM_USERS,
 )
 from service.errors import InvalidQuery, Unauthorized
-from service.sends.ports import PrewarmTerms
+from service.sends.ports import DEFAULT_SPARE, PrewarmTerms
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Wanted(BaseModel):
 
     user_ids: Annotated[list[WantedUserId], Field(max_length=MAX_PREWARM_USERS)]
     seconds: Annotated[float, Field(ge=0, le=MAX_PREWARM_SECONDS)] = MAX_PREWARM_SECONDS
-    spare: Annotated[float, Field(gt=0, le=1)] = 0.8
+    spare: Annotated[float, Field(gt=0, le=1)] = DEFAULT_SPARE
     num_results: Annotated[int, Field(ge=1, le=MAX_NUM_RESULTS)] = DEFAULT_NUM_RESULTS
     max_age_seconds: Annotated[float, Field(ge=0)] = 0.0
 

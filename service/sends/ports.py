@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from service.constants import DEFAULT_NUM_RESULTS
+
+DEFAULT_SPARE: Final = 0.8
+"""Share of the rate that a prewarm may spend when nobody names one: what is left is for callers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,7 @@ class PrewarmTerms:
         max_age_seconds: A list that is younger is good enough; one that is fresh always is.
     """
 
-    spare: float = 0.8
+    spare: float = DEFAULT_SPARE
     num_results: int = DEFAULT_NUM_RESULTS
     max_age_seconds: float = 0.0
 

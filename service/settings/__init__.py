@@ -16,12 +16,22 @@ from service.errors import ConfigurationError
 from service.settings.access import AccessSettings, secret
 from service.settings.base import SettingsGroup
 from service.settings.catalog import CatalogSettings
+from service.settings.client import ClientSettings
 from service.settings.personalize import PersonalizeSettings
 from service.settings.send import SendSettings
 from service.settings.server import ServerSettings
 from service.settings.state import StateSettings
 
-__all__ = ["CatalogSettings", "SendSettings", "Settings", "load", "load_settings", "read_env_file"]
+__all__ = [
+    "CatalogSettings",
+    "ClientSettings",
+    "SendSettings",
+    "Settings",
+    "SettingsGroup",
+    "load",
+    "load_settings",
+    "read_env_file",
+]
 
 ENV_FILE = ".env"
 """In the working directory; the environment goes before it."""

@@ -45,7 +45,7 @@ async def test_a_loaded_batch_is_shown_with_exclusions_when_personalize_fails_an
         result = batch("load", str(output))
 
         assert result.exit_code == 0, result.output
-        assert "2 lists in force" in result.output
+        assert "2 lists active" in result.output
         assert "1 lines with errors" in result.output
         answer = await door.get("/recommendations", user_id="ann", num_results=3, exclude="item032")
         assert answer.headers["X-Recommendation-Source"] == "batch"
@@ -62,11 +62,11 @@ async def test_a_loaded_batch_is_shown_with_exclusions_when_personalize_fails_an
 
 async def test_status_and_drop_say_what_there_is(open_door: OpenDoor, output: Path) -> None:
     async with open_door():
-        assert batch("status").output == "no lists are in force\n"
+        assert batch("status").output == "no batch lists are active\n"
         batch("load", str(output))
-        assert "2 lists in force" in batch("status").output
+        assert "2 lists active" in batch("status").output
         assert batch("drop").exit_code == 0
-        assert batch("status").output == "no lists are in force\n"
+        assert batch("status").output == "no batch lists are active\n"
 
 
 async def test_what_cannot_be_loaded_is_one_line_and_exit_status_1(open_door: OpenDoor, output: Path) -> None:

@@ -18,6 +18,17 @@ from tests.support.ports import free_port
 from tests.support.processes import ROOT
 from tests.support.waiting import wait_until
 
+ENV_OF_A_REAL_SERVICE = """
+HOST=192.0.2.1
+ALLOW_ANONYMOUS=false
+PERSONALIZE_RECOMMENDER_ARN=arn:aws:personalize:eu-west-1:123456789012:recommender/shop
+PERSONALIZE_FILTER_ARN=arn:aws:personalize:eu-west-1:123456789012:filter/bought
+CATALOG_URL=s3://shop/items.csv
+AWS_PROFILE=production
+AWS_REGION=eu-west-1
+"""
+"""Each line would keep the sample from starting, or take it to a real account."""
+
 
 class Started(NamedTuple):
     """A running `personalize-connect sample`."""
@@ -32,10 +43,11 @@ class Started(NamedTuple):
 def sample(tmp_path: Path) -> Iterator[Started]:
     port = free_port()
     output = tmp_path / "output"
+    (tmp_path / ".env").write_text(ENV_OF_A_REAL_SERVICE)
     with output.open("wb") as stdout:
         process = subprocess.Popen(
             [sys.executable, "-m", "service", "sample", "--data", str(ROOT / "sample")],
-            # Away from a developer's .env, and in a group of its own, as a terminal makes one.
+            # In a group of its own, as a terminal makes one.
             cwd=tmp_path,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PORT": str(port)},
             stdout=stdout,

@@ -161,6 +161,6 @@ def test_a_prefix_in_s3_is_loaded_and_gone_on_with(tmp_path: Path, amazon: Amazo
 
     assert passed_over == 1
     assert len(expected) == 6_000
-    assert "6,000 lists in force" in words
+    assert "6,000 lists active" in words
     with pytest.raises(BatchError, match=r"s3://missing/send/: NoSuchBucket"):
         find(["s3://missing/send/"])

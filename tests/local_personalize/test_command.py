@@ -67,7 +67,7 @@ def test_unusable_data_stops_the_start_with_one_line(tmp_path: Path, content: st
     )
 
     assert result.returncode == 1
-    assert result.stderr.startswith("Error: ")
+    assert result.stderr.startswith("local-personalize: ")
     assert result.stderr.count("\n") == 1
     assert str(tmp_path) in result.stderr
 

@@ -63,8 +63,9 @@ def test_every_command_that_a_page_names_exists_with_its_options(page: Path) -> 
         words = shlex.split(inside[1] if inside else code.partition("personalize-connect ")[2])
         command: click.Command = main
         while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-            assert words[0] in command.commands, code
-            command = command.commands[words.pop(0)]
+            found = command.get_command(click.Context(command), words.pop(0))
+            assert found is not None, code
+            command = found
         options = {"--help"} | {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= options, code
 
@@ -103,8 +104,11 @@ def options_of(command: click.Command) -> Iterator[str]:
     for parameter in command.params:
         yield from parameter.opts
     if isinstance(command, click.Group):
-        for one in command.commands.values():
-            yield from options_of(one)
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None, name
+            yield from options_of(found)
 
 
 @every_page

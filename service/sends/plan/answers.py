@@ -8,6 +8,7 @@ from typing import Any, Final
 from service.constants import PERSONALIZE_MAX_TPS, SPENT_SHARE
 from service.sends.plan.send import MAX_MINUTES, MINUTE_SECONDS, Send
 from service.sends.plan.simulation import EXACT_RECIPIENTS, SOURCES, Seen, simulate
+from service.sends.ports import DEFAULT_SPARE
 
 BRAZE_PEAK: Final = 2.4
 """How far above the average Braze has been reported to go within a minute of its rate limit."""
@@ -171,7 +172,7 @@ class Plan:
         }
 
 
-def plan(send: Send, *, prices: Prices, spare: float = 0.8, at_most: int = EXACT_RECIPIENTS) -> Plan:
+def plan(send: Send, *, prices: Prices, spare: float = DEFAULT_SPARE, at_most: int = EXACT_RECIPIENTS) -> Plan:
     """Answer everything about a send; takes up to a minute.
 
     Args:

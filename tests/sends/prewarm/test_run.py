@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cli.prewarm_command import moment
+from service.cli.prewarm import moment
 from service.errors import SharedStateUnavailable
 from service.sends.ports import PrewarmReport, PrewarmTerms
 from service.sends.prewarm.run import Prewarm

@@ -1,12 +1,13 @@
-"""What `personalize-connect batch` does with what it is told."""
+"""`personalize-connect batch`."""
 
 import datetime as dt
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NoReturn, Self
 
+import click
 import orjson
 from tqdm import tqdm
 
@@ -20,21 +21,37 @@ from service.wiring.tools import open_batch_sets
 LINE_SECONDS: Final = 30.0
 """Between two lines about the progress where there is no terminal for a bar."""
 
-Say = Callable[[str], None]
+
+@click.group("batch")
+def command() -> None:
+    """Serve lists that a batch job of Amazon Personalize made.
+
+    The environment and .env configure it as they do `serve`: the lists go to REDIS_URL, or to DATA_DIR without one.
+    """
 
 
-def load_batch(urls: Sequence[str], errors_path: Path, say: Say) -> None:
-    """Load what these addresses name, with a progress bar on standard error, and say what came of it.
+@command.command("load")
+@click.argument("urls", nargs=-1, required=True, metavar="URL...")
+@click.option(
+    "--errors",
+    "errors_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("batch-errors.jsonl"),
+    help="Gets a line for each line that holds no list.",
+)
+def load_command(urls: tuple[str, ...], errors_path: Path) -> None:
+    """Load a batch job's output, and serve it once all of it is there.
 
-    Raises:
-        BatchError: It could not be loaded; what was in force still is.
-        ConfigurationError: The settings cannot work.
+    URL is a file, a directory or a pattern, or s3:// with a bucket and a prefix; plain or gzip. The lists loaded before
+    are served until then, and removed afterwards. If a load was interrupted, the same command goes on where it stopped.
+
+    Exit status 1: it was not loaded, and the lists loaded before are still served.
     """
     settings = load_settings()
     files, passed_over = find(urls)
     _refuse_the_old(files, settings.cache_stale_seconds)
     if passed_over:
-        say(f"{passed_over} files are left out for their names")
+        click.echo(f"{passed_over} files are left out for their names")
     with open_batch_sets(settings) as sets, _Bar(sum(file.size for file in files)) as bar:
         loaded = load(
             files,
@@ -45,40 +62,33 @@ def load_batch(urls: Sequence[str], errors_path: Path, say: Say) -> None:
             on_progress=bar.show,
         )
     for line in _outcome(loaded, files, settings, errors_path):
-        say(line)
+        click.echo(line)
 
 
-def say_status(say: Say) -> None:
-    """Say which lists are in force and how far a load has come.
-
-    Raises:
-        BatchError: The store does not answer.
-        ConfigurationError: The settings cannot work.
-    """
+@command.command("status")
+def status_command() -> None:
+    """Say which lists are active, and how far a load has come."""
     settings = load_settings()
     with open_batch_sets(settings) as sets:
         status = sets.status()
     if status.about is None:
-        say("no lists are in force")
+        click.echo("no batch lists are active")
     else:
         about = About(**orjson.loads(status.about))
-        say(f"{status.lists:,} lists in force, {_made(about.oldest, about.newest)}, loaded {_utc(about.loaded_at)}")
-        say(_served_until(about.newest, settings))
+        made = _made(about.oldest, about.newest)
+        click.echo(f"{status.lists:,} lists active, {made}, loaded {_utc(about.loaded_at)}")
+        click.echo(_served_until(about.newest, settings))
     if status.mark is not None:
         mark = Mark(**orjson.loads(status.mark)) if status.mark else Mark()
-        say(f"a load has brought {mark.lists:,} lists and is not done; the same command goes on with it")
+        click.echo(f"a load has brought {mark.lists:,} lists and is not done; the same command goes on with it")
 
 
-def drop(say: Say) -> None:
-    """Remove all lists and the load under way.
-
-    Raises:
-        BatchError: The store does not answer.
-        ConfigurationError: The settings cannot work.
-    """
+@command.command("drop")
+def drop_command() -> None:
+    """Remove all batch lists, and a load under way."""
     with open_batch_sets(load_settings()) as sets:
         sets.drop()
-    say("no batch list is kept any more")
+    click.echo("no batch list is kept any more")
 
 
 class _Bar:
@@ -130,7 +140,7 @@ def _outcome(loaded: Loaded, files: Sequence[BatchFile], settings: Settings, err
     made = [file.made_at for file in files]
     if loaded.resumed_at:
         yield f"went on after {loaded.resumed_at:,} lists of an interrupted load"
-    yield f"{loaded.users:,} lists in force, {_made(min(made), max(made))}"
+    yield f"{loaded.users:,} lists active, {_made(min(made), max(made))}"
     yield _served_until(max(made), settings)
     if mark.lists > loaded.users:
         yield f"{mark.lists - loaded.users:,} lines were of users who have a later one, or were forgotten meanwhile"

@@ -1,0 +1,125 @@
+"""`personalize-connect prewarm`."""
+
+import asyncio
+import datetime as dt
+import signal
+import sys
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import click
+
+from service.cli.options import Number
+from service.clock import SystemClock
+from service.constants import DEFAULT_NUM_RESULTS, MAX_NUM_RESULTS
+from service.errors import ConfigurationError, SharedStateUnavailable
+from service.sends.ports import DEFAULT_SPARE, ListMaker, PrewarmTerms
+from service.sends.prewarm.remote import open_remote
+from service.sends.prewarm.run import Prewarm
+from service.sends.prewarm.users_file import UsersFile
+from service.settings import ClientSettings, load, load_settings
+from service.telemetry import configure_logging
+from service.wiring.tools import open_list_maker
+
+
+@click.command("prewarm")
+@click.option(
+    "--users",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="CSV, JSON Lines or one id a line; also with gzip.",
+)
+@click.option("--column", default="", show_default="user_id, else external_id", help="Where the user id is.")
+@click.option("--by", help="When the lists are wanted: 14:30, or 2026-11-27T14:30.")
+@click.option(
+    "--spare",
+    default=DEFAULT_SPARE,
+    type=Number(0, 1, min_open=True),
+    help="Share of PERSONALIZE_TPS that may be spent on it at most.",
+)
+@click.option("--max-age", default=0.0, type=Number(min=0), help="Seconds; younger lists are kept.")
+@click.option(
+    "--num-results", default=DEFAULT_NUM_RESULTS, type=click.IntRange(1, MAX_NUM_RESULTS), help="What templates ask."
+)
+@click.option("--service", default="", show_default=False, help="URL of a replica without Redis; ADMIN_KEY opens it.")
+def command(
+    *, users: Path, column: str, by: str | None, spare: float, max_age: float, num_results: int, service: str
+) -> None:
+    """Fetch the lists of a send before it begins.
+
+    It takes only slots of the budget that no caller wants. Users with a fresh list are skipped, so the same command
+    goes on where it was stopped. The environment and .env configure it as they do `serve`.
+
+    Exit status 0: everybody has a list. 1: some have none, or had none in time for --by. 2: nothing could be done.
+    3: everybody has one, but some lines of the file named no user.
+    """
+    try:
+        wanted_at = moment(by, dt.datetime.now().astimezone()) if by else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--by") from None
+    terms = PrewarmTerms(spare=spare, num_results=num_results, max_age_seconds=max_age)
+    maker = _remote(service) if service else _shared()
+    sys.exit(asyncio.run(_run(maker, UsersFile(users, column), terms, wanted_at)))
+
+
+def _remote(url: str) -> AbstractAsyncContextManager[ListMaker]:
+    """Makes lists through a replica, whose admin key is in ADMIN_KEY."""
+    admin_key = load(ClientSettings).admin_key
+    if admin_key is None:
+        raise ConfigurationError("ADMIN_KEY: is not set; --service needs one of the service's ADMIN_KEYS")
+    return open_remote(url, admin_key.get_secret_value())
+
+
+def _shared() -> AbstractAsyncContextManager[ListMaker]:
+    """Makes lists in the budget and for the store that the replicas share, as the settings say."""
+    settings = load_settings()
+    configure_logging("warning", "text")
+    return open_list_maker(settings)
+
+
+def moment(text: str, now: dt.datetime) -> dt.datetime:
+    """A time as people write it: `14:30`, the next one; or `2026-11-27T14:30`, with or without an offset.
+
+    Args:
+        text: What is written.
+        now: With a time zone, which is the one meant.
+
+    Raises:
+        ValueError: It is none, or past.
+    """
+    try:
+        time = dt.time.fromisoformat(text) if len(text) <= len("14:30:00") and ":" in text else None
+        then = dt.datetime.fromisoformat(text) if time is None else dt.datetime.combine(now.date(), time)
+    except ValueError:
+        raise ValueError("not a time such as 14:30 or 2026-11-27T14:30") from None
+    if then.tzinfo is None:
+        then = then.replace(tzinfo=now.tzinfo)
+    if time is not None and then <= now:
+        then += dt.timedelta(days=1)
+    if then <= now:
+        raise ValueError("is past")
+    return then
+
+
+async def _run(
+    maker: AbstractAsyncContextManager[ListMaker], users: UsersFile, terms: PrewarmTerms, by: dt.datetime | None
+) -> int:
+    loop = asyncio.get_running_loop()
+    stopped_by: list[int] = []
+    async with maker as opened:
+        prewarm = Prewarm(opened, users, terms, by=by, clock=SystemClock())
+        work = asyncio.create_task(prewarm.run())
+
+        def stop(number: int) -> None:
+            stopped_by.append(number)
+            work.cancel()
+
+        for one in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(one, stop, one)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            prewarm.stopped()
+            return 128 + stopped_by[0]
+        except SharedStateUnavailable as error:
+            raise ConfigurationError(str(error)) from error

@@ -1,0 +1,74 @@
+"""The command line of the local Personalize."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import click
+
+from service.local_personalize.errors import LocalPersonalizeError
+from service.local_personalize.runtime_api import serve
+
+
+@click.command("local-personalize", context_settings={"show_default": True})
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="Directory with interactions.csv, in Amazon Personalize's columns.",
+)
+@click.option("--host", default="127.0.0.1", help="Address to listen on; keep it on loopback.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=9100, help="Port to listen on; 0: any free one.")
+@click.option(
+    "--tps",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Transactions per second before ThrottlingException; 0: no limit.",
+)
+@click.option("--latency-ms", type=click.FloatRange(min=0), default=0.0, help="How long each answer takes.")
+@click.option("--filter", "filters", multiple=True, help="A filter that exists, NAME=EXPRESSION.")
+@click.option("--campaign-arn", "campaign_arns", multiple=True, help="A further campaign that exists.")
+@click.option("--recommender-arn", "recommender_arns", multiple=True, help="A further recommender that exists.")
+@click.option("--stop-with-stdin", is_flag=True, hidden=True, help="Stop when standard input is closed.")
+def command(
+    *,
+    data: Path,
+    host: str,
+    port: int,
+    tps: float,
+    latency_ms: float,
+    filters: tuple[str, ...],
+    campaign_arns: tuple[str, ...],
+    recommender_arns: tuple[str, ...],
+    stop_with_stdin: bool,
+) -> None:
+    """Run a local Personalize until a signal.
+
+    It stands in for Amazon's and learns from the interactions at start. Point
+    AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME at it.
+    """
+    if stop_with_stdin:
+        threading.Thread(target=_stop_at_end_of_stdin, daemon=True).start()
+    try:
+        serve(
+            data=data,
+            host=host,
+            port=port,
+            tps=tps,
+            latency_ms=latency_ms,
+            filters=filters,
+            campaign_arns=campaign_arns,
+            recommender_arns=recommender_arns,
+        )
+    except LocalPersonalizeError as error:
+        click.echo(f"local-personalize: {error}", err=True)
+        sys.exit(1)
+
+
+def _stop_at_end_of_stdin() -> None:
+    """Stop this process as SIGTERM would, once nobody holds the other end of its standard input."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,12 @@
+"""What a command needs that calls a running service."""
+
+from pydantic import SecretStr
+
+from service.settings.base import SettingsGroup
+
+
+class ClientSettings(SettingsGroup):
+    """Of the caller, not of the service: no replica reads them."""
+
+    admin_key: SecretStr | None = None
+    """One of the service's `ADMIN_KEYS`."""
