@@ -28,7 +28,7 @@ def sections() -> dict[str, str]:
 def calls_of(command: str) -> Iterator[list[str]]:
     """The words behind each call of a command, up to the end of its line or of its part of a pipe."""
     for line in "\n".join(BLOCKS).splitlines():
-        for rest in re.findall(rf"(?:^|[({{;] ?){command} (?=(.+))", line):
+        for rest in re.findall(rf"(?:^|[({{;] ?|xargs -r ){command} (?=(.+))", line):
             # What runs inside a word is a call of its own.
             lexer = shlex.shlex(
                 re.sub(r"\$\(\(.*?\)\)|\$\([^()]*\)", "inner", rest), posix=True, punctuation_chars="|;)"
