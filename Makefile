@@ -1,15 +1,20 @@
 # Everything runs in .venv. A stamp file says what is installed there, so that a second run starts at once.
 .DEFAULT_GOAL := help
-.PHONY: help run install test check bench lock release
+.PHONY: help run install test test-fast check bench lock release
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Tests that are started beside each other go to whichever worker is idle; many of them wait more than they work.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
+# Otherwise each of the many processes that tests start compiles the service anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
-		printf '  make %-8s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
+		printf '  make %-9s %s\n' "$$name" "$$what"; done
 
 run: .venv/.runtime  ## start a local Personalize and the service on the sample data; Ctrl-C stops both
 	@exec $(BIN)/personalize-connect sample
@@ -17,7 +22,10 @@ run: .venv/.runtime  ## start a local Personalize and the service on the sample 
 install: .venv/.dev  ## make .venv and install the locked dependencies into it
 
 test: .venv/.dev  ## run all tests; ARGS="-k name" for some
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
+
+test-fast: .venv/.dev  ## run the tests that start no process and no Redis
+	$(PYTEST) -m "not processes" $(ARGS)
 
 check: .venv/.dev  ## lint, format, types, import rules, known vulnerabilities
 	$(BIN)/ruff check .

@@ -1,7 +1,9 @@
-"""What any test may ask for."""
+"""What any test may ask for, and what sets the fast tests apart: a test that starts a process says so."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -10,6 +12,39 @@ from tests.support.redis import RedisServer
 
 if TYPE_CHECKING:
     from tests.support.amazon import Amazon
+
+MARK: Final = "processes"
+INTEGRATION: Final = Path(__file__).with_name("integration")
+STARTS_A_PROCESS: Final = frozenset({"subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"})
+"""Audit events."""
+
+_running: list[pytest.Item] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that ask for a Redis, and all of tests/integration."""
+    for item in items:
+        asks = isinstance(item, pytest.Function) and "redis_server" in item.fixturenames
+        if asks or item.path.is_relative_to(INTEGRATION):
+            item.add_marker(MARK)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Know which test runs."""
+    _running[:] = [item]
+    try:
+        return (yield)
+    finally:
+        _running.clear()
+
+
+def _audit(event: str, _: object) -> None:
+    if event in STARTS_A_PROCESS and _running and _running[0].get_closest_marker(MARK) is None:
+        raise AssertionError(f"{_running[0].nodeid} starts a process: mark it with pytest.mark.{MARK}")
+
+
+sys.addaudithook(_audit)
 
 
 @pytest.fixture

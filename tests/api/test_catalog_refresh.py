@@ -104,6 +104,7 @@ def held(data_dir: Path) -> tuple[int, list[str], list[str], int]:
     return len(os.listdir("/proc/self/fd")), os.listdir(data_dir), children, len(asyncio.all_tasks())
 
 
+@pytest.mark.processes
 async def test_a_file_replaced_fifty_times_by_good_and_bad_ones_fails_no_call_and_leaves_nothing_behind(
     open_door: OpenDoor,
     catalog_file: Path,

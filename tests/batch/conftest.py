@@ -76,7 +76,7 @@ async def sqlite_store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     await lists.close()
 
 
-@pytest.fixture(params=["redis", "sqlite"])
+@pytest.fixture(params=[pytest.param("redis", marks=pytest.mark.processes), "sqlite"])
 def store(request: pytest.FixtureRequest) -> Store:
     found: Store = request.getfixturevalue(f"{request.param}_store")
     return found

@@ -28,7 +28,7 @@ class Governors:
         return _governor(tps, self._member, self._clock)
 
 
-@pytest.fixture(params=["local", "redis"])
+@pytest.fixture(params=["local", pytest.param("redis", marks=pytest.mark.processes)])
 async def governors(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Governors]:
     if request.param == "local":
         yield Governors("local", None, clock)

@@ -137,6 +137,7 @@ def test_both_engines_answer_alike(
     assert sqlite.rows(ids) == memory.rows(ids)
 
 
+@pytest.mark.processes
 async def test_few_rows_stay_in_memory_and_many_go_to_a_file_without_a_name(tmp_path: Path, data_dir: Path) -> None:
     path = tmp_path / "items.csv"
     path.write_text(f"{HEADER},size\n{rows(10)}")
@@ -153,6 +154,7 @@ async def test_few_rows_stay_in_memory_and_many_go_to_a_file_without_a_name(tmp_
     assert catalog.rows([f"id{FIRST_IDS + 8}"]) == [None]
 
 
+@pytest.mark.processes
 async def test_the_beginning_of_a_large_catalogue_needs_no_file_once_it_is_open(tmp_path: Path, data_dir: Path) -> None:
     path = tmp_path / "items.csv"
     path.write_text(f"{HEADER},size\n{rows(FIRST_IDS + 200)}")
@@ -164,6 +166,7 @@ async def test_the_beginning_of_a_large_catalogue_needs_no_file_once_it_is_open(
     assert None not in catalog.rows(popular)
 
 
+@pytest.mark.processes
 async def test_a_catalogue_closes_itself_only_when_nobody_reads_it(tmp_path: Path, data_dir: Path) -> None:
     path = tmp_path / "items.csv"
     path.write_text(f"{HEADER},size\n{rows(2000)}")
@@ -177,6 +180,7 @@ async def test_a_catalogue_closes_itself_only_when_nobody_reads_it(tmp_path: Pat
     closed()
 
 
+@pytest.mark.processes
 async def test_what_is_not_shown_is_told_by_the_child(tmp_path: Path, data_dir: Path) -> None:
     path = tmp_path / "items.csv.gz"
     text = f"{HEADER},size\n{rows(20)}id3,u,n,1,i,1\nid3,u,n,1,i,1\nx,u,,1,i,1\n"
@@ -193,6 +197,7 @@ async def test_what_is_not_shown_is_told_by_the_child(tmp_path: Path, data_dir: 
     assert list(catalog.first_ids())[:3] == ["id2", "id3", "id4"]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("content", "exclusion_filter", "words"),
     [
@@ -213,6 +218,7 @@ async def test_what_cannot_work_in_the_child_is_told_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.processes
 async def test_a_column_of_numbers_that_ends_in_text_is_text_in_every_row(tmp_path: Path, data_dir: Path) -> None:
     path = tmp_path / "items.csv"
     path.write_text(f"{HEADER},size\n{rows(5000)}last,u,n,1,i,XL\n")
@@ -229,6 +235,7 @@ async def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path) -> Non
         await built(path, tmp_path / "taken")
 
 
+@pytest.mark.processes
 async def test_a_cancelled_build_leaves_nothing_behind(tmp_path: Path, data_dir: Path) -> None:
     path = tmp_path / "items.csv"
     path.write_text(f"{HEADER},size\n{rows(100_000)}")
@@ -240,6 +247,7 @@ async def test_a_cancelled_build_leaves_nothing_behind(tmp_path: Path, data_dir:
     assert not list(data_dir.iterdir())
 
 
+@pytest.mark.processes
 async def test_a_killed_builder_is_an_error_and_its_file_is_swept_out(tmp_path: Path, data_dir: Path) -> None:
     path = tmp_path / "items.csv"
     path.write_text(f"{HEADER},size\n{rows(100_000)}")
@@ -263,6 +271,7 @@ def test_a_file_in_use_by_another_process_is_not_swept_out(tmp_path: Path) -> No
         assert list(tmp_path.iterdir()) == [used]
 
 
+@pytest.mark.processes
 def test_a_builder_ends_with_its_parent_and_takes_its_file_along(tmp_path: Path) -> None:
     path = tmp_path / "items.csv"
     path.write_text(f"{HEADER},size\n{rows(200_000)}")

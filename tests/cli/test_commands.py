@@ -95,6 +95,7 @@ def kill_the_local_personalize(sample: Started) -> None:
     os.kill(child_of(sample.process.pid), signal.SIGKILL)
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(
     ("stop", "exit_status"),
@@ -150,6 +151,7 @@ def test_each_configuration_mistake_is_a_line_of_its_own(monkeypatch: pytest.Mon
     assert result.stdout == ""
 
 
+@pytest.mark.processes
 def test_serve_without_any_setting_says_what_is_missing_and_ends(tmp_path: Path) -> None:
     run = serve(tmp_path)
 
@@ -158,6 +160,7 @@ def test_serve_without_any_setting_says_what_is_missing_and_ends(tmp_path: Path)
     assert "Traceback" not in run.stderr
 
 
+@pytest.mark.processes
 def test_a_catalogue_that_cannot_be_read_stops_the_start_without_a_traceback(tmp_path: Path) -> None:
     run = serve(
         tmp_path,
@@ -213,6 +216,7 @@ def test_a_short_key_is_not_hashed() -> None:
     assert result.stderr == "hash-key: at least 24 characters, not 6\n"
 
 
+@pytest.mark.processes
 def test_help_loads_neither_the_service_nor_the_local_personalize() -> None:
     code = (
         "import sys; from service.cli import main; main(['--help'], standalone_mode=False); "

@@ -141,6 +141,7 @@ def test_no_two_panels_share_an_id_or_a_place() -> None:
     assert all(x < 24 for x, _ in cells)
 
 
+@pytest.mark.processes
 @needs_promtool
 def test_every_alert_speaks_on_its_bad_day_and_is_silent_on_a_good_one() -> None:
     cases = ROOT / "tests/deploy/alerts_test.yaml"
@@ -153,6 +154,7 @@ def test_every_alert_speaks_on_its_bad_day_and_is_silent_on_a_good_one() -> None
     assert spoken == {rule["alert"] for rule in alerts()}
 
 
+@pytest.mark.processes
 @needs_promtool
 def test_prometheus_takes_the_documented_scrape_config(tmp_path: Path) -> None:
     [block] = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/operate/metrics.md").read_text("utf-8"), re.DOTALL)
@@ -173,6 +175,7 @@ def test_prometheus_takes_the_documented_scrape_config(tmp_path: Path) -> None:
     assert job["kubernetes_sd_configs"] == [{"role": "pod"}]
 
 
+@pytest.mark.processes
 @needs_promtool
 def test_prometheus_understands_every_query_of_dashboard_and_runbook(tmp_path: Path) -> None:
     rules = [

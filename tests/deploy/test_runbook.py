@@ -47,6 +47,7 @@ def test_every_alerts_section_answers_the_five_questions() -> None:
         assert asked == ["Users see", "Can it wait?", "Look", "Mend", "Over when"], name
 
 
+@pytest.mark.processes
 @needs_bash
 @pytest.mark.parametrize("block", BLOCKS)
 def test_bash_can_read_every_block(block: str) -> None:

@@ -169,6 +169,7 @@ def test_any_text_gives_a_filter_or_an_explanation_with_a_place_in_it(text: str)
     assert str(explained).startswith(f"line {explained.line}, column {explained.column}: {explained.reason}")
 
 
+@pytest.mark.processes
 def test_importing_the_filters_does_not_import_the_parser_library() -> None:
     script = "import sys, service.filters; sys.exit('lark' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "service.local_personalize"]
 
 
+@pytest.mark.processes
 def test_it_says_where_it_listens_and_stops_on_ctrl_c(shop: Path) -> None:
     with subprocess.Popen(
         [*COMMAND, "--data", str(shop), "--port", "0"], cwd=ROOT, stdout=subprocess.PIPE, text=True
@@ -27,6 +28,7 @@ def test_it_says_where_it_listens_and_stops_on_ctrl_c(shop: Path) -> None:
         assert process.stdout.read() == ""
 
 
+@pytest.mark.processes
 def test_the_real_sdk_finds_it_through_the_environment_alone(shop: Path) -> None:
     script = (
         "import boto3; print(boto3.client('personalize-runtime').get_recommendations(campaignArn="
@@ -53,6 +55,7 @@ def test_the_real_sdk_finds_it_through_the_environment_alone(shop: Path) -> None
         assert answer.stdout == "tent\n", answer.stderr
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("content", [None, "USER_ID,ITEM_ID\nann,tent\n"])
 def test_unusable_data_stops_the_start_with_one_line(tmp_path: Path, content: str | None) -> None:
     if content is not None:
@@ -72,6 +75,7 @@ def test_unusable_data_stops_the_start_with_one_line(tmp_path: Path, content: st
     assert str(tmp_path) in result.stderr
 
 
+@pytest.mark.processes
 def test_a_port_in_use_stops_the_start_with_one_line(shop: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -56,6 +56,7 @@ def write(path: Path, text: str) -> None:
     path.write_text(text, "utf-8")
 
 
+@pytest.mark.processes
 def test_a_release_moves_what_is_unreleased_sets_the_version_commits_and_tags(checkout: Path) -> None:
     tag = release(checkout, "0.2.0", TODAY)
 
@@ -76,6 +77,7 @@ def test_a_release_moves_what_is_unreleased_sets_the_version_commits_and_tags(ch
     )
 
 
+@pytest.mark.processes
 def test_two_releases_follow_each_other(checkout: Path) -> None:
     release(checkout, "0.2.0", TODAY)
     text = (checkout / CHANGELOG).read_text("utf-8")
@@ -113,6 +115,7 @@ def nothing(_: Path) -> None:
     pass
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("prepare", "version", "problem"),
     [
@@ -142,6 +145,7 @@ def test_a_release_that_is_not_ready_changes_nothing(
     assert (git(checkout, "log", "--format=%H"), git(checkout, "tag")) == (commits, tags)
 
 
+@pytest.mark.processes
 def test_a_commit_that_a_hook_refuses_leaves_the_files_as_they_were(checkout: Path) -> None:
     hook = checkout / ".git/hooks/pre-commit"
     write(hook, "#!/bin/sh\necho not today >&2\nexit 1\n")
@@ -153,6 +157,7 @@ def test_a_commit_that_a_hook_refuses_leaves_the_files_as_they_were(checkout: Pa
     assert git(checkout, "status", "--porcelain") == git(checkout, "tag") == ""
 
 
+@pytest.mark.processes
 def test_a_tag_that_cannot_be_signed_leaves_no_commit(checkout: Path) -> None:
     git(checkout, "config", "tag.gpgSign", "true")
     git(checkout, "config", "gpg.program", "false")
@@ -184,6 +189,7 @@ def test_the_changelog_of_the_project_can_be_released() -> None:
     assert len(kinds) == len(set(kinds))
 
 
+@pytest.mark.processes
 def test_the_wheel_says_that_it_is_typed_and_holds_every_file_of_the_service(tmp_path: Path) -> None:
     [wheel] = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
     names = set(ZipFile(wheel).namelist())
