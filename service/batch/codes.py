@@ -1,10 +1,14 @@
-"""A list made ahead as few bytes: its items are numbers into the set's own dictionary.
+"""A batch list as few bytes: its items are numbers into the set's own dictionary.
 
     created_at u32 | tokens
 
-A token is a number of 7 bits a byte, the low ones first, the high bit on all bytes but the last: 2 and above is the
-item of that place in the dictionary; 1 is a UUID that is not in it, in the 16 bytes that follow; 0 another id, its
-length (u16) and its UTF-8. `batch_get.lua` reads it too.
+A token is a number of 7 bits a byte, the low ones first, the high bit on all bytes but the last.
+
+- From 2 on it is the place of an item in the dictionary, plus 2.
+- 1 is a UUID that is not in the dictionary, in the 16 bytes that follow.
+- 0 is another id: its length (u16) and its UTF-8 follow.
+
+`batch_get.lua` reads this format, too.
 """
 
 import re
@@ -14,8 +18,8 @@ from typing import Final
 from service.models import ItemList
 
 MAX_NUMBERED: Final = 262_144
-"""Items in the dictionary of a set: those met first, which are those recommended most. With so many a loader takes
-some 60 MB; ids beyond it are written out."""
+"""Items in the dictionary of a set: those met first, which are those recommended most. A full one takes some 60 MB of
+the loader; ids beyond it are written out."""
 
 _FIRST: Final = 2
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -32,17 +36,17 @@ class ItemCodes:
         self._codes = {item_id: _number(place + _FIRST) for place, item_id in enumerate(known)}
         self._new: list[tuple[int, str]] = []
 
-    def pack(self, ranked: ItemList) -> bytes:
+    def pack(self, item_list: ItemList) -> bytes:
         """A list as bytes; items met for the first time get a number while there are any."""
         codes = self._codes
         try:
-            tokens = b"".join([codes[item_id] for item_id in ranked.item_ids])
+            tokens = b"".join([codes[item_id] for item_id in item_list.item_ids])
         except KeyError:
-            tokens = b"".join([codes.get(item_id) or self._code(item_id) for item_id in ranked.item_ids])
-        return int(ranked.created_at).to_bytes(4, "big") + tokens
+            tokens = b"".join([codes.get(item_id) or self._code(item_id) for item_id in item_list.item_ids])
+        return int(item_list.created_at).to_bytes(4, "big") + tokens
 
     def take_new(self) -> list[tuple[int, str]]:
-        """Places and items numbered since this was asked last."""
+        """Places and items numbered since the last call."""
         new, self._new = self._new, []
         return new
 

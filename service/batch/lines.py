@@ -10,7 +10,7 @@ import orjson
 from service.constants import MAX_ID_CHARACTERS, PERSONALIZE_MAX_RESULTS
 
 MAX_LINE_BYTES: Final = 1 << 20
-"""Longer ones are read in part. 500 ids of 256 characters with their scores take 200 kB."""
+"""Bytes of a line; of a longer one only the beginning is read. 500 ids of 256 characters with scores take 200 kB."""
 
 
 class SimilarItemsLine(Exception):

@@ -9,20 +9,20 @@ from typing import IO, Final
 
 import orjson
 
-from service.batch.files import BatchFile, Reading
+from service.batch.files import BatchFile, BatchFileReader
 from service.batch.lines import MAX_LINE_BYTES, BadLine, SimilarItemsLine, parse
 from service.batch.ports import BatchSets
 from service.errors import BatchError
-from service.lists.keys import UserKeys
+from service.lists.keys import UserKey, UserKeys
 from service.models import ItemList, ListRequest
 
-LISTS_AT_ONCE: Final = 1_000
-"""Written in one transaction; what a killed load has to do again at most."""
+MAX_LISTS_AT_ONCE: Final = 1_000
+"""Lists written in one transaction; what a killed load has to do again at most."""
 
 
 @dataclass(slots=True)
-class Mark:
-    """How far a load has come; kept with what was loaded, in the same transaction."""
+class LoadProgress:
+    """How far a load has come; kept with the lists, in the same transaction."""
 
     file: int = 0
     """Files done."""
@@ -41,26 +41,29 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class About:
-    """What is kept with a set in force."""
+class SetDescription:
+    """What is kept with the active set."""
 
     oldest: float
     """Unix seconds at which its oldest file was made."""
 
     newest: float
+    """Unix seconds at which its newest file was made."""
+
     loaded_at: float
     files: int
     errors: int
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadReport:
     """What came of a load."""
 
     users: int
-    """Lists in force; less than `mark.lists` when a user has several."""
+    """Lists in the active set; less than `progress.lists` when a user has several."""
 
-    mark: Mark
+    progress: LoadProgress
+
     resumed_at: int
     """Lists that an earlier, interrupted load had brought already."""
 
@@ -73,42 +76,44 @@ def load(
     errors_path: Path,
     now: float,
     on_progress: Callable[[int, int], None] = lambda _stored_bytes, _lists: None,
-) -> Loaded:
-    """Load all files as one set and put it in force; go on where the same load was interrupted.
+) -> LoadReport:
+    """Load all files as one set and make it active; go on where the same load was interrupted.
 
     Args:
-        files: In a fixed order; of several lists of a user the last one counts.
-        sets: Where to.
-        keys: Make the keys that the replicas look for.
+        files: In a fixed order; where a user has several lists, the last one counts.
+        sets: The store that gets the lists.
+        keys: Makes the keys under which the replicas look.
         errors_path: Gets a JSON line for each bad line; replaced, or continued with the load.
         now: Unix seconds, for the record.
         on_progress: Called with the bytes as stored and the lists that are done.
 
     Raises:
-        BatchError: A file or the store failed, or there is no list in them at all. The set in force stays.
+        BatchError: A file or the store failed, or there is no list in them at all. The active set stays.
     """
     kept = sets.begin(_source(files, keys))
-    mark = Mark(**orjson.loads(kept)) if kept else Mark()
-    resumed_at = mark.lists
-    done = sum(file.size for file in files[: mark.file])
-    with _error_file(errors_path, mark.error_bytes) as errors:
-        for number in range(mark.file, len(files)):
+    progress = LoadProgress(**orjson.loads(kept)) if kept else LoadProgress()
+    resumed_at = progress.lists
+    done = sum(file.size for file in files[: progress.file])
+    with _error_file(errors_path, progress.error_bytes) as errors:
+        for number in range(progress.file, len(files)):
             file = files[number]
-            with Reading(file, mark.offset) as reading:
-                for lists in _batches(reading, file, mark, keys, errors):
+            with BatchFileReader(file, progress.offset) as reader:
+                for lists in _batches(reader, file, progress, keys, errors):
                     errors.flush()
-                    mark.error_bytes = errors.tell()
-                    sets.write(lists, orjson.dumps(asdict(mark)))
-                    on_progress(done + reading.stored_bytes, mark.lists)
+                    progress.error_bytes = errors.tell()
+                    sets.write(lists, orjson.dumps(asdict(progress)))
+                    on_progress(done + reader.stored_bytes, progress.lists)
             done += file.size
-            mark.file, mark.offset, mark.line = number + 1, 0, 0
-            sets.write([], orjson.dumps(asdict(mark)))
-            on_progress(done, mark.lists)
-    if not mark.lists:
-        raise BatchError(f"no user's list in {len(files)} files; {mark.errors} lines with errors; nothing was changed")
+            progress.file, progress.offset, progress.line = number + 1, 0, 0
+            sets.write([], orjson.dumps(asdict(progress)))
+            on_progress(done, progress.lists)
+    if not progress.lists:
+        raise BatchError(
+            f"no user's list in {len(files)} files; {progress.errors} lines with errors; nothing was changed"
+        )
     made = [file.made_at for file in files]
-    about = About(min(made), max(made), now, len(files), mark.errors)
-    return Loaded(sets.switch(orjson.dumps(asdict(about))), mark, resumed_at)
+    description = SetDescription(min(made), max(made), now, len(files), progress.errors)
+    return LoadReport(sets.switch(orjson.dumps(asdict(description))), progress, resumed_at)
 
 
 def _source(files: Sequence[BatchFile], keys: UserKeys) -> str:
@@ -118,46 +123,46 @@ def _source(files: Sequence[BatchFile], keys: UserKeys) -> str:
 
 
 def _batches(
-    reading: Reading, file: BatchFile, mark: Mark, keys: UserKeys, errors: IO[bytes]
-) -> Iterator[list[tuple[bytes, ItemList]]]:
-    """Lists in portions; the mark is past them when they are given."""
-    lists: list[tuple[bytes, ItemList]] = []
-    for length, line in _lines(reading):
-        mark.offset += length
-        mark.line += 1
+    reader: BatchFileReader, file: BatchFile, progress: LoadProgress, keys: UserKeys, errors: IO[bytes]
+) -> Iterator[list[tuple[UserKey, ItemList]]]:
+    """Lists in portions; the progress is past them when they are given."""
+    lists: list[tuple[UserKey, ItemList]] = []
+    for length, line in _lines(reader):
+        progress.offset += length
+        progress.line += 1
         try:
             if not line.strip():
                 continue
             user_id, item_ids = parse(line)
             lists.append((keys.of(ListRequest(user_id)), ItemList(item_ids, "", file.made_at)))
-            mark.lists += 1
+            progress.lists += 1
         except SimilarItemsLine:
-            mark.similar_items += 1
+            progress.similar_items += 1
         except BadLine as error:
-            mark.errors += 1
-            errors.write(orjson.dumps({"file": file.url, "line": mark.line, "error": str(error)}) + b"\n")
-        if len(lists) >= LISTS_AT_ONCE:
+            progress.errors += 1
+            errors.write(orjson.dumps({"file": file.url, "line": progress.line, "error": str(error)}) + b"\n")
+        if len(lists) >= MAX_LISTS_AT_ONCE:
             yield lists
             lists = []
     yield lists
 
 
-def _lines(reading: Reading) -> Iterable[tuple[int, bytes]]:
-    """Bytes and content of each line; of one that is too long to be kept in memory only the beginning."""
-    while line := reading.readline(MAX_LINE_BYTES):
+def _lines(reader: BatchFileReader) -> Iterable[tuple[int, bytes]]:
+    """Length and content of each line; only the beginning of one that is too long to be kept in memory."""
+    while line := reader.readline(MAX_LINE_BYTES):
         if len(line) < MAX_LINE_BYTES or line.endswith(b"\n"):
             yield len(line), line
             continue
         length, more = len(line), line
         while more and not more.endswith(b"\n"):
-            more = reading.readline(MAX_LINE_BYTES)
+            more = reader.readline(MAX_LINE_BYTES)
             length += len(more)
         yield length, line
 
 
 @contextmanager
 def _error_file(path: Path, keep_bytes: int) -> Iterator[IO[bytes]]:
-    """The file of errors as it was at the mark."""
+    """The file of errors as it was at this length."""
     try:
         path.touch()
         with path.open("r+b") as file:

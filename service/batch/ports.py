@@ -4,43 +4,45 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from service.lists.keys import UserKey
 from service.models import ItemList
 
 
 @dataclass(frozen=True, slots=True)
 class SetStatus:
-    """What a store of lists made ahead holds.
+    """What a store of batch lists holds."""
 
-    Attributes:
-        about: What `BatchSets.switch` was told of the set in force; None when there is none.
-        lists: Lists in it.
-        mark: How far the load under way has come; None when there is none.
-    """
+    description: bytes | None
+    """What `BatchSets.switch` got for the active set; None when there is none."""
 
-    about: bytes | None
     lists: int
-    mark: bytes | None
+    """Lists in the active set."""
+
+    progress: bytes | None
+    """What the last `BatchSets.write` of the load under way got, empty before the first; None without a load."""
 
 
 class BatchSets(Protocol):
-    """The store of lists made ahead, as who loads it sees it: one set in force and at most one being loaded.
+    """The store of batch lists, as the command that loads it sees it.
 
-    Every method raises `BatchError` when the store does not answer or has no room. Nothing of a set being loaded
-    is served.
+    It holds at most one active set and one that is being loaded. Nothing of a set being loaded is served.
+    Every method raises `BatchError` when the store does not answer or has no room.
     """
 
     def begin(self, source: str) -> bytes | None:
         """Go on with the set that was begun from this source, or begin an empty one in the place of any other.
 
+        Earlier loaders can write no more.
+
         Returns:
-            The mark of the last `write` if there was one, else None. Whoever began earlier can write no more.
+            The progress of the last `write` if there was one, else None.
         """
 
-    def write(self, lists: Sequence[tuple[bytes, ItemList]], mark: bytes) -> None:
-        """Keep lists by user's key, the last one of a user, and the mark; all of it or nothing."""
+    def write(self, lists: Sequence[tuple[UserKey, ItemList]], progress: bytes) -> None:
+        """Keep lists, the last one of a user, and the progress; all of it or nothing."""
 
-    def switch(self, about: bytes) -> int:
-        """Put the set in force, at once for all replicas, and remove every other; the number of its lists."""
+    def switch(self, description: bytes) -> int:
+        """Make the set active, at once for all replicas, and remove every other; the number of its lists."""
 
     def status(self) -> SetStatus:
         """What there is."""

@@ -11,8 +11,9 @@ import click
 import orjson
 from tqdm import tqdm
 
-from service.batch.files import BatchFile, find
-from service.batch.load import About, Loaded, Mark, load
+from service.batch.adapters.files import find
+from service.batch.files import BatchFile
+from service.batch.load import LoadProgress, LoadReport, SetDescription, load
 from service.errors import BatchError
 from service.settings import Settings, load_settings
 from service.wiring.names import user_keys
@@ -71,16 +72,16 @@ def status_command() -> None:
     settings = load_settings()
     with open_batch_sets(settings) as sets:
         status = sets.status()
-    if status.about is None:
+    if status.description is None:
         click.echo("no batch lists are active")
     else:
-        about = About(**orjson.loads(status.about))
-        made = _made(about.oldest, about.newest)
-        click.echo(f"{status.lists:,} lists active, {made}, loaded {_utc(about.loaded_at)}")
-        click.echo(_served_until(about.newest, settings))
-    if status.mark is not None:
-        mark = Mark(**orjson.loads(status.mark)) if status.mark else Mark()
-        click.echo(f"a load has brought {mark.lists:,} lists and is not done; the same command goes on with it")
+        description = SetDescription(**orjson.loads(status.description))
+        made = _made(description.oldest, description.newest)
+        click.echo(f"{status.lists:,} lists active, {made}, loaded {_utc(description.loaded_at)}")
+        click.echo(_served_until(description.newest, settings))
+    if status.progress is not None:
+        progress = LoadProgress(**orjson.loads(status.progress)) if status.progress else LoadProgress()
+        click.echo(f"a load has brought {progress.lists:,} lists and is not done; the same command goes on with it")
 
 
 @command.command("drop")
@@ -135,19 +136,19 @@ def _refuse_the_old(files: Sequence[BatchFile], stale_seconds: float) -> None:
         )
 
 
-def _outcome(loaded: Loaded, files: Sequence[BatchFile], settings: Settings, errors_path: Path) -> Iterator[str]:
-    mark = loaded.mark
+def _outcome(loaded: LoadReport, files: Sequence[BatchFile], settings: Settings, errors_path: Path) -> Iterator[str]:
+    progress = loaded.progress
     made = [file.made_at for file in files]
     if loaded.resumed_at:
         yield f"went on after {loaded.resumed_at:,} lists of an interrupted load"
     yield f"{loaded.users:,} lists active, {_made(min(made), max(made))}"
     yield _served_until(max(made), settings)
-    if mark.lists > loaded.users:
-        yield f"{mark.lists - loaded.users:,} lines were of users who have a later one, or were forgotten meanwhile"
-    if mark.similar_items:
-        yield f"{mark.similar_items:,} lines of similar items were left out: no answer is made of them"
-    if mark.errors:
-        yield f"{mark.errors:,} lines with errors were left out; {errors_path} names each with its line number"
+    if progress.lists > loaded.users:
+        yield f"{progress.lists - loaded.users:,} lines were of users who have a later one, or were forgotten meanwhile"
+    if progress.similar_items:
+        yield f"{progress.similar_items:,} lines of similar items were left out: no answer is made of them"
+    if progress.errors:
+        yield f"{progress.errors:,} lines with errors were left out; {errors_path} names each with its line number"
 
 
 def _made(oldest: float, newest: float) -> str:

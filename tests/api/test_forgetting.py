@@ -23,7 +23,7 @@ from service.batch.ports import BatchSets
 from service.cli import main
 from service.errors import RecommenderError
 from service.fleet.heartbeat import HEARTBEAT_SECONDS
-from service.lists.keys import USER_PREFIX_BYTES
+from service.lists.keys import USER_PREFIX_BYTES, UserKey
 from service.models import ItemList, ListRequest
 from service.settings import load_settings
 from service.wiring.names import user_keys
@@ -227,7 +227,7 @@ async def test_an_embedded_replica_keeps_no_trace_in_memory_or_in_its_files(
 def load_some(sets: BatchSets, *users: str) -> None:
     """Begin or go on with a load, and leave it there as one that was killed does."""
     sets.begin("output")
-    sets.write([(keys(user)[0], ItemList(("item001",), "", 1.0)) for user in users], b"mark")
+    sets.write([(UserKey(keys(user)[0]), ItemList(("item001",), "", 1.0)) for user in users], b"mark")
 
 
 async def test_a_load_that_was_killed_keeps_no_trace_and_brings_none_back_when_it_goes_on(

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from service.batch import codes as batch_codes
-from service.batch.files import find
-from service.batch.load import Loaded, load
+from service.batch.adapters.files import find
+from service.batch.load import LoadReport, load
 from service.batch.ports import BatchSets
 from service.errors import BatchError
 from service.lists.envelope import unseal
-from service.lists.keys import UserKeys
+from service.lists.keys import UserKey, UserKeys
 from service.models import ItemList, ListRequest
 from tests.batch.conftest import Store
 
@@ -45,7 +45,7 @@ def written(path: Path, lines: Iterable[str], end: str = "\n") -> Path:
     return path
 
 
-def run(sets: BatchSets, *paths: Path, errors: Path | None = None) -> Loaded:
+def run(sets: BatchSets, *paths: Path, errors: Path | None = None) -> LoadReport:
     try:
         files, _ = find([str(path) for path in paths])
         return load(
@@ -81,10 +81,10 @@ class Failing:
         self.drop = sets.drop
         self.close = sets.close
 
-    def write(self, lists: Sequence[tuple[bytes, ItemList]], mark: bytes) -> None:
+    def write(self, lists: Sequence[tuple[UserKey, ItemList]], progress: bytes) -> None:
         self._left -= 1
         if self._left or self._done:
-            self._sets.write(lists, mark)
+            self._sets.write(lists, progress)
         if not self._left:
             raise Interrupted
 
@@ -126,7 +126,7 @@ async def test_the_last_list_of_a_user_counts_and_is_counted_once(store: Store, 
 
     loaded = run(store.sets(), first, second)
 
-    assert (loaded.users, loaded.mark.lists) == (2, 4)
+    assert (loaded.users, loaded.progress.lists) == (2, 4)
     ann, bob = await served(store, "ann"), await served(store, "bob")
     assert ann is not None
     assert bob is not None
@@ -155,7 +155,7 @@ async def test_lines_without_a_list_are_left_out_and_named(store: Store, tmp_pat
 
     loaded = run(store.sets(), path, errors=errors)
 
-    assert (loaded.users, loaded.mark.errors, loaded.mark.similar_items) == (2, 7, 1)
+    assert (loaded.users, loaded.progress.errors, loaded.progress.similar_items) == (2, 7, 1)
     named = [json.loads(one) for one in errors.read_text().splitlines()]
     assert [one["line"] for one in named] == [3, 4, 6, 7, 8, 9, 10]
     assert {one["file"] for one in named} == {path.as_uri()}
@@ -200,7 +200,11 @@ async def test_a_load_interrupted_twice_and_resumed_equals_an_uninterrupted_one(
     whole = run(store.sets(), plain, packed, errors=whole_errors)
 
     assert resumed.resumed_at > 1_000
-    assert (resumed.users, resumed.mark.lists, resumed.mark.errors) == (3_430, whole.mark.lists, whole.mark.errors)
+    assert (resumed.users, resumed.progress.lists, resumed.progress.errors) == (
+        3_430,
+        whole.progress.lists,
+        whole.progress.errors,
+    )
     assert kept == {n: await served(store, f"u{n}") for n in range(3_500)}
     assert sum(found is not None for found in kept.values()) == 3_430
     assert errors.read_bytes() == whole_errors.read_bytes()
@@ -271,17 +275,17 @@ async def test_what_is_replaced_or_dropped_leaves_nothing_behind(store: Store, t
     first = written(tmp_path / "a.out", [line(f"u{n}", items_of(f"u{n}")) for n in range(2_500)])
     second = written(tmp_path / "b.out", [line(f"u{n}", ITEMS[:25]) for n in range(5)])
     run(store.sets(), second)
-    alone = store.remains()
+    only = store.remains()
     with pytest.raises(Interrupted):
         run(Failing(store.sets(), 2, done=True), first)
     run(store.sets(), first)
     run(store.sets(), second)
 
-    assert store.remains() == alone
+    assert store.remains() == only
     sets = store.sets()
     assert sets.status().lists == 5
     sets.drop()
-    assert sets.status().about is None
+    assert sets.status().description is None
     sets.close()
     assert store.remains() == 0
     assert await served(store, "u1") is None

@@ -14,7 +14,8 @@ from redis import Redis
 
 from bench.batch import catalogue_ids, in_file, in_redis, load, write_batch
 from bench.sends import fleet, run_send, send
-from service.batch.files import Reading, find
+from service.batch.adapters.files import find
+from service.batch.files import BatchFileReader
 from service.errors import BatchError
 from tests.support.amazon import Amazon
 from tests.support.calls import Call, assert_all_answered, most_in_a_second
@@ -147,13 +148,13 @@ def test_a_prefix_in_s3_is_loaded_and_gone_on_with(tmp_path: Path, amazon: Amazo
     files, passed_over = find(["s3://batches/send/"])
     expected: list[bytes] = []
     for file in files:
-        with Reading(file, 0) as reading:
+        with BatchFileReader(file, 0) as reading:
             while line := reading.readline(1 << 20):
                 expected.append(line)
 
     for file, name in zip(files, ("a.json.out", "b.json.out.gz"), strict=True):
         lines = expected[:3_000] if name.startswith("a") else expected[3_000:]
-        with Reading(file, sum(map(len, lines[:1_234]))) as reading:
+        with BatchFileReader(file, sum(map(len, lines[:1_234]))) as reading:
             assert reading.readline(1 << 20) == lines[1_234]
 
     environment = configuration(None, DATA_DIR=str(tmp_path / "data")) | amazon.environment()

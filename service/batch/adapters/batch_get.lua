@@ -1,7 +1,7 @@
--- KEYS: prefix of the sets; the set in force is named at prefix:current
+-- KEYS: prefix of the sets; prefix:current names the active one
 -- ARGV: bucket, field
 -- Returns: created_at (unix seconds) and the item ids, best first; false when there is no list.
--- One step, so that the list, its dictionary and the name of the set belong together. `batch_codes.py` is the format.
+-- One step, so that the list, its dictionary and the name of the set belong together. `codes.py` is the format.
 local set = redis.call('GET', KEYS[1] .. ':current')
 if not set then return false end
 local base = KEYS[1] .. ':' .. set .. ':'

@@ -1,9 +1,9 @@
-"""Lists made ahead in Redis, compact enough for millions.
+"""Batch lists in Redis, compact enough for millions.
 
-Below a prefix: `current` names the set in force, `loading` is a hash about the one being loaded, `sets` holds the names
-of all that may still be there. A set is a fixed number of small hashes, its buckets, from user to packed list; small
-hashes take a third of the memory of keys of their own, and a set is removed without looking for its keys. Its items
-are in hashes `items:N` of 128 each.
+Below a prefix, `current` names the active set, `loading` is a hash about the one being loaded, and `sets` holds the
+names of all that may still be there. A set is a fixed number of small hashes, its buckets, from user to packed list.
+Small hashes take a third of the memory of keys of their own, and a set is removed without looking for its keys. The
+items of a set are in hashes `items:N` of 128 each.
 """
 
 import asyncio
@@ -29,20 +29,22 @@ from service.models import ItemList
 _HERE: Final = Path(__file__).parent
 
 BUCKETS: Final = 65_536
-"""One for each value of a key's first two bytes. A hash of up to 128 entries is kept packed by Redis, so a set of up to
-about 8 million users is."""
+"""Buckets of a set: one for each value of a key's first two bytes. Redis keeps a hash of up to 128 entries packed, so a
+set of up to about 8 million users stays packed."""
 
 ITEMS_IN_A_HASH: Final = 128
-"""As many as Redis keeps packed. `batch_get.lua` has it too."""
+"""Items of one hash: as many as Redis keeps packed. `batch_get.lua` has this number, too."""
 
-LOOK_UPS_AT_ONCE: Final = 8
-"""Of one replica, so that a burst of them leaves connections for flights."""
+MAX_LOOK_UPS_AT_ONCE: Final = 8
+"""Look-ups of one replica at a time, so that a burst of them leaves connections for flights."""
 
-REMEMBERED_SECONDS: Final = 86_400
-"""Sets vanish by themselves this long after their lists are too old to be served; a load may take as long."""
+MAX_LOAD_SECONDS: Final = 86_400
+"""Longest time of a load. Sets vanish by themselves this long after their lists are too old to be served."""
 
-_COMMANDS_AT_ONCE: Final = 1_000
+_MAX_COMMANDS_AT_ONCE: Final = 1_000
 _TIMEOUT_SECONDS: Final = 30.0
+
+_OTHER_LOAD: Final = "another load has begun; that one goes on, and this one has ended"
 
 
 class RedisBatchLists:
@@ -58,7 +60,7 @@ class RedisBatchLists:
         self._prefix = prefix
         self._get = client.script(_HERE / "batch_get.lua")
         self._forget = client.script(_HERE / "batch_forget.lua")
-        self._turn = asyncio.Semaphore(LOOK_UPS_AT_ONCE)
+        self._turn = asyncio.Semaphore(MAX_LOOK_UPS_AT_ONCE)
 
     async def get(self, key: UserKey) -> Envelope | None:
         """See `BatchLists.get`; one round trip."""
@@ -74,7 +76,7 @@ class RedisBatchLists:
         async with self._client.use():
             await self._forget(
                 keys=[self._prefix],
-                args=[_bucket(user_prefix), user_prefix[2:], tombstone(user_prefix), REMEMBERED_SECONDS],
+                args=[_bucket(user_prefix), user_prefix[2:], tombstone(user_prefix), MAX_LOAD_SECONDS],
             )
 
 
@@ -99,7 +101,7 @@ class RedisBatchSets:
             # The client's own message quotes the URL.
             raise ConfigurationError("REDIS_URL: not a redis://, rediss:// or unix:// address") from None
         self._prefix = prefix
-        self._ttl = int(keep_seconds) + REMEMBERED_SECONDS
+        self._ttl_seconds = int(keep_seconds) + MAX_LOAD_SECONDS
         self._set = ""
         self._token = b""
         self._codes = ItemCodes()
@@ -122,37 +124,37 @@ class RedisBatchSets:
                 pipe.sadd(self._key("sets"), self._set)
                 pipe.delete(self._key("loading"))
                 pipe.hset(self._key("loading"), mapping={"set": self._set, "source": source, "token": self._token})
-                pipe.expire(self._key("loading"), self._ttl)
+                pipe.expire(self._key("loading"), self._ttl_seconds)
                 pipe.execute()
             self._remove_others()
         return None
 
-    def write(self, lists: Sequence[tuple[bytes, ItemList]], mark: bytes) -> None:
+    def write(self, lists: Sequence[tuple[UserKey, ItemList]], progress: bytes) -> None:
         """See `BatchSets.write`; Redis is busy with a thousand lists for some 5 ms."""
         with _translated(), self._ours() as pipe:
             touched: set[str] = set()
-            for key, ranked in lists:
+            for key, item_list in lists:
                 bucket = self._key(self._set, _bucket(key))
-                pipe.hset(bucket, key[2:], self._codes.pack(ranked))
+                pipe.hset(bucket, key[2:], self._codes.pack(item_list))
                 touched.add(bucket)
             for place, item_id in self._codes.take_new():
                 items = self._key(self._set, f"items:{place // ITEMS_IN_A_HASH}")
                 pipe.hset(items, str(place % ITEMS_IN_A_HASH), item_id)
                 touched.add(items)
             for key_name in touched - self._touched:
-                pipe.expire(key_name, self._ttl)
-            pipe.hset(self._key("loading"), "mark", mark)
+                pipe.expire(key_name, self._ttl_seconds)
+            pipe.hset(self._key("loading"), "mark", progress)
             pipe.execute()
             self._touched |= touched
 
-    def switch(self, about: bytes) -> int:
+    def switch(self, description: bytes) -> int:
         """See `BatchSets.switch`."""
         with _translated():
-            self._forget_the_forgotten()
+            self._bury_forgotten()
             lists = self._count()
             with self._ours() as pipe:
-                pipe.set(self._key("current"), self._set, ex=self._ttl)
-                pipe.set(self._key(self._set, "about"), about, ex=self._ttl)
+                pipe.set(self._key("current"), self._set, ex=self._ttl_seconds)
+                pipe.set(self._key(self._set, "about"), description, ex=self._ttl_seconds)
                 pipe.delete(self._key("loading"))
                 pipe.execute()
             self._remove_others()
@@ -162,16 +164,16 @@ class RedisBatchSets:
         """See `BatchSets.status`."""
         with _translated():
             current: Any = self._client.get(self._key("current"))
-            mark: Any = self._client.hmget(self._key("loading"), ["mark", "set"])
-            loading = (mark[0] or b"") if mark[1] else None
+            found: Any = self._client.hmget(self._key("loading"), ["mark", "set"])
+            progress = (found[0] or b"") if found[1] else None
             if current is None:
-                return SetStatus(None, 0, loading)
+                return SetStatus(None, 0, progress)
             self._set = current.decode()
-            about: Any = self._client.get(self._key(self._set, "about"))
-            return SetStatus(about, self._count(), loading)
+            description: Any = self._client.get(self._key(self._set, "about"))
+            return SetStatus(description, self._count(), progress)
 
     def drop(self) -> None:
-        """See `BatchSets.drop`; what is in force goes first, so that no list is served in part."""
+        """See `BatchSets.drop`; the active set goes first, so that no set is served in part."""
         with _translated():
             self._client.delete(self._key("current"), self._key("loading"))
             self._remove_others()
@@ -185,11 +187,11 @@ class RedisBatchSets:
 
     @contextmanager
     def _ours(self) -> Iterator[Any]:
-        """A transaction that fails if somebody else has begun to load since."""
+        """A transaction that fails if another load has begun since."""
         with self._client.pipeline(transaction=True) as pipe:
             pipe.watch(self._key("loading"))  # type: ignore[no-untyped-call]  # the client's own
             if pipe.hget(self._key("loading"), "token") != self._token:
-                raise BatchError("another load has begun; it goes on alone")
+                raise BatchError(_OTHER_LOAD)
             pipe.multi()
             yield pipe
 
@@ -203,7 +205,7 @@ class RedisBatchSets:
 
     def _buckets(self) -> Iterator[list[str]]:
         names = (self._key(self._set, f"{number:x}") for number in range(BUCKETS))
-        while some := list(islice(names, _COMMANDS_AT_ONCE)):
+        while some := list(islice(names, _MAX_COMMANDS_AT_ONCE)):
             yield some
 
     def _count(self) -> int:
@@ -215,16 +217,16 @@ class RedisBatchSets:
                 total += sum(pipe.execute())
         return total
 
-    def _forget_the_forgotten(self) -> None:
+    def _bury_forgotten(self) -> None:
         stones: Any = self._client.smembers(self._key(self._set, "forgotten"))
         for stone in stones:
             bucket = self._key(self._set, _bucket(stone))
             fields: Any = self._client.hkeys(bucket)
-            if known := [field for field in fields if buries(stone, stone[:BUCKET_BYTES] + field)]:
-                self._client.hdel(bucket, *known)
+            if theirs := [field for field in fields if buries(stone, stone[:BUCKET_BYTES] + field)]:
+                self._client.hdel(bucket, *theirs)
 
     def _remove_others(self) -> None:
-        """Remove every set that is neither in force nor being loaded; also those of loads that were killed."""
+        """Remove every set that is neither active nor being loaded; also those of loads that were killed."""
         current: Any = self._client.get(self._key("current"))
         loading: Any = self._client.hget(self._key("loading"), "set")
         names: Any = self._client.smembers(self._key("sets"))
@@ -251,7 +253,7 @@ def _bucket(key: bytes) -> str:
 
 def _chunks(names: Iterable[str]) -> Iterator[list[str]]:
     names = iter(names)
-    while some := list(islice(names, _COMMANDS_AT_ONCE)):
+    while some := list(islice(names, _MAX_COMMANDS_AT_ONCE)):
         yield some
 
 
@@ -260,7 +262,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except WatchError as error:
-        raise BatchError("another load has begun; it goes on alone") from error
+        raise BatchError(_OTHER_LOAD) from error
     except OutOfMemoryError as error:
         raise BatchError("Redis is full; what was loaded stays, the same command goes on once there is room") from error
     except (RedisError, OSError) as error:

@@ -1,7 +1,7 @@
-"""Lists made ahead in one SQLite file, for a replica that is alone.
+"""Batch lists in one SQLite file, for an embedded replica.
 
-A set is loaded into a file beside it, which takes its name when it is whole. Whoever reads the old one notices that the
-name stands for another file.
+A set is loaded into a file beside it, which takes its name when it is whole. A reader of the old file notices that the
+name stands for another one.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ FILE_NAME: Final = "batch-lists.sqlite"
 LOADING_NAME: Final = "batch-lists.loading.sqlite"
 
 ABANDONED_SECONDS: Final = 86_400
-"""A load that brought nothing for so long is not waited for: what it brought is removed, as it is in Redis."""
+"""A load that brought nothing for this time is given up: what it brought is removed, as it is in Redis."""
 
-_BUSY_SECONDS: Final = 5.0
+_MAX_BUSY_SECONDS: Final = 5.0
 """Longest wait for another process's transaction; a load's takes a tenth of a second."""
 
 _SCHEMA: Final = """
@@ -86,8 +86,8 @@ class SqliteBatchLists:
         if connection is None:
             return None
         row = connection.execute("SELECT packed FROM list WHERE user = ?", (key,)).fetchone()
-        ranked = unpack(row[0], lambda places: _items_at(connection, places)) if row else None
-        return seal(ranked) if ranked else None
+        item_list = unpack(row[0], lambda places: _items_at(connection, places)) if row else None
+        return seal(item_list) if item_list else None
 
     def _current(self) -> sqlite3.Connection | None:
         try:
@@ -108,14 +108,14 @@ class SqliteBatchLists:
             self._connection.close()
         self._connection = self._file = None
 
-    def _delete(self, user_prefix: bytes) -> None:
+    def _delete(self, user_prefix: UserPrefix) -> None:
         _remove_abandoned(self._loading)
-        # First the one being loaded: it may be switched meanwhile.
+        # First the one being loaded, because it may be switched meanwhile.
         for path in (self._loading, self._path):
             if not path.exists():
                 continue
             with closing(_connect(path, "rw")) as connection, _transaction(connection):
-                # What was deleted is overwritten, too.
+                # So that what is deleted is overwritten, too.
                 connection.execute("PRAGMA secure_delete=1").fetchall()
                 connection.execute(
                     "DELETE FROM list WHERE user >= ? AND user < ?", (user_prefix, user_prefix + b"\xff" * 32)
@@ -166,15 +166,15 @@ class SqliteBatchSets:
                 connection.execute("INSERT INTO load (source, token) VALUES (?, ?)", (source, self._token))
         return None
 
-    def write(self, lists: Sequence[tuple[bytes, ItemList]], mark: bytes) -> None:
+    def write(self, lists: Sequence[tuple[UserKey, ItemList]], progress: bytes) -> None:
         """See `BatchSets.write`."""
         with self._translated(), self._ours() as connection:
-            rows = [(key, self._codes.pack(ranked)) for key, ranked in lists]
+            rows = [(key, self._codes.pack(item_list)) for key, item_list in lists]
             connection.executemany("INSERT INTO list (user, packed) VALUES (?, ?)", rows)
             connection.executemany("INSERT INTO item VALUES (?, ?)", self._codes.take_new())
-            connection.execute("UPDATE load SET mark = ?", (mark,))
+            connection.execute("UPDATE load SET mark = ?", (progress,))
 
-    def switch(self, about: bytes) -> int:
+    def switch(self, description: bytes) -> int:
         """See `BatchSets.switch`."""
         with self._translated():
             with self._ours() as connection:
@@ -188,7 +188,7 @@ class SqliteBatchSets:
                     _bury(connection, stone)
                 connection.execute("DELETE FROM forgotten")
                 (lists,) = connection.execute("SELECT count(*) FROM list").fetchone()
-                connection.execute("UPDATE load SET about = ?, lists = ?", (about, lists))
+                connection.execute("UPDATE load SET about = ?, lists = ?", (description, lists))
             self.close()
             with self._loading.open("rb") as file:
                 os.fsync(file.fileno())
@@ -199,14 +199,16 @@ class SqliteBatchSets:
     def status(self) -> SetStatus:
         """See `BatchSets.status`."""
         with self._translated():
-            about, lists, mark = None, 0, None
+            description, lists, progress = None, 0, None
             if self._path.exists():
                 with closing(_connect(self._path, "ro")) as connection:
-                    about, lists = connection.execute("SELECT about, (SELECT count(*) FROM list) FROM load").fetchone()
+                    description, lists = connection.execute(
+                        "SELECT about, (SELECT count(*) FROM list) FROM load"
+                    ).fetchone()
             if self._loading.exists():
                 with closing(_connect(self._loading, "ro")) as connection:
-                    (mark,) = connection.execute("SELECT coalesce(mark, x'') FROM load").fetchone()
-            return SetStatus(about, lists, mark)
+                    (progress,) = connection.execute("SELECT coalesce(mark, x'') FROM load").fetchone()
+            return SetStatus(description, lists, progress)
 
     def drop(self) -> None:
         """See `BatchSets.drop`."""
@@ -230,7 +232,7 @@ class SqliteBatchSets:
 
     @contextmanager
     def _ours(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that fails if somebody else has begun to load since."""
+        """A transaction that fails if another load has begun since."""
         if self._connection is None:
             raise BatchError("nothing is being loaded")
         with _transaction(self._connection):
@@ -239,7 +241,7 @@ class SqliteBatchSets:
                 not self._loading.exists()
                 or not self._connection.execute("SELECT 1 FROM load WHERE token = ?", (self._token,)).fetchone()
             ):
-                raise BatchError("another load has begun; it goes on alone")
+                raise BatchError("another load has begun; that one goes on, and this one has ended")
             yield self._connection
 
     def _remove_loading(self) -> None:
@@ -255,7 +257,7 @@ class SqliteBatchSets:
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(
-        f"file:{quote(str(path.resolve()))}?mode={mode}", uri=True, isolation_level=None, timeout=_BUSY_SECONDS
+        f"file:{quote(str(path.resolve()))}?mode={mode}", uri=True, isolation_level=None, timeout=_MAX_BUSY_SECONDS
     )
 
 
