@@ -98,7 +98,14 @@ def test_a_reload_under_traffic_shows_nobody_a_mix(stack: ExitStack, tmp_path: P
 
     async def both() -> list[Call]:
         urls = [one.url for one in replicas]
-        calls, _ = await asyncio.gather(send(urls, users[:600], 100, 2), asyncio.to_thread(reload))
+        reloading = asyncio.create_task(asyncio.to_thread(reload))
+        calls: list[Call] = []
+        for start in range(0, len(users), 200):
+            is_last = reloading.done()
+            calls += await send(urls, users[start : start + 200], 100, 2)
+            if is_last:
+                break
+        await reloading
         return calls
 
     calls = asyncio.run(both())
