@@ -98,7 +98,7 @@ async def balancing() -> AsyncIterator[Balancer]:
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Whatever comes, until either side is gone; the other side is told."""
+    """Whatever comes, until either side is gone; the other side is closed too."""
     with contextlib.suppress(OSError):
         while data := await reader.read(65_536):
             writer.write(data)

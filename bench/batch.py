@@ -33,7 +33,7 @@ SECONDS = 120
 LOADER_MIB = 200
 REDIS_MB = 500
 DIFFERENT_LISTS = 5_000
-"""So many are drawn; each user gets one of them. To draw a million takes longer than to load them."""
+"""Lists that are drawn; each user gets one of them. To draw a million takes longer than to load them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def write_batch(path: Path, users: Iterable[str], ids: Sequence[str], seed: int 
 
 
 def load(path: Path, environment: Mapping[str, str], *, kill_after: float | None = None) -> Run:
-    """Run `personalize-connect batch load`, killed after so many seconds if it is not done by then."""
+    """Run `personalize-connect batch load`, killed after these seconds if it is not done by then."""
     began = time.monotonic()
     command = [sys.executable, "-m", "service", "batch", "load", str(path), "--errors", f"{path}.errors"]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as written:
@@ -96,7 +96,7 @@ def _ended(process: "subprocess.Popen[bytes]") -> tuple[int, int]:
 
 
 def in_redis(client: "Redis") -> str:
-    """A digest of the set in force: every user's list, and the dictionary."""
+    """A digest of the active set: every user's list, and the dictionary."""
     digest = hashlib.sha256()
     [pointer] = client.scan_iter("*:batch:current", count=1000)
     name: Any = client.get(pointer)

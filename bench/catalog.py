@@ -45,7 +45,7 @@ MISSES_PER_SECOND = 100
 IDS = 25
 LOOKUPS = 5_000
 WARM_SECONDS = 5.0
-ALONE_SECONDS = 15.0
+BEFORE_SECONDS = 15.0
 START_SECONDS = 240.0
 RELOAD_SECONDS = 120.0
 WITH_LISTS = 2_000
@@ -70,7 +70,7 @@ _WORDS = (
 
 
 def write_catalog(path: Path, items: int, *, seed: int = 1, prices: int = 1) -> Path:
-    """Items with random UUIDs as ids, about 300 bytes each, as gzip'ed CSV; `prices` changes these alone."""
+    """Items with random UUIDs as ids, about 300 bytes each, as gzip'ed CSV; `prices` changes only these."""
     ids = _ids(items, seed)
     rng = random.Random(prices)
     texts = [" ".join(rng.choices(_WORDS, k=14)) for _ in range(500)]
@@ -276,7 +276,7 @@ def _started(replica: Process, builders: _Builders) -> _Start:
 
 @dataclass(frozen=True, slots=True)
 class _Reload:
-    alone: Load
+    before: Load
     meanwhile: Load
     ratio: float
     seconds: float
@@ -286,7 +286,7 @@ def _reload(replica: Process, new: Path, path: Path, turn: int, builders: _Build
     """Misses without and with a reload under way.
 
     Raises:
-        RuntimeError: The new catalogue did not come into force.
+        RuntimeError: The new catalogue did not become active.
     """
 
     def misses(prefix: str, seconds: float, over: Callable[[], bool] = lambda: False) -> Load:
@@ -300,7 +300,7 @@ def _reload(replica: Process, new: Path, path: Path, turn: int, builders: _Build
         )
 
     misses("w", WARM_SECONDS)
-    alone = misses("a", ALONE_SECONDS)
+    without = misses("a", BEFORE_SECONDS)
     before = _loaded_at(replica)
     new.replace(path)
     over = threading.Event()
@@ -323,7 +323,7 @@ def _reload(replica: Process, new: Path, path: Path, turn: int, builders: _Build
     thread.join()
     if _loaded_at(replica) <= before:
         raise RuntimeError("the catalogue was not reloaded")
-    return _Reload(alone, meanwhile, meanwhile.p99_ms / alone.p99_ms, took[0])
+    return _Reload(without, meanwhile, meanwhile.p99_ms / without.p99_ms, took[0])
 
 
 def _loaded_at(replica: Process) -> float:
@@ -335,18 +335,18 @@ def _loaded_at(replica: Process) -> float:
 def _reload_figures(
     name: str, reloads: Sequence[_Reload], start: _Start, peak_mb: float, builder_mb: float
 ) -> list[Figure]:
-    failed = sum(one.alone.failed + one.meanwhile.failed for one in reloads)
+    failed = sum(one.before.failed + one.meanwhile.failed for one in reloads)
     answers = sum(one.meanwhile.answers for one in reloads)
     best = min(reloads, key=lambda one: one.ratio)
     ratios = ", ".join(f"{one.ratio:.2f}" for one in reloads)
     what = f"reload of {name} at {MISSES_PER_SECOND} misses/s"
     return [
         Figure(f"{what}: failed", failed, "calls", "0", failed == 0, f"of {answers} during reloads"),
-        Figure(f"{what}: p99 before", best.alone.p99_ms, "ms", detail=f"p50 {best.alone.p50_ms:.1f} ms"),
+        Figure(f"{what}: p99 before", best.before.p99_ms, "ms", detail=f"p50 {best.before.p50_ms:.1f} ms"),
         Figure(f"{what}: p99 meanwhile", best.meanwhile.p99_ms, "ms", detail=f"p50 {best.meanwhile.p50_ms:.1f} ms"),
         Figure(f"{what}: the second / the first", best.ratio, "", f"<= {RATIO:g}", best.ratio <= RATIO, f"of {ratios}"),
         Figure(f"{what}: slowest", max(one.meanwhile.slowest_ms for one in reloads), "ms"),
-        Figure(f"{what}: until in force", statistics.median(one.seconds for one in reloads), "s"),
+        Figure(f"{what}: until active", statistics.median(one.seconds for one in reloads), "s"),
         Figure(f"{what}: peak of the serving process", peak_mb, "MB", detail=f"{start.resident_mb:.0f} MB before"),
         Figure(f"{what}: peak of the process that reads it", builder_mb, "MB"),
     ]

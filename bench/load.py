@@ -87,8 +87,8 @@ def paced(
         per_second: Calls per second, all connections together.
         connections: Those that call.
         seconds: How long.
-        idle_connections: So many more stay open meanwhile. Each calls once before and once after, and a failure of
-            either counts.
+        idle_connections: More that stay open meanwhile. Each calls once before and once after, and a failure of either
+            counts.
         over: Asked before each call; once it says yes, no more are made.
     """
     gc.collect()
@@ -115,7 +115,7 @@ def call_each(port: int, users: Sequence[str], *, connections: int = 16) -> Load
 
 
 def connect_at_once(port: int, count: int) -> float:
-    """Open so many connections in the same moment; seconds until the last one is there."""
+    """Open connections in the same moment; seconds until the last one is there."""
     with selectors.DefaultSelector() as waiting, contextlib.ExitStack() as stack:
         began = time.perf_counter()
         for _ in range(count):

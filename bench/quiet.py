@@ -41,7 +41,7 @@ class Quiet(Generic[Result]):
     """What other processes used of one core during each turn that was kept."""
 
     def turns(self, repeats: int, measure: Callable[[int], Result]) -> list[Result]:
-        """So many results; at most twice as many turns are measured for them."""
+        """The results; at most twice as many turns are measured for them."""
         done: list[tuple[float, int, Result]] = []
         while len(done) < 2 * repeats and sum(share <= QUIET_SHARE for share, _, _ in done) < repeats:
             _wait_for_quiet()

@@ -123,32 +123,32 @@ def misses(repeats: int) -> list[Figure]:
         warm(replica)
 
         def turn(number: int) -> dict[str, Answers]:
-            alone = flooded(replica, connections=4, seconds=seconds)
+            without = flooded(replica, connections=4, seconds=seconds)
             missing = answers(replica, lambda: misses_only(replica, f"a{number}x", seconds / 2))
             with ThreadPoolExecutor(1) as thread:
                 flooding = thread.submit(flooded, replica, connections=4, seconds=seconds)
                 together = answers(replica, lambda: misses_only(replica, f"b{number}x", seconds))
-                return {"alone": alone, "missing": missing, "together": together, "beside": flooding.result()}
+                return {"without": without, "missing": missing, "together": together, "beside": flooding.result()}
 
         quiet: Quiet[dict[str, Answers]] = Quiet([replica, personalize])
         turns = quiet.turns(repeats, turn)
-    p99_alone, p99 = (statistics.median(one[name].load.p99_ms for one in turns) for name in ("alone", "beside"))
-    added_alone, added = (
+    p99_without, p99 = (statistics.median(one[name].load.p99_ms for one in turns) for name in ("without", "beside"))
+    added_without, added = (
         statistics.median(one[name].load.p50_ms for one in turns) - LATENCY_MS for name in ("missing", "together")
     )
     beside = f"{statistics.median(one['beside'].load.per_second for one in turns):.0f} hits/s meanwhile; {quiet}"
     return [
-        Figure("hits' p99 at 4 connections, no misses", p99_alone, "ms"),
+        Figure("hits' p99 at 4 connections, no misses", p99_without, "ms"),
         Figure(
             f"hits' p99 at 4 connections, {MISSES_PER_SECOND} misses/s",
             p99,
             "ms",
             "<= 3 x or 8 ms",
-            p99 <= max(3 * p99_alone, 8.0),
+            p99 <= max(3 * p99_without, 8.0),
             beside,
         ),
         Figure("those misses' p50 over upstream", added, "ms", "<= 15 ms", added <= 15),
-        Figure("misses' p50 over upstream, no hits", added_alone, "ms"),
+        Figure("misses' p50 over upstream, no hits", added_without, "ms"),
         Figure("CPU of a miss", statistics.median(one["missing"].cpu_us for one in turns), "us"),
     ]
 

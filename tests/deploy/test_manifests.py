@@ -349,7 +349,7 @@ def test_with_redis_the_replicas_are_the_autoscalers_and_one_may_go_at_a_time() 
     assert deployment["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
     assert one(manifests, "HorizontalPodAutoscaler")["spec"]["minReplicas"] >= 2
     assert one(manifests, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
-    # Alone with the others, all at once, they spend the whole budget and no more.
+    # All on their own shares at once, they spend the whole budget and no more.
     most = one(manifests, "HorizontalPodAutoscaler")["spec"]["maxReplicas"]
     assert one(manifests, "ConfigMap")["data"]["EXPECTED_REPLICAS"] == str(most)
     # Not optional: a pod that cannot find Redis's address must not spend the whole budget.
