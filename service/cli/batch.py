@@ -1,26 +1,21 @@
 """`personalize-connect batch`."""
 
 import datetime as dt
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, NoReturn, Self
 
 import click
 import orjson
-from tqdm import tqdm
 
 from service.batch.adapters.files import find
 from service.batch.files import BatchFile
 from service.batch.load import LoadProgress, LoadReport, SetDescription, load
+from service.cli.display import BYTES, TerminalDisplay, TerminalTrack, amount
 from service.errors import BatchError
 from service.settings import Settings, load_settings
 from service.wiring.names import user_keys
 from service.wiring.tools import open_batch_sets
-
-LINE_SECONDS: Final = 30.0
-"""Between two lines about the progress where there is no terminal for a bar."""
 
 
 @click.group("batch")
@@ -53,14 +48,16 @@ def load_command(urls: tuple[str, ...], errors_path: Path) -> None:
     _refuse_the_old(files, settings.cache_stale_seconds)
     if passed_over:
         click.echo(f"{passed_over} files are left out for their names")
-    with open_batch_sets(settings) as sets, _Bar(sum(file.size for file in files)) as bar:
+    total_bytes = sum(file.size for file in files)
+    display = TerminalDisplay()
+    with open_batch_sets(settings) as sets, display.track("load", BYTES, total_bytes) as track:
         loaded = load(
             files,
             sets=sets,
             keys=user_keys(settings),
             errors_path=errors_path,
             now=time.time(),
-            on_progress=bar.show,
+            on_progress=_Progress(display, track, total_bytes).show,
         )
     for line in _outcome(loaded, files, settings, errors_path):
         click.echo(line)
@@ -92,38 +89,22 @@ def drop_command() -> None:
     click.echo("no batch list is kept any more")
 
 
-class _Bar:
+class _Progress:
     """Bytes of the files, with the lists loaded and their rate."""
 
-    def __init__(self, total_bytes: int) -> None:
+    def __init__(self, display: TerminalDisplay, track: TerminalTrack, total_bytes: int) -> None:
+        self._display = display
+        self._track = track
         self._total_bytes = total_bytes
-        self._bar: tqdm[NoReturn] | None = None
-        self._began = time.monotonic()
-        self._lists = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._began: tuple[float, int] | None = None
 
     def show(self, stored_bytes: int, lists: int) -> None:
         """Show that so much is done; what was done before the first call is no part of the rate."""
-        bar = self._bar
-        if bar is None:
-            bar = self._bar = tqdm(
-                total=self._total_bytes,
-                initial=stored_bytes,
-                unit="B",
-                unit_scale=True,
-                # In a log a line now and then is enough.
-                mininterval=0.1 if sys.stderr.isatty() else LINE_SECONDS,
-            )
-            self._began, self._lists = time.monotonic(), lists
-        rate = (lists - self._lists) / max(time.monotonic() - self._began, 0.001)
-        bar.set_postfix_str(f"{lists:,} lists, {rate:,.0f}/s", refresh=False)
-        bar.update(stored_bytes - bar.n)
+        now = time.monotonic()
+        began_at, lists_before = self._began = self._began or (now, lists)
+        note = f"{lists:,} lists, {(lists - lists_before) / max(now - began_at, 0.001):,.0f}/s"
+        self._track.reach(stored_bytes, note)
+        self._display.mention(lambda: f"{amount(stored_bytes, BYTES)} of {amount(self._total_bytes, BYTES)}, {note}")
 
 
 def _refuse_the_old(files: Sequence[BatchFile], stale_seconds: float) -> None:

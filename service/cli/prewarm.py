@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from service.cli.display import TerminalDisplay
 from service.cli.options import Number
 from service.clock import SystemClock
 from service.constants import DEFAULT_NUM_RESULTS, MAX_NUM_RESULTS
@@ -107,7 +108,7 @@ async def _run(
     loop = asyncio.get_running_loop()
     stopped_by: list[int] = []
     async with maker as opened:
-        prewarm = Prewarm(opened, users, terms, by=by, clock=SystemClock())
+        prewarm = Prewarm(opened, users, terms, by=by, clock=SystemClock(), display=TerminalDisplay())
         work = asyncio.create_task(prewarm.run())
 
         def stop(number: int) -> None:

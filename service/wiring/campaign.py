@@ -35,7 +35,7 @@ from service.personalize.list_length import ListLength
 from service.personalize.ports import Learner, Recommender, Recorder
 from service.personalize.refresher import Refresher
 from service.personalize.transactions import Transactions
-from service.sends.prewarmer import Prewarmer
+from service.sends.prewarm.prewarmer import Prewarmer
 
 CLOSING_SECONDS: Final = 3.0
 """Transactions under way at shutdown are waited for this long, so that their lists are kept."""

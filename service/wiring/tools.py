@@ -17,7 +17,7 @@ from service.lists.memory import ListMemory
 from service.lists.pins import LocalPins
 from service.lists.ports import ListsEvent
 from service.sends.ports import ListMaker, PrewarmReport, PrewarmTerms
-from service.sends.prewarmer import Prewarmer
+from service.sends.prewarm.prewarmer import Prewarmer
 from service.settings import Settings
 from service.telemetry import Telemetry
 from service.wiring.campaign import open_campaign

@@ -48,12 +48,14 @@ def test_a_command_that_does_not_exist_is_a_readable_mistake() -> None:
     assert "No such command 'serves'" in result.stderr
 
 
+@pytest.mark.processes
 def test_help_loads_no_command() -> None:
     loaded = modules_after("from service.cli import main; main(['--help'], standalone_mode=False)")
 
     assert sorted(loaded) == ["service.cli", "service.cli.group", "service.errors"]
 
 
+@pytest.mark.processes
 def test_the_local_personalize_and_the_service_do_not_load_each_other() -> None:
     local = modules_after("import service.cli.local_personalize")
     serve = modules_after("import service.cli.serve")

@@ -23,7 +23,7 @@ from service.models import Answer, ListRequest, RecommendationQuery
 from service.personalize.breaker import Breaker
 from service.personalize.flights import Flights
 from service.personalize.refresher import Refresher
-from service.sends.prewarmer import Prewarmer
+from service.sends.prewarm.prewarmer import Prewarmer
 from service.wiring.campaign import AnsweringReplica, Outside, Stores, Terms, open_answers
 from tests.support.fakes import FakeCatalog, FakePersonalize, FakeRecorder, MemoryBlockList
 from tests.support.virtual_time import VirtualClock

@@ -1,59 +1,45 @@
-"""A whole prewarm: look who has no list, say how long it will take, fetch, and say what came of it."""
+"""A whole prewarm: look up who has no list, say how long it will take, fetch, and say what came of it."""
 
 import asyncio
 import datetime as dt
-import sys
-from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
-
-from tqdm import tqdm
 
 from service.clock import Clock
 from service.errors import SharedStateUnavailable
 from service.sends.ports import ListMaker, PrewarmReport, PrewarmTerms
+from service.sends.prewarm.deadline import Deadline
+from service.sends.prewarm.display import Display, Track
+from service.sends.prewarm.totals import RecentRate, Totals
 from service.sends.prewarm.users_file import Findings, UsersFile, UsersFileError
 
 EXIT_DONE: Final = 0
+"""Every user of the file has a list."""
+
 EXIT_MISSING: Final = 1
-EXIT_UNUSABLE: Final = 2
+"""Some users have none, or had none when the lists were wanted."""
+
 EXIT_LINES_LEFT_OUT: Final = 3
+"""Every user has a list, and some lines of the file named no user."""
 
 LOOKED_UP_AT_ONCE: Final = 1_000
 """Users read and looked up in one step."""
 
 ROUND_SECONDS: Final = 10.0
-"""How often it is reckoned again when all will be done."""
-
-REMEMBERED_ROUNDS: Final = 6
-"""The rate of the last minute tells when all will be done."""
+"""Time between two estimates of when all will be done."""
 
 IN_HAND_SECONDS: Final = 3 * ROUND_SECONDS
 """Users in hand: as many as can be fetched in this time."""
 
-ATTEMPTS: Final = 3
+MAX_ATTEMPTS: Final = 3
 """Transactions for a user whose first ones bring no list."""
 
-FAILURES_TO_STOP: Final = 100
-"""Transactions in a row without a list. While Personalize is down one is tried every two seconds."""
+MAX_FAILURES_IN_A_ROW: Final = 100
+"""Transactions in a row without a list before the run stops. While Personalize is down, one is tried every 2 s."""
 
 RETRY_SECONDS: Final = 1.0
-"""Between two looks whether the store is back, or whether somebody can be fetched now."""
-
-LINE_SECONDS: Final = 30.0
-"""Between two lines about the progress where there is no terminal for a bar."""
-
-
-@dataclass(slots=True)
-class Totals:
-    """What a prewarm has come to."""
-
-    missing: int = 0
-    done: int = 0
-    fetched: int = 0
-    failed: Counter[str] = field(default_factory=Counter)
+"""Between two looks whether the store is back, or whether a list can be fetched now."""
 
 
 class Prewarm:
@@ -63,9 +49,9 @@ class Prewarm:
         maker: Fetches.
         file: Who is to have a list.
         terms: Share of the budget, length of the lists, age.
-        by: When they are wanted.
         clock: Its Unix time is compared with `by`.
-        say: Takes a line for people.
+        display: Where people watch.
+        by: When the lists are wanted.
     """
 
     def __init__(
@@ -75,22 +61,18 @@ class Prewarm:
         terms: PrewarmTerms,
         *,
         clock: Clock,
+        display: Display,
         by: dt.datetime | None = None,
-        say: Callable[[str], None] = lambda text: tqdm.write(text, file=sys.stderr),
     ) -> None:
         self._maker = maker
         self._file = file
         self._terms = terms
-        self._by = by
         self._clock = clock
-        self._say = say
+        self._display = display
+        self._deadline = Deadline(by, clock)
         self._findings = Findings()
         self._totals = Totals()
-        self._rounds: deque[tuple[float, int]] = deque(maxlen=REMEMBERED_ROUNDS + 1)
-        self._in_time: bool | None = None
-        self._too_late = False
-        self._failed_in_a_row = 0
-        self._said_at = float("-inf")
+        self._failures_in_a_row = 0
 
     async def run(self) -> int:
         """Fetch all lists that are missing; the exit status.
@@ -99,113 +81,105 @@ class Prewarm:
             UsersFileError: The file cannot be used.
             SharedStateUnavailable: Nobody answered at the start. Later it is waited for.
         """
-        made = await self._survey()
-        self._forecast(made)
-        if self._totals.missing:
-            await self._fetch(made.tps)
+        report = await self._survey()
+        self._forecast(report)
+        if self._totals.wanted:
+            await self._fetch(report.tps)
         return self._summary()
 
     def stopped(self) -> None:
         """Say what was done so far."""
-        self._say(f"stopped: {self._totals.fetched:,} lists fetched; the same command goes on from here")
+        self._display.say(f"stopped: {self._totals.fetched:,} lists fetched; the same command goes on from here")
 
     async def _survey(self) -> PrewarmReport:
-        """Read the whole file and look who has no list."""
-        users, named, last = self._file.users(self._findings), 0, PrewarmReport()
-        with tqdm(desc="looking up", unit=" users", disable=None) as bar:
+        """Read the whole file and look up who has no list."""
+        users, named, report = self._file.users(self._findings), 0, PrewarmReport()
+        with self._display.track("looking up", "users") as track:
             while chunk := _some(users, LOOKED_UP_AT_ONCE):
-                # Only the first answer is not waited for: it may be the address that is wrong.
-                last = await (self._make(chunk, 0.0) if named else self._maker.make(chunk, self._terms, seconds=0))
+                # The first answer is not waited for: it may be the address that is wrong.
+                report = await (self._make(chunk, 0.0) if named else self._maker.make(chunk, self._terms, seconds=0))
                 named += len(chunk)
-                self._totals.missing += len(last.left)
-                bar.update(len(chunk))
+                self._totals.wanted += len(report.left)
+                track.advance(len(chunk))
         for sentence in self._findings.words():
-            self._say(sentence)
+            self._display.say(sentence)
         if not named:
             raise UsersFileError(f"{self._file.path}: names no user")
-        self._say(f"{named:,} users, {named - self._totals.missing:,} have a list, {self._totals.missing:,} to fetch")
-        return last
+        wanted = self._totals.wanted
+        self._display.say(f"{named:,} users, {named - wanted:,} have a list, {wanted:,} to fetch")
+        return report
 
-    def _forecast(self, made: PrewarmReport) -> None:
-        if not self._totals.missing:
+    def _forecast(self, report: PrewarmReport) -> None:
+        if not self._totals.wanted:
             return
-        rate = made.tps * self._terms.spare
-        seconds = self._totals.missing / rate
-        self._say(f"at most {rate:.3g} a second: ready at {self._moment(seconds)} at the earliest")
-        keeps = max(made.fresh_seconds, self._terms.max_age_seconds)
-        if seconds > made.fresh_seconds:
-            self._say(
-                f"lists are fresh for {made.fresh_seconds:g} s: the first of them will be stale before the last is "
+        rate = report.tps * self._terms.spare
+        seconds = self._totals.wanted / rate
+        self._display.say(f"at most {rate:.3g} a second: ready at {self._moment(seconds)} at the earliest")
+        keeps = max(report.fresh_seconds, self._terms.max_age_seconds)
+        if seconds > report.fresh_seconds:
+            self._display.say(
+                f"lists are fresh for {report.fresh_seconds:g} s: the first of them will be stale before the last is "
                 f"fetched; a longer CACHE_FRESH_SECONDS keeps them, and --max-age above {keeps:g} a rerun from "
                 "fetching them again"
             )
         self._compare(rate)
 
     def _compare(self, rate: float) -> None:
-        """Say whether --by can be met, when that has changed."""
-        if self._by is None:
-            return
-        missing = self._totals.missing - self._totals.done
-        left_seconds = self._by.timestamp() - self._clock.time()
-        if left_seconds <= 0:
-            if missing and not self._too_late:
-                self._too_late = True
-                self._say(f"--by has come with {missing:,} lists missing; going on in slots that nobody else wants")
-            return
-        in_time = missing <= rate * left_seconds
-        if in_time != self._in_time:
-            if not in_time:
-                short = missing - int(rate * left_seconds)
-                self._say(f"--by {self._by:%H:%M:%S} cannot be met: about {short:,} lists will be missing then")
-            else:
-                self._say(f"in time for --by {self._by:%H:%M:%S}" + (" again" if self._in_time is False else ""))
-            self._in_time = in_time
+        """Say whether the lists will be there in time, when that has changed."""
+        if sentence := self._deadline.outlook(self._totals.missing, rate):
+            self._display.say(sentence)
 
     async def _fetch(self, tps: float) -> None:
+        rate = RecentRate(self._clock)
         users: Iterator[str] | None = self._file.users()
-        in_hand: dict[str, int] = {}
-        most = max(LOOKED_UP_AT_ONCE, int(tps * IN_HAND_SECONDS))
-        self._rounds.append((self._clock.monotonic(), 0))
-        with tqdm(total=self._totals.missing, desc="prewarm", unit=" lists", disable=None) as bar:
-
-            def done() -> None:
-                self._totals.done += 1
-                bar.update()
-
+        attempts: dict[str, int] = {}
+        most_in_hand = max(LOOKED_UP_AT_ONCE, int(tps * IN_HAND_SECONDS))
+        with self._display.track("prewarm", "lists", self._totals.wanted) as track:
             while True:
-                while users is not None and len(in_hand) < most:
-                    chunk = _some(users, LOOKED_UP_AT_ONCE)
-                    if not chunk:
-                        users = None
-                    looked = await self._make([user for user in chunk if user not in in_hand], 0.0)
-                    in_hand.update(dict.fromkeys(looked.left, 0))
+                while users is not None and len(attempts) < most_in_hand:
+                    users = await self._take_in_hand(users, attempts)
                 if users is None:
                     # Others may have fetched some since the survey, and lists grow old.
-                    self._totals.missing = bar.total = (
-                        self._totals.done + sum(self._totals.failed.values()) + len(in_hand)
-                    )
-                if not in_hand:
+                    self._totals.wanted = self._totals.done + self._totals.failed.total() + len(attempts)
+                    track.expect(self._totals.wanted)
+                if not attempts:
                     return
-                made = await self._make(list(in_hand), ROUND_SECONDS, done)
-                before, in_hand = in_hand, {user: in_hand[user] for user in made.left}
-                self._note_failures(made, before, in_hand)
-                if self._failed_in_a_row >= FAILURES_TO_STOP:
-                    reason = ", ".join(sorted(set(made.failed.values())))
-                    self._say(f"stopped: {self._failed_in_a_row} transactions in a row brought no list ({reason})")
+                report = await self._make(list(attempts), ROUND_SECONDS, lambda: self._done(track))
+                attempts = self._after_round(report, attempts)
+                if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
+                    reasons = ", ".join(sorted(set(report.failed.values())))
+                    failures = f"{self._failures_in_a_row} transactions in a row brought no list"
+                    self._display.say(f"stopped: {failures} ({reasons})")
                     return
-                self._tell()
-                if not made.fetched and not made.kept:
+                self._mention(rate.after_round(self._totals.done))
+                if not report.fetched and not report.kept:
                     await asyncio.sleep(RETRY_SECONDS)
 
-    def _note_failures(self, made: PrewarmReport, before: dict[str, int], in_hand: dict[str, int]) -> None:
-        self._totals.fetched += made.fetched
-        self._failed_in_a_row = len(made.failed) + (0 if made.fetched else self._failed_in_a_row)
-        for user, reason in made.failed.items():
-            attempts = before[user] + 1
-            if attempts < ATTEMPTS:
-                in_hand[user] = attempts
+    async def _take_in_hand(self, users: Iterator[str], attempts: dict[str, int]) -> Iterator[str] | None:
+        """Add the next users who have no list; the users after them, None if there are none."""
+        chunk = _some(users, LOOKED_UP_AT_ONCE)
+        if not chunk:
+            return None
+        report = await self._make([user for user in chunk if user not in attempts], 0.0)
+        attempts.update(dict.fromkeys(report.left, 0))
+        return users
+
+    def _done(self, track: Track) -> None:
+        self._totals.done += 1
+        track.advance()
+
+    def _after_round(self, report: PrewarmReport, attempts: dict[str, int]) -> dict[str, int]:
+        """Count what a round brought; the transactions spent so far for each user who is still in hand."""
+        self._totals.fetched += report.fetched
+        self._failures_in_a_row = len(report.failed) + (0 if report.fetched else self._failures_in_a_row)
+        still = {user: attempts[user] for user in report.left}
+        for user, reason in report.failed.items():
+            spent = attempts[user] + 1
+            if spent < MAX_ATTEMPTS:
+                still[user] = spent
             else:
                 self._totals.failed[reason] += 1
+        return still
 
     async def _make(
         self, users: Sequence[str], seconds: float, on_done: Callable[[], None] = lambda: None
@@ -214,38 +188,35 @@ class Prewarm:
         waiting = False
         while True:
             try:
-                made = await self._maker.make(users, self._terms, seconds=seconds, on_done=on_done)
+                report = await self._maker.make(users, self._terms, seconds=seconds, on_done=on_done)
             except SharedStateUnavailable as error:
                 if not waiting:
-                    self._say(f"waiting: {error}")
+                    self._display.say(f"waiting: {error}")
                 waiting = True
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             if waiting:
-                self._say("going on")
-            return made
+                self._display.say("going on")
+            return report
 
-    def _tell(self) -> None:
-        now = self._clock.monotonic()
-        self._rounds.append((now, self._totals.done))
-        (first_at, first_done), (last_at, last_done) = self._rounds[0], self._rounds[-1]
-        rate = (last_done - first_done) / max(last_at - first_at, 0.001)
+    def _mention(self, rate: float) -> None:
         self._compare(rate)
-        if not sys.stderr.isatty() and now - self._said_at >= LINE_SECONDS:
-            self._said_at = now
-            missing = self._totals.missing - self._totals.done
-            ready = self._moment(missing / rate) if rate else "nobody knows when"
-            self._say(f"{self._totals.done:,} of {self._totals.missing:,}, {rate:.3g} a second, ready at about {ready}")
+        totals = self._totals
+
+        def line() -> str:
+            ready = self._moment(totals.missing / rate) if rate else "nobody knows when"
+            return f"{totals.done:,} of {totals.wanted:,}, {rate:.3g} a second, ready at about {ready}"
+
+        self._display.mention(line)
 
     def _summary(self) -> int:
         totals = self._totals
-        missing = max(0, totals.missing - totals.done)
         had = max(0, totals.done - totals.fetched)
         others = f", {had:,} by others meanwhile" if had else ""
-        self._say(f"done: {totals.fetched:,} lists fetched{others}, {missing:,} missing")
+        self._display.say(f"done: {totals.fetched:,} lists fetched{others}, {totals.missing:,} missing")
         for reason, count in totals.failed.items():
-            self._say(f"{count:,} without a list after {ATTEMPTS} transactions: {reason}")
-        if missing or self._too_late:
+            self._display.say(f"{count:,} without a list after {MAX_ATTEMPTS} transactions: {reason}")
+        if totals.missing or self._deadline.missed:
             return EXIT_MISSING
         return EXIT_LINES_LEFT_OUT if self._findings.faults else EXIT_DONE
 

@@ -1,8 +1,9 @@
-"""A prewarm from its survey to its last word, against a maker that does as it is told."""
+"""A prewarm from its survey to its last word, against a maker in virtual time."""
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,44 +37,78 @@ class Maker:
         assert len(set(users)) == len(users)
         if self.down(self.clock.monotonic()):
             raise SharedStateUnavailable("Redis is down")
-        made = PrewarmReport(tps=TPS, fresh_seconds=900.0)
+        report = PrewarmReport(tps=TPS, fresh_seconds=900.0)
         until = self.clock.monotonic() + seconds
         for user in users:
             if user in self.have:
-                made.kept += 1
+                report.kept += 1
                 on_done()
             elif self.clock.monotonic() >= until:
-                made.left.append(user)
+                report.left.append(user)
             else:
                 await asyncio.sleep(1 / (TPS * self.share(self.clock.monotonic())))
                 self.asked.append(user)
                 reason = self.fails(user)
                 if reason:
-                    made.failed[user] = reason
+                    report.failed[user] = reason
                     continue
                 self.have.add(user)
-                made.fetched += 1
+                report.fetched += 1
                 on_done()
-        return made
+        return report
 
 
 @dataclass
 class Ran:
     status: int
-    words: list[str]
+    display: "Watched"
     maker: Maker
+
+    @property
+    def words(self) -> list[str]:
+        return self.display.lines
+
+
+class Watched:
+    """A display that remembers what people saw."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.mentions: list[str] = []
+        self.done: dict[str, int] = {}
+        self.expected: dict[str, int | None] = {}
+        self._shown = ""
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def mention(self, line: Callable[[], str]) -> None:
+        self.mentions.append(line())
+
+    @contextmanager
+    def track(self, what: str, unit: str, total: int | None = None) -> Iterator["Watched"]:
+        del unit
+        self._shown = what
+        self.done[what], self.expected[what] = 0, total
+        yield self
+
+    def advance(self, count: int = 1) -> None:
+        self.done[self._shown] += count
+
+    def expect(self, total: int) -> None:
+        self.expected[self._shown] = total
 
 
 def run(path: Path, *, by_seconds: float | None = None, **maker: object) -> Ran:
     async def inside() -> Ran:
         clock = VirtualClock(asyncio.get_running_loop())
-        words: list[str] = []
+        display = Watched()
         doing = Maker(clock, **maker)  # type: ignore[arg-type]  # the fields of Maker
         by = None
         if by_seconds is not None:
             by = dt.datetime.fromtimestamp(clock.time() + by_seconds, dt.UTC)
-        prewarm = Prewarm(doing, UsersFile(path), PrewarmTerms(), clock=clock, by=by, say=words.append)
-        return Ran(await prewarm.run(), words, doing)
+        prewarm = Prewarm(doing, UsersFile(path), PrewarmTerms(), clock=clock, by=by, display=display)
+        return Ran(await prewarm.run(), display, doing)
 
     return run_virtual(inside())
 
@@ -94,6 +129,15 @@ def test_who_has_a_list_is_skipped_and_everybody_else_fetched_once(users: Callab
     assert ran.words[0] == "2,500 users, 2,000 have a list, 500 to fetch"
     assert ran.words[-1] == "done: 500 lists fetched, 0 missing"
     assert sorted(ran.maker.asked) == sorted(f"u{n}" for n in range(2_000, 2_500))
+
+
+def test_the_progress_ends_where_everybody_has_a_list(users: Callable[[int], Path]) -> None:
+    ran = run(users(500), have={f"u{n}" for n in range(200)})
+    assert ran.display.done == {"looking up": 500, "prewarm": 300}
+    assert ran.display.expected == {"looking up": None, "prewarm": 300}
+    # After each round of ten seconds at 8 a second.
+    assert ran.display.mentions[0].startswith("80 of 300, 8 a second, ready at about ")
+    assert [one.partition(" ")[0] for one in ran.display.mentions] == ["80", "160", "240", "300"]
 
 
 def test_nothing_to_fetch_is_done_at_once(users: Callable[[int], Path]) -> None:

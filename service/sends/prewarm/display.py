@@ -1,0 +1,28 @@
+"""How a prewarm shows people what it does; the command line draws it."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+
+class Track(Protocol):
+    """The progress of one piece of work."""
+
+    def advance(self, count: int = 1) -> None:
+        """Show that so much more is done."""
+
+    def expect(self, total: int) -> None:
+        """Show that there is so much to do in all."""
+
+
+class Display(Protocol):
+    """Where people watch a command."""
+
+    def say(self, line: str) -> None:
+        """Show a line that stays."""
+
+    def mention(self, line: Callable[[], str]) -> None:
+        """Show a line about the progress if one is due; where progress is drawn, none ever is."""
+
+    def track(self, what: str, unit: str, total: int | None = None) -> AbstractContextManager[Track]:
+        """Draw the progress of some work for as long as the block lasts."""

@@ -1,0 +1,50 @@
+"""What a prewarm has come to, and how fast."""
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from service.clock import Clock
+
+REMEMBERED_ROUNDS: Final = 6
+"""Rounds whose rate says when all will be done."""
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counts of users.
+
+    Attributes:
+        wanted: Users without a list when they were looked up.
+        done: Those of them who have one now.
+        fetched: Those of them for whom a transaction of ours brought it.
+        failed: Users given up, by the reason of their last transaction.
+    """
+
+    wanted: int = 0
+    done: int = 0
+    fetched: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def missing(self) -> int:
+        """Users still without a list."""
+        return max(0, self.wanted - self.done)
+
+
+class RecentRate:
+    """The rate of the last rounds."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._rounds: deque[tuple[float, int]] = deque([(clock.monotonic(), 0)], maxlen=REMEMBERED_ROUNDS + 1)
+
+    def after_round(self, done: int) -> float:
+        """Users a second over the last rounds.
+
+        Args:
+            done: Users done since the beginning, this round's included.
+        """
+        self._rounds.append((self._clock.monotonic(), done))
+        (first_at, first_done), (last_at, last_done) = self._rounds[0], self._rounds[-1]
+        return (last_done - first_done) / max(last_at - first_at, 0.001)
