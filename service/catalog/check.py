@@ -1,4 +1,4 @@
-"""A report on a catalogue, for whoever looks after its items."""
+"""A report on a catalogue, for the people who keep its items."""
 
 import asyncio
 import tempfile
@@ -32,43 +32,43 @@ _MEANING: Final[Mapping[DropReason, str]] = {
 }
 
 _WIDTH: Final = 34
-"""Of the first column of the report."""
+"""Characters of the first column of the report."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExclusionCheck:
-    """What one expression of an exclusion would do.
-
-    Attributes:
-        expression: As it was understood.
-        removed: Items of those shown; None if that depends on the request.
-    """
+    """What one expression of an exclusion would do."""
 
     expression: str
+    """The expression as the service reads it."""
+
     removed: int | None
+    """How many of the items that can be shown it removes; None if that depends on the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogCheck:
-    """What is in a catalogue.
-
-    Attributes:
-        label: The source.
-        report: Rows, and which of them are dropped.
-        columns: Names of the further columns.
-        lacking: Rows without each of the five, whatever else is wrong with them.
-        prices: Of the items that are shown, ascending.
-        exclusions: In the order given.
-        left: Items that are left by all exclusions together.
-    """
+    """What is in a catalogue."""
 
     label: str
+    """Names the source."""
+
     report: CatalogReport
+
     columns: Sequence[str]
+    """Names of the further columns."""
+
     lacking: Mapping[str, int]
+    """Rows without each of an item's columns, whatever else is wrong with them."""
+
     prices: Sequence[float]
+    """Prices of the items that can be shown, ascending."""
+
     exclusions: Sequence[ExclusionCheck]
+    """One for each expression, in the order given."""
+
     left: int
+    """Items that all exclusions together leave."""
 
     @property
     def shown(self) -> int:
@@ -111,7 +111,7 @@ class CatalogCheck:
 async def check_catalog(
     url: str, *, column_mapping: Mapping[str, str], exclusion_filters: Sequence[str] = ()
 ) -> CatalogCheck:
-    """Read a source to its end. A table is scanned, which costs a read of all of it.
+    """What is in a source, read to its end; the scan of a table costs a read of all of it.
 
     Args:
         url: As in `CATALOG_URL`.
@@ -119,7 +119,7 @@ async def check_catalog(
         exclusion_filters: Each as in `EXCLUSION_FILTER`.
 
     Raises:
-        CatalogError: It cannot be read to its end, lacks a column, or a filter is none or asks for another.
+        CatalogError: The source cannot be read to its end or lacks a column, or a filter cannot work on it.
     """
     filters = [parsed_exclusion(expression) for expression in exclusion_filters]
     source = open_source(url, column_mapping=column_mapping, data_dir=Path(tempfile.gettempdir()))

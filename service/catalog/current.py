@@ -7,6 +7,6 @@ from service.catalog.ports import ItemCatalog
 
 @dataclass(slots=True)
 class CurrentCatalog:
-    """Holds the catalogue in force; whoever reloads it replaces `snapshot` as a whole."""
+    """Holds the active catalogue; `CatalogRefresher` replaces `snapshot` as a whole."""
 
     snapshot: ItemCatalog

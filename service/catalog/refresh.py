@@ -1,18 +1,20 @@
-"""The catalogue is replaced while it is read: by interval, at once when asked, never by something worse."""
+"""Replaces the active catalogue while it is read: by interval, at once when asked, never by a bad version."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Final
+
+import structlog
 
 from service.catalog.current import CurrentCatalog
 from service.catalog.ports import CatalogSource, ItemCatalog
 from service.errors import ConfigurationError
 
-_log = logging.getLogger(__name__)
+_log = structlog.stdlib.get_logger(__name__)
 
-MAX_INTERVALS_SKIPPED = 16
-"""A version that could not be loaded is tried again after 1, 2, 4 and at most so many intervals."""
+MAX_INTERVALS_SKIPPED: Final = 16
+"""Intervals after which a version that could not be loaded is tried again: 1, 2, 4, and at most this number."""
 
 
 def _ignore(_: object) -> None:
@@ -20,9 +22,9 @@ def _ignore(_: object) -> None:
 
 
 class CatalogRefresher:
-    """Puts a new snapshot in force when the source has changed; keeps the old one when the new one is bad.
+    """Makes a new snapshot active when the source has changed; keeps the old one when the new one is bad.
 
-    Whoever reads a snapshot holds it, and it gives back what it has open when nobody does any more.
+    A reader holds the snapshot that it reads. A replaced snapshot gives back what it has open behind its last reader.
     """
 
     def __init__(
@@ -37,11 +39,11 @@ class CatalogRefresher:
         """Begin nothing yet.
 
         Args:
-            current: What is in force.
+            current: The active catalogue.
             source: Where the next one comes from.
             interval_seconds: Between two looks at the source.
-            on_loaded: Told the snapshot that has come into force.
-            on_looked: Told after a look at the source whether what it holds now is in force.
+            on_loaded: Called with a snapshot that has become active.
+            on_looked: Called after a look at the source; True when what it holds now is active.
         """
         self._current = current
         self._source = source
@@ -74,10 +76,10 @@ class CatalogRefresher:
         """Look at the source, and load it if it has changed; one at a time.
 
         Args:
-            patiently: Leave a version that has failed alone for some intervals.
+            patiently: Skip some intervals for a version that has failed.
 
         Returns:
-            Whether another snapshot has come into force.
+            Whether another snapshot has become active.
         """
         async with self._loading:
             version: str | None = None
@@ -94,14 +96,14 @@ class CatalogRefresher:
             except ConfigurationError as error:
                 self._failed(version, "; ".join(error.problems))
                 return False
-            # Whatever else a source, a file or a library comes up with: the old catalogue stays, and this goes on.
+            # Anything else that a source, a file or a library raises: the old catalogue stays, and this goes on.
             except Exception as error:  # noqa: BLE001  # logged with its traceback, and counted
-                _log.exception("catalog source failed")
+                _log.exception("catalog_source_failed")
                 self._failed(version, f"{type(error).__name__}: {error}")
                 return False
             self._current.snapshot = snapshot
             self._worked()
-        _log.info("catalog replaced", extra={"items": len(snapshot), "version": snapshot.version})
+        _log.info("catalog_replaced", items=len(snapshot), version=snapshot.version)
         self._on_loaded(snapshot)
         self._on_looked(True)
         return True
@@ -127,5 +129,5 @@ class CatalogRefresher:
         self._bad_version = version
         self._to_skip = min(2**self._failures, MAX_INTERVALS_SKIPPED) - 1
         self._failures = min(self._failures + 1, MAX_INTERVALS_SKIPPED)
-        _log.warning("catalog not replaced", extra={"problem": problem})
+        _log.warning("catalog_not_replaced", problem=problem)
         self._on_looked(False)

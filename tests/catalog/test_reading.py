@@ -252,9 +252,7 @@ GZIPPED = gzip.compress("\n".join([HEADER, *(f"{n}{GOOD}" for n in range(500))])
         ("items.jsonl.gz", GZIPPED[: len(GZIPPED) // 2], "cut short"),
     ],
 )
-def test_a_file_that_cannot_work_is_told_in_one_line(
-    tmp_path: Path, name: str, content: str | bytes, words: str
-) -> None:
+def test_a_file_that_cannot_work_is_one_line(tmp_path: Path, name: str, content: str | bytes, words: str) -> None:
     with pytest.raises(CatalogError, match=words) as caught:
         load(tmp_path / name, content)
     assert len(caught.value.problems) == 1
@@ -262,18 +260,18 @@ def test_a_file_that_cannot_work_is_told_in_one_line(
     assert name in str(caught.value)
 
 
-def test_a_missing_file_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="cannot be read: No such file"):
         load(tmp_path / "items.csv")
 
 
-def test_a_directory_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_directory_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "items.csv").mkdir()
     with pytest.raises(CatalogError, match="cannot be read: Is a directory"):
         load(tmp_path / "items.csv")
 
 
-def test_a_mapped_column_that_is_not_there_is_told(path: Path) -> None:
+def test_a_mapped_column_that_is_not_there_is_named(path: Path) -> None:
     with pytest.raises(CatalogError, match="no column title"):
         load(path, f"{HEADER}\n{GOOD}\n", mapping={"name": "title"})
     with pytest.raises(CatalogError, match="title: only id, url"):

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.catalog.adapters.memory import MemoryCatalog
-from service.catalog.adapters.sqlite import FIRST_IDS, SqliteCatalog, SqliteSink, open_and_unlink
+from service.catalog.adapters.sqlite import MAX_FIRST_IDS, SqliteCatalog, SqliteSink, open_and_unlink
 from service.catalog.ports import ItemCatalog
 from service.catalog.reading.build import build, read_into_memory
 from service.catalog.reading.data_dir import prepare
@@ -89,7 +89,7 @@ def open_files() -> list[str]:
 
 
 def closed() -> None:
-    """What nobody holds any more is closed by a thread."""
+    """A catalogue without a reader is closed by a thread."""
     for thread in threading.enumerate():
         if thread.name == "catalog-close":
             thread.join()
@@ -142,32 +142,32 @@ async def test_few_rows_stay_in_memory_and_many_go_to_a_file_without_a_name(tmp_
     path = tmp_path / "items.csv"
     path.write_text(f"{HEADER},size\n{rows(10)}")
     assert isinstance(await built(path, data_dir), MemoryCatalog)
-    path.write_text(f"{HEADER},size\n{rows(FIRST_IDS + 11)}")
+    path.write_text(f"{HEADER},size\n{rows(MAX_FIRST_IDS + 11)}")
     catalog = await built(path, data_dir)
     assert isinstance(catalog, SqliteCatalog)
-    assert (catalog.version, len(catalog), tuple(catalog.columns)) == (3, FIRST_IDS + 11, ("size",))
+    assert (catalog.version, len(catalog), tuple(catalog.columns)) == (3, MAX_FIRST_IDS + 11, ("size",))
     assert list(data_dir.iterdir()) == []
     (row,) = catalog.rows(["id7"])
     assert row is not None
     assert row.extras == b"[0]"
     catalog.close()
-    assert catalog.rows([f"id{FIRST_IDS + 8}"]) == [None]
+    assert catalog.rows([f"id{MAX_FIRST_IDS + 8}"]) == [None]
 
 
 @pytest.mark.processes
 async def test_the_beginning_of_a_large_catalogue_needs_no_file_once_it_is_open(tmp_path: Path, data_dir: Path) -> None:
     path = tmp_path / "items.csv"
-    path.write_text(f"{HEADER},size\n{rows(FIRST_IDS + 200)}")
+    path.write_text(f"{HEADER},size\n{rows(MAX_FIRST_IDS + 200)}")
     catalog = await built(path, data_dir, exclusion_filter='EXCLUDE ItemID WHERE Items.SIZE IN ("0")')
     assert isinstance(catalog, SqliteCatalog)
     catalog.close()
     popular = list(catalog.first_ids())
-    assert popular == [f"id{n}" for n in range(FIRST_IDS + 200) if n % 7][:FIRST_IDS]
+    assert popular == [f"id{n}" for n in range(MAX_FIRST_IDS + 200) if n % 7][:MAX_FIRST_IDS]
     assert None not in catalog.rows(popular)
 
 
 @pytest.mark.processes
-async def test_a_catalogue_closes_itself_only_when_nobody_reads_it(tmp_path: Path, data_dir: Path) -> None:
+async def test_a_catalogue_closes_itself_only_behind_its_last_reader(tmp_path: Path, data_dir: Path) -> None:
     path = tmp_path / "items.csv"
     path.write_text(f"{HEADER},size\n{rows(2000)}")
     catalog = await built(path, data_dir)
@@ -181,7 +181,7 @@ async def test_a_catalogue_closes_itself_only_when_nobody_reads_it(tmp_path: Pat
 
 
 @pytest.mark.processes
-async def test_what_is_not_shown_is_told_by_the_child(tmp_path: Path, data_dir: Path) -> None:
+async def test_the_child_reports_what_is_not_shown(tmp_path: Path, data_dir: Path) -> None:
     path = tmp_path / "items.csv.gz"
     text = f"{HEADER},size\n{rows(20)}id3,u,n,1,i,1\nid3,u,n,1,i,1\nx,u,,1,i,1\n"
     path.write_bytes(gzip.compress(text.encode()))
@@ -208,7 +208,7 @@ async def test_what_is_not_shown_is_told_by_the_child(tmp_path: Path, data_dir: 
         (f'{HEADER},size\n{rows(20)}"', None, "items.csv: line 22"),
     ],
 )
-async def test_what_cannot_work_in_the_child_is_told_in_one_line(
+async def test_what_cannot_work_in_the_child_is_one_line(
     tmp_path: Path, data_dir: Path, content: str, exclusion_filter: str | None, words: str
 ) -> None:
     path = tmp_path / "items.csv"
@@ -227,7 +227,7 @@ async def test_a_column_of_numbers_that_ends_in_text_is_text_in_every_row(tmp_pa
     assert len(catalog) == 5001
 
 
-async def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+async def test_a_directory_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "items.csv"
     path.write_text(f"{HEADER},size\n{rows(20)}")
     (tmp_path / "taken").touch()

@@ -37,7 +37,7 @@ MAX_SAMPLE_ITEMS: Final = 1_000
 """Items read at the start: the further columns are theirs, and they are what comes first."""
 
 MIN_BATCH_SECONDS: Final = 1.0
-"""Time a batch may take though nobody waits for it any more."""
+"""Time that a batch may take, even when its request has given up waiting."""
 
 _FIRST_PAUSE_SECONDS: Final = 0.02
 
@@ -162,11 +162,11 @@ class DynamoDbCatalog:
             async with asyncio.timeout(seconds):
                 await self._fetch_all(keys)
         except TimeoutError:
-            _log.warning("catalog items not fetched", reason="timeout", items=len(batch))
+            _log.warning("catalog_items_not_fetched", reason="timeout", items=len(batch))
             return
         # Whatever the SDK raises: what is in memory is shown, and the next request asks again.
         except Exception as error:  # noqa: BLE001  # logged here
-            _log.warning("catalog items not fetched", reason=f"{type(error).__name__}: {error}", items=len(batch))
+            _log.warning("catalog_items_not_fetched", reason=f"{type(error).__name__}: {error}", items=len(batch))
             return
         now = self._monotonic()
         for item_id in batch:

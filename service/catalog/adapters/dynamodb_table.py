@@ -99,7 +99,7 @@ class DynamoDbTable:
         table: Mapping[str, Any] = (await self.client.describe_table(TableName=self.name))["Table"]
         schema = table["KeySchema"]
         if len(schema) != 1:
-            raise CatalogError(f"{self._label}: has a sort key; the partition key alone must be the item's id")
+            raise CatalogError(f"{self._label}: has a sort key; the partition key by itself must be the item's id")
         name = str(schema[0]["AttributeName"])
         kinds = {one["AttributeName"]: one["AttributeType"] for one in table["AttributeDefinitions"]}
         if kinds[name] not in ("S", "N"):

@@ -1,14 +1,14 @@
 """Items taken out of every answer, kept in a file of an embedded replica."""
 
 import asyncio
-import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
-from service.errors import BlockListFull, ConfigurationError, SharedStateUnavailable
+import orjson
 
-MAX_BLOCKED = 100_000
-"""Ids in a block list. It is an emergency brake; what is never to be sold belongs out of the catalogue."""
+from service.catalog.block_list import check_room
+from service.errors import ConfigurationError, SharedStateUnavailable
 
 
 class FileBlockList:
@@ -28,8 +28,8 @@ class FileBlockList:
         self._changing = asyncio.Lock()
         self._version = 0
         try:
-            self._items = frozenset(map(str, json.loads(path.read_text("utf-8")))) if path.exists() else frozenset()
-        except (OSError, ValueError, TypeError) as error:
+            self._items = _read(path) if path.exists() else frozenset()
+        except (OSError, ValueError) as error:
             raise ConfigurationError(f"DATA_DIR: the block list {path} cannot be read: {error}") from error
 
     @property
@@ -75,21 +75,19 @@ class FileBlockList:
         self._version += 1
 
 
-def check_room(items: frozenset[str], item_id: str) -> None:
-    """Raise when one more id would be too many.
-
-    Raises:
-        BlockListFull: No room.
-    """
-    if item_id not in items and len(items) >= MAX_BLOCKED:
-        raise BlockListFull(f"at most {MAX_BLOCKED} items can be blocked")
+def _read(path: Path) -> frozenset[str]:
+    items = orjson.loads(path.read_bytes())
+    # Whole numbers, too: an operator may have written the file.
+    if not isinstance(items, list) or not all(type(item) in (str, int) for item in items):
+        raise ValueError("must be a list of ids, each in quotes")  # for the caller it is bad content
+    return frozenset(map(str, items))
 
 
-def _write(path: Path, items: list[str]) -> None:
+def _write(path: Path, items: Iterable[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
-    with fresh.open("w", encoding="utf-8") as file:
-        json.dump(items, file, ensure_ascii=False)
+    with fresh.open("wb") as file:
+        file.write(orjson.dumps(list(items)))
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)

@@ -1,28 +1,28 @@
 """Items taken out of every answer, shared by all replicas."""
 
 import asyncio
-import logging
 from contextlib import suppress
 from typing import Self
 
+import structlog
 from redis.asyncio.client import Pipeline
 
-from service.catalog.adapters.file_block_list import check_room
+from service.catalog.block_list import check_room
 from service.errors import SharedStateUnavailable
 from service.fleet.client import RedisClient, stop_task
 
-_log = logging.getLogger(__name__)
+_log = structlog.stdlib.get_logger(__name__)
 
 LOOK_SECONDS = 0.4
-"""Between two looks at the version: a block is in force on every replica within a second, without a channel whose
-loss nobody would notice."""
+"""Between two looks at the version: every replica knows of a block within a second, without a channel that could be
+lost unnoticed."""
 
 
 class RedisBlockList:
     """A set in Redis and its copy in every replica.
 
-    When Redis is down, the copies stay in force and a change raises `SharedStateUnavailable`. When Redis has lost its
-    memory, the first replica that notices puts its copy back: an item once blocked must not return by accident.
+    When Redis is down, replicas go on with their copies and a change raises `SharedStateUnavailable`. When Redis has
+    lost its memory, the first replica that notices puts its copy back: no blocked item may return by accident.
     """
 
     def __init__(self, client: RedisClient, *, prefix: str) -> None:
@@ -92,7 +92,7 @@ class RedisBlockList:
             if seen is not None and seen == self._seen:
                 return
             if seen is None and self._items:
-                _log.warning("block list put back", extra={"items": len(self._items)})
+                _log.warning("block_list_put_back", items=len(self._items))
                 await _change(redis.pipeline(), "SADD", self._items_key, self._version_key, *self._items)
                 return
             members = await redis.smembers(self._items_key)

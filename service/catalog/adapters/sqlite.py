@@ -17,18 +17,18 @@ from service.errors import CatalogError
 
 _log = structlog.stdlib.get_logger(__name__)
 
-HOT_ROWS: Final = 10_000
-"""Rows kept as objects, about 10 MB: what is recommended to many is looked up in a microsecond."""
+MAX_HOT_ROWS: Final = 10_000
+"""Rows kept as objects, about 10 MB: an item that is recommended to many is looked up in a microsecond."""
 
-PAGES_KIB: Final = 16_384
-"""SQLite's own cache: the upper levels of the index and what was read last. The rest is the system's cache."""
+MAX_PAGES_KIB: Final = 16_384
+"""SQLite's own cache: the upper levels of the index and the pages read last. The system's cache has the rest."""
 
-FIRST_IDS: Final = 1_000
-"""Items of the catalogue's beginning that are read when it is opened, in a worker thread: before anything has been
-learnt they are the popular list, which is made on the event loop."""
+MAX_FIRST_IDS: Final = 1_000
+"""Items of the catalogue's beginning, read in a worker thread when it is opened. Until something is learnt they are
+the popular list, which is made on the event loop."""
 
-_BATCH_ROWS: Final = 2_000
-_IDS_AT_ONCE: Final = 500
+_MAX_BATCH_ROWS: Final = 2_000
+_MAX_IDS_AT_ONCE: Final = 500
 
 _SCHEMA: Final = """
 CREATE TABLE item (line INTEGER PRIMARY KEY, id TEXT NOT NULL, eligible INTEGER NOT NULL, item BLOB NOT NULL)
@@ -36,7 +36,7 @@ CREATE TABLE item (line INTEGER PRIMARY KEY, id TEXT NOT NULL, eligible INTEGER 
 
 
 class SqliteSink:
-    """Writes a new file; `finish` makes it ready to be read."""
+    """Writes a new file; `finish` makes it ready to be read. A `Sink`."""
 
     def __init__(self, path: Path) -> None:
         """Open an empty file.
@@ -45,7 +45,7 @@ class SqliteSink:
             sqlite3.Error: It cannot be written.
         """
         self._connection = sqlite3.connect(path, isolation_level=None)
-        # Nobody reads it before it is whole, and nobody misses it after a crash.
+        # It is read only when it is whole, and not missed after a crash.
         for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "cache_size=-65536"):
             self._connection.execute(f"PRAGMA {pragma}").fetchall()
         self._connection.execute(_SCHEMA)
@@ -56,11 +56,11 @@ class SqliteSink:
     def __contains__(self, item_id: object) -> bool:
         return False  # duplicates are found by `finish`, all at once
 
-    def add(self, line: int, item_id: str, item: bytes, *, eligible: bool) -> None:
+    def add(self, line: int, item_id: str, record: bytes, *, eligible: bool) -> None:
         """Take an item."""
-        self._batch.append((line, item_id, eligible, item))
+        self._batch.append((line, item_id, eligible, record))
         self._all_eligible = self._all_eligible and eligible
-        if len(self._batch) >= _BATCH_ROWS:
+        if len(self._batch) >= _MAX_BATCH_ROWS:
             self._flush()
 
     def clear(self) -> None:
@@ -105,7 +105,7 @@ class SqliteSink:
 class SqliteCatalog:
     """A snapshot of the items in a file; implements `ItemCatalog`.
 
-    It closes itself when nobody holds it any more, so that whoever is reading when it is replaced reads on.
+    It closes itself behind its last reader, so that a reader reads on while it is replaced.
     """
 
     def __init__(self, path: Path, *, columns: Sequence[str], version: int, report: CatalogReport, items: int) -> None:
@@ -124,10 +124,10 @@ class SqliteCatalog:
                 uri=True,
                 isolation_level=None,
                 check_same_thread=False,  # opened in a worker thread, read on the event loop
-                cached_statements=_IDS_AT_ONCE,
+                cached_statements=_MAX_IDS_AT_ONCE,
             )
             # Mapped pages would count as this process's memory, all of the file in the end.
-            for pragma in ("mmap_size=0", f"cache_size=-{PAGES_KIB}", "query_only=1"):
+            for pragma in ("mmap_size=0", f"cache_size=-{MAX_PAGES_KIB}", "query_only=1"):
                 self._connection.execute(f"PRAGMA {pragma}").fetchall()
             self._some_ineligible = bool(
                 self._connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'item_eligible'").fetchone()
@@ -136,9 +136,9 @@ class SqliteCatalog:
             raise CatalogError(f"{path}: cannot be read: {error}") from error
         self._unheld = weakref.finalize(self, _close_in_thread, self._connection)
         self._unheld.atexit = False  # a process that ends closes its files itself
-        self._hot: LRUCache[str, CatalogRow] = LRUCache(HOT_ROWS)
-        self._told = False
-        self._first: tuple[tuple[int, str], ...] = tuple(self._after(-1, FIRST_IDS))
+        self._hot: LRUCache[str, CatalogRow] = LRUCache(MAX_HOT_ROWS)
+        self._logged = False
+        self._first: tuple[tuple[int, str], ...] = tuple(self._after(-1, MAX_FIRST_IDS))
         self.rows([item_id for _, item_id in self._first])
 
     def __len__(self) -> int:
@@ -155,13 +155,13 @@ class SqliteCatalog:
         A file that cannot be read any more has no items; that is logged once.
         """
         hot = self._hot
-        known = {item_id: row for item_id in item_ids if (row := hot.get(item_id)) is not None}
-        missing = [item_id for item_id in item_ids if item_id not in known]
-        for start in range(0, len(missing), _IDS_AT_ONCE):
-            found = self._read(missing[start : start + _IDS_AT_ONCE])
-            known.update(found)
+        rows = {item_id: row for item_id in item_ids if (row := hot.get(item_id)) is not None}
+        missing = [item_id for item_id in item_ids if item_id not in rows]
+        for start in range(0, len(missing), _MAX_IDS_AT_ONCE):
+            found = self._read(missing[start : start + _MAX_IDS_AT_ONCE])
+            rows.update(found)
             hot.update(found)
-        return [known.get(item_id) for item_id in item_ids]
+        return [rows.get(item_id) for item_id in item_ids]
 
     def _read(self, item_ids: Sequence[str]) -> Mapping[str, CatalogRow]:
         marks = ",".join("?" * len(item_ids))
@@ -171,10 +171,10 @@ class SqliteCatalog:
                 item_ids,
             ).fetchall()
         except UnicodeEncodeError:
-            # Half a surrogate pair is in no file.
+            # No file holds half a surrogate pair.
             return self._read([item_id for item_id in item_ids if _is_text(item_id)])
         except sqlite3.Error as error:
-            self._tell(error)
+            self._log_once(error)
             return {}
         return {item_id: CatalogRow.from_record(item, eligible=bool(eligible)) for item_id, item, eligible in found}
 
@@ -192,7 +192,7 @@ class SqliteCatalog:
         while found:
             for _, item_id in found:
                 yield item_id
-            found = self._after(found[-1][0], _IDS_AT_ONCE)
+            found = self._after(found[-1][0], _MAX_IDS_AT_ONCE)
 
     def _after(self, line: int, count: int) -> list[tuple[int, str]]:
         where = "INDEXED BY item_eligible WHERE eligible AND" if self._some_ineligible else "WHERE"
@@ -200,13 +200,13 @@ class SqliteCatalog:
         try:
             return self._connection.execute(query, (line, count)).fetchall()
         except sqlite3.Error as error:
-            self._tell(error)
+            self._log_once(error)
             return []
 
-    def _tell(self, error: sqlite3.Error) -> None:
-        if not self._told:
-            self._told = True
-            _log.error("catalog cannot be read", error=str(error))
+    def _log_once(self, error: sqlite3.Error) -> None:
+        if not self._logged:
+            self._logged = True
+            _log.error("catalog_unreadable", error=str(error))
 
 
 def _close_in_thread(connection: sqlite3.Connection) -> None:

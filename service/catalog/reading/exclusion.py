@@ -1,4 +1,4 @@
-"""The operator's exclusion where it looks at rows alone, so that it is decided once for every request."""
+"""The operator's exclusion without placeholders: decided once for each row, when the catalogue is read."""
 
 from collections.abc import Callable, Mapping
 from typing import cast

@@ -93,4 +93,4 @@ class RowTally:
 def log_dropped(label: str, dropped: Mapping[DropReason, int], named: Mapping[DropReason, Sequence[str]]) -> None:
     """Log which rows are not shown, one event for each reason."""
     for reason, count in dropped.items():
-        _log.warning("catalog rows dropped", source=label, reason=reason, count=count, first=named[reason])
+        _log.warning("catalog_rows_dropped", source=label, reason=reason, count=count, first=named[reason])
