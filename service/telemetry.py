@@ -7,7 +7,7 @@ import logging
 import random
 import sys
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
 from typing import Final, get_args
 
@@ -99,6 +99,7 @@ class Telemetry:
     def answered(self, answer: Answer, seconds: float, request_id: bytes | None = None) -> None:
         """An answer of `/recommendations` leaves; with the id under which to log it, if it is to be logged."""
         self._answers.count(answer.source, answer.degraded_reason or "", seconds)
+        self._count_dropped(answer.dropped)
         if request_id is not None:
             _log.info(
                 "answered",
@@ -111,9 +112,16 @@ class Telemetry:
                 **{f"{name}_ms": round(one, 2) for name, one in answer.timings},
             )
 
-    def hit(self, age_seconds: int, seconds: float, request_id: bytes | None = None) -> None:
+    def hit(
+        self,
+        age_seconds: int,
+        seconds: float,
+        dropped: Iterable[tuple[str, int]] = (),
+        request_id: bytes | None = None,
+    ) -> None:
         """A fresh list left by the hit lane; the same as `answered`, without an `Answer` to look into."""
         self._answers.count("cache", "", seconds)
+        self._count_dropped(dropped)
         if request_id is not None:
             _log.info(
                 "answered",
@@ -155,9 +163,10 @@ class Telemetry:
         """Redis refused something of the lists that replicas share."""
         self._lists_events[event].inc()
 
-    def dropped(self, reason: str, items: int) -> None:
-        """Items of a list were not fit to show."""
-        self._dropped[reason].inc(items)
+    def _count_dropped(self, dropped: Iterable[tuple[str, int]]) -> None:
+        # As the answer leaves: some are made and thrown away.
+        for reason, items in dropped:
+            self._dropped[reason].inc(items)
 
 
 class _Answers(Collector):

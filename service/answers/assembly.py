@@ -5,7 +5,6 @@ from itertools import islice
 from typing import Final
 
 from service.answers.popular import PopularItems
-from service.answers.ports import DropRecorder
 from service.answers.rendering import render_items, render_object
 from service.answers.rules import ItemRules
 from service.answers.selection import Selection, select
@@ -30,17 +29,13 @@ class Assembly:
         rules: What may be shown.
         popular: Fills up what is short.
         length: Learns which share of a list is dropped.
-        recorder: Counts what is dropped.
     """
 
-    def __init__(
-        self, *, clock: Clock, rules: ItemRules, popular: PopularItems, length: ListLength, recorder: DropRecorder
-    ) -> None:
+    def __init__(self, *, clock: Clock, rules: ItemRules, popular: PopularItems, length: ListLength) -> None:
         self._clock = clock
         self._rules = rules
         self._popular = popular
         self._length = length
-        self._recorder = recorder
 
     def is_here(self, query: RecommendationQuery, envelope: Envelope) -> bool:
         """Whether every item that the answer is likely to show can be looked up without a wait."""
@@ -68,8 +63,6 @@ class Assembly:
             if outcome.source != "popular":
                 self._length.observe(asked=query.num_results, examined=selection.examined, kept=personal)
         dropped = tuple(selection.dropped.items())
-        for reason, count in dropped:
-            self._recorder.dropped(reason, count)
         if personal < query.num_results:
             select(selection, self._popular.ids(rules.catalog), rules, query.num_results)
         source: Source

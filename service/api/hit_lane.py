@@ -100,7 +100,7 @@ class HitLane:
             headers.append((REQUEST_ID, request_id))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": rendered[6]})
-        services.telemetry.hit(age, seconds, request_id if logged else None)
+        services.telemetry.hit(age, seconds, rendered[7], request_id if logged else None)
 
     async def _pass_on(
         self, services: Services, scope: Scope, receive: Receive, send: Send, request_id: bytes | None, *, logged: bool
@@ -140,8 +140,6 @@ class HitLane:
                 and services.clock.time() < fresh_until
                 and recommendations.lists.holds(key, envelope)
             ):
-                for reason, items in rendered[7]:
-                    services.telemetry.dropped(reason, items)
                 return rendered
         return self._render(services, scope, began, memo_key)
 

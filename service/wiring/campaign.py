@@ -6,12 +6,11 @@ What differs between them is `Outside`: real in production, fakes that one can a
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from service.answers.assembly import Assembly
 from service.answers.exclusions import RequestExclusion
 from service.answers.popular import PopularItems, PopularLists
-from service.answers.ports import DropRecorder
 from service.answers.recommend import Recommendations
 from service.answers.rules import ItemRules
 from service.budget.budget import Budget
@@ -39,10 +38,6 @@ from service.sends.prewarm.prewarmer import Prewarmer
 
 CLOSING_SECONDS: Final = 3.0
 """Transactions under way at shutdown are waited for this long, so that their lists are kept."""
-
-
-class Recording(Recorder, DropRecorder, Protocol):
-    """Where a replica counts; metrics hang on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +83,7 @@ class Outside:
     stores: Stores
     catalog: CurrentCatalog
     blocked: BlockList
-    recorder: Recording
+    recorder: Recorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +174,7 @@ async def open_answers(outside: Outside, terms: Terms) -> AsyncIterator[Answerin
                 lists=lists,
                 campaign=campaign,
                 rules=rules,
-                assembly=Assembly(
-                    clock=clock, rules=rules, popular=popular, length=campaign.length, recorder=outside.recorder
-                ),
+                assembly=Assembly(clock=clock, rules=rules, popular=popular, length=campaign.length),
                 values_change_lists=terms.values_change_lists,
             ),
             prewarmer=Prewarmer(clock=clock, keys=terms.keys, lists=lists, campaign=campaign),

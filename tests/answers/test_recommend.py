@@ -347,12 +347,7 @@ def test_what_may_not_be_shown_is_dropped_and_refilled_at_once() -> None:
         assert len(set(shown)) == 25
         assert not set(ids[:4]) & set(shown)
         assert answer.source == "cache"
-        assert replica.recorder.dropped_items == {
-            "blocked": 1,
-            "unknown": 1,
-            "excluded": 1,
-            "requested": 1,
-        }
+        assert dict(answer.dropped) == {"blocked": 1, "unknown": 1, "excluded": 1, "requested": 1}
 
     _alone(scenario)
 

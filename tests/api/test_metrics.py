@@ -180,6 +180,23 @@ async def test_every_dropped_item_is_counted_on_the_route_and_on_the_hit_lane(op
             assert dropped == {"unknown": 2, "blocked": 1, "requested": 1, "excluded": 4}
 
 
+@pytest.mark.parametrize("unknown", [25, 24])
+async def test_what_one_answer_drops_is_counted_once_also_where_nothing_of_the_list_is_left(
+    open_door: OpenDoor, unknown: int
+) -> None:
+    """K9."""
+    async with open_door() as door:
+        door.personalize.unknown_items = unknown
+        excluded = "item024" if unknown == 24 else ""
+        for _ in range(3):
+            before = await values(door)
+            answer = await door.get(PATH, user_id=chr(60), exclude=excluded)
+            assert answer.headers["X-Recommendation-Source"] == "popular"
+            after = await moved(door, before)
+            assert after["recommendations_items_dropped_total", "unknown"] == unknown
+            assert after.get(("recommendations_items_dropped_total", "requested"), 0) == 25 - unknown
+
+
 async def test_nothing_to_show_is_a_source(open_door: OpenDoor) -> None:
     async with open_door(EXCLUSION_FILTER="EXCLUDE ItemID WHERE Items.PRICE > -1") as door:
         before = await values(door)

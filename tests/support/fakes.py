@@ -146,7 +146,6 @@ class FakeRecorder:
 
     transactions: Counter[str] = field(default_factory=Counter)
     waits: list[float] = field(default_factory=list)
-    dropped_items: Counter[str] = field(default_factory=Counter)
 
     def transaction(self, outcome: str, seconds: float) -> None:
         assert seconds >= 0
@@ -154,9 +153,6 @@ class FakeRecorder:
 
     def budget_wait(self, seconds: float) -> None:
         self.waits.append(seconds)
-
-    def dropped(self, reason: str, items: int) -> None:
-        self.dropped_items[reason] += items
 
 
 class FakeStore:
