@@ -26,10 +26,10 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # Plain tuples of bytes and numbers: after its first look the garbage collector leaves them alone, which it does not
-# do for instances. User's key, list, rules version, Unix second until which it is fresh and at which it was made,
-# headers, body, and what was dropped for which reason.
+# do for instances. User's key, list, rules version, Unix second at which the list was made, headers,
+# body, and what was dropped for which reason.
 Rendered: TypeAlias = tuple[
-    UserKey, Envelope, int, float, float, tuple[tuple[bytes, bytes], ...], bytes, tuple[tuple[str, int], ...]
+    UserKey, Envelope, int, float, tuple[tuple[bytes, bytes], ...], bytes, tuple[tuple[str, int], ...]
 ]
 
 MEMO_KEY_BYTES = 15
@@ -89,18 +89,18 @@ class HitLane:
         if rendered is None:
             await self._pass_on(services, scope, receive, send, request_id, logged=logged)
             return
-        age = max(0, int(services.clock.time() - rendered[4]))
+        age = max(0, int(services.clock.time() - rendered[3]))
         seconds = services.clock.monotonic() - began
         headers = [
-            *rendered[5],
+            *rendered[4],
             (b"server-timing", b"total;dur=%.1f" % (seconds * 1000)),
             (b"age", b"%d" % age),
         ]
         if request_id is not None:
             headers.append((REQUEST_ID, request_id))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": rendered[6]})
-        services.telemetry.hit(age, seconds, rendered[7], request_id if logged else None)
+        await send({"type": "http.response.body", "body": rendered[5]})
+        services.telemetry.hit(age, seconds, rendered[6], request_id if logged else None)
 
     async def _pass_on(
         self, services: Services, scope: Scope, receive: Receive, send: Send, request_id: bytes | None, *, logged: bool
@@ -134,10 +134,10 @@ class HitLane:
         memo_key = blake2b(query_string, digest_size=MEMO_KEY_BYTES).digest()
         rendered = self._memo.get(memo_key)
         if rendered is not None:
-            key, envelope, version, fresh_until = rendered[:4]
+            key, envelope, version = rendered[:3]
             if (
                 version == recommendations.rules_version
-                and services.clock.time() < fresh_until
+                and recommendations.lists.is_fresh(envelope)
                 and recommendations.lists.holds(key, envelope)
             ):
                 return rendered
@@ -161,14 +161,11 @@ class HitLane:
             return None
         if answer is None or answer.source != "cache":
             return None
-        fresh_until = recommendations.lists.fresh_until(envelope)
-        made_at = created_at(envelope)
         rendered = (
             key,
             envelope,
             recommendations.rules_version,
-            fresh_until,
-            made_at,
+            created_at(envelope),
             tuple(lasting_headers(answer)),
             answer.body,
             answer.dropped,
@@ -187,4 +184,4 @@ def _naming(request_id: bytes, send: Send) -> Send:
 
 
 def _rendered_bytes(rendered: Rendered) -> int:
-    return len(rendered[6]) + _RENDERED_OVERHEAD_BYTES
+    return len(rendered[5]) + _RENDERED_OVERHEAD_BYTES

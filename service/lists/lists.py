@@ -92,10 +92,6 @@ class Lists:
             return None
         return kept
 
-    def fresh_until(self, envelope: Envelope) -> float:
-        """Unix seconds at which the list stops being fresh."""
-        return created_at(envelope) + self.fresh_seconds
-
     def forgotten(self, key: UserKey) -> bool:
         """Whether the user was forgotten so recently that nothing is kept."""
         return self._lately.holds(key)
@@ -135,7 +131,9 @@ class Lists:
         Raises:
             SharedStateUnavailable: The shared store did not answer.
         """
-        return await self._shared.kept_since(keys, since)
+        latest = self._freshness.latest(self._clock.time())
+        made = await self._shared.made_at(keys)
+        return [one is not None and since <= one <= latest for one in made]
 
     def without_batch(self, stale: Envelope | None, reason: DegradedReason) -> Outcome:
         """The best that can be had without a wait."""

@@ -106,8 +106,8 @@ class SharedLists(Protocol):
     def follow(self, key: UserKey) -> AbstractAsyncContextManager["Landing"]:
         """Listen for the end of a flight; entered before `board`, so that no end is missed."""
 
-    async def kept_since(self, keys: Sequence[UserKey], since: float) -> list[bool]:
-        """Whether the list kept under each key was made since a Unix second."""
+    async def made_at(self, keys: Sequence[UserKey]) -> list[float | None]:
+        """When the list kept under each key was made, Unix seconds; None where there is none."""
 
 
 class Landing(Protocol):

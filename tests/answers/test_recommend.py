@@ -15,6 +15,7 @@ from service.errors import (
     RecommenderThrottled,
 )
 from service.lists.envelope import Envelope
+from service.lists.freshness import Freshness
 from service.models import RecommendationQuery
 from service.personalize.breaker import FAILURES_TO_OPEN, OPEN_SECONDS
 from tests.support.fakes import HANG, FakeCatalog, FakePersonalize, FakeStore, GarbageError
@@ -458,6 +459,47 @@ def test_a_list_made_by_one_replica_is_served_by_the_other() -> None:
     run_virtual(_two(scenario))
 
 
+@pytest.mark.parametrize("skew", [60.0, 3600.0])
+def test_a_list_of_a_replica_whose_clock_is_ahead_is_stale_for_the_others(skew: float) -> None:
+    """J4."""
+
+    async def run() -> None:
+        clock = VirtualClock(asyncio.get_running_loop())
+        store = FakeStore(clock)
+        async with (
+            open_replica(shared=store.replica(), clock_skew=skew) as ahead,
+            open_replica(shared=store.replica()) as right,
+        ):
+            assert (await ahead.ask()).source == "personalize"
+            right.personalize.failure = RecommenderError
+            assert (await right.ask()).source == "stale"
+            await asyncio.sleep(PIN_SECONDS + 1)
+            right.personalize.failure = None
+            assert (await right.ask()).source == "personalize"
+            assert (await right.ask()).source == "cache"
+
+    run_virtual(run())
+
+
+def test_what_a_follower_heard_from_a_replica_whose_clock_is_ahead_is_stale_afterwards() -> None:
+    """J4."""
+
+    async def run() -> None:
+        clock = VirtualClock(asyncio.get_running_loop())
+        store = FakeStore(clock)
+        async with (
+            open_replica(shared=store.replica(), clock_skew=3600) as ahead,
+            open_replica(shared=store.replica()) as right,
+        ):
+            ahead.personalize.default_items = items_for
+            first, second = await asyncio.gather(ahead.ask(), right.ask())
+            assert first.body == second.body
+            assert (await right.ask()).source == "personalize"
+            assert right.personalize.transactions.total() == 1
+
+    run_virtual(run())
+
+
 def test_a_degraded_answer_is_repeated_by_the_other_replica() -> None:
     async def scenario(one: Replica, two: Replica, personalize: FakePersonalize, _: FakeStore) -> None:
         personalize.failure = RecommenderError
@@ -535,7 +577,7 @@ def test_a_follower_goes_on_alone_as_soon_as_the_store_is_lost() -> None:
 def test_a_stored_list_of_another_version_counts_as_missing() -> None:
     async def scenario(one: Replica, _: Replica, __: FakePersonalize, store: FakeStore) -> None:
         key = one.recommendations.key_of(RecommendationQuery(user_id="user", num_results=10))
-        store.fresh_seconds = 0
+        store.freshness = Freshness(0, 1)
         store.lists[key] = Envelope(b"\x63" + bytes(40))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("tests.support.fakes.created_at", lambda _: 0.0)

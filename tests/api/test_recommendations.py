@@ -193,6 +193,15 @@ async def test_a_list_past_its_freshness_is_renewed_when_a_slot_is_free(door: Do
     assert len(door.personalize.asked) == 2
 
 
+async def test_after_the_clock_is_set_back_lists_from_the_future_are_renewed(door: Door) -> None:
+    """J4."""
+    sources = []
+    for skew in (3600.0, 3600.0, 3600.0, 0.0, 0.0):
+        door.clock.skew_seconds = skew
+        sources.append((await door.get(PATH, user_id="u")).headers["X-Recommendation-Source"])
+    assert sources == ["personalize", "cache", "cache", "personalize", "cache"]
+
+
 async def test_the_hit_lane_and_the_route_say_the_same(door: Door) -> None:
     live = await door.get(PATH, user_id="a")
     rendered = await door.get(PATH, user_id="a")

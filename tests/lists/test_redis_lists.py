@@ -16,6 +16,7 @@ from service.errors import SharedStateUnavailable
 from service.lists import envelope
 from service.lists.adapters.outcome_codec import pack_outcome, unpack_outcome
 from service.lists.adapters.redis import RedisLists
+from service.lists.freshness import MAX_CLOCK_SKEW_SECONDS
 from service.lists.keys import UserKey, UserPrefix
 from service.lists.ports import ABANDONED, ListsEvent, Outcome
 from service.models import ItemList
@@ -169,6 +170,18 @@ async def test_nobody_leads_for_a_fresh_list(one: Replica, clock: Clock, age_sec
     boarding = await one.lists.board(KEY, lease_seconds=2)
     assert not boarding.leader
     assert boarding.lease_seconds == 0
+
+
+@pytest.mark.parametrize("ahead_seconds", [1.0, 5.0, 3600.0, 1e9])
+async def test_a_list_from_the_future_comes_with_the_lead_of_renewing_it(
+    one: Replica, clock: Clock, ahead_seconds: float
+) -> None:
+    """J4. What the clocks of two replicas may differ by is no future."""
+    ahead = _envelope(clock.time() + ahead_seconds)
+    await one.member.redis.set(one.lists._keys(KEY)[0], ahead)
+    boarding = await one.lists.board(KEY, lease_seconds=2)
+    assert boarding.leader is (ahead_seconds > MAX_CLOCK_SKEW_SECONDS)
+    assert boarding.envelope == ahead
 
 
 async def test_a_degraded_answer_is_repeated_on_every_replica_and_the_first_one_stays(
@@ -383,7 +396,7 @@ async def test_a_leader_that_leaves_without_an_answer_lets_another_lead(one: Rep
     assert boarding.pinned is None
 
 
-async def test_which_users_have_a_list_made_since_costs_one_round_trip(redis_server: RedisServer, clock: Clock) -> None:
+async def test_when_lists_were_made_costs_one_round_trip(redis_server: RedisServer, clock: Clock) -> None:
     async with _replica(redis_server, clock) as replica:
         keys = [UserKey(blake2b(str(n).encode(), digest_size=16).digest()) for n in range(4)]
         now = clock.time()
@@ -391,8 +404,7 @@ async def test_which_users_have_a_list_made_since_costs_one_round_trip(redis_ser
             sealed = envelope.seal(ItemList(("a", "b"), "RID", made_at))
             await replica.lists.land(key, Outcome(sealed, "personalize"), led=False)
         await replica.member.redis.set(replica.lists._keys(keys[2])[0], b"\xff" * 40)
-        assert await replica.lists.kept_since(keys, now - 50) == [True, False, False, False]
-        assert await replica.lists.kept_since(keys, now - 150) == [True, True, False, False]
+        assert await replica.lists.made_at(keys) == [now, now - 100, None, None]
         redis_server.kill()
         with pytest.raises(SharedStateUnavailable):
-            await replica.lists.kept_since(keys, now)
+            await replica.lists.made_at(keys)

@@ -8,12 +8,13 @@ from tests.support.virtual_time import EPOCH
 
 @dataclass(slots=True)
 class MovingClock:
-    """Real time, moved forward at will."""
+    """Real time, moved forward at will; `skew_seconds` sets the Unix time alone, in either direction."""
 
     ahead_seconds: float = 0.0
+    skew_seconds: float = 0.0
 
     def time(self) -> float:
-        return time.time() + self.ahead_seconds
+        return time.time() + self.ahead_seconds + self.skew_seconds
 
     def monotonic(self) -> float:
         return time.monotonic() + self.ahead_seconds

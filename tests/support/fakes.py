@@ -11,6 +11,7 @@ from service.clock import Clock
 from service.constants import PIN_SECONDS
 from service.errors import RecommenderError, RecommenderTimeout, SharedStateUnavailable
 from service.lists.envelope import Envelope, created_at
+from service.lists.freshness import Freshness
 from service.lists.keys import UserKey
 from service.lists.ports import Boarding, Landing, Outcome
 from service.models import ItemList, ListRequest
@@ -160,7 +161,7 @@ class FakeStore:
 
     def __init__(self, clock: Clock, *, fresh_seconds: float = 900.0, delay_seconds: float = 0.001) -> None:
         self.clock = clock
-        self.fresh_seconds = fresh_seconds
+        self.freshness = Freshness(fresh_seconds, 604_800.0)
         self.delay_seconds = delay_seconds
         self._down = False
         self.lists: dict[UserKey, Envelope] = {}
@@ -206,7 +207,7 @@ class FakeSharedLists:
         pin = store.pins.get(key)
         if pin is not None and pin[1] > now:
             return Boarding(leader=False, envelope=envelope, pinned=pin[0])
-        if envelope is not None and store.clock.time() - created_at(envelope) < store.fresh_seconds:
+        if envelope is not None and store.freshness.fresh(created_at(envelope), store.clock.time()):
             return Boarding(leader=False, envelope=envelope)
         held = store.leases.get(key)
         if held is not None and held[1] > now:
@@ -229,10 +230,10 @@ class FakeSharedLists:
             if not listener.done():
                 listener.set_result(outcome)
 
-    async def kept_since(self, keys: Sequence[UserKey], since: float) -> list[bool]:
+    async def made_at(self, keys: Sequence[UserKey]) -> list[float | None]:
         await self._store.trip()
         kept = [self._store.lists.get(key) for key in keys]
-        return [envelope is not None and created_at(envelope) >= since for envelope in kept]
+        return [None if envelope is None else created_at(envelope) for envelope in kept]
 
     @asynccontextmanager
     async def follow(self, key: UserKey) -> AsyncIterator[Landing]:

@@ -122,9 +122,10 @@ async def open_replica(
     batch: BatchLists | None = None,
     fresh_seconds: float = FRESH_SECONDS,
     stale_seconds: float = STALE_SECONDS,
+    clock_skew: float = 0.0,
 ) -> AsyncIterator[Replica]:
     """One replica in virtual time; closing it is part of every test."""
-    clock = VirtualClock(asyncio.get_running_loop())
+    clock = VirtualClock(asyncio.get_running_loop(), clock_skew)
     if personalize is None:
         personalize = FakePersonalize(clock)
     if personalize.default_items is None:

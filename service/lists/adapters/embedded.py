@@ -28,10 +28,10 @@ class EmbeddedLists:
         del key
         yield _Nowhere()
 
-    async def kept_since(self, keys: Sequence[UserKey], since: float) -> list[bool]:
+    async def made_at(self, keys: Sequence[UserKey]) -> list[float | None]:
         """Looks into the memory of this process."""
         envelopes = map(self._memory.get, keys)
-        return [envelope is not None and created_at(envelope) >= since for envelope in envelopes]
+        return [None if envelope is None else created_at(envelope) for envelope in envelopes]
 
 
 class NoBatchLists:

@@ -15,6 +15,7 @@ from service.fleet.heartbeat import Heartbeat
 from service.lists.adapters.channel import FlightChannel
 from service.lists.adapters.outcome_codec import OUTCOME_VERSION, pack_outcome, unpack_outcome
 from service.lists.envelope import HEADER_BYTES, VERSION, created_at, readable
+from service.lists.freshness import Freshness
 from service.lists.keys import UserKey, UserPrefix
 from service.lists.ports import Boarding, Landing, ListsRecorder, Outcome
 from service.spans import span
@@ -66,7 +67,7 @@ class RedisLists:
         self._client = client
         self._heartbeat = heartbeat
         self._clock = clock
-        self._fresh_seconds = fresh_seconds
+        self._freshness = Freshness(fresh_seconds, stale_seconds)
         self._stale_ms = max(1, round(stale_seconds * 1000))
         self._recorder = recorder
         self._prefix = prefix
@@ -102,10 +103,11 @@ class RedisLists:
     async def _board_once(self, key: UserKey, lease_seconds: float) -> tuple[Boarding, bool]:
         token = secrets.token_hex(8)
         lease_ms = max(1, round(lease_seconds * 1000))
-        cutoff = self._clock.time() - self._fresh_seconds
+        now = self._clock.time()
+        earliest, latest = now - self._freshness.fresh_seconds, self._freshness.latest(now)
         async with self._client.use():
             reply: Any = await self._board(
-                keys=self._keys(key), args=[repr(cutoff), VERSION, token, lease_ms, OUTCOME_VERSION]
+                keys=self._keys(key), args=[repr(earliest), repr(latest), VERSION, token, lease_ms, OUTCOME_VERSION]
             )
         kept, pin, leads, held_ms = reply
         envelope = readable(kept)
@@ -144,8 +146,8 @@ class RedisLists:
         """See `SharedLists.follow`; any number may follow one flight."""
         return self.channel.follow(key)
 
-    async def kept_since(self, keys: Sequence[UserKey], since: float) -> list[bool]:
-        """Whether the list kept under each key was made since then, Unix seconds; one round trip for all of them.
+    async def made_at(self, keys: Sequence[UserKey]) -> list[float | None]:
+        """When the list kept under each key was made, Unix seconds; one round trip for all of them.
 
         Raises:
             SharedStateUnavailable: Redis did not answer in time for this many.
@@ -154,7 +156,7 @@ class RedisLists:
             for key in keys:
                 pipe.getrange(self._keys(key)[0], 0, HEADER_BYTES - 1)
             heads = await pipe.execute()
-        return [readable(head) is not None and created_at(head) >= since for head in heads]
+        return [None if readable(head) is None else created_at(head) for head in heads]
 
     async def forget_user(self, user_prefix: UserPrefix) -> None:
         """Delete what is kept under every key that begins so, and have every replica do so.

@@ -113,6 +113,21 @@ def test_what_another_replica_has_fetched_or_is_fetching_costs_nothing_and_the_s
     run_virtual(run())
 
 
+def test_a_list_from_the_future_is_fetched_again() -> None:
+    """J4."""
+
+    async def run() -> None:
+        store = FakeStore(VirtualClock(asyncio.get_running_loop()))
+        async with (
+            open_replica(shared=store.replica(), clock_skew=600) as ahead,
+            open_replica(shared=store.replica()) as right,
+        ):
+            await ahead.ask("a")
+            assert (await right.prewarmer.make(["a"], ALL, seconds=1.0)).fetched == 1
+
+    run_virtual(run())
+
+
 def test_a_failure_is_told_to_no_replica() -> None:
     async def run() -> None:
         store = FakeStore(VirtualClock(asyncio.get_running_loop()))
