@@ -29,11 +29,11 @@ class ItemCodes:
     """The dictionary of a set that is being loaded.
 
     Args:
-        known: The items that have a number already, in its order.
+        numbered: The items that have a number already, in its order.
     """
 
-    def __init__(self, known: Iterable[str] = ()) -> None:
-        self._codes = {item_id: _number(place + _FIRST) for place, item_id in enumerate(known)}
+    def __init__(self, numbered: Iterable[str] = ()) -> None:
+        self._codes = {item_id: _number(place + _FIRST) for place, item_id in enumerate(numbered)}
         self._new: list[tuple[int, str]] = []
 
     def pack(self, item_list: ItemList) -> bytes:

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from service.lists.keys import UserKey
 from service.models import ItemList
+
+OTHER_LOAD: Final = "another load has begun; that one goes on, and this one has ended"
+"""What a `BatchError` says to a load that `BatchSets.begin` has taken the store from."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import redis
 from redis.exceptions import OutOfMemoryError, RedisError, WatchError
 
 from service.batch.codes import MAX_NUMBERED, ItemCodes
-from service.batch.ports import SetStatus
+from service.batch.ports import OTHER_LOAD, SetStatus
 from service.batch.tombstone import BUCKET_BYTES, buries, tombstone
 from service.errors import BatchError, ConfigurationError
 from service.fleet.client import RedisClient
@@ -43,8 +43,6 @@ MAX_LOAD_SECONDS: Final = 86_400
 
 _MAX_COMMANDS_AT_ONCE: Final = 1_000
 _TIMEOUT_SECONDS: Final = 30.0
-
-_OTHER_LOAD: Final = "another load has begun; that one goes on, and this one has ended"
 
 
 class RedisBatchLists:
@@ -191,7 +189,7 @@ class RedisBatchSets:
         with self._client.pipeline(transaction=True) as pipe:
             pipe.watch(self._key("loading"))  # type: ignore[no-untyped-call]  # the client's own
             if pipe.hget(self._key("loading"), "token") != self._token:
-                raise BatchError(_OTHER_LOAD)
+                raise BatchError(OTHER_LOAD)
             pipe.multi()
             yield pipe
 
@@ -262,7 +260,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except WatchError as error:
-        raise BatchError(_OTHER_LOAD) from error
+        raise BatchError(OTHER_LOAD) from error
     except OutOfMemoryError as error:
         raise BatchError("Redis is full; what was loaded stays, the same command goes on once there is room") from error
     except (RedisError, OSError) as error:

@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 from urllib.parse import quote
 
 from service.batch.codes import ItemCodes, unpack
-from service.batch.ports import SetStatus
+from service.batch.ports import OTHER_LOAD, SetStatus
 from service.batch.tombstone import BUCKET_BYTES, buries, tombstone
 from service.errors import BatchError, SharedStateUnavailable
 from service.lists.envelope import Envelope, seal
@@ -241,7 +241,7 @@ class SqliteBatchSets:
                 not self._loading.exists()
                 or not self._connection.execute("SELECT 1 FROM load WHERE token = ?", (self._token,)).fetchone()
             ):
-                raise BatchError("another load has begun; that one goes on, and this one has ended")
+                raise BatchError(OTHER_LOAD)
             yield self._connection
 
     def _remove_loading(self) -> None:
