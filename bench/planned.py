@@ -5,8 +5,9 @@ from collections import Counter
 from typing import Any
 
 from bench.sends import run_send
+from service.sends.plan.course import SOURCES
 from service.sends.plan.send import Send
-from service.sends.plan.simulation import SOURCES, simulate
+from service.sends.plan.simulation import simulate
 from tests.support.processes import local_personalize, service
 
 ALLOWED = 0.05

@@ -1,4 +1,4 @@
-"""How lists are fetched before a send."""
+"""What fetches lists before a send is asked, and what it answers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ DEFAULT_SPARE: Final = 0.8
 
 @dataclass(frozen=True, slots=True)
 class PrewarmTerms:
-    """How lists are to be made ahead of a send.
+    """Which lists to fetch before a send.
 
     Attributes:
         spare: Share of the rate in use that may be spent on them at most, above 0, at most 1.
@@ -27,11 +27,11 @@ class PrewarmTerms:
 
 @dataclass(slots=True)
 class PrewarmReport:
-    """What came of making lists for some users.
+    """What came of fetching lists for some users.
 
     Attributes:
         fetched: Lists that cost a transaction.
-        kept: Users who had a list that is young enough, or for whom somebody else was fetching one.
+        kept: Users who had a list that is young enough, or whose list another call was fetching.
         left: Users whose turn did not come.
         failed: Users whose transaction brought no list, and why.
         tps: Rate in use of all replicas.
@@ -47,7 +47,7 @@ class PrewarmReport:
 
 
 class ListMaker(Protocol):
-    """Makes lists ahead of a send, here or in a replica."""
+    """Fetches lists before a send, here or in a replica."""
 
     async def make(
         self, users: Sequence[str], terms: PrewarmTerms, *, seconds: float, on_done: Callable[[], None] = lambda: None
@@ -57,7 +57,7 @@ class ListMaker(Protocol):
         Args:
             users: Each once.
             terms: Share, length and age.
-            seconds: Slots are waited for so long; transactions begun by then are awaited. 0 only looks who is left.
+            seconds: How long to wait for slots; transactions begun by then are awaited. 0 only looks up who is left.
             on_done: Called for each user who has a list now, as soon as that is known.
 
         Raises:

@@ -1,29 +1,16 @@
 """What a marketer and an operator want to know of a send."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from service.constants import PERSONALIZE_MAX_TPS, SPENT_SHARE
-from service.sends.plan.send import MAX_MINUTES, MINUTE_SECONDS, Send
-from service.sends.plan.simulation import EXACT_RECIPIENTS, SOURCES, Seen, simulate
+from service.sends.plan.course import SOURCES, Course
+from service.sends.plan.limits import BRAZE_PEAK, MIN_MESSAGES_PER_MINUTE, least_tps, most_messages_per_minute
+from service.sends.plan.send import Send
+from service.sends.plan.simulation import EXACT_RECIPIENTS, simulate
+from service.sends.plan.words import duration
 from service.sends.ports import DEFAULT_SPARE
-
-BRAZE_PEAK: Final = 2.4
-"""How far above the average Braze has been reported to go within a minute of its rate limit."""
-
-MIN_MESSAGES_PER_MINUTE: Final = 10
-"""Lowest rate limit of a campaign. Source: Braze user guide, rate limiting and frequency capping."""
-
-MAX_MESSAGES_PER_MINUTE: Final = 500_000
-"""Highest one. Source: as above."""
-
-ALL_SHARE: Final = 0.999
-"""Of the recipients live or from a fresh list: from here on it is called all of them."""
-
-SAMPLE_RECIPIENTS: Final = 20_000
-"""Simulated for each step of a search."""
 
 MAX_PRICE: Final = 1_000_000.0
 """Highest price, in whatever currency."""
@@ -33,7 +20,7 @@ HOUR_SECONDS: Final = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What the operator pays; None: not told, so nothing is said of it.
+    """What the operator pays; None: not known, so no cost is shown.
 
     Raises:
         ValueError: A price is below 0 or no number.
@@ -49,7 +36,7 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True)
-class Prewarm:
+class PrewarmPlan:
     """Making a list for everyone without a fresh one before the send begins.
 
     Attributes:
@@ -83,30 +70,30 @@ class Plan:
     """The answers.
 
     Attributes:
-        seen: The send as it would go.
+        course: The send as it would go.
         all_live_per_minute: Highest messages a minute at which all have a live or fresh list.
-        all_live_per_minute_in_bursts: The same if the messages of a minute are as crowded as Braze's have been seen.
+        all_live_per_minute_in_bursts: The same if the messages of a minute are as crowded as Braze's have been course.
         all_live_tps: Lowest whole `PERSONALIZE_TPS` at which all have one within the minutes given.
         prewarm: What it takes to have all lists before.
         tps_hours: Of the campaign during the send.
         cost: Of the send, of prewarming and of the batch.
     """
 
-    seen: Seen
+    course: Course
     all_live_per_minute: int
     all_live_per_minute_in_bursts: int
     all_live_tps: int
-    prewarm: Prewarm
+    prewarm: PrewarmPlan
     tps_hours: float
     cost: Cost
 
     def notes(self) -> list[str]:
-        """What the figures alone could mislead about."""
-        send = self.seen.send
+        """What the figures do not show by themselves."""
+        send = self.course.send
         notes = []
-        if self.seen.scale > 1:
-            simulated = f"{send.recipients / self.seen.scale:,.0f} recipients at the same rate for a shorter while"
-            notes.append(f"Simulated at a scale of 1 : {self.seen.scale:,.4g}: {simulated}.")
+        if self.course.scale > 1:
+            simulated = f"{send.recipients / self.course.scale:,.0f} recipients at the same rate for a shorter while"
+            notes.append(f"Simulated at a scale of 1 : {self.course.scale:,.4g}: {simulated}.")
         if self.all_live_tps > PERSONALIZE_MAX_TPS:
             notes.append(f"{self.all_live_tps:,} TPS are more than the {PERSONALIZE_MAX_TPS:,} of an AWS account.")
         if self.all_live_per_minute < MIN_MESSAGES_PER_MINUTE:
@@ -116,8 +103,10 @@ class Plan:
             notes.append(
                 f"Lists that are fresh at the start are so for {duration(left)} of the send (CACHE_FRESH_SECONDS)."
             )
-        if self.seen.refreshes_after:
-            notes.append(f"{self.seen.refreshes_after:,} stale lists are still to be refreshed when the send is over.")
+        if self.course.refreshes_after:
+            notes.append(
+                f"{self.course.refreshes_after:,} stale lists are still to be refreshed when the send is over."
+            )
         if self.prewarm.recipients and not self.prewarm.all_usable:
             notes.append(
                 "Prewarming cannot have all lists ready: the first would be past CACHE_STALE_SECONDS before the last"
@@ -132,15 +121,15 @@ class Plan:
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`; shares 0 to 1, times in seconds, costs null where no price was given."""
-        send, seen = self.seen.send, self.seen
+        send, course = self.course.send, self.course
         return {
             "send": {name: getattr(send, name) for name in send.__slots__},
-            "scale": seen.scale,
+            "scale": course.scale,
             "recipients": {
-                source: {"count": seen.recipients[source], "share": seen.share(source)} for source in SOURCES
+                source: {"count": course.recipients[source], "share": course.share(source)} for source in SOURCES
             },
             "calls": {
-                source: {"count": seen.calls[source], "share": seen.share_of_calls(source)} for source in SOURCES
+                source: {"count": course.calls[source], "share": course.share_of_calls(source)} for source in SOURCES
             },
             "all_live": {
                 "messages_per_minute": self.all_live_per_minute,
@@ -156,18 +145,18 @@ class Plan:
                 "all_usable": self.prewarm.all_usable,
             },
             "transactions": {
-                "send": seen.transactions,
-                "of_them_refreshes": seen.refreshes,
-                "refreshes_after": seen.refreshes_after,
+                "send": course.transactions,
+                "of_them_refreshes": course.refreshes,
+                "refreshes_after": course.refreshes_after,
             },
             "tps_hours": self.tps_hours,
             "cost": {"send": self.cost.send, "prewarm": self.cost.prewarm, "batch": self.cost.batch},
-            "most_wait_seconds": seen.most_wait_seconds,
+            "most_wait_seconds": course.longest_wait_seconds,
             "notes": self.notes(),
             "series": {
-                "seconds_per_point": send.seconds / len(seen.transaction_series),
-                "recipients": seen.series,
-                "transactions": seen.transaction_series,
+                "seconds_per_point": send.seconds / len(course.transaction_series),
+                "recipients": course.series,
+                "transactions": course.transaction_series,
             },
         }
 
@@ -186,7 +175,7 @@ def plan(send: Send, *, prices: Prices, spare: float = DEFAULT_SPARE, at_most: i
     """
     if not 0 < spare <= 1:
         raise ValueError(f"spare is {spare:g}, and can be above 0 and up to 1")
-    seen = simulate(send, at_most=at_most)
+    course = simulate(send, at_most=at_most)
     prewarm = _prewarm(send, spare)
     hours = send.seconds / HOUR_SECONDS
     per_hour, per_1000 = prices.per_tps_hour, prices.per_1000_batch
@@ -196,7 +185,7 @@ def plan(send: Send, *, prices: Prices, spare: float = DEFAULT_SPARE, at_most: i
         batch=None if per_1000 is None else round(send.recipients * send.batch) / 1000 * per_1000,
     )
     return Plan(
-        seen=seen,
+        course=course,
         all_live_per_minute=most_messages_per_minute(send),
         all_live_per_minute_in_bursts=most_messages_per_minute(replace(send, peak=max(send.peak, BRAZE_PEAK))),
         all_live_tps=least_tps(send),
@@ -206,70 +195,11 @@ def plan(send: Send, *, prices: Prices, spare: float = DEFAULT_SPARE, at_most: i
     )
 
 
-def most_messages_per_minute(send: Send) -> int:
-    """The highest Braze rate limit at which all recipients get a live or a fresh list.
-
-    Found by simulation between the rate that needs no luck, a slot for each recipient, and the one that the missing
-    lists alone would allow. 0 when there is none.
-    """
-    slots = send.tps * SPENT_SHARE / send.peak
-    fresh_for = send.fresh_seconds - send.cached_age_seconds
-    low = slots
-    high = MAX_MESSAGES_PER_MINUTE / MINUTE_SECONDS
-    if send.cached < 1:
-        high = min(high, slots / (1 - send.cached))
-    # At a lower rate the fresh lists would cease to be so before the send is over.
-    before_they_age = send.recipients / fresh_for if fresh_for > 0 else math.inf
-    if send.cached and before_they_age <= high:
-        low = max(low, before_they_age)
-    else:
-        high = low
-
-    def enough(per_minute: int) -> bool:
-        minutes = min(send.recipients / per_minute, MAX_MINUTES)
-        return _all_served(replace(send, minutes=minutes))
-
-    least, most = (math.floor(rate * MINUTE_SECONDS + 1e-6) for rate in (low, high))
-    most = min(most, MAX_MESSAGES_PER_MINUTE)
-    if most < 1:
-        return 0
-    return _last(enough, max(1, min(least, most)), most)
-
-
-def least_tps(send: Send) -> int:
-    """The lowest whole TPS at which all recipients get a live or a fresh list within the send's minutes.
-
-    It can be more than Personalize allows.
-    """
-    crowded = send.rate * send.peak / SPENT_SHARE
-    aging = send.cached_age_seconds + send.seconds > send.fresh_seconds
-    least = math.ceil(crowded * (1.0 if aging else 1 - send.cached) - 1e-6)
-    most = math.ceil(crowded - 1e-6)
-    # What is too little grows up to one below the answer.
-    return 1 + _last(lambda tps: not _all_served(send, tps), max(1, least) - 1, max(1, most) - 1)
-
-
-def _last(holds: Callable[[int], bool], low: int, high: int) -> int:
-    """The last number of `low` to `high` for which it holds, given that it does for `low`."""
-    while low < high:
-        middle = (low + high + 1) // 2
-        if holds(middle):
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _all_served(send: Send, tps: float | None = None) -> bool:
-    seen = simulate(send, at_most=SAMPLE_RECIPIENTS, tps=tps)
-    return seen.share("personalize") + seen.share("cache") >= ALL_SHARE
-
-
-def _prewarm(send: Send, spare: float) -> Prewarm:
+def _prewarm(send: Send, spare: float) -> PrewarmPlan:
     recipients = send.recipients - round(send.recipients * send.cached)
     seconds = recipients / (send.tps * SPENT_SHARE * spare)
     needed = seconds + send.seconds if recipients else 0.0
-    return Prewarm(
+    return PrewarmPlan(
         recipients=recipients,
         spare=spare,
         seconds=seconds,
@@ -277,13 +207,3 @@ def _prewarm(send: Send, spare: float) -> Prewarm:
         all_fresh=needed <= send.fresh_seconds,
         all_usable=needed <= send.stale_seconds,
     )
-
-
-def duration(seconds: float) -> str:
-    """As people say it: `2 d 3 h`, `3 h 4 min`, `5 min 6 s`, `7 s`."""
-    whole = math.ceil(seconds)
-    for large, first, small, second in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= large:
-            rest = whole % large // small
-            return f"{whole // large:,} {first}" + (f" {rest} {second}" if rest else "")
-    return f"{whole} s"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from service.models import Source
 from service.sends.plan.answers import Plan
-from service.sends.plan.simulation import SOURCES
+from service.sends.plan.course import SOURCES
 from service.sends.plan.table import WHAT
 
 COLORS: dict[Source, str] = {
@@ -42,15 +42,17 @@ class Curves:
 
 def curves(plan: Plan) -> Curves:
     """The numbers of the picture; sources that nobody got are left out."""
-    seen = plan.seen
-    seconds = seen.send.seconds / len(seen.transaction_series)
+    course = plan.course
+    seconds = course.send.seconds / len(course.transaction_series)
     return Curves(
-        minutes=[(place + 0.5) * seconds / 60 for place in range(len(seen.transaction_series))],
+        minutes=[(place + 0.5) * seconds / 60 for place in range(len(course.transaction_series))],
         recipients={
-            source: [count / seconds for count in seen.series[source]] for source in SOURCES if any(seen.series[source])
+            source: [count / seconds for count in course.series[source]]
+            for source in SOURCES
+            if any(course.series[source])
         },
-        transactions=[count / seconds for count in seen.transaction_series],
-        tps=seen.send.tps,
+        transactions=[count / seconds for count in course.transaction_series],
+        tps=course.send.tps,
     )
 
 
@@ -88,7 +90,7 @@ def draw(plan: Plan, path: Path) -> None:
     above.axhline(data.tps, color="black", linestyle="--", label=f"{data.tps:g} TPS")
     above.set_ylabel("recipients a second")
     above.legend(loc="upper right")
-    above.set_title(f"{plan.seen.send.recipients:,} recipients, {plan.seen.send.minutes:g} minutes")
+    above.set_title(f"{plan.course.send.recipients:,} recipients, {plan.course.send.minutes:g} minutes")
     below.plot(data.minutes, data.transactions, color=COLORS["personalize"], label="transactions")
     below.axhline(data.tps, color="black", linestyle="--", label=f"{data.tps:g} TPS")
     below.set_ylabel("transactions a second")

@@ -5,8 +5,10 @@ from rich.table import Table
 from rich.text import Text
 
 from service.models import Source
-from service.sends.plan.answers import BRAZE_PEAK, Plan, duration
-from service.sends.plan.simulation import SOURCES
+from service.sends.plan.answers import Plan
+from service.sends.plan.course import SOURCES
+from service.sends.plan.limits import BRAZE_PEAK
+from service.sends.plan.words import duration
 
 WHAT: dict[Source, str] = {
     "personalize": "live",
@@ -20,17 +22,17 @@ WHAT: dict[Source, str] = {
 
 def table(plan: Plan) -> Group:
     """Shares, answers and notes, to be printed by rich."""
-    send, seen = plan.seen.send, plan.seen
+    send, course = plan.course.send, plan.course
     shares = Table(title=f"{send.recipients:,} recipients in {duration(send.seconds)} at {send.tps:g} TPS")
     for heading in ("list", "recipients", "share", "calls", "share of calls"):
         shares.add_column(heading, justify="left" if heading == "list" else "right")
     for source in SOURCES:
         shares.add_row(
             WHAT[source],
-            f"{seen.recipients[source]:,}",
-            f"{seen.share(source):.1%}",
-            f"{seen.calls[source]:,}",
-            f"{seen.share_of_calls(source):.1%}",
+            f"{course.recipients[source]:,}",
+            f"{course.share(source):.1%}",
+            f"{course.calls[source]:,}",
+            f"{course.share_of_calls(source):.1%}",
         )
     answers = Table(show_header=False)
     answers.add_column(style="bold")
@@ -41,7 +43,7 @@ def table(plan: Plan) -> Group:
 
 
 def _answers(plan: Plan) -> list[tuple[str, str]]:
-    send, seen, cost = plan.seen.send, plan.seen, plan.cost
+    send, course, cost = plan.course.send, plan.course, plan.cost
     bursts = max(send.peak, BRAZE_PEAK)
     rows = [
         ("messages a minute of this send", f"{send.recipients / send.minutes:,.0f}"),
@@ -50,7 +52,7 @@ def _answers(plan: Plan) -> list[tuple[str, str]]:
         ("TPS at which all could be live in this time", f"{plan.all_live_tps:,}"),
         ("lists to prewarm", f"{plan.prewarm.recipients:,}"),
         ("prewarm must start so long before", duration(plan.prewarm.seconds)),
-        ("transactions", f"{seen.transactions:,}"),
+        ("transactions", f"{course.transactions:,}"),
         ("TPS-hours", f"{plan.tps_hours:,.2f}"),
     ]
     for name, price in (("send", cost.send), ("prewarm", cost.prewarm), ("batch", cost.batch)):

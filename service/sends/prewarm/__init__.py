@@ -1,1 +1,1 @@
-"""Lists made ahead of a send: the users of a file, one command, two ways to the budget."""
+"""Lists fetched before a send: the users of a file, one command, two ways to the budget."""

@@ -1,4 +1,4 @@
-"""The budget of a replica that is alone, through its front door."""
+"""The budget of an embedded replica, through its front door."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ ANSWER_SECONDS: Final = 30.0
 
 
 class RemoteLists:
-    """A `ListMaker` that has a replica do it, in calls of a few seconds.
+    """A `ListMaker` that asks a replica to fetch, in calls of a few seconds.
 
     Args:
         session: Ends after these lists.
@@ -35,26 +35,26 @@ class RemoteLists:
     async def make(
         self, users: Sequence[str], terms: PrewarmTerms, *, seconds: float, on_done: Callable[[], None] = lambda: None
     ) -> PrewarmReport:
-        """See `ListMaker.make`; takes as many users as one call may name, unless it only looks.
+        """See `ListMaker.make`; takes as many users as one call may name, unless it only looks them up.
 
         Raises:
-            SharedStateUnavailable: The replica does not answer, or is at it for somebody else.
-            ConfigurationError: It answers, and never will do it: wrong key or address.
+            SharedStateUnavailable: The replica does not answer, or another prewarm is under way in it.
+            ConfigurationError: It answers that it never will: wrong key or address.
         """
         first, rest = users[:MAX_PREWARM_USERS], users[MAX_PREWARM_USERS:]
         answer = await self._post(
             {"user_ids": list(first), "seconds": min(seconds, MAX_PREWARM_SECONDS), **asdict(terms)}
         )
-        made = PrewarmReport(**answer)
-        for _ in range(made.fetched + made.kept):
+        report = PrewarmReport(**answer)
+        for _ in range(report.fetched + report.kept):
             on_done()
         if rest and seconds <= 0:
             more = await self.make(rest, terms, seconds=0, on_done=on_done)
-            made.kept += more.kept
-            made.left += more.left
+            report.kept += more.kept
+            report.left += more.left
         else:
-            made.left += rest
-        return made
+            report.left += rest
+        return report
 
     async def _post(self, wanted: dict[str, Any]) -> dict[str, Any]:
         try:

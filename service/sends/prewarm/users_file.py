@@ -1,4 +1,4 @@
-"""The users of a file, streamed; what is wrong with it is told in words, with line numbers.
+"""The users of a file, streamed, and what is wrong with the file, in words and with line numbers.
 
 CSV with a header (a Braze segment export is one), JSON Lines of objects or of plain ids, or one id a line; each also
 with gzip. UTF-8, with or without a byte order mark, line ends of any system.
@@ -23,10 +23,10 @@ USUAL_COLUMNS: Final = ("user_id", "external_id", "userid", "external id")
 """Looked for in this order, in upper or lower case, when no column is named."""
 
 MAX_LINE_BYTES: Final = 262_144
-"""Of a line; what is longer is no users file, and is not to fill the memory."""
+"""Longest line. A longer one is no line of a users file, and must not fill the memory."""
 
-MAX_NAMED: Final = 10
-"""Line numbers of one kind that are told."""
+MAX_LINES_NAMED: Final = 10
+"""Line numbers of one kind that are named."""
 
 _SEEN_KIB: Final = 32 * 1024
 _DIGEST_BYTES: Final = 12
@@ -42,7 +42,7 @@ class UsersFileError(ConfigurationError):
 
 @dataclass(slots=True)
 class Findings:
-    """The lines of which no user came, by what is wrong with them."""
+    """The lines without a user, by what is wrong with them."""
 
     counts: Counter[str] = field(default_factory=Counter)
     lines: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
@@ -50,7 +50,7 @@ class Findings:
     def note(self, kind: str, line: int) -> None:
         """Count a line."""
         self.counts[kind] += 1
-        if len(self.lines[kind]) < MAX_NAMED:
+        if len(self.lines[kind]) < MAX_LINES_NAMED:
             self.lines[kind].append(line)
 
     @property
@@ -87,8 +87,8 @@ class UsersFile:
         """The users in the order of the file, in constant memory.
 
         Args:
-            findings: Is told of each line without a user. Then a user comes once only, for which digests are kept in
-                a temporary file; otherwise as often as named.
+            findings: Gets each line without a user. With it a user comes only once, for which digests are kept in a
+                temporary file; without it as often as the file names them.
 
         Raises:
             UsersFileError: It cannot be read, is none of the formats, or lacks the column.

@@ -11,8 +11,9 @@ from service.constants import SPENT_SHARE
 from service.lists.envelope import Envelope, created_at, seal
 from service.lists.keys import UserKey, UserPrefix
 from service.models import ItemList, RecommendationQuery
+from service.sends.plan.recipients import recipients_of
 from service.sends.plan.send import Send
-from service.sends.plan.simulation import Simulation, simulate
+from service.sends.plan.simulation import simulate
 from tests.support.fakes import FakePersonalize
 from tests.support.replica import ITEMS, open_replica
 from tests.support.virtual_time import VirtualClock, run_virtual
@@ -61,12 +62,12 @@ async def _really(send: Send) -> Counts:
                 first[source] += 1
 
         async with asyncio.TaskGroup() as messages:
-            for one in Simulation(send).recipients():
+            for one in recipients_of(send):
                 key = replica.recommendations.key_of(RecommendationQuery(str(one.number), 10))
-                if one.known is not None:
-                    replica.local.put(key, _made(unix_began + created_at(one.known)))
-                if one.made_ahead is not None:
-                    batch.lists[key] = _made(unix_began + created_at(one.made_ahead))
+                if one.kept is not None:
+                    replica.local.put(key, _made(unix_began + created_at(one.kept)))
+                if one.batch_list is not None:
+                    batch.lists[key] = _made(unix_began + created_at(one.batch_list))
                 for part in range(send.passes):
                     messages.create_task(call(one.number, one.asked_at, part))
         await asyncio.sleep(max(0.0, began + send.seconds - clock.monotonic()))
@@ -80,14 +81,14 @@ def _made(at: float) -> Envelope:
 def _assert_agrees(send: Send, within: float) -> None:
     """No source's share differs by more than so much, nor the transactions by as large a part of the messages."""
     first, calls, transactions = run_virtual(_really(send))
-    seen = simulate(send)
+    course = simulate(send)
     told = {
-        source: (first[source] / send.recipients, calls[source] / calls.total()) for source in {*calls, *seen.calls}
+        source: (first[source] / send.recipients, calls[source] / calls.total()) for source in {*calls, *course.calls}
     }
-    planned = {source: (seen.share(source), seen.share_of_calls(source)) for source in told}  # type: ignore[arg-type]
+    planned = {source: (course.share(source), course.share_of_calls(source)) for source in told}  # type: ignore[arg-type]
     for source, shares in told.items():
         assert shares == pytest.approx(planned[source], abs=within), (source, told, planned)
-    assert seen.transactions == pytest.approx(transactions, abs=1 + within * send.recipients)
+    assert course.transactions == pytest.approx(transactions, abs=1 + within * send.recipients)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from service.cli import main
-from service.sends.plan.answers import Prices, duration, least_tps, most_messages_per_minute, plan
+from service.sends.plan.answers import Prices, plan
+from service.sends.plan.limits import least_tps, most_messages_per_minute
 from service.sends.plan.send import Send
 from service.sends.plan.simulation import simulate
+from service.sends.plan.words import duration
 
 
 def run(*options: str) -> Result:
@@ -132,8 +134,8 @@ def test_at_the_rate_limit_told_all_are_live_and_well_above_it_they_are_not() ->
     limit = most_messages_per_minute(send)
 
     def live(per_minute: float) -> float:
-        seen = simulate(Send(recipients=5000, passes=3, minutes=5000 / per_minute, tps=5, cached=0.4))
-        return seen.share("personalize") + seen.share("cache")
+        course = simulate(Send(recipients=5000, passes=3, minutes=5000 / per_minute, tps=5, cached=0.4))
+        return course.share("personalize") + course.share("cache")
 
     # More than one slot for each recipient, since 40 % need none.
     assert limit > 5 * 60
@@ -147,8 +149,8 @@ def test_at_the_tps_told_all_are_live_and_one_below_they_are_not() -> None:
     tps = least_tps(send)
 
     for given, all_live in ((tps, True), (tps - 1, False)):
-        seen = simulate(send, tps=given)
-        assert (seen.share("personalize") + seen.share("cache") >= 0.999) is all_live
+        course = simulate(send, tps=given)
+        assert (course.share("personalize") + course.share("cache") >= 0.999) is all_live
 
 
 @pytest.mark.parametrize(

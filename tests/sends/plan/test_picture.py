@@ -21,10 +21,10 @@ def test_the_picture_shows_sources_over_time_and_the_transactions_below_the_tps(
     seconds = SEND.seconds / len(drawn.minutes)
     assert list(drawn.recipients) == ["personalize", "cache", "popular"]
     assert {source: round(sum(rates) * seconds) for source, rates in drawn.recipients.items()} == dict(
-        answers.seen.recipients
+        answers.course.recipients
     )
     # Six slots are used by those who still waited when the last message had gone out.
-    assert 0 <= answers.seen.transactions - sum(drawn.transactions) * seconds <= 7
+    assert 0 <= answers.course.transactions - sum(drawn.transactions) * seconds <= 7
     assert max(drawn.transactions) <= drawn.tps + 1 / seconds
     assert drawn.tps == 5
     assert drawn.minutes[0] > 0

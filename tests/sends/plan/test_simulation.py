@@ -3,8 +3,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from service.constants import SPENT_SHARE
+from service.sends.plan.course import SOURCES, Course
 from service.sends.plan.send import Send
-from service.sends.plan.simulation import SOURCES, Seen, simulate
+from service.sends.plan.simulation import simulate
 
 
 @st.composite
@@ -44,26 +45,26 @@ def sends(draw: st.DrawFn) -> Send:
     )
 )
 def test_everybody_is_answered_and_no_slot_is_used_twice(send: Send) -> None:
-    seen = simulate(send)
+    course = simulate(send)
 
-    assert set(seen.calls) <= set(SOURCES)
-    assert seen.recipients.total() == send.recipients
-    assert seen.calls.total() == send.recipients * send.passes
-    assert sum(seen.share(source) for source in SOURCES) == pytest.approx(1)
-    assert sum(seen.share_of_calls(source) for source in SOURCES) == pytest.approx(1)
+    assert set(course.calls) <= set(SOURCES)
+    assert course.recipients.total() == send.recipients
+    assert course.calls.total() == send.recipients * send.passes
+    assert sum(course.share(source) for source in SOURCES) == pytest.approx(1)
+    assert sum(course.share_of_calls(source) for source in SOURCES) == pytest.approx(1)
     for source in SOURCES:
-        assert sum(seen.series[source]) == seen.recipients[source]
+        assert sum(course.series[source]) == course.recipients[source]
     # Whoever is live had a transaction of their own, and there are no more of these than the time has slots.
-    assert sum(seen.transaction_series) <= seen.transactions
+    assert sum(course.transaction_series) <= course.transactions
     # The last one may come after its caller's deadline, when transactions take longer than was thought.
     lasts = send.seconds + (send.passes - 1) * send.gap_seconds + send.deadline_seconds + send.latency_seconds
-    assert seen.recipients["personalize"] <= seen.transactions <= lasts * send.tps * SPENT_SHARE + 1
-    assert seen.refreshes <= seen.transactions
-    assert seen.most_wait_seconds <= send.deadline_seconds
-    if seen.recipients["batch"]:
+    assert course.recipients["personalize"] <= course.transactions <= lasts * send.tps * SPENT_SHARE + 1
+    assert course.refreshes <= course.transactions
+    assert course.longest_wait_seconds <= send.deadline_seconds
+    if course.recipients["batch"]:
         assert send.batch
     if not send.cached and not send.gap_seconds:
-        assert not seen.calls["cache"]
+        assert not course.calls["cache"]
 
 
 @settings(max_examples=30, deadline=None)
@@ -85,14 +86,14 @@ def test_a_higher_tps_takes_no_live_list_away(send: Send, factor: float) -> None
 
 
 def test_those_with_a_list_are_exactly_the_share_that_was_told() -> None:
-    seen = simulate(Send(recipients=1000, passes=3, minutes=1, tps=0.001, cached=0.4, stale=0.25, batch=0.95))
+    course = simulate(Send(recipients=1000, passes=3, minutes=1, tps=0.001, cached=0.4, stale=0.25, batch=0.95))
 
-    assert seen.recipients["cache"] == 400
+    assert course.recipients["cache"] == 400
     # One list of the 350 others is live. Nobody knows which, so one of the batch's or a popular one is less.
-    assert seen.recipients["personalize"] <= 1
+    assert course.recipients["personalize"] <= 1
     # The batch is newer than the stale lists, and has 95 % of all.
-    assert seen.recipients["stale"] == pytest.approx(0.05 * 250, abs=10)
-    assert seen.recipients["batch"] == pytest.approx(0.95 * 600, abs=20)
+    assert course.recipients["stale"] == pytest.approx(0.05 * 250, abs=10)
+    assert course.recipients["batch"] == pytest.approx(0.95 * 600, abs=20)
 
 
 def test_stale_lists_newer_than_the_batch_are_shown_before_it() -> None:
@@ -119,7 +120,7 @@ def test_a_degraded_recipient_is_not_fetched_for_unless_there_was_a_list() -> No
     assert with_stale.refreshes + with_stale.refreshes_after > 100
 
 
-def largest_difference(one: Seen, other: Seen) -> float:
+def largest_difference(one: Course, other: Course) -> float:
     shares = [abs(one.share(source) - other.share(source)) for source in SOURCES]
     return max(*shares, *(abs(one.share_of_calls(source) - other.share_of_calls(source)) for source in SOURCES))
 
