@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.balancer import Balancer, balancing
+from tests.support.balancer import Balancer, balancing
 from tests.support.calls import BRAZE_SECONDS, Call, client, make_call
 from tests.support.processes import Process, local_personalize, service
 from tests.support.redis import RedisServer

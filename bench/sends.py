@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from bench.batch import catalogue_ids, load, whole_output
+from tests.support.batch_output import catalogue_ids, load, write_batch
 from tests.support.calls import Call, client, make_call, most_in_a_second
 from tests.support.processes import RETAIL, SAMPLE, Process, configuration, local_personalize, service
 from tests.support.redis import RedisServer
@@ -172,8 +173,9 @@ def all_in_batch(users: int = 3_000, per_second: float = 100, tps: float = 5) ->
     names = [f"u{n}" for n in range(users)]
     catalog = (RETAIL if RETAIL.exists() else SAMPLE) / "items.csv"
     with ExitStack() as stack:
-        path = stack.enter_context(whole_output(names, catalogue_ids(catalog)))
-        data_dir = stack.enter_context(tempfile.TemporaryDirectory())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        path = write_batch(folder / "users.json.out", names, catalogue_ids(catalog))
+        data_dir = str(folder / "data")
         personalize = stack.enter_context(local_personalize(catalog.parent, tps=tps, latency_ms=30))
         loaded = load(path, configuration(personalize, catalog=catalog, DATA_DIR=data_dir))
         assert loaded.status == 0, loaded.words

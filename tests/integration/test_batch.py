@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from bench.batch import catalogue_ids, in_file, in_redis, load, write_batch
 from bench.sends import fleet, run_send, send
 from service.batch.adapters.files import find
 from service.batch.files import BatchFileReader
 from service.errors import BatchError
 from tests.support.amazon import Amazon
+from tests.support.batch_output import catalogue_ids, in_file, in_redis, load, write_batch
 from tests.support.calls import Call, assert_all_answered, most_in_a_second
 from tests.support.processes import ROOT, SAMPLE, configuration, local_personalize, service
 from tests.support.redis import RedisServer

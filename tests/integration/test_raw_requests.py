@@ -6,7 +6,7 @@ import struct
 import time
 from pathlib import Path
 
-from bench.fuzz import ADMIN_KEY, fuzz, is_fault, raw_request
+from tests.support.fuzzing import ADMIN_KEY, fuzz, is_fault, raw_request
 from tests.support.processes import local_personalize, service
 
 REQUESTS = 3_000
