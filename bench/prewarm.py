@@ -1,6 +1,5 @@
 """A prewarm beside a live send: what it costs the live calls, and what a send to its users costs afterwards."""
 
-import subprocess
 import tempfile
 import time
 from contextlib import ExitStack
@@ -9,6 +8,7 @@ from typing import Any
 
 from bench.sends import Send, fleet, run_send
 from tests.support.processes import Process, command, configuration
+from tests.support.waiting import wait_until
 
 TPS = 20
 USERS = 600
@@ -40,30 +40,16 @@ def prewarm() -> dict[str, Any]:
             report["prewarm_meanwhile"] = sum(
                 count for user, count in done.stats["by_user"].items() if user in prewarmed
             )
-            report["status"], report["words"] = finish(process, 120)
+            report["status"], report["words"] = process.finish(120)
             report["prewarm_seconds"] = round(time.monotonic() - began, 1)
             report["later_transactions"], later = _later(personalize, replicas, prewarmed)
             report["later_sources"] = later
     return reports
 
 
-def wait_for_transactions(personalize: Process, count: int, seconds: float = 20.0) -> None:
-    """Return once Personalize has been asked so often.
-
-    Raises:
-        TimeoutError: It was not in time.
-    """
-    until = time.monotonic() + seconds
-    while len(personalize.get_json("/_stats")["arrivals"]) < count:
-        if time.monotonic() > until:
-            raise TimeoutError("nobody asks Personalize")
-        time.sleep(0.05)
-
-
-def finish(process: "subprocess.Popen[str]", seconds: float) -> tuple[int, list[str]]:
-    """Exit status and lines of a command that ends by itself."""
-    _, written = process.communicate(timeout=seconds)
-    return process.returncode, written.splitlines()
+def wait_for_transactions(personalize: Process, count: int) -> None:
+    """Return once Personalize has been asked so often."""
+    wait_until(lambda: personalize.get_json("/_stats")["transactions"] >= count)
 
 
 def promises(report: dict[str, Any]) -> dict[str, bool]:

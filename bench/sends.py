@@ -12,8 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from redis import Redis
 
 from tests.support.batch_output import catalogue_ids, load, write_batch
 from tests.support.calls import Call, client, make_call, most_in_a_second
@@ -140,6 +143,42 @@ def redis_killed(users: int = 900, per_second: float = 60, tps: float = 20) -> d
     return report
 
 
+def redis_full(users: int = 600, per_second: float = 60, tps: float = 20) -> dict[str, Any]:
+    """The same send; Redis has no room for a write from the third to the sixth second."""
+
+    def fill(server: RedisServer) -> None:
+        with Redis(port=server.port) as one:
+            one.config_set("maxmemory-policy", "noeviction")
+            one.config_set("maxmemory", 1)
+
+    def give_room(server: RedisServer) -> None:
+        with Redis(port=server.port) as one:
+            one.config_set("maxmemory", 0)
+
+    return _beside_redis(users, per_second, tps, fill, give_room)
+
+
+def redis_silent(users: int = 600, per_second: float = 60, tps: float = 20) -> dict[str, Any]:
+    """The same send; Redis takes commands and answers none from the third to the sixth second."""
+    return _beside_redis(users, per_second, tps, RedisServer.freeze, RedisServer.thaw)
+
+
+def _beside_redis(
+    users: int,
+    per_second: float,
+    tps: float,
+    begin: Callable[[RedisServer], None],
+    end: Callable[[RedisServer], None],
+) -> dict[str, Any]:
+    with ExitStack() as stack:
+        personalize, replicas, redis = fleet(stack, tps)
+        at = [(3.0, partial(begin, redis)), (6.0, partial(end, redis))]
+        done = run_send(personalize, replicas, [f"u{n}" for n in range(users)], per_second, at=at)
+    report = done.report(tps, users / per_second)
+    report["personalised_by_second"] = _personalised_by_second(done)
+    return report
+
+
 def faults(seconds: float = 6.0, tps: float = 10, per_second: float = 20) -> dict[str, Any]:
     """Each fault of Personalize for 6 s in the middle of a send."""
     reports: dict[str, Any] = {}
@@ -208,6 +247,8 @@ def scenarios() -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
     yield "one_replica", one_replica
     yield "three_replicas", three_replicas
     yield "redis_killed", redis_killed
+    yield "redis_full", redis_full
+    yield "redis_silent", redis_silent
     yield "all_in_batch", all_in_batch
     yield "faults", faults
 
@@ -216,12 +257,12 @@ def promises(name: str, report: dict[str, Any]) -> dict[str, bool]:
     """What a scenario promises, and whether its report keeps it."""
     if name == "faults":
         return {f"{mode}: {text}": ok for mode, one in report.items() for text, ok in _fault_promises(one).items()}
-    tps = {"one_replica": 5, "three_replicas": 20, "redis_killed": 20, "all_in_batch": 5}[name]
+    tps = 5 if name in ("one_replica", "all_in_batch") else 20
     if name == "all_in_batch":
         return {**_always(report), **_budget(report, tps), **_personalised(report)}
     return {
         **_always(report),
-        **(_while_redis_is_gone(report, tps) if name == "redis_killed" else _budget(report, tps)),
+        **(_while_redis_is_gone(report, tps) if name.startswith("redis_") else _budget(report, tps)),
     }
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 
-from service.models import Answer
+from service.lists.envelope import Envelope, seal
+from service.lists.keys import UserKey, UserPrefix
+from service.models import Answer, ItemList
 from tests.support.fakes import FakePersonalize, FakeStore
-from tests.support.replica import DEADLINE_SECONDS, Replica, ids_of, open_replica
-from tests.support.virtual_time import VirtualClock, run_virtual
+from tests.support.replica import DEADLINE_SECONDS, ITEMS, Replica, ids_of, open_replica
+from tests.support.virtual_time import EPOCH, VirtualClock, run_virtual
 
 Timed = list[tuple[Answer, float]]
 
@@ -88,6 +90,34 @@ def test_a_thousand_calls_for_one_user_cost_one_transaction() -> None:
             answers = await asyncio.gather(*(replica.ask("one") for _ in range(1000)))
             assert replica.personalize.transactions.total() == 1
             assert len({answer.body for answer in answers}) == 1
+
+    run_virtual(scenario())
+
+
+class EverybodysBatch:
+    """A batch with the same list for whoever is asked for."""
+
+    def __init__(self) -> None:
+        self.envelope = seal(ItemList(ITEMS[:25], "", EPOCH))
+
+    async def get(self, key: UserKey) -> Envelope | None:
+        del key
+        await asyncio.sleep(0.001)
+        return self.envelope
+
+    async def forget_user(self, user_prefix: UserPrefix) -> None:
+        raise NotImplementedError(user_prefix)
+
+
+def test_a_send_ten_times_the_tps_to_users_of_a_batch_is_personalised_throughout() -> None:
+    async def scenario() -> None:
+        async with open_replica(tps=5, batch=EverybodysBatch()) as replica:
+            messages = await _send([replica], users=300, rate=50)
+            _complete(messages)
+            _agree(messages)
+            assert {answer.source for message in messages for answer, _ in message} == {"personalize", "batch"}
+            assert replica.personalize.most_starts_in_a_second() <= 6
+            assert max(replica.personalize.transactions.values()) == 1
 
     run_virtual(scenario())
 

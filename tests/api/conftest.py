@@ -13,6 +13,7 @@ from service.settings import Settings, load_settings
 from service.wiring.replica import Overrides
 from tests.support.clocks import MovingClock
 from tests.support.front_door import ITEMS, AskablePersonalize, Door, OpenDoor, running
+from tests.support.processes import CAMPAIGN_ARN
 
 
 @pytest.fixture
@@ -39,9 +40,16 @@ def open_door(catalog_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.chdir(tmp_path)
 
     @asynccontextmanager
-    async def opened(**variables: str) -> AsyncIterator[Door]:
+    async def opened(*, local_personalize: str | None = None, **variables: str) -> AsyncIterator[Door]:
+        sdk = {
+            "AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME": local_personalize or "",
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_REGION": "us-east-1",
+        }
         values = {
-            "PERSONALIZE_CAMPAIGN_ARN": "arn:aws:personalize:us-east-1:000000000000:campaign/test",
+            **(sdk if local_personalize else {}),
+            "PERSONALIZE_CAMPAIGN_ARN": CAMPAIGN_ARN,
             "PERSONALIZE_TPS": "500",
             "CATALOG_URL": f"file://{catalog_file}",
             "ALLOW_ANONYMOUS": "true",
@@ -52,7 +60,7 @@ def open_door(catalog_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         settings: Settings = load_settings()
         clock = MovingClock()
         personalize = AskablePersonalize(clock)
-        app = create_app(settings, Overrides(clock=clock, recommender=personalize))
+        app = create_app(settings, Overrides(clock=clock, recommender=None if local_personalize else personalize))
         async with running(app):
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=transport, base_url="http://recs.test") as http:

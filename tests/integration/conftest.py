@@ -17,7 +17,7 @@ def stack() -> Iterator[ExitStack]:
 
 @pytest.fixture(scope="module")
 def personalize() -> Iterator[Process]:
-    """A local Personalize over the sample that is never in a hurry to throttle."""
+    """A local Personalize over the sample that never throttles."""
     with local_personalize() as running:
         yield running
 

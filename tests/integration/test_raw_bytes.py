@@ -2,13 +2,14 @@
 
 import json
 import socket
-import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.processes import Process
+from tests.support.waiting import wait_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,22 @@ def read_answer(connection: socket.socket) -> Answer:
     return Answer(status, headers, stream.read(int(headers["content-length"])))
 
 
+def is_read(connection: socket.socket) -> bool:
+    """Whether the other end, a process of this machine, has taken everything that was sent."""
+    theirs, ours = connection.getpeername()[1], connection.getsockname()[1]
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        local, remote, _, queues = line.split()[1:5]
+        if (int(local.split(":")[1], 16), int(remote.split(":")[1], 16)) == (theirs, ours):
+            return int(queues.split(":")[1], 16) == 0
+    raise AssertionError("the connection is gone")
+
+
 def ask(replica: Process, *packets: bytes) -> Answer:
     with socket.create_connection(("127.0.0.1", replica.port), timeout=5) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for number, packet in enumerate(packets):
             if number:
-                time.sleep(0.05)
+                wait_until(lambda: is_read(connection))
             connection.sendall(packet)
         return read_answer(connection)
 

@@ -9,7 +9,7 @@ from service.local_personalize.filters import FILTER_ARN, DeclaredFilters
 from service.local_personalize.learn import CoVisitationModel
 
 Start = Callable[..., Any]
-"""Of the fixture `start`; it gives a `Running`."""
+"""Of the fixture `start`; it gives a `LocalPersonalize`."""
 
 FILTERS = [
     'seen=EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*")',

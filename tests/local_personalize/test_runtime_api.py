@@ -15,7 +15,7 @@ from service.local_personalize.protocol import CAMPAIGN_ARN, MAX_INPUT_ITEMS, RE
 from service.local_personalize.runtime_api import create_app
 
 Start = Callable[..., Any]
-"""Of the fixture `start`; it gives a `Running`."""
+"""Of the fixture `start`; it gives a `LocalPersonalize`."""
 
 SIGNED = {
     "Authorization": "AWS4-HMAC-SHA256 Credential=local/20240101/us-east-1/personalize/aws4_request, "

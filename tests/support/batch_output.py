@@ -92,7 +92,7 @@ def in_redis(client: Redis) -> str:
     digest = hashlib.sha256()
     [pointer] = client.scan_iter("*:batch:current", count=1000)
     name: Any = client.get(pointer)
-    keys = sorted(client.scan_iter(pointer.removesuffix(b"current") + name + b":*", count=1000))
+    keys = sorted(client.scan_iter(pointer.removesuffix(b"current") + name + b":*", count=1000, _type="HASH"))
     for first in range(0, len(keys), 1000):
         with client.pipeline(transaction=False) as pipe:
             for key in keys[first : first + 1000]:

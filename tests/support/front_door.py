@@ -1,9 +1,10 @@
 """The real application with its real lifespan; only Personalize is a fake that one can ask."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import httpx
 
@@ -70,7 +71,15 @@ class Door:
         await until(is_there)
 
 
-OpenDoor = Callable[..., AbstractAsyncContextManager[Door]]
+class OpenDoor(Protocol):
+    """Opens the front door of a replica with these settings.
+
+    With the address of a local Personalize it is that one that is asked, by the real SDK.
+    """
+
+    def __call__(
+        self, *, local_personalize: str | None = None, **settings: str
+    ) -> AbstractAsyncContextManager[Door]: ...
 
 
 @asynccontextmanager

@@ -204,24 +204,38 @@ def configuration(
     }
 
 
+@dataclass(slots=True)
+class Command:
+    """A command of ours that ends by itself."""
+
+    popen: subprocess.Popen[bytes]
+    log: IO[bytes]
+
+    def written(self) -> list[str]:
+        """The lines that it has written to stdout and stderr."""
+        return _read(self.log).splitlines()
+
+    def finish(self, seconds: float = START_SECONDS) -> tuple[int, list[str]]:
+        """Wait for its end; exit status and lines."""
+        return self.popen.wait(seconds), self.written()
+
+
 @contextlib.contextmanager
-def command(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """`python -m service` with these arguments; what it writes is in its `stderr`. Ended with the block."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service", *arguments],
-        env=inherited() | dict(environment),
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        with process:
-            pass  # waits for it and closes the pipe
+def command(arguments: Sequence[str], environment: Mapping[str, str], *, folder: Path = ROOT) -> Iterator[Command]:
+    """`python -m service` with these arguments, run in a folder. Ended with the block."""
+    with tempfile.TemporaryFile() as log:
+        popen = subprocess.Popen(
+            [sys.executable, "-m", "service", *arguments],
+            env=inherited() | dict(environment),
+            cwd=folder,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield Command(popen, log)
+        finally:
+            popen.kill()
+            popen.wait()
 
 
 def _answers(port: int, path: str) -> bool:

@@ -1,5 +1,6 @@
 """A real Redis on loopback."""
 
+import signal
 import socket
 import subprocess
 from typing import Self
@@ -41,6 +42,18 @@ class RedisServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def freeze(self) -> None:
+        """Let it accept connections and commands, and answer none, until `thaw`."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it answer again, also what came meanwhile."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def __enter__(self) -> Self:
         self.start()

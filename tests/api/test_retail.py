@@ -1,0 +1,67 @@
+"""A whole shop: a few hundred of its users, and an exclusion that holds for every source."""
+
+import asyncio
+import csv
+from collections.abc import Iterable
+
+import httpx
+import pytest
+
+from service.local_personalize.data import read_dataset
+from service.local_personalize.learn import learn
+from service.local_personalize.runtime_api import create_app
+from tests.support.front_door import Door, OpenDoor
+from tests.support.local_personalize import serving
+from tests.support.processes import RETAIL
+
+pytestmark = pytest.mark.skipif(not RETAIL.is_dir(), reason="the retail data set is not beside the checkout")
+
+FORBIDDEN = 'EXCLUDE ItemID WHERE Items.CATEGORY IN ("beauty") | EXCLUDE ItemID WHERE Items.PRICE > 100'
+USERS = 300
+FRESH_SECONDS = 900
+
+
+async def ask_for_all(door: Door, users: Iterable[str]) -> list[httpx.Response]:
+    return await asyncio.gather(*(door.get("/recommendations", user_id=user) for user in users))
+
+
+def sources(answers: Iterable[httpx.Response]) -> set[str]:
+    return {answer.headers["X-Recommendation-Source"] for answer in answers}
+
+
+async def test_each_user_costs_one_transaction_and_an_excluded_item_comes_from_no_source(open_door: OpenDoor) -> None:
+    with (RETAIL / "users.csv").open(encoding="utf-8", newline="") as file:
+        users = [row["USER_ID"] for row in csv.DictReader(file)][:USERS]
+    with (RETAIL / "items.csv").open(encoding="utf-8", newline="") as file:
+        forbidden = {
+            row["id"] for row in csv.DictReader(file) if row["category"] == "beauty" or float(row["price"]) > 100
+        }
+    settings = {
+        "CATALOG_URL": f"file://{RETAIL}/items.csv",
+        "EXCLUSION_FILTER": FORBIDDEN,
+        "PERSONALIZE_TPS": "1000",
+        "REQUEST_DEADLINE_SECONDS": "30",
+        "CACHE_FRESH_SECONDS": str(FRESH_SECONDS),
+    }
+    with serving(create_app(learn(read_dataset(RETAIL)), tps=0, latency_ms=0)) as local:
+        async with open_door(local_personalize=local.url, **settings) as door:
+            live = await ask_for_all(door, users)
+            cached = await ask_for_all(door, users)
+            stats = await asyncio.to_thread(local.stats)
+            await asyncio.to_thread(local.fail, "error500")
+            door.clock.ahead_seconds += FRESH_SECONDS + 1
+            stale = await ask_for_all(door, users)
+            popular = await ask_for_all(door, [f"stranger{number}" for number in range(50)])
+
+    assert len(set(users)) == USERS
+    assert stats["by_user"] == dict.fromkeys(users, 1)
+    assert [sources(answers) for answers in (live, cached, stale, popular)] == [
+        {"personalize"},
+        {"cache"},
+        {"stale"},
+        {"popular"},
+    ]
+    everything = [*live, *cached, *stale, *popular]
+    assert {(answer.status_code, len(answer.json())) for answer in everything} == {(200, 10)}
+    assert not forbidden & {item["id"] for answer in everything for item in answer.json()}
+    assert len(forbidden) > 100

@@ -1,0 +1,78 @@
+"""A local Personalize in a thread of this process, and the ways to talk to it."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import httpx
+import uvicorn
+from botocore.config import Config
+
+from service.local_personalize.protocol import CAMPAIGN_ARN
+from service.local_personalize.runtime_api import RuntimeApi, _listen, _server_config
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalPersonalize:
+    """A local Personalize that listens, and the ways to talk to it."""
+
+    url: str
+    sdk: Any
+    """The real boto3 client, without retries."""
+    http: httpx.Client
+
+    def recommend(self, **arguments: object) -> dict[str, Any]:
+        answer: dict[str, Any] = self.sdk.get_recommendations(**{"campaignArn": CAMPAIGN_ARN, **arguments})
+        return answer
+
+    def fail(self, mode: str, **more: object) -> None:
+        self.http.post("/_faults", json={"mode": mode, **more}).raise_for_status()
+
+    def stats(self) -> dict[str, Any]:
+        counts: dict[str, Any] = self.http.get("/_stats").json()
+        return counts
+
+
+def _sdk(url: str) -> Any:  # noqa: ANN401  # botocore makes the client's class at run time
+    return boto3.client(
+        "personalize-runtime",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+        config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=10),
+    )
+
+
+@contextmanager
+def serving(app: RuntimeApi) -> Iterator[LocalPersonalize]:
+    """Serve it in a thread until the block ends."""
+    server = _ThreadServer(_server_config(app))
+    with _listen("127.0.0.1", 0) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
+        thread.start()
+        sdk = _sdk(url)
+        try:
+            assert server.listening.wait(timeout=10)
+            with httpx.Client(base_url=url, timeout=10) as http:
+                yield LocalPersonalize(url=url, sdk=sdk, http=http)
+        finally:
+            sdk.close()
+            server.should_exit = True
+            thread.join(timeout=10)
+
+
+class _ThreadServer(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
