@@ -28,6 +28,7 @@ from bench.load import Load, paced
 from bench.speed import DATA, LATENCY_MS, PERSONALIZE_TPS, Figure
 from service.answers.popular import PopularItems
 from service.answers.selection import Rules, Selection, select
+from service.aws.session import AwsSession
 from service.catalog.adapters.source import open_source
 from service.catalog.item import CatalogRow
 from service.catalog.ports import ItemCatalog
@@ -157,7 +158,7 @@ def _catalog(path: Path, data_dir: Path) -> Iterator[ItemCatalog]:
     """The catalogue as the service opens it, in this process."""
 
     async def load() -> ItemCatalog:
-        source = open_source(f"file://{path}", column_mapping={}, data_dir=data_dir)
+        source = open_source(f"file://{path}", aws=AwsSession(), column_mapping={}, data_dir=data_dir)
         try:
             return await source.load(1)
         finally:

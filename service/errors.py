@@ -14,6 +14,7 @@ ServiceError
 │       ├── RecommenderTimeout    no answer in time
 │       └── RecommenderRefused    it never will work as asked: wrong ARN, filter, rights or parameter
 ├── BatchError                    a batch's output cannot be read or loaded
+├── CredentialsUnavailable        no source gives credentials of AWS; those in hand, if any, stay in use
 ├── BlockListFull                 no more items can be blocked
 └── SharedStateUnavailable        Redis (or the data folder) did not answer; the caller goes on without it
     └── SharedStateFull           Redis is there but has no memory left for this write
@@ -113,6 +114,10 @@ class SharedStateFull(SharedStateUnavailable):
 
 class BatchError(ServiceError):
     """A batch's output cannot be read or loaded; the message is for the operator."""
+
+
+class CredentialsUnavailable(ServiceError):
+    """No source gives credentials of AWS; the message is for the operator."""
 
 
 class BlockListFull(ServiceError):

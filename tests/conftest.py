@@ -1,12 +1,13 @@
 """What any test may ask for, and what sets the fast tests apart: a test that starts a process says so."""
 
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from service.aws.session import AwsSession
 from service.clock import SystemClock
 from tests.support.redis import RedisServer
 
@@ -64,6 +65,13 @@ def amazon(monkeypatch: pytest.MonkeyPatch) -> Iterator["Amazon"]:
         for name, value in server.environment().items():
             monkeypatch.setenv(name, value)
         yield server
+
+
+@pytest.fixture
+async def aws_session() -> AsyncIterator[AwsSession]:
+    """The way to Amazon as a replica has it; nothing is looked for before it is used."""
+    async with AwsSession() as session:
+        yield session
 
 
 @pytest.fixture

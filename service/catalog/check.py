@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
+from service.aws.session import AwsSession
 from service.catalog.adapters.source import open_source
 from service.catalog.item import ITEM_COLUMNS
 from service.catalog.ports import SourceContent
@@ -122,12 +123,13 @@ async def check_catalog(
         CatalogError: The source cannot be read to its end or lacks a column, or a filter cannot work on it.
     """
     filters = [parsed_exclusion(expression) for expression in exclusion_filters]
-    source = open_source(url, column_mapping=column_mapping, data_dir=Path(tempfile.gettempdir()))
-    try:
-        async with source.opened() as content:
-            return await asyncio.to_thread(_check, content, source.label, column_mapping, filters)
-    finally:
-        await source.close()
+    async with AwsSession() as aws:
+        source = open_source(url, aws=aws, column_mapping=column_mapping, data_dir=Path(tempfile.gettempdir()))
+        try:
+            async with source.opened() as content:
+                return await asyncio.to_thread(_check, content, source.label, column_mapping, filters)
+        finally:
+            await source.close()
 
 
 def _check(

@@ -6,6 +6,7 @@ loopback only: never let the port be reached from elsewhere.
 - `GET /_health` answers once the model is learned.
 - `GET /_stats` gives the counts, `POST /_stats/reset` sets them to zero.
 - `POST /_faults` with `{"mode": "hang", "seconds": 5}` makes it misbehave; see `faults.FaultMode`.
+- `POST /_access_keys` with `{"KEY": "ExpiredTokenException"}` refuses calls signed with a key; `*` stands for all.
 
 A call counts as a transaction when it is signed, valid and within the TPS, whatever a fault then does to
 its answer. A refused call takes nothing from the TPS.
@@ -27,6 +28,7 @@ import orjson
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from service.local_personalize.access_keys import AccessKeys
 from service.local_personalize.data import read_dataset
 from service.local_personalize.errors import LocalPersonalizeError
 from service.local_personalize.faults import Fault, FaultMode, parse_fault
@@ -100,6 +102,7 @@ class RuntimeApi:
         self._latency_seconds = latency_seconds
         self._wall_clock = wall_clock
         self._stats = CallStats()
+        self._access_keys = AccessKeys()
         self._operations = {
             "/recommendations": self._read_recommendations,
             "/personalize-ranking": self._read_ranking,
@@ -109,6 +112,7 @@ class RuntimeApi:
             ("GET", "/_stats"): lambda _: self._stats.snapshot(),
             ("POST", "/_stats/reset"): self._reset_stats,
             ("POST", "/_faults"): self._set_fault,
+            ("POST", "/_access_keys"): lambda body: dict(self._access_keys.replace(body)),
         }
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
@@ -133,7 +137,9 @@ class RuntimeApi:
         if read is None:
             raise Refusal(status=404, code="UnknownOperationException", message=f"No {method} {path}")
         try:
-            check_signed(_header(scope, b"authorization"))
+            authorization = _header(scope, b"authorization")
+            check_signed(authorization)
+            self._access_keys.check(authorization)
             outcome = read(body)
         except Refusal:
             self._stats.count_refused()

@@ -9,6 +9,7 @@ from typing import Final
 from service.answers.exclusions import RequestExclusion
 from service.api.auth import Gate
 from service.api.lifecycle import Administration, ServiceLimits, Services
+from service.aws.session import AwsSession
 from service.catalog.adapters.source import open_source
 from service.catalog.current import CurrentCatalog
 from service.catalog.item import ITEM_COLUMNS
@@ -24,7 +25,7 @@ from service.settings import Settings
 from service.telemetry import Telemetry
 from service.wiring.campaign import AnsweringReplica, Outside, Stores, Terms, open_answers
 from service.wiring.names import freshness, user_keys
-from service.wiring.sdk import open_recommender
+from service.wiring.sdk import aws_session, open_recommender
 from service.wiring.shared import SharedState, open_shared_state
 
 MEMO_SHARE: Final = 0.25
@@ -50,10 +51,11 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
     clock = overrides.clock or SystemClock()
     async with AsyncExitStack() as stack:
         telemetry = Telemetry(access_log_sample=settings.access_log_sample)
-        catalog, refresher = await _open_catalog(settings, clock, telemetry, stack)
+        aws = await stack.enter_async_context(aws_session(settings, clock))
+        catalog, refresher = await _open_catalog(settings, clock, telemetry, aws, stack)
         recommender = overrides.recommender
         if recommender is None:
-            recommender = await stack.enter_async_context(open_recommender(settings, clock))
+            recommender = await stack.enter_async_context(open_recommender(settings, clock, aws))
         stores, shared = await _open_stores(settings, clock, telemetry, stack)
         outside = Outside(
             clock=clock,
@@ -105,11 +107,12 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
 
 
 async def _open_catalog(
-    settings: Settings, clock: Clock, telemetry: Telemetry, stack: AsyncExitStack
+    settings: Settings, clock: Clock, telemetry: Telemetry, aws: AwsSession, stack: AsyncExitStack
 ) -> tuple[CurrentCatalog, CatalogRefresher]:
     """The first catalogue, and what replaces it; the refresher is not yet started."""
     source = open_source(
         settings.catalog_url,
+        aws=aws,
         column_mapping=settings.column_mapping,
         exclusion_filter=settings.exclusion_filter,
         data_dir=settings.data_dir,

@@ -23,7 +23,7 @@ from service.telemetry import Telemetry
 from service.wiring.campaign import open_campaign
 from service.wiring.names import batch_prefix, freshness, user_keys
 from service.wiring.replica import Overrides
-from service.wiring.sdk import open_recommender
+from service.wiring.sdk import aws_session, open_recommender
 from service.wiring.shared import open_redis, redis_governor, redis_lists
 
 
@@ -80,7 +80,8 @@ async def open_list_maker(settings: Settings, overrides: Overrides | None = None
     async with AsyncExitStack() as stack:
         recommender = overrides.recommender
         if recommender is None:
-            recommender = await stack.enter_async_context(open_recommender(settings, clock))
+            aws = await stack.enter_async_context(aws_session(settings, clock))
+            recommender = await stack.enter_async_context(open_recommender(settings, clock, aws))
         way = await open_redis(settings, clock, stack, serves=False)
         governor = redis_governor(settings, way, clock)
         room = _RoomForLists()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from service.aws.session import AwsSession
 from service.catalog.adapters.dynamodb_catalog import FRESH_SECONDS
 from service.catalog.adapters.dynamodb_source import DynamoDbSource
 from service.catalog.adapters.s3 import S3Source
@@ -31,11 +32,13 @@ def aws(amazon: Amazon) -> Callable[[str], Any]:
 
 
 @pytest.fixture
-async def s3_source(aws: Callable[[str], Any], tmp_path: Path) -> AsyncIterator[tuple[S3Source, Any]]:
+async def s3_source(
+    aws: Callable[[str], Any], aws_session: AwsSession, tmp_path: Path
+) -> AsyncIterator[tuple[S3Source, Any]]:
     client = aws("s3")
     client.create_bucket(Bucket="shop")
     client.put_object(Bucket="shop", Key="items.csv.gz", Body=gzip.compress(CSV))
-    source = S3Source("s3://shop/items.csv.gz", Recipe({}, None, tmp_path))
+    source = S3Source("s3://shop/items.csv.gz", Recipe({}, None, tmp_path), aws_session)
     yield source, client
     await source.close()
     client.close()
@@ -109,7 +112,7 @@ class Partly:
 
 
 async def test_dynamodb_items_are_asked_for_until_all_are_there_and_then_kept(
-    aws: Callable[[str], Any], tmp_path: Path
+    aws: Callable[[str], Any], aws_session: AwsSession, tmp_path: Path
 ) -> None:
     table = aws("dynamodb")
     table.create_table(
@@ -123,7 +126,7 @@ async def test_dynamodb_items_are_asked_for_until_all_are_there_and_then_kept(
         item = {**{name: {"S": text} for name, text in texts.items()}, "price": {"N": "5"}, "blob": {"B": b"big"}}
         table.put_item(TableName="items", Item=item)
     now = 0.0
-    source = DynamoDbSource("dynamodb://items", Recipe({}, None, tmp_path), monotonic=lambda: now)
+    source = DynamoDbSource("dynamodb://items", Recipe({}, None, tmp_path), aws_session, monotonic=lambda: now)
     catalog = await source.load(1)
     client = Partly(catalog._table.client)
     catalog._table.client = client
@@ -141,7 +144,7 @@ async def test_dynamodb_items_are_asked_for_until_all_are_there_and_then_kept(
 
 
 async def test_a_table_looked_at_anew_is_newer_than_before_however_long_it_took(
-    aws: Callable[[str], Any], tmp_path: Path
+    aws: Callable[[str], Any], aws_session: AwsSession, tmp_path: Path
 ) -> None:
     table = aws("dynamodb")
     table.create_table(
@@ -154,7 +157,7 @@ async def test_a_table_looked_at_anew_is_newer_than_before_however_long_it_took(
     item = {**{name: {"S": text} for name, text in texts.items()}, "price": {"N": "5"}}
     table.put_item(TableName="slow", Item=item)
     now = 0.0
-    source = DynamoDbSource("dynamodb://slow", Recipe({}, None, tmp_path), monotonic=lambda: now)
+    source = DynamoDbSource("dynamodb://slow", Recipe({}, None, tmp_path), aws_session, monotonic=lambda: now)
     old = await source.load(1)
     now = FRESH_SECONDS - 1
     loading = asyncio.create_task(source.load(old.version + 1))

@@ -3,7 +3,8 @@ import inspect
 import json
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import botocore.session
@@ -12,6 +13,7 @@ from botocore import exceptions as sdk
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 from structlog.testing import capture_logs
 
+from service.aws.session import AwsSession
 from service.errors import (
     ConfigurationError,
     RecommenderError,
@@ -20,8 +22,9 @@ from service.errors import (
     RecommenderTimeout,
 )
 from service.models import ListRequest
-from service.personalize.sdk import client as personalize
-from service.personalize.sdk.client import PersonalizeRecommender, open_personalize, quote_filter_value
+from service.personalize.sdk import errors as personalize
+from service.personalize.sdk.client import PersonalizeRecommender, quote_filter_value
+from service.personalize.sdk.runtime import open_personalize
 from tests.support.clocks import StandingClock
 from tests.support.ports import free_port
 
@@ -109,13 +112,21 @@ async def runtime(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Runtime]:
     server.close()
 
 
-def opened(clock: StandingClock | None = None, **arns: str) -> AbstractAsyncContextManager[PersonalizeRecommender]:
-    return open_personalize(
-        **(arns or {"campaign_arn": CAMPAIGN}),
-        clock=clock or StandingClock(),
-        read_timeout_seconds=5,
-        max_pool_connections=4,
-    )
+@asynccontextmanager
+async def opened(
+    clock: StandingClock | None = None, *, read_timeout_seconds: float = 5, **arns: str
+) -> AsyncIterator[PersonalizeRecommender]:
+    async with (
+        AwsSession() as aws,
+        open_personalize(
+            aws=aws,
+            **(arns or {"campaign_arn": CAMPAIGN}),
+            clock=clock or StandingClock(),
+            read_timeout_seconds=read_timeout_seconds,
+            max_pool_connections=4,
+        ) as recommender,
+    ):
+        yield recommender
 
 
 @pytest.fixture
@@ -227,12 +238,14 @@ async def test_a_failure_is_told_in_the_log_once_a_minute_for_each_kind(
         with pytest.raises(RecommenderError):
             await recommender.recommend(REQUEST, timeout_seconds=5)
 
+    told = [line for line in logs if line["event"] == "personalize_failed"]
     refused = "AccessDeniedException (403): task-role may not GetRecommendations"
-    assert [(line["event"], line["log_level"], line["reason"], line["problem"]) for line in logs] == [
-        ("personalize failed", "warning", "error", refused),
-        ("personalize failed", "warning", "error", refused),
-        ("personalize failed", "warning", "error", "503 (503)"),
+    assert [(line["log_level"], line["reason"], line["problem"]) for line in told] == [
+        ("warning", "error", refused),
+        ("warning", "error", refused),
+        ("warning", "error", "503 (503)"),
     ]
+    assert "personalize:GetRecommendations" in told[0]["advice"]
 
 
 async def test_what_amazon_quotes_of_a_request_is_not_told(runtime: Runtime) -> None:
@@ -245,7 +258,10 @@ async def test_what_amazon_quotes_of_a_request_is_not_told(runtime: Runtime) -> 
                     await recommender.recommend(asked, timeout_seconds=5)
                 clock.now += 60.0
 
-    assert [line["problem"] for line in logs] == ["ValidationException (400)"] * 2
+    told = [line for line in logs if line["event"] == "personalize_failed"]
+    assert [line["problem"] for line in told] == ["ValidationException (400)"] * 2
+    assert "user1" not in str(logs)
+    assert "somebody" not in str(logs)
 
 
 @pytest.mark.parametrize(
@@ -320,9 +336,7 @@ async def test_a_slow_answer_is_given_up_in_time(runtime: Runtime, recommender: 
 
 async def test_a_silent_connection_is_given_up_after_the_read_timeout(runtime: Runtime) -> None:
     runtime.delay_seconds = 3
-    async with open_personalize(
-        campaign_arn=CAMPAIGN, clock=StandingClock(), read_timeout_seconds=0.1, max_pool_connections=1
-    ) as recommender:
+    async with opened(read_timeout_seconds=0.1) as recommender:
         with pytest.raises(RecommenderTimeout):
             await recommender.recommend(REQUEST, timeout_seconds=5)
 
@@ -342,12 +356,15 @@ async def test_missing_credentials_are_a_refusal(runtime: Runtime, monkeypatch: 
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     async with opened() as recommender:
-        with pytest.raises(RecommenderRefused, match="NoCredentialsError"):
+        with pytest.raises(RecommenderRefused, match="no AWS credentials"):
             await recommender.recommend(REQUEST, timeout_seconds=5)
     assert runtime.asked == []
 
 
-async def test_an_unknown_profile_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_profile_that_no_file_has_stops_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    file.write_text("[somebody]\naws_access_key_id = a\naws_secret_access_key = b\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(ConfigurationError, match="nobody"):
         async with opened():
@@ -400,10 +417,14 @@ async def test_a_hundred_simultaneous_calls_share_the_pool(
     assert len(runtime.asked) == 100
 
 
+class NoClient:
+    client = None
+
+
 @pytest.mark.parametrize("arns", [{}, {"campaign_arn": CAMPAIGN, "recommender_arn": RECOMMENDER}])
 def test_exactly_one_arn_is_needed(arns: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError):
-        PersonalizeRecommender(None, clock=StandingClock(), **arns)
+        PersonalizeRecommender(NoClient(), clock=StandingClock(), **arns)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from service.aws.client import region_name
 from service.aws.errors import readable_sdk_errors
+from service.aws.region import region_name
 from service.batch.files import SUFFIXES, BatchFile, StoredBytes
 from service.errors import BatchError
 

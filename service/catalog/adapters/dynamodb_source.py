@@ -13,6 +13,7 @@ from aiobotocore.config import AioConfig
 
 from service.aws.client import AwsClient
 from service.aws.errors import readable_sdk_errors
+from service.aws.session import AwsSession
 from service.catalog.adapters.dynamodb_catalog import MAX_SAMPLE_ITEMS, DynamoDbCatalog
 from service.catalog.adapters.dynamodb_table import Attributes, DynamoDbTable, is_plain, plain_value
 from service.catalog.ports import SourceContent
@@ -38,7 +39,9 @@ _CONFIG: Final = {
 class DynamoDbSource:
     """A table whose partition key is the item's id."""
 
-    def __init__(self, url: str, recipe: Recipe, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, url: str, recipe: Recipe, aws: AwsSession, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         """Take the table's name.
 
         Raises:
@@ -54,7 +57,7 @@ class DynamoDbSource:
         self._name = parts.netloc
         self._recipe = recipe
         self._monotonic = monotonic
-        self._client = AwsClient("dynamodb", AioConfig(**_CONFIG))
+        self._client = AwsClient(aws, "dynamodb", AioConfig(**_CONFIG))
         self._batches: set[asyncio.Task[None]] = set()
         self.loaded_version = ""
 

@@ -12,6 +12,7 @@ from aiobotocore.config import AioConfig
 
 from service.aws.client import AwsClient
 from service.aws.errors import readable_sdk_errors
+from service.aws.session import AwsSession
 from service.catalog.ports import ItemCatalog, SourceContent
 from service.catalog.reading.build import build
 from service.catalog.reading.data_dir import prepare
@@ -34,7 +35,7 @@ class S3Source:
     connection.
     """
 
-    def __init__(self, url: str, recipe: Recipe) -> None:
+    def __init__(self, url: str, recipe: Recipe, aws: AwsSession) -> None:
         """Take the object's bucket and key.
 
         Raises:
@@ -53,7 +54,7 @@ class S3Source:
             raise CatalogError(f"CATALOG_URL {url}: must end in {', '.join(SUFFIXES)}")
         self.label = url
         self._recipe = recipe
-        self._client = AwsClient("s3", AioConfig(**_CONFIG))
+        self._client = AwsClient(aws, "s3", AioConfig(**_CONFIG))
         self.loaded_version = ""
 
     async def version(self) -> str:

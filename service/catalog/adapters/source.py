@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from service.aws.session import AwsSession
 from service.catalog.adapters.dynamodb_source import DynamoDbSource
 from service.catalog.adapters.file import FileSource
 from service.catalog.adapters.s3 import S3Source
@@ -15,6 +16,7 @@ from service.catalog.reading.recipe import Recipe
 def open_source(
     url: str,
     *,
+    aws: AwsSession,
     column_mapping: Mapping[str, str],
     exclusion_filter: str | None = None,
     data_dir: Path,
@@ -24,6 +26,7 @@ def open_source(
 
     Args:
         url: ``file:``, ``s3://bucket/key`` or ``dynamodb://table``.
+        aws: What S3 and DynamoDB are asked through; not used for a file.
         column_mapping: Our name to the source's, for columns that are called otherwise.
         exclusion_filter: The operator's filter. One with placeholders makes no item ineligible: it depends
             on the request.
@@ -38,7 +41,7 @@ def open_source(
     recipe = Recipe(column_mapping, exclusion_filter, data_dir)
     scheme = url.partition(":")[0].lower()
     if scheme == "s3":
-        return S3Source(url, recipe)
+        return S3Source(url, recipe, aws)
     if scheme == "dynamodb":
-        return DynamoDbSource(url, recipe, monotonic=monotonic)
+        return DynamoDbSource(url, recipe, aws, monotonic=monotonic)
     return FileSource(url, recipe)

@@ -1,0 +1,250 @@
+"""The AWS credentials of this process: fetched and refreshed in a task of their own, had at once by every request.
+
+Each client of the SDK signs with a `SigningCredentials`, which never waits: it gives what the task has found last. So
+a dead or slow source delays nobody while the last credentials are good, and every client has the next ones as soon as
+they are there. The states::
+
+                 a look finds some                a look fails
+    +---------+ ------------------> +---------+ ---------------> +-----------+
+    | missing |                     | in hand |                  | not       |
+    | (looks  | <- - never - - - -  | (looks  | <--------------- | refreshed |
+    | on)     |                     | when    |  a look finds    | (looks    |
+    +---------+                     | due)    |  some            | on)       |
+                                    +---------+                  +-----------+
+
+A look is due before credentials end, and soon after AWS has refused them: a file, a profile or a token may have been
+written anew. Credentials in hand are kept when they have ended, since only AWS knows whether they still work.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+import structlog
+from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import NoCredentialsError
+
+from service.aws.chain import FoundCredentials, Look
+from service.clock import Clock
+from service.errors import CredentialsUnavailable
+
+REFRESH_BEFORE_SECONDS: Final = 900.0
+"""Before their end new credentials are looked for, as the SDK does; sources have them by then.
+
+Source: botocore's credentials.py, _DEFAULT_ADVISORY_REFRESH_TIMEOUT."""
+
+MIN_LOOK_SECONDS: Final = 5.0
+"""Between two looks that nothing but AWS's refusals or a near end call for."""
+
+FIRST_RETRY_SECONDS: Final = 0.5
+"""After the first look that failed; doubled after each further one up to `MIN_LOOK_SECONDS`."""
+
+MAX_SLEEP_SECONDS: Final = 60.0
+"""Then the time is read again, which may have been set meanwhile."""
+
+REFUSALS: Final = frozenset(
+    {
+        "400",  # S3's answer to a HEAD has no body, so its status stands for the code
+        "403",
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthFailure",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "IncompleteSignatureException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignature",
+        "InvalidSignatureException",
+        "InvalidToken",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "NotAuthorized",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+        "UnrecognizedClient",
+        "UnrecognizedClientException",
+    }
+)
+"""Error codes of AWS that other credentials may cure. Missing rights are among them: a profile that was gone for a
+moment lets the chain find the machine's own role, which may do less."""
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class MissingCredentialsError(NoCredentialsError):  # type: ignore[misc]  # the SDK has no types
+    """Nothing to sign with yet; says where credentials were looked for."""
+
+    fmt = "{problem}"
+
+
+class AwsCredentials:
+    """What all clients of this process sign with, and the task that looks for it.
+
+    Args:
+        look: Asks the sources once.
+        clock: By its Unix time credentials end.
+    """
+
+    def __init__(self, look: Look, clock: Clock) -> None:
+        self._look = look
+        self._clock = clock
+        self._task: asyncio.Task[None] | None = None
+        self._arrived = asyncio.Event()
+        self._looked = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._failures = 0
+        self._failing_since: float | None = None
+        self._problem = "the first look for AWS credentials has not ended yet"
+        self._due_monotonic = self._due_time = float("-inf")
+        self._end_told = False
+        self._refused_key: str | None = None
+        self.found: FoundCredentials | None = None
+        """What the last look that found something has found."""
+
+    @property
+    def problem(self) -> str:
+        """What the last look failed of, in words; empty if it did not."""
+        return self._problem
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the credentials in hand end: infinite where they never do, 0 when they have or there are none."""
+        return 0.0 if self.found is None else self._left(self.found)
+
+    def start(self) -> None:
+        """Begin to look; calls after the first do nothing."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._keep_looking(), name="aws-credentials")
+
+    async def close(self) -> None:
+        """Stop to look, even in the middle of it."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def arrive(self, timeout_seconds: float | None) -> None:
+        """Return once there are credentials.
+
+        Raises:
+            MissingCredentialsError: There are none in time.
+        """
+        self.start()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._arrived.wait()
+        except TimeoutError:
+            raise self.missing() from None
+
+    async def first_look(self, timeout_seconds: float) -> None:
+        """Return once a look has ended, whatever it has found, or when the time is over."""
+        self.start()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                await self._looked.wait()
+
+    def frozen(self) -> ReadOnlyCredentials:
+        """What to sign with now, whether it has ended or not.
+
+        Raises:
+            MissingCredentialsError: Nothing was found so far.
+        """
+        found = self.found
+        if found is None:
+            raise self.missing()
+        return ReadOnlyCredentials(found.access_key, found.secret_key, found.token, found.account_id)
+
+    def missing(self) -> MissingCredentialsError:
+        """The error of a client that has nothing to sign with."""
+        return MissingCredentialsError(problem=self._problem)
+
+    def refused(self, code: str) -> None:
+        """AWS has refused the credentials in hand: look again, soon, but not for each refusal."""
+        found = self.found
+        if found is not None and found.access_key != self._refused_key:
+            self._refused_key = found.access_key
+            _log.warning("aws_credentials_refused", code=code, source=found.source)
+        self._asked.set()
+
+    async def _keep_looking(self) -> None:
+        while True:
+            began = self._clock.monotonic()
+            try:
+                found = await self._look()
+            except CredentialsUnavailable as error:
+                self._failed(str(error))
+            else:
+                self._succeeded(found)
+            self._looked.set()
+            await self._rest(began)
+
+    async def _rest(self, began: float) -> None:
+        """Wait until the next look is due or AWS refuses, but never so that look follows look at once."""
+        self._asked.clear()
+        while not self._asked.is_set() and (seconds := self._seconds_to_rest()) > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(seconds, MAX_SLEEP_SECONDS)):
+                    await self._asked.wait()
+        if self._asked.is_set():
+            await asyncio.sleep(max(0.0, began + MIN_LOOK_SECONDS - self._clock.monotonic()))
+
+    def _seconds_to_rest(self) -> float:
+        return min(self._due_monotonic - self._clock.monotonic(), self._due_time - self._clock.time())
+
+    def _due_in(self, seconds: float) -> None:
+        # By both clocks: the Unix time may be set, and the other one stands still while the machine sleeps.
+        self._due_monotonic = self._clock.monotonic() + seconds
+        self._due_time = self._clock.time() + seconds
+
+    def _succeeded(self, found: FoundCredentials) -> None:
+        before, left = self.found, self._left(found)
+        if left == 0 and self.seconds_left > 0 and self._refused_key is None:
+            self._failed(f"{found.source} gave credentials that had ended already")
+            return
+        self.found = found
+        self._arrived.set()
+        self._failures, self._problem = 0, ""
+        if before is None or found.source != before.source or self._refused_key not in (None, found.access_key):
+            _log.info("aws_credentials_found", source=found.source, seconds_left=_finite(left))
+        if self._refused_key != found.access_key:
+            self._refused_key = None
+        if self._failing_since is not None:
+            after_seconds = round(self._clock.monotonic() - self._failing_since, 1)
+            _log.info("aws_credentials_refreshed_again", source=found.source, after_seconds=after_seconds)
+            self._failing_since = None
+        self._tell_end(left)
+        self._due_in(seconds_until_refresh(left))
+
+    def _failed(self, problem: str) -> None:
+        self._failures += 1
+        self._problem = problem
+        left = self.seconds_left
+        if self._failing_since is None:
+            self._failing_since = self._clock.monotonic()
+            if self.found is None:
+                _log.warning("aws_credentials_missing", problem=problem, until_then="kept lists and popular items")
+            else:
+                _log.warning("aws_credentials_not_refreshed", problem=problem, seconds_left=_finite(left))
+        self._tell_end(left)
+        self._due_in(min(MIN_LOOK_SECONDS, FIRST_RETRY_SECONDS * 2.0 ** min(self._failures - 1, 10)))
+
+    def _tell_end(self, left: float) -> None:
+        if left > 0 or self.found is None:
+            self._end_told = False
+        elif not self._end_told:
+            self._end_told = True
+            _log.warning("aws_credentials_expired", source=self.found.source, problem=self._problem)
+
+    def _left(self, found: FoundCredentials) -> float:
+        return float("inf") if found.expires_at is None else max(0.0, found.expires_at - self._clock.time())
+
+
+def seconds_until_refresh(left: float) -> float:
+    """How long to wait with credentials that end in so many seconds: long enough for short ones too."""
+    return max(MIN_LOOK_SECONDS, left - REFRESH_BEFORE_SECONDS, min(left, REFRESH_BEFORE_SECONDS) / 2)
+
+
+def _finite(seconds: float) -> float | None:
+    return None if seconds == float("inf") else round(seconds)
