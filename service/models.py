@@ -5,6 +5,7 @@ from typing import Literal
 
 from service.constants import PERSONALIZE_DEFAULT_RESULTS
 from service.errors import DegradedReason
+from service.filter_values import meaning
 
 Source = Literal["personalize", "cache", "stale", "batch", "popular", "empty"]
 """Where the list of an answer came from; the value of `X-Recommendation-Source`."""
@@ -101,17 +102,19 @@ class ListRequest:
     def changes(self) -> tuple[tuple[str, str], ...]:
         """Everything besides the user that changes the list, by name; empty for a user's plain list.
 
-        Names other than those of filter values begin with `@`, which no placeholder can.
+        Names other than those of filter values begin with `@`, which no placeholder can. Values that mean the same are
+        the same here, however they are written.
         """
+        values = meaning(self.filter_values) if self.filter_values else ()
         if self.kind == "recommendations" and self.promotion is None and not self.context:
-            return self.filter_values
-        changes = [*self.filter_values, ("@kind", self.kind), ("@item", self.item_id)]
+            return values
+        changes = [*values, ("@kind", self.kind), ("@item", self.item_id)]
         # As a set: the order in which items are given changes no ranking.
         changes += (("@items", item_id) for item_id in sorted(set(self.item_ids)))
         changes += ((f"@context.{name}", value) for name, value in self.context)
         if self.promotion is not None:
             changes += (("@promotion", f"{self.promotion.percent} {self.promotion.filter_arn} {self.promotion.name}"),)
-            changes += ((f"@promotion.{name}", value) for name, value in self.promotion.filter_values)
+            changes += ((f"@promotion.{name}", value) for name, value in meaning(self.promotion.filter_values))
         return tuple(changes)
 
 

@@ -1,13 +1,20 @@
 """A line of Amazon Personalize's batch-inference output.
 
-Source: Amazon Personalize developer guide, batch inference output examples.
+Source: Amazon Personalize developer guide, batch inference output examples, and filtering batch recommendations.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
-from service.constants import MAX_ID_CHARACTERS, PERSONALIZE_MAX_RESULTS
+from service.constants import (
+    MAX_FILTER_NAME_CHARACTERS,
+    MAX_FILTER_VALUE_CHARACTERS,
+    MAX_FILTER_VALUES,
+    MAX_ID_CHARACTERS,
+    PERSONALIZE_MAX_RESULTS,
+)
+from service.models import ListRequest
 
 MAX_LINE_BYTES: Final = 1 << 20
 """Bytes of a line; of a longer one only the beginning is read. 500 ids of 256 characters with scores take 200 kB."""
@@ -21,8 +28,8 @@ class BadLine(ValueError):
     """The line holds no list that could be served; the message says why, and no id."""
 
 
-def parse(line: bytes) -> tuple[str, tuple[str, ...]]:
-    """The user of a line and the items, best first.
+def parse(line: bytes) -> tuple[ListRequest, tuple[str, ...]]:
+    """What a line answers, a user with the filter values that the job was given, and the items, best first.
 
     Raises:
         SimilarItemsLine: The list is of an item.
@@ -50,7 +57,19 @@ def parse(line: bytes) -> tuple[str, tuple[str, ...]]:
     for item in items:
         if not isinstance(item, str) or not 0 < len(item) <= MAX_ID_CHARACTERS:
             raise BadLine(f"an item's id is not a text of 1 to {MAX_ID_CHARACTERS} characters")
-    return user_id, tuple(items)
+    return ListRequest(user_id, filter_values=_filter_values(given)), tuple(items)
+
+
+def _filter_values(given: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    values = given.get("filterValues") or {}
+    if not isinstance(values, dict) or len(values) > MAX_FILTER_VALUES:
+        raise BadLine(f"filterValues is not an object of at most {MAX_FILTER_VALUES} values")
+    for name, value in values.items():
+        if not isinstance(value, str) or len(value) > MAX_FILTER_VALUE_CHARACTERS:
+            raise BadLine(f"a value of filterValues is not a text of at most {MAX_FILTER_VALUE_CHARACTERS} characters")
+        if len(name) > MAX_FILTER_NAME_CHARACTERS:
+            raise BadLine(f"a name of filterValues is longer than {MAX_FILTER_NAME_CHARACTERS} characters")
+    return tuple(sorted(values.items()))
 
 
 def _said(failure: object) -> str:

@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import orjson
 
+from service.batch.error_file import ErrorFile
 from service.batch.files import BatchFile, BatchFileReader
 from service.batch.lines import MAX_LINE_BYTES, BadLine, SimilarItemsLine, parse
 from service.batch.ports import BatchSets
@@ -73,6 +73,7 @@ def load(
     *,
     sets: BatchSets,
     keys: UserKeys,
+    values_change_lists: bool,
     errors_path: Path,
     now: float,
     on_progress: Callable[[int, int], None] = lambda _stored_bytes, _lists: None,
@@ -83,7 +84,9 @@ def load(
         files: In a fixed order; where a user has several lists, the last one counts.
         sets: The store that gets the lists.
         keys: Makes the keys under which the replicas look.
-        errors_path: Gets a JSON line for each bad line; replaced, or continued with the load.
+        values_change_lists: Whether the replicas look by `filter_values`, too. If not, lines with values are bad lines.
+        errors_path: Gets a JSON line for each bad line; replaced, or continued with the load. There is none without a
+            bad line.
         now: Unix seconds, for the record.
         on_progress: Called with the bytes as stored and the lists that are done.
 
@@ -94,13 +97,13 @@ def load(
     progress = LoadProgress(**orjson.loads(kept)) if kept else LoadProgress()
     resumed_at = progress.lists
     done = sum(file.size for file in files[: progress.file])
-    with _error_file(errors_path, progress.error_bytes) as errors:
+    reading = _Reading(keys, progress, values_change_lists=values_change_lists)
+    with ErrorFile(errors_path, progress.error_bytes) as errors:
         for number in range(progress.file, len(files)):
             file = files[number]
             with BatchFileReader(file, progress.offset) as reader:
-                for lists in _batches(reader, file, progress, keys, errors):
-                    errors.flush()
-                    progress.error_bytes = errors.tell()
+                for lists in reading.portions(reader, file, errors):
+                    progress.error_bytes = errors.bytes
                     sets.write(lists, orjson.dumps(asdict(progress)))
                     on_progress(done + reader.stored_bytes, progress.lists)
             done += file.size
@@ -108,8 +111,9 @@ def load(
             sets.write([], orjson.dumps(asdict(progress)))
             on_progress(done, progress.lists)
     if not progress.lists:
+        first = f", the first: {errors.first}" if errors.first else ""
         raise BatchError(
-            f"no user's list in {len(files)} files; {progress.errors} lines with errors; nothing was changed"
+            f"no user's list in {len(files)} files; {progress.errors} lines with errors{first}; nothing was changed"
         )
     made = [file.made_at for file in files]
     description = SetDescription(min(made), max(made), now, len(files), progress.errors)
@@ -122,29 +126,44 @@ def _source(files: Sequence[BatchFile], keys: UserKeys) -> str:
     return hashlib.sha256(orjson.dumps(named) + keys.of(ListRequest())).hexdigest()
 
 
-def _batches(
-    reader: BatchFileReader, file: BatchFile, progress: LoadProgress, keys: UserKeys, errors: IO[bytes]
-) -> Iterator[list[tuple[UserKey, ItemList]]]:
-    """Lists in portions; the progress is past them when they are given."""
-    lists: list[tuple[UserKey, ItemList]] = []
-    for length, line in _lines(reader):
-        progress.offset += length
-        progress.line += 1
-        try:
-            if not line.strip():
-                continue
-            user_id, item_ids = parse(line)
-            lists.append((keys.of(ListRequest(user_id)), ItemList(item_ids, "", file.made_at)))
-            progress.lists += 1
-        except SimilarItemsLine:
-            progress.similar_items += 1
-        except BadLine as error:
-            progress.errors += 1
-            errors.write(orjson.dumps({"file": file.url, "line": progress.line, "error": str(error)}) + b"\n")
-        if len(lists) >= MAX_LISTS_AT_ONCE:
-            yield lists
-            lists = []
-    yield lists
+class _Reading:
+    """Makes lists of lines, and keeps count in the progress."""
+
+    def __init__(self, keys: UserKeys, progress: LoadProgress, *, values_change_lists: bool) -> None:
+        self._keys = keys
+        self._progress = progress
+        self._values_change_lists = values_change_lists
+
+    def portions(
+        self, reader: BatchFileReader, file: BatchFile, errors: ErrorFile
+    ) -> Iterator[list[tuple[UserKey, ItemList]]]:
+        """Lists in portions; the progress is past them when they are given."""
+        progress = self._progress
+        lists: list[tuple[UserKey, ItemList]] = []
+        for length, line in _lines(reader):
+            progress.offset += length
+            progress.line += 1
+            try:
+                if not line.strip():
+                    continue
+                lists.append(self._list(line, file.made_at))
+                progress.lists += 1
+            except SimilarItemsLine:
+                progress.similar_items += 1
+            except BadLine as error:
+                progress.errors += 1
+                errors.add(file.url, progress.line, str(error))
+            if len(lists) >= MAX_LISTS_AT_ONCE:
+                yield lists
+                lists = []
+        yield lists
+
+    def _list(self, line: bytes, made_at: float) -> tuple[UserKey, ItemList]:
+        request, item_ids = parse(line)
+        if request.filter_values and not self._values_change_lists:
+            # Kept without them, it would be the user's plain list, which it is not.
+            raise BadLine("filterValues, and PERSONALIZE_FILTER_ARN is not set: no call would find this list")
+        return self._keys.of(request), ItemList(item_ids, "", made_at)
 
 
 def _lines(reader: BatchFileReader) -> Iterable[tuple[int, bytes]]:
@@ -158,16 +177,3 @@ def _lines(reader: BatchFileReader) -> Iterable[tuple[int, bytes]]:
             more = reader.readline(MAX_LINE_BYTES)
             length += len(more)
         yield length, line
-
-
-@contextmanager
-def _error_file(path: Path, keep_bytes: int) -> Iterator[IO[bytes]]:
-    """The file of errors as it was at this length."""
-    try:
-        path.touch()
-        with path.open("r+b") as file:
-            file.truncate(keep_bytes)
-            file.seek(keep_bytes)
-            yield file
-    except OSError as error:
-        raise BatchError(f"{path}: cannot be written: {error.strerror}") from error

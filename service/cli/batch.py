@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import orjson
 
+from service.batch import error_file
 from service.batch.adapters.files import find
 from service.batch.files import BatchFile
 from service.batch.load import LoadProgress, LoadReport, SetDescription, load
@@ -30,12 +31,11 @@ def command() -> None:
 @click.argument("urls", nargs=-1, required=True, metavar="URL...")
 @click.option(
     "--errors",
-    "errors_path",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("batch-errors.jsonl"),
-    help="Gets a line for each line that holds no list.",
+    show_default=f"{error_file.NAME} in DATA_DIR",
+    help="Gets a line for each line that holds no list, if there is one.",
 )
-def load_command(urls: tuple[str, ...], errors_path: Path) -> None:
+def load_command(urls: tuple[str, ...], errors: Path | None) -> None:
     """Load a batch job's output, and serve it once all of it is there.
 
     URL is a file, a directory or a pattern, or s3:// with a bucket and a prefix; plain or gzip. The lists loaded before
@@ -44,6 +44,7 @@ def load_command(urls: tuple[str, ...], errors_path: Path) -> None:
     Exit status 1: it was not loaded, and the lists loaded before are still served.
     """
     settings = load_settings()
+    errors_path = errors or settings.data_dir / error_file.NAME
     files, passed_over = find(urls)
     _refuse_the_old(files, settings.cache_stale_seconds)
     if passed_over:
@@ -55,6 +56,7 @@ def load_command(urls: tuple[str, ...], errors_path: Path) -> None:
             files,
             sets=sets,
             keys=user_keys(settings),
+            values_change_lists=settings.personalize_filter_arn is not None,
             errors_path=errors_path,
             now=time.time(),
             on_progress=_Progress(display, track, total_bytes).show,

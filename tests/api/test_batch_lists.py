@@ -101,7 +101,14 @@ def load_here(path: Path) -> None:
     settings = load_settings()
     files, _ = find([str(path)])
     with open_batch_sets(settings) as sets:
-        load(files, sets=sets, keys=user_keys(settings), errors_path=path.with_suffix(".errors"), now=time.time())
+        load(
+            files,
+            sets=sets,
+            keys=user_keys(settings),
+            values_change_lists=False,
+            errors_path=path.with_suffix(".errors"),
+            now=time.time(),
+        )
 
 
 @pytest.mark.parametrize("shared", [pytest.param(True, marks=pytest.mark.processes), False], ids=["redis", "sqlite"])

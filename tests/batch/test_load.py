@@ -45,13 +45,14 @@ def written(path: Path, lines: Iterable[str], end: str = "\n") -> Path:
     return path
 
 
-def run(sets: BatchSets, *paths: Path, errors: Path | None = None) -> LoadReport:
+def run(sets: BatchSets, *paths: Path, errors: Path | None = None, values_change_lists: bool = True) -> LoadReport:
     try:
         files, _ = find([str(path) for path in paths])
         return load(
             files,
             sets=sets,
             keys=KEYS,
+            values_change_lists=values_change_lists,
             errors_path=errors or paths[0].parent / "errors.jsonl",
             now=MADE_AT + 60,
         )
@@ -242,7 +243,9 @@ async def test_of_two_loads_the_one_begun_last_goes_on(store: Store, tmp_path: P
 async def test_files_without_any_list_change_nothing(store: Store, tmp_path: Path) -> None:
     run(store.sets(), written(tmp_path / "a.out", [line("ann", ITEMS[:5])]))
 
-    with pytest.raises(BatchError, match="no user's list in 1 files; 1 lines with errors"):
+    with pytest.raises(
+        BatchError, match="no user's list in 1 files; 1 lines with errors, the first: .*, line 1: not JSON"
+    ):
         run(store.sets(), written(tmp_path / "b.out", ["{"]))
 
     assert await served(store, "ann") is not None
@@ -313,3 +316,18 @@ async def test_a_file_cut_short_is_said_to_be(sqlite_store: Store, tmp_path: Pat
 
     with pytest.raises(BatchError, match=r"a\.out\.gz: is cut short"):
         run(sqlite_store.sets(), path)
+
+
+async def test_errors_go_on_where_the_load_does_though_somebody_took_the_file_away(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    """H2: the gap was filled with zeros."""
+    path = written(tmp_path / "a.out", [line(f"u{n}", ITEMS[:5]) if n % 900 else "{broken" for n in range(3_000)])
+    errors = tmp_path / "errors.jsonl"
+    with pytest.raises(Interrupted):
+        run(Failing(sqlite_store.sets(), 2, done=True), path, errors=errors)
+    errors.unlink()
+
+    run(sqlite_store.sets(), path, errors=errors)
+
+    assert [json.loads(one)["line"] for one in errors.read_text().splitlines()] == [2_701]
