@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from service.local_personalize.protocol import Refusal, invalid_input
+from service.local_personalize.refusals import Refusal, invalid_input
 
 _KEY = re.compile(r"Credential=([^/,\s]+)/")
 

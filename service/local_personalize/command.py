@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from service.local_personalize.errors import LocalPersonalizeError
-from service.local_personalize.runtime_api import serve
+from service.local_personalize.server import serve
 
 
 @click.command("local-personalize", context_settings={"show_default": True})

@@ -1,11 +1,11 @@
-"""Misbehaviour on demand: the ways in which an upstream can fail that a healthy one never shows."""
+"""Misbehaviour on demand: failures of an upstream that a healthy one never shows."""
 
 from collections.abc import Callable
 from enum import StrEnum
 
 import orjson
 
-from service.local_personalize.protocol import invalid_input
+from service.local_personalize.refusals import invalid_input
 
 
 class FaultMode(StrEnum):
@@ -27,7 +27,7 @@ class FaultMode(StrEnum):
 
 
 class Fault:
-    """The fault in force, which may end by itself.
+    """The active fault, which may end by itself.
 
     Args:
         clock: Seconds that never run backwards.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from service.filters import Filter, FilterError, FilterValueError, check_columns, evaluate, parse_filter
 from service.local_personalize.data import Dataset
 from service.local_personalize.errors import LocalPersonalizeError
-from service.local_personalize.protocol import invalid_input
+from service.local_personalize.refusals import invalid_input
 
 FILTER_ARN = "arn:aws:personalize:us-east-1:000000000000:filter/"
 """A filter's ARN is this and its name."""

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from service.local_personalize.app import create_app
 from service.local_personalize.data import read_dataset
 from service.local_personalize.learn import learn
-from service.local_personalize.runtime_api import create_app
 from service.personalize.breaker import OPEN_SECONDS
 from tests.support.front_door import OpenDoor
 from tests.support.local_personalize import LocalPersonalize, serving

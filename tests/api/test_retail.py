@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import httpx
 import pytest
 
+from service.local_personalize.app import create_app
 from service.local_personalize.data import read_dataset
 from service.local_personalize.learn import learn
-from service.local_personalize.runtime_api import create_app
 from tests.support.front_door import Door, OpenDoor
 from tests.support.local_personalize import serving
 from tests.support.processes import RETAIL

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from service.local_personalize.app import create_app
 from service.local_personalize.data import read_dataset
 from service.local_personalize.learn import CoVisitationModel, learn
-from service.local_personalize.runtime_api import create_app
 from tests.support.local_personalize import LocalPersonalize, serving
 
 TENTS = ("tent", "stove", "lamp", "rope")

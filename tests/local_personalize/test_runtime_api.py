@@ -10,9 +10,10 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import ClientError, HTTPClientError
 
+from service.local_personalize.app import create_app
+from service.local_personalize.arns import CAMPAIGN_ARN, RECOMMENDER_ARN
 from service.local_personalize.learn import CoVisitationModel
-from service.local_personalize.protocol import CAMPAIGN_ARN, MAX_INPUT_ITEMS, RECOMMENDER_ARN
-from service.local_personalize.runtime_api import create_app
+from service.local_personalize.runtime.protocol import MAX_INPUT_ITEMS
 
 Start = Callable[..., Any]
 """Of the fixture `start`; it gives a `LocalPersonalize`."""

@@ -13,8 +13,9 @@ import httpx
 import uvicorn
 from botocore.config import Config
 
-from service.local_personalize.protocol import CAMPAIGN_ARN
-from service.local_personalize.runtime_api import RuntimeApi, _listen, _server_config
+from service.local_personalize.arns import CAMPAIGN_ARN
+from service.local_personalize.http import Application
+from service.local_personalize.server import listen, server_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +51,10 @@ def _sdk(url: str) -> Any:  # noqa: ANN401  # botocore makes the client's class 
 
 
 @contextmanager
-def serving(app: RuntimeApi) -> Iterator[LocalPersonalize]:
+def serving(app: Application) -> Iterator[LocalPersonalize]:
     """Serve it in a thread until the block ends."""
-    server = _ThreadServer(_server_config(app))
-    with _listen("127.0.0.1", 0) as listener:
+    server = _ThreadServer(server_config(app))
+    with listen("127.0.0.1", 0) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
         thread.start()

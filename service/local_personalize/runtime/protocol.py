@@ -1,6 +1,6 @@
-"""The runtime's REST-JSON protocol: what a call must look like, and how a refusal is written.
+"""The runtime's REST-JSON protocol: what a call must look like.
 
-`context`, `promotions` and `metadataColumns` are read over: the lists do not depend on them. A call that names a
+The lists do not depend on `context`, `promotions` and `metadataColumns`, so these are not read. A call that names a
 filter that was not declared is refused rather than answered unfiltered.
 Source: https://docs.aws.amazon.com/personalize/latest/dg/API_Operations_Amazon_Personalize_Runtime.html
 """
@@ -12,11 +12,8 @@ from typing import Any
 
 import orjson
 
-CAMPAIGN_ARN = "arn:aws:personalize:us-east-1:000000000000:campaign/local"
-"""The campaign that is always there."""
-
-RECOMMENDER_ARN = "arn:aws:personalize:us-east-1:000000000000:recommender/local"
-"""The recommender that is always there."""
+from service.local_personalize.arns import KnownArns
+from service.local_personalize.refusals import invalid_input, not_found
 
 DEFAULT_NUM_RESULTS = 25
 MAX_NUM_RESULTS = 500
@@ -27,27 +24,6 @@ MAX_INPUT_ITEMS = 500
 """Items in one ranking call."""
 
 _ARN = re.compile(r"arn:[a-z\d-]+:personalize:.*:.*:.+")
-_SIGNED = re.compile(r"AWS4-HMAC-SHA256 .*Credential=[^/,\s]+/\d{8}/[^/,\s]+/personalize/aws4_request\b")
-
-
-class Refusal(Exception):
-    """A call that is answered with an error in the SDK's shape."""
-
-    def __init__(self, *, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        """What botocore reports as the error code."""
-        self.message = message
-
-
-@dataclass(frozen=True, slots=True)
-class KnownArns:
-    """The ARNs that are answered; every other one does not exist."""
-
-    campaigns: frozenset[str]
-    recommenders: frozenset[str]
-    filters: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,38 +46,6 @@ class RankingCall:
     """1 to 500 ids, in the caller's order."""
     filter_arn: str | None = None
     filter_values: Mapping[str, str] = field(default_factory=dict)
-
-
-def invalid_input(message: str) -> Refusal:
-    """InvalidInputException, 400."""
-    return Refusal(status=400, code="InvalidInputException", message=message)
-
-
-def not_found(message: str) -> Refusal:
-    """ResourceNotFoundException, 404."""
-    return Refusal(status=404, code="ResourceNotFoundException", message=message)
-
-
-def throttled() -> Refusal:
-    """ThrottlingException; its status is 400, as in the list of errors common to all AWS actions.
-
-    Source: https://docs.aws.amazon.com/personalize/latest/dg/CommonErrors.html
-    """
-    return Refusal(status=400, code="ThrottlingException", message="Rate exceeded")
-
-
-def check_signed(authorization: str) -> None:
-    """Let a call pass whose signature is one for Personalize; the signature itself is not verified.
-
-    Raises:
-        Refusal: It is not signed, or for another service.
-    """
-    if not _SIGNED.match(authorization):
-        raise Refusal(
-            status=403,
-            code="MissingAuthenticationTokenException",
-            message="The request is not signed with AWS Signature Version 4 for the service personalize",
-        )
 
 
 def parse_recommendations(body: bytes, known: KnownArns) -> RecommendationsCall:

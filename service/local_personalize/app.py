@@ -1,0 +1,61 @@
+"""Builds the local Personalize over a model."""
+
+import time
+from collections.abc import Callable, Iterable
+
+from service.local_personalize.access_keys import AccessKeys
+from service.local_personalize.admin import AdminSurface
+from service.local_personalize.arns import CAMPAIGN_ARN, RECOMMENDER_ARN, KnownArns
+from service.local_personalize.faults import Fault
+from service.local_personalize.filters import DeclaredFilters
+from service.local_personalize.http import Application
+from service.local_personalize.learn import CoVisitationModel
+from service.local_personalize.runtime.operations import RuntimeOperations
+from service.local_personalize.runtime.surface import RuntimeSurface
+from service.local_personalize.stats import CallStats
+from service.local_personalize.throttle import TokenBucket
+
+
+def create_app(
+    model: CoVisitationModel,
+    *,
+    tps: float,
+    latency_ms: float,
+    campaign_arns: Iterable[str] = (),
+    recommender_arns: Iterable[str] = (),
+    filters: Iterable[str] = (),
+    clock: Callable[[], float] = time.monotonic,
+    wall_clock: Callable[[], float] = time.time,
+) -> Application:
+    """The ASGI application over a model.
+
+    Args:
+        model: Makes the lists.
+        tps: Transactions per second admitted; 0 for no limit.
+        latency_ms: How long each admitted call takes before it is answered.
+        campaign_arns: Campaigns that exist besides `CAMPAIGN_ARN`.
+        recommender_arns: Recommenders that exist besides `RECOMMENDER_ARN`.
+        filters: `NAME=EXPRESSION` of each filter that exists.
+        clock: What the TPS and the length of a fault are measured by.
+        wall_clock: Epoch seconds of the arrivals in the counts.
+
+    Raises:
+        LocalPersonalizeError: A filter cannot work.
+    """
+    declared = DeclaredFilters(filters, model.dataset)
+    known = KnownArns(
+        campaigns=frozenset({CAMPAIGN_ARN, *campaign_arns}),
+        recommenders=frozenset({RECOMMENDER_ARN, *recommender_arns}),
+        filters=declared.arns,
+    )
+    stats, fault, access_keys = CallStats(), Fault(clock=clock), AccessKeys()
+    runtime = RuntimeSurface(
+        RuntimeOperations(model, known=known, filters=declared),
+        bucket=TokenBucket(tokens_per_second=tps, clock=clock),
+        access_keys=access_keys,
+        fault=fault,
+        stats=stats,
+        latency_seconds=latency_ms / 1000,
+        wall_clock=wall_clock,
+    )
+    return Application([runtime, AdminSurface(stats=stats, fault=fault, access_keys=access_keys)])

@@ -1,0 +1,19 @@
+"""Which resources exist."""
+
+from dataclasses import dataclass
+from typing import Final
+
+CAMPAIGN_ARN: Final = "arn:aws:personalize:us-east-1:000000000000:campaign/local"
+"""The campaign that is always there."""
+
+RECOMMENDER_ARN: Final = "arn:aws:personalize:us-east-1:000000000000:recommender/local"
+"""The recommender that is always there."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownArns:
+    """The ARNs that are answered; every other one does not exist."""
+
+    campaigns: frozenset[str]
+    recommenders: frozenset[str]
+    filters: frozenset[str] = frozenset()
