@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 OTLP_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 """OpenTelemetry's own variables; with neither set there are no spans."""
 
-FINISHING_SECONDS: Final = 5
+MAX_FINISHING_SECONDS: Final = 5
 """Accepted requests may take this long after the listener is closed; every answer leaves far earlier."""
 
 SERVER: Final[Mapping[str, Any]] = {
@@ -122,7 +122,7 @@ def serve(settings: Settings, create: Callable[[Settings], HitLane] = create_app
         host=settings.host,
         port=settings.port,
         lifespan="on",
-        timeout_graceful_shutdown=FINISHING_SECONDS,
+        timeout_graceful_shutdown=MAX_FINISHING_SECONDS,
         **SERVER,
     )
     server = DrainingServer(config, app.lifecycle, settings.drain_seconds)

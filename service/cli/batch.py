@@ -101,7 +101,7 @@ class _Progress:
         self._began: tuple[float, int] | None = None
 
     def show(self, stored_bytes: int, lists: int) -> None:
-        """Show that so much is done; what was done before the first call is no part of the rate."""
+        """Show the bytes and the lists that are done; the rate counts from the first call."""
         now = time.monotonic()
         began_at, lists_before = self._began = self._began or (now, lists)
         note = f"{lists:,} lists, {(lists - lists_before) / max(now - began_at, 0.001):,.0f}/s"

@@ -75,15 +75,15 @@ class TerminalTrack:
         self._task = task
 
     def advance(self, count: int = 1) -> None:
-        """Show that so much more is done."""
+        """Add to what is done."""
         self._progress.advance(self._task, count)
 
     def expect(self, total: int) -> None:
-        """Show that there is so much to do in all."""
+        """Say how much there is to do in all."""
         self._progress.update(self._task, total=total)
 
     def reach(self, completed: int, note: str) -> None:
-        """Show that so much is done in all, with a few words beside it."""
+        """Say how much is done in all, with a few words to show beside it."""
         self._progress.update(self._task, completed=completed, note=note)
 
 

@@ -30,7 +30,7 @@ class Dataset:
     """Everything a model may learn from or a filter may ask about."""
 
     histories: dict[str, list[Interaction]]
-    """Of each user who interacted, oldest first; rows of the same second keep the file's order."""
+    """By user, the oldest interaction first; rows of the same second keep the file's order."""
     items: dict[str, dict[str, str]]
     """Columns by upper-case name, as text, of each row of items.csv. Empty without such a file."""
     users: dict[str, dict[str, str]]

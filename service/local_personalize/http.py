@@ -23,7 +23,7 @@ MAX_BODY_BYTES: Final = 1_048_576
 RESET: Final = "local_personalize.reset"
 """The ASGI extension through which a request can reset its connection; the server has it."""
 
-HANG_SECONDS: Final = 65.0
+MAX_HANG_SECONDS: Final = 65.0
 """Longer than the SDK's default read timeout of 60 s."""
 
 
@@ -53,9 +53,9 @@ class Request:
         return next((value.decode("latin-1") for name, value in self._scope["headers"] if name == wanted), "")
 
     async def hang(self) -> None:
-        """Give no answer until the caller leaves, at most for `HANG_SECONDS`."""
+        """Give no answer until the caller leaves, at most for `MAX_HANG_SECONDS`."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(HANG_SECONDS):
+            async with asyncio.timeout(MAX_HANG_SECONDS):
                 while (await self._receive())["type"] != "http.disconnect":
                     pass
 

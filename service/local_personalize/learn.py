@@ -21,7 +21,7 @@ from typing import NamedTuple
 from service.local_personalize.data import Dataset, Interaction
 
 _HALF_LIFE_SECONDS = 180 * 86_400
-"""In which the weight of a visit halves: against the user's latest one, and between two neighbours.
+"""Time in which the weight of a visit halves: since the user's latest visit, and between two neighbours.
 
 Half a year keeps last season in sight; on the retail data every value above 90 days does equally well.
 """
@@ -33,7 +33,7 @@ _SEEN_WEIGHT = 0.1
 """What is left of the weight of an item that is in the user's history."""
 
 _POPULAR_SHARE = 0.05
-"""Of the probability, spread over the whole catalogue by popularity, so that no item is at zero."""
+"""Share of the probability that is spread over all items by popularity, so that no item is at zero."""
 
 _MAX_HISTORY = 100
 """Latest distinct items of a user that count; bounds the pairs of one user to 4,950."""
@@ -209,7 +209,7 @@ def _count_visitors(dataset: Dataset, numbers: dict[str, int]) -> list[int]:
 
 
 def _neighbours(histories: Iterable[list[_Visit]], visitors: list[int]) -> list[list[_Neighbour]]:
-    """Of each item its strongest neighbours, the strongest first."""
+    """The strongest neighbours of each item, the strongest first."""
     together: list[dict[int, float]] = [{} for _ in visitors]
     for visits in histories:
         for (earlier, earlier_at), (later, later_at) in combinations(visits, 2):

@@ -58,7 +58,7 @@ class ListMaker(Protocol):
             users: Each once.
             terms: Share, length and age.
             seconds: How long to wait for slots; transactions begun by then are awaited. 0 only looks up who is left.
-            on_done: Called for each user who has a list now, as soon as that is known.
+            on_done: Called once for each user, as soon as the user has a list.
 
         Raises:
             SharedStateUnavailable: The lists cannot be looked at now; nothing was spent.

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import ConfigurationError
 
-SHOWN_CHARACTERS: Final = 60
+MAX_SHOWN_CHARACTERS: Final = 60
 """Longest part of a wrong value that a problem's line repeats."""
 
 
@@ -91,7 +91,7 @@ def split(value: str) -> list[str]:
 
 def shown(value: str) -> str:
     """A wrong value as a line repeats it."""
-    return repr(value if len(value) <= SHOWN_CHARACTERS else f"{value[:SHOWN_CHARACTERS]}...")
+    return repr(value if len(value) <= MAX_SHOWN_CHARACTERS else f"{value[:MAX_SHOWN_CHARACTERS]}...")
 
 
 def _is_blank(value: object) -> bool:

@@ -6,7 +6,7 @@ from service.settings.base import SettingsGroup
 
 
 class ClientSettings(SettingsGroup):
-    """Of the caller, not of the service: no replica reads them."""
+    """Settings of a caller; no replica reads them."""
 
     admin_key: SecretStr | None = None
     """One of the service's `ADMIN_KEYS`."""

@@ -9,7 +9,7 @@ from service.settings.base import SettingsGroup, lower
 
 
 class ServerSettings(SettingsGroup):
-    """Of one process."""
+    """How one process listens, logs and stops."""
 
     host: str = "0.0.0.0"  # noqa: S104  # in a container, the outside is the only side
     """Address to listen on."""

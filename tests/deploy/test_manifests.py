@@ -22,7 +22,7 @@ from fastapi.routing import APIRoute
 from service.api import admin
 from service.api.routes import router
 from service.catalog.refresh import MAX_INTERVALS_SKIPPED
-from service.server import FINISHING_SECONDS, SERVER
+from service.server import MAX_FINISHING_SECONDS, SERVER
 from service.settings import Settings
 from service.wiring.campaign import CLOSING_SECONDS
 
@@ -275,8 +275,8 @@ def test_the_pod_is_given_the_time_it_takes_to_stop(name: str) -> None:
     pause = float(container["lifecycle"]["preStop"]["exec"]["command"][1])
     drain = float(one(manifests, "ConfigMap")["data"]["DRAIN_SECONDS"])
 
-    assert drain + FINISHING_SECONDS + CLOSING_SECONDS <= 10
-    assert pause + drain + FINISHING_SECONDS + CLOSING_SECONDS < spec["terminationGracePeriodSeconds"]
+    assert drain + MAX_FINISHING_SECONDS + CLOSING_SECONDS <= 10
+    assert pause + drain + MAX_FINISHING_SECONDS + CLOSING_SECONDS < spec["terminationGracePeriodSeconds"]
     assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
     assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
 
@@ -458,7 +458,7 @@ def test_the_task_is_confined_and_given_the_time_it_takes_to_stop() -> None:
     assert container["User"] == "10001:10001"
     assert container["ReadonlyRootFilesystem"] is True
     assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
-    assert drain + FINISHING_SECONDS + CLOSING_SECONDS < container["StopTimeout"]
+    assert drain + MAX_FINISHING_SECONDS + CLOSING_SECONDS < container["StopTimeout"]
 
 
 def test_redis_is_reached_over_tls_with_a_password() -> None:

@@ -8,7 +8,7 @@ from service.constants import PERSONALIZE_MAX_TPS, SPENT_SHARE
 from service.sends.plan.course import SOURCES, Course
 from service.sends.plan.limits import BRAZE_PEAK, MIN_MESSAGES_PER_MINUTE, least_tps, most_messages_per_minute
 from service.sends.plan.send import Send
-from service.sends.plan.simulation import EXACT_RECIPIENTS, simulate
+from service.sends.plan.simulation import MAX_EXACT_RECIPIENTS, simulate
 from service.sends.plan.words import duration
 from service.sends.ports import DEFAULT_SPARE
 
@@ -58,7 +58,7 @@ class PrewarmPlan:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """In the currency of the prices; None where no price was given."""
+    """What things cost, in the currency of the prices; None where no price was given."""
 
     send: float | None
     prewarm: float | None
@@ -161,7 +161,7 @@ class Plan:
         }
 
 
-def plan(send: Send, *, prices: Prices, spare: float = DEFAULT_SPARE, at_most: int = EXACT_RECIPIENTS) -> Plan:
+def plan(send: Send, *, prices: Prices, spare: float = DEFAULT_SPARE, at_most: int = MAX_EXACT_RECIPIENTS) -> Plan:
     """Answer everything about a send; takes up to a minute.
 
     Args:

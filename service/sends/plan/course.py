@@ -54,11 +54,11 @@ class Course:
         return cls(send, 1.0, series={source: [0] * parts for source in SOURCES}, transaction_series=[0] * parts)
 
     def share(self, source: Source) -> float:
-        """Of the recipients."""
+        """This source's share of the recipients."""
         return self.recipients[source] / self.recipients.total()
 
     def share_of_calls(self, source: Source) -> float:
-        """Of all calls."""
+        """This source's share of all calls."""
         return self.calls[source] / self.calls.total()
 
     def answered(self, outcome: Outcome, asked_at: float, *, first: bool, calls: int) -> None:

@@ -19,7 +19,7 @@ MAX_MESSAGES_PER_MINUTE: Final = 500_000
 """Highest one. Source: as above."""
 
 ALL_SHARE: Final = 0.999
-"""Of the recipients live or from a fresh list: from here on it is called all of them."""
+"""Share of recipients with a live or fresh list that counts as all of them."""
 
 SAMPLE_RECIPIENTS: Final = 20_000
 """Simulated for each step of a search."""

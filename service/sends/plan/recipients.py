@@ -38,7 +38,7 @@ def recipients_of(send: Send, *, scale: float = 1.0, seed: int = 0) -> Iterator[
 
     Args:
         send: What is sent.
-        scale: How many times as long the send is for which this one stands; its lists age so much faster.
+        scale: How many times as long the send is that this one stands for. Lists age faster by this factor.
         seed: Of the order in which recipients with and without a list come.
     """
     chance = random.Random(seed)  # noqa: S311  # an order, not a secret

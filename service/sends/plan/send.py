@@ -95,7 +95,7 @@ class Send:
 
     @property
     def seconds(self) -> float:
-        """From the first message to the last."""
+        """Seconds from the first message to the last."""
         return self.minutes * MINUTE_SECONDS
 
     @property

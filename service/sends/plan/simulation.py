@@ -4,7 +4,7 @@ The rooms that answer decide here too: slots by `SlotSchedule` and `RateWindow`,
 `lane_and_patience`, fallbacks by `Ladder`, repeated answers by `LocalPins`, refreshes by `RefreshQueue`. This module
 only calls them: messages, transactions of a fixed duration, and the order in time.
 
-A send of more than `EXACT_RECIPIENTS` is cut to that many by time: the same messages a second at the same TPS for
+A send of more than `MAX_EXACT_RECIPIENTS` is cut to that many by time: the same messages a second at the same TPS for
 a shorter while, in which the lists that were there before age faster. Deadlines, pins and a minute's bursts keep their
 length, since it is against the rate that they matter.
 """
@@ -31,13 +31,13 @@ from service.sends.plan.send import Send
 from service.sends.plan.slots import SimulatedSlots
 from service.sends.plan.timeline import Timeline
 
-EXACT_RECIPIENTS: Final = 1_000_000
+MAX_EXACT_RECIPIENTS: Final = 1_000_000
 """Largest send that is simulated message by message."""
 
 _MIN_WAIT_SECONDS: Final = 0.001
 
 
-def simulate(send: Send, *, at_most: int = EXACT_RECIPIENTS, seed: int = 0, tps: float | None = None) -> Course:
+def simulate(send: Send, *, at_most: int = MAX_EXACT_RECIPIENTS, seed: int = 0, tps: float | None = None) -> Course:
     """Run a send.
 
     Args:

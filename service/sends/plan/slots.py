@@ -23,7 +23,7 @@ class SimulatedSlots:
         self._timeline = timeline
         self._waiting: deque[tuple[Callable[[], None], float]] = deque()
         self.longest_wait_seconds = 0.0
-        """Of the calls that waited and got a slot."""
+        """Longest wait of a call that got a slot."""
 
     def ask(self, lane: Lane) -> Reservation:
         """A slot that begins now; refused while a call without a list waits."""

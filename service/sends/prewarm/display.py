@@ -9,10 +9,10 @@ class Track(Protocol):
     """The progress of one piece of work."""
 
     def advance(self, count: int = 1) -> None:
-        """Show that so much more is done."""
+        """Add to what is done."""
 
     def expect(self, total: int) -> None:
-        """Show that there is so much to do in all."""
+        """Say how much there is to do in all."""
 
 
 class Display(Protocol):

@@ -14,14 +14,14 @@ from service.models import ListRequest
 from service.personalize.campaign import PersonalizeCampaign
 from service.sends.ports import PrewarmReport, PrewarmTerms
 
-LOOKED_UP_AT_ONCE: Final = 500
+MAX_LOOKED_UP: Final = 500
 """Users whose lists are looked at in one step; some milliseconds."""
 
 MAX_IN_FLIGHT: Final = 256
 """Prewarm transactions under way at a time. At 0.1 s each they are the TPS of a whole account."""
 
 CATCH_UP_SECONDS: Final = 1.0
-"""A share that live traffic kept from being spent may be spent so much later."""
+"""How much later a share may be spent that live traffic kept from being spent."""
 
 BREAKER_PAUSE_SECONDS: Final = 1.0
 """While Personalize is left to recover, its slots are too."""
@@ -48,8 +48,8 @@ class Prewarmer:
         self._next_at = max(self._next_at, now)
         report = PrewarmReport(tps=self._campaign.budget.tps_in_use, fresh_seconds=self._lists.fresh_seconds)
         waiting: deque[str] = deque()
-        for first in range(0, len(users), LOOKED_UP_AT_ONCE):
-            waiting += await self._without_list(users[first : first + LOOKED_UP_AT_ONCE], terms)
+        for first in range(0, len(users), MAX_LOOKED_UP):
+            waiting += await self._without_list(users[first : first + MAX_LOOKED_UP], terms)
         report.kept = len(users) - len(waiting)
         for _ in range(report.kept):
             on_done()

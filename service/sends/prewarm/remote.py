@@ -14,7 +14,7 @@ from service.sends.ports import ListMaker, PrewarmReport, PrewarmTerms
 
 PATH: Final = "/users/prewarm"
 
-ANSWER_SECONDS: Final = 30.0
+MAX_ANSWER_SECONDS: Final = 30.0
 """Far above the time that a replica takes slots for and that its last transactions need."""
 
 
@@ -79,6 +79,6 @@ class RemoteLists:
 @asynccontextmanager
 async def open_remote(url: str, admin_key: str) -> AsyncIterator[ListMaker]:
     """Make lists through a replica for as long as the block lasts."""
-    timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS, connect=5.0)
+    timeout = aiohttp.ClientTimeout(total=MAX_ANSWER_SECONDS, connect=5.0)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         yield RemoteLists(session, url, admin_key)

@@ -23,7 +23,7 @@ EXIT_MISSING: Final = 1
 EXIT_LINES_LEFT_OUT: Final = 3
 """Every user has a list, and some lines of the file named no user."""
 
-LOOKED_UP_AT_ONCE: Final = 1_000
+MAX_LOOKED_UP: Final = 1_000
 """Users read and looked up in one step."""
 
 ROUND_SECONDS: Final = 10.0
@@ -95,7 +95,7 @@ class Prewarm:
         """Read the whole file and look up who has no list."""
         users, named, report = self._file.users(self._findings), 0, PrewarmReport()
         with self._display.track("looking up", "users") as track:
-            while chunk := _some(users, LOOKED_UP_AT_ONCE):
+            while chunk := _some(users, MAX_LOOKED_UP):
                 # The first answer is not waited for: it may be the address that is wrong.
                 report = await (self._make(chunk, 0.0) if named else self._maker.make(chunk, self._terms, seconds=0))
                 named += len(chunk)
@@ -133,7 +133,7 @@ class Prewarm:
         rate = RecentRate(self._clock)
         users: Iterator[str] | None = self._file.users()
         attempts: dict[str, int] = {}
-        most_in_hand = max(LOOKED_UP_AT_ONCE, int(tps * IN_HAND_SECONDS))
+        most_in_hand = max(MAX_LOOKED_UP, int(tps * IN_HAND_SECONDS))
         with self._display.track("prewarm", "lists", self._totals.wanted) as track:
             while True:
                 while users is not None and len(attempts) < most_in_hand:
@@ -157,7 +157,7 @@ class Prewarm:
 
     async def _take_in_hand(self, users: Iterator[str], attempts: dict[str, int]) -> Iterator[str] | None:
         """Add the next users who have no list; the users after them, None if there are none."""
-        chunk = _some(users, LOOKED_UP_AT_ONCE)
+        chunk = _some(users, MAX_LOOKED_UP)
         if not chunk:
             return None
         report = await self._make([user for user in chunk if user not in attempts], 0.0)
@@ -204,8 +204,8 @@ class Prewarm:
         totals = self._totals
 
         def line() -> str:
-            ready = self._moment(totals.missing / rate) if rate else "nobody knows when"
-            return f"{totals.done:,} of {totals.wanted:,}, {rate:.3g} a second, ready at about {ready}"
+            ready = f"ready at about {self._moment(totals.missing / rate)}" if rate else "none in the last minute"
+            return f"{totals.done:,} of {totals.wanted:,}, {rate:.3g} a second, {ready}"
 
         self._display.mention(line)
 

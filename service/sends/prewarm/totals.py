@@ -6,7 +6,7 @@ from typing import Final
 
 from service.clock import Clock
 
-REMEMBERED_ROUNDS: Final = 6
+MAX_ROUNDS: Final = 6
 """Rounds whose rate says when all will be done."""
 
 
@@ -16,8 +16,8 @@ class Totals:
 
     Attributes:
         wanted: Users without a list when they were looked up.
-        done: Those of them who have one now.
-        fetched: Those of them for whom a transaction of ours brought it.
+        done: Users among them who have one now.
+        fetched: Users for whom a transaction of this prewarm brought one.
         failed: Users given up, by the reason of their last transaction.
     """
 
@@ -37,7 +37,7 @@ class RecentRate:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._rounds: deque[tuple[float, int]] = deque([(clock.monotonic(), 0)], maxlen=REMEMBERED_ROUNDS + 1)
+        self._rounds: deque[tuple[float, int]] = deque([(clock.monotonic(), 0)], maxlen=MAX_ROUNDS + 1)
 
     def after_round(self, done: int) -> float:
         """Users a second over the last rounds.

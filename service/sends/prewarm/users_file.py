@@ -28,7 +28,7 @@ MAX_LINE_BYTES: Final = 262_144
 MAX_LINES_NAMED: Final = 10
 """Line numbers of one kind that are named."""
 
-_SEEN_KIB: Final = 32 * 1024
+_CACHE_KIB: Final = 32 * 1024
 _DIGEST_BYTES: Final = 12
 """Two of ten million users share theirs with a chance of one in 10^15."""
 
@@ -94,14 +94,14 @@ class UsersFile:
             UsersFileError: It cannot be read, is none of the formats, or lacks the column.
         """
         noted = findings or Findings()
-        seen = _Seen() if findings is not None else None
+        named = _Named() if findings is not None else None
         try:
             with self._opened() as file:
                 for line, user in self._named(_lines(file, noted), noted):
                     problem = _problem(user)
                     if problem:
                         noted.note(problem, line)
-                    elif seen is not None and not seen.add(user):
+                    elif named is not None and not named.add(user):
                         noted.note("a user named before", line)
                     else:
                         yield user
@@ -112,8 +112,8 @@ class UsersFile:
         except sqlite3.Error as error:
             raise UsersFileError(f"no room for a temporary file, set TMPDIR: {error}") from None
         finally:
-            if seen is not None:
-                seen.close()
+            if named is not None:
+                named.close()
 
     def _opened(self) -> BinaryIO:
         file = self.path.open("rb")
@@ -244,15 +244,15 @@ def _problem(user: str) -> str:
     return ""
 
 
-class _Seen:
-    """Which users were there already: digests in a file that SQLite makes, bounds in memory, and deletes."""
+class _Named:
+    """Users named so far, as digests in a temporary file; SQLite bounds its memory and deletes it."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         for statement in (
             "PRAGMA journal_mode=OFF",
-            f"PRAGMA cache_size=-{_SEEN_KIB}",
-            "CREATE TABLE seen (user BLOB PRIMARY KEY) WITHOUT ROWID",
+            f"PRAGMA cache_size=-{_CACHE_KIB}",
+            "CREATE TABLE named (user BLOB PRIMARY KEY) WITHOUT ROWID",
             "BEGIN",
         ):
             self._db.execute(statement)
@@ -260,7 +260,7 @@ class _Seen:
     def add(self, user: str) -> bool:
         """Whether the user is new."""
         digest = blake2b(user.encode(), digest_size=_DIGEST_BYTES).digest()
-        return self._db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (digest,)).rowcount == 1
+        return self._db.execute("INSERT OR IGNORE INTO named VALUES (?)", (digest,)).rowcount == 1
 
     def close(self) -> None:
         """Delete the file."""

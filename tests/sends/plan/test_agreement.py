@@ -82,12 +82,12 @@ def _assert_agrees(send: Send, within: float) -> None:
     """No source's share differs by more than so much, nor the transactions by as large a part of the messages."""
     first, calls, transactions = run_virtual(_really(send))
     course = simulate(send)
-    told = {
+    counted = {
         source: (first[source] / send.recipients, calls[source] / calls.total()) for source in {*calls, *course.calls}
     }
-    planned = {source: (course.share(source), course.share_of_calls(source)) for source in told}  # type: ignore[arg-type]
-    for source, shares in told.items():
-        assert shares == pytest.approx(planned[source], abs=within), (source, told, planned)
+    planned = {source: (course.share(source), course.share_of_calls(source)) for source in counted}  # type: ignore[arg-type]
+    for source, shares in counted.items():
+        assert shares == pytest.approx(planned[source], abs=within), (source, counted, planned)
     assert course.transactions == pytest.approx(transactions, abs=1 + within * send.recipients)
 
 

@@ -54,7 +54,7 @@ def test_everybody_is_answered_and_no_slot_is_used_twice(send: Send) -> None:
     assert sum(course.share_of_calls(source) for source in SOURCES) == pytest.approx(1)
     for source in SOURCES:
         assert sum(course.series[source]) == course.recipients[source]
-    # Whoever is live had a transaction of their own, and there are no more of these than the time has slots.
+    # Every live recipient had a transaction of their own, and there are no more of these than the time has slots.
     assert sum(course.transaction_series) <= course.transactions
     # The last one may come after its caller's deadline, when transactions take longer than was thought.
     lasts = send.seconds + (send.passes - 1) * send.gap_seconds + send.deadline_seconds + send.latency_seconds

@@ -1,4 +1,4 @@
-"""Lists made ahead: only in slots that nobody wants, never at a caller's cost."""
+"""Lists fetched before a send: only in slots that no caller wants, never at a caller's cost."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,10 +16,10 @@ ALL = PrewarmTerms(spare=1.0)
 
 
 def users(count: int) -> list[str]:
-    return [f"ahead{number}" for number in range(count)]
+    return [f"prewarmed{number}" for number in range(count)]
 
 
-def alone(scenario: Callable[[Replica], Awaitable[None]], tps: float = 10.0) -> None:
+def embedded(scenario: Callable[[Replica], Awaitable[None]], tps: float = 10.0) -> None:
     async def run() -> None:
         async with open_replica(tps=tps) as replica:
             await scenario(replica)
@@ -34,7 +34,7 @@ def test_it_spends_its_share_and_no_more(spare: float) -> None:
         assert made.fetched == replica.personalize.transactions.total() == 1_000 - len(made.left)
         assert made.fetched == pytest.approx(200 * spare, abs=2)
 
-    alone(scenario)
+    embedded(scenario)
 
 
 def test_what_a_send_does_not_want_is_used_and_the_rest_is_the_sends() -> None:
@@ -52,7 +52,7 @@ def test_what_a_send_does_not_want_is_used_and_the_rest_is_the_sends() -> None:
         assert made.fetched + 80 >= 0.95 * 10 * 20
         assert replica.personalize.most_starts_in_a_second() <= 11
 
-    alone(scenario)
+    embedded(scenario)
 
 
 def test_a_send_that_wants_every_slot_gets_every_slot() -> None:
@@ -63,7 +63,7 @@ def test_a_send_that_wants_every_slot_gets_every_slot() -> None:
         assert made.fetched == 0
         await asyncio.gather(*sending)
 
-    alone(scenario)
+    embedded(scenario)
 
 
 def test_a_caller_of_the_same_user_shares_the_transaction_and_its_failure() -> None:
@@ -84,7 +84,7 @@ def test_a_caller_of_the_same_user_shares_the_transaction_and_its_failure() -> N
         assert (await replica.ask("b")).source == "popular"
         assert replica.personalize.transactions == {"a": 1, "b": 1}
 
-    alone(scenario)
+    embedded(scenario)
 
 
 def test_while_personalize_is_left_alone_so_is_the_budget() -> None:
@@ -94,7 +94,7 @@ def test_while_personalize_is_left_alone_so_is_the_budget() -> None:
         assert 0 < len(made.failed) <= FAILURES_TO_OPEN + 5
         assert len(made.left) == 100 - len(made.failed)
 
-    alone(scenario)
+    embedded(scenario)
 
 
 def test_what_another_replica_has_fetched_or_is_fetching_costs_nothing_and_the_slot_goes_to_the_next() -> None:
@@ -119,10 +119,10 @@ def test_a_list_from_the_future_is_fetched_again() -> None:
     async def run() -> None:
         store = FakeStore(VirtualClock(asyncio.get_running_loop()))
         async with (
-            open_replica(shared=store.replica(), clock_skew=600) as ahead,
+            open_replica(shared=store.replica(), clock_skew=600) as fast,
             open_replica(shared=store.replica()) as right,
         ):
-            await ahead.ask("a")
+            await fast.ask("a")
             assert (await right.prewarmer.make(["a"], ALL, seconds=1.0)).fetched == 1
 
     run_virtual(run())
