@@ -17,10 +17,10 @@ from service.api.hit_lane import HitLane
 from service.api.http_protocol import TolerantProtocol
 from service.api.lifecycle import Lifecycle
 from service.errors import ConfigurationError
+from service.logs import configure_logging
 from service.main import create_app
 from service.settings import Settings
 from service.spans import trace_with
-from service.telemetry import configure_logging
 
 if TYPE_CHECKING:  # an extra, which may not be installed
     from service.tracing import Tracing

@@ -1,11 +1,9 @@
-"""All metrics, in one list; `docs/operate/metrics.md` describes them and the log events for the person on call.
+"""All metrics, in one list, and the access lines; `docs/operate/metrics.md` describes them for the person on call.
 
 Labels come from closed sets only, never from a client. Log events are constant phrases with fields; no user id at info.
 """
 
-import logging
 import random
-import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
@@ -208,54 +206,3 @@ class _ReadGauge(Collector):
 
     def collect(self) -> list[GaugeMetricFamily]:
         return [GaugeMetricFamily(self._name, self._documentation, value=float(self._read()))]
-
-
-def configure_logging(level: str, log_format: str) -> None:
-    """Send every log, ours and the libraries', through one formatter to standard error.
-
-    Args:
-        level: debug, info, warning, error or critical.
-        log_format: `json`, one object a line, or `text`.
-    """
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _without_color,
-    ]
-    last: list[structlog.typing.Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-        if log_format == "json"
-        else [structlog.dev.ConsoleRenderer(colors=False)]
-    )
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-        )
-    )
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-    # The SDK logs each request's parameters, user id included, at debug.
-    for name in ("botocore", "aiobotocore", "aiohttp", "urllib3"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def _without_color(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Uvicorn says everything twice, once with escape codes."""
-    event.pop("color_message", None)
-    return event

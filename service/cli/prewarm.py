@@ -14,12 +14,12 @@ from service.cli.options import Number
 from service.clock import SystemClock
 from service.constants import DEFAULT_NUM_RESULTS, MAX_NUM_RESULTS
 from service.errors import ConfigurationError, SharedStateUnavailable
+from service.logs import configure_logging
 from service.sends.ports import DEFAULT_SPARE, ListMaker, PrewarmTerms
 from service.sends.prewarm.remote import open_remote
 from service.sends.prewarm.run import Prewarm
 from service.sends.prewarm.users_file import UsersFile
 from service.settings import ClientSettings, load, load_settings
-from service.telemetry import configure_logging
 from service.wiring.tools import open_list_maker
 
 

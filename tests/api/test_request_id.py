@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.telemetry import configure_logging
+from service.logs import configure_logging
 from tests.support.front_door import OpenDoor
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
