@@ -3,12 +3,11 @@
 import gzip
 import io
 import zlib
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
 from service.errors import BatchError
+from service.files.stored import StoredBytes, StoredFile
 
 SUFFIXES: Final = (".out", ".out.gz", ".jsonl", ".jsonl.gz")
 """Files of a directory or a prefix that are read. Personalize names its output after the input, with `.out` behind.
@@ -18,38 +17,6 @@ Source: Amazon Personalize developer guide, batch inference output examples."""
 _BUFFER_BYTES: Final = 1 << 20
 _GZIP: Final = b"\x1f\x8b"
 _UNREADABLE: Final = (OSError, EOFError, zlib.error)
-
-
-class StoredBytes(Protocol):
-    """The bytes of a file as they are stored.
-
-    Both methods raise `BatchError` or `OSError` when the file cannot be read.
-    """
-
-    def read(self, size: int, /) -> bytes:
-        """The next bytes, at most this many; empty at the end."""
-
-    def close(self) -> None:
-        """Give back what is open."""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchFile:
-    """A file of a batch's output."""
-
-    url: str
-
-    size: int
-    """Bytes as stored."""
-
-    made_at: float
-    """Unix seconds of its last change: no list in it is younger."""
-
-    version: str
-    """Changes with the content."""
-
-    stored_from: Callable[[int], StoredBytes]
-    """The bytes as stored, from this one on."""
 
 
 class BatchFileReader:
@@ -63,7 +30,7 @@ class BatchFileReader:
         BatchError: It cannot be read, or is no longer what `find` saw.
     """
 
-    def __init__(self, file: BatchFile, start: int) -> None:
+    def __init__(self, file: StoredFile, start: int) -> None:
         self._file = file
         self._stack = ExitStack()
         try:
@@ -131,7 +98,7 @@ class _CountedBytes(io.RawIOBase):
         super().close()
 
 
-def _explained(file: BatchFile, error: Exception) -> BatchError:
+def _explained(file: StoredFile, error: Exception) -> BatchError:
     if isinstance(error, EOFError):
         return BatchError(f"{file.url}: is cut short")
     reason = error.strerror if isinstance(error, OSError) else None

@@ -9,10 +9,11 @@ from typing import Final
 import orjson
 
 from service.batch.error_file import ErrorFile
-from service.batch.files import BatchFile, BatchFileReader
+from service.batch.files import BatchFileReader
 from service.batch.lines import MAX_LINE_BYTES, BadLine, SimilarItemsLine, parse
 from service.batch.ports import BatchSets
 from service.errors import BatchError
+from service.files.stored import StoredFile
 from service.lists.keys import UserKey, UserKeys
 from service.models import ItemList, ListRequest
 
@@ -69,7 +70,7 @@ class LoadReport:
 
 
 def load(
-    files: Sequence[BatchFile],
+    files: Sequence[StoredFile],
     *,
     sets: BatchSets,
     keys: UserKeys,
@@ -120,7 +121,7 @@ def load(
     return LoadReport(sets.switch(orjson.dumps(asdict(description))), progress, resumed_at)
 
 
-def _source(files: Sequence[BatchFile], keys: UserKeys) -> str:
+def _source(files: Sequence[StoredFile], keys: UserKeys) -> str:
     """Changes when a load could not go on: other content, or other keys."""
     named = [[file.url, file.version] for file in files]
     return hashlib.sha256(orjson.dumps(named) + keys.of(ListRequest())).hexdigest()
@@ -135,7 +136,7 @@ class _Reading:
         self._values_change_lists = values_change_lists
 
     def portions(
-        self, reader: BatchFileReader, file: BatchFile, errors: ErrorFile
+        self, reader: BatchFileReader, file: StoredFile, errors: ErrorFile
     ) -> Iterator[list[tuple[UserKey, ItemList]]]:
         """Lists in portions; the progress is past them when they are given."""
         progress = self._progress

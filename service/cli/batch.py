@@ -10,10 +10,10 @@ import orjson
 
 from service.batch import error_file
 from service.batch.adapters.files import find
-from service.batch.files import BatchFile
 from service.batch.load import LoadProgress, LoadReport, SetDescription, load
 from service.cli.display import BYTES, TerminalDisplay, TerminalTrack, amount
 from service.errors import BatchError
+from service.files.stored import StoredFile
 from service.settings import Settings, load_settings
 from service.wiring.names import user_keys
 from service.wiring.tools import open_batch_sets
@@ -109,7 +109,7 @@ class _Progress:
         self._display.mention(lambda: f"{amount(stored_bytes, BYTES)} of {amount(self._total_bytes, BYTES)}, {note}")
 
 
-def _refuse_the_old(files: Sequence[BatchFile], stale_seconds: float) -> None:
+def _refuse_the_old(files: Sequence[StoredFile], stale_seconds: float) -> None:
     oldest = time.time() - stale_seconds
     old = [file for file in files if file.made_at <= oldest]
     if old:
@@ -119,7 +119,7 @@ def _refuse_the_old(files: Sequence[BatchFile], stale_seconds: float) -> None:
         )
 
 
-def _outcome(loaded: LoadReport, files: Sequence[BatchFile], settings: Settings, errors_path: Path) -> Iterator[str]:
+def _outcome(loaded: LoadReport, files: Sequence[StoredFile], settings: Settings, errors_path: Path) -> Iterator[str]:
     progress = loaded.progress
     made = [file.made_at for file in files]
     if loaded.resumed_at:

@@ -1,0 +1,1 @@
+"""Where files are: on disk, in S3."""
