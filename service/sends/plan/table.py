@@ -51,7 +51,7 @@ def _answers(plan: Plan) -> list[tuple[str, str]]:
         (f"  with {bursts:g} times as many at the peaks of a minute", f"{plan.all_live_per_minute_in_bursts:,}"),
         ("TPS at which all could be live in this time", f"{plan.all_live_tps:,}"),
         ("lists to prewarm", f"{plan.prewarm.recipients:,}"),
-        ("prewarm must start before the send by", duration(plan.prewarm.seconds)),
+        ("prewarm must start, before the send", duration(plan.prewarm.seconds)),
         ("transactions", f"{course.transactions:,}"),
         ("TPS-hours", f"{plan.tps_hours:,.2f}"),
     ]
