@@ -103,7 +103,7 @@ def held(data_dir: Path) -> tuple[int, list[str], list[str], int]:
 
 
 @pytest.mark.processes
-async def test_a_file_replaced_fifty_times_by_good_and_bad_ones_fails_no_call_and_leaves_nothing_behind(
+async def test_a_file_replaced_twenty_times_by_good_and_bad_ones_fails_no_call_and_leaves_nothing_behind(
     open_door: OpenDoor,
     catalog_file: Path,
     tmp_path: Path,
@@ -119,7 +119,7 @@ async def test_a_file_replaced_fifty_times_by_good_and_bad_ones_fails_no_call_an
 
     def write(number: int) -> None:
         whole = good(number)
-        cut = whole[: len(whole) * number // 50]
+        cut = whole[: len(whole) * number // 20]
         content = (cut, b"", gzip.compress(b"sku" + plain[2:]), os.urandom(2_000), whole)[number % 5]
         if not content:
             path.write_bytes(content)  # emptied where it is
@@ -139,14 +139,14 @@ async def test_a_file_replaced_fifty_times_by_good_and_bad_ones_fails_no_call_an
                 return [one["event"] for one in logs if "replaced" in one["event"]]
 
             async with asyncio.timeout(60), calling(door, "abcd") as answers:
-                for number in range(50):
+                for number in range(20):
                     write(number)
                     door.app.lifecycle.on_hangup()
                     await until(partial(lambda number: len(looks()) > number, number))
-        assert looks() == [*["catalog_not_replaced"] * 4, "catalog_replaced"] * 10
+        assert looks() == [*["catalog_not_replaced"] * 4, "catalog_replaced"] * 4
         assert {answer.status_code for answer in answers} == {200}
         assert {len(answer.json()) for answer in answers} == {10}
-        assert [item["price"] for item in (await door.get(PATH, user_id="a")).json()][:2] == [37.5, 1049]
+        assert [item["price"] for item in (await door.get(PATH, user_id="a")).json()][:2] == [37.5, 1019]
         assert len(door.personalize.asked) == 4
         *after, still = held(tmp_path / "data")
         assert after == before

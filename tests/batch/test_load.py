@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.batch import codes as batch_codes
+from service.batch import load as batch_load
 from service.batch.adapters.files import find
 from service.batch.load import LoadReport, load
 from service.batch.ports import BatchSets
@@ -22,6 +23,12 @@ from tests.batch.conftest import Store
 KEYS = UserKeys(secret="secret", scope="campaign")
 MADE_AT = 1_700_000_000
 ITEMS = [str(uuid.UUID(int=number, version=4)) for number in range(400)]
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load of some hundred lists is as many writes as one of some thousand."""
+    monkeypatch.setattr(batch_load, "MAX_LISTS_AT_ONCE", 100)
 
 
 def line(user: str, items: Sequence[str]) -> str:
@@ -167,7 +174,7 @@ async def test_lines_without_a_list_are_left_out_and_named(store: Store, tmp_pat
 async def test_nothing_of_a_set_is_served_before_all_of_it_is_there(store: Store, tmp_path: Path) -> None:
     old = written(tmp_path / "old.out", [line(f"u{n}", items_of(f"u{n}")) for n in range(100)])
     run(store.sets(), old)
-    new = written(tmp_path / "new.out", [line(f"u{n}", items_of(f"u{n}", "new")) for n in range(3_000)])
+    new = written(tmp_path / "new.out", [line(f"u{n}", items_of(f"u{n}", "new")) for n in range(300)])
 
     with pytest.raises(Interrupted):
         run(Failing(store.sets(), 2, done=True), new)
@@ -176,9 +183,9 @@ async def test_nothing_of_a_set_is_served_before_all_of_it_is_there(store: Store
         found = await served(store, user)
         assert found is not None
         assert list(found.item_ids) == items_of(user)
-    assert await served(store, "u500") is None
+    assert await served(store, "u150") is None
     run(store.sets(), new)
-    for user in ("u7", "u2999"):
+    for user in ("u7", "u299"):
         found = await served(store, user)
         assert found is not None
         assert list(found.item_ids) == items_of(user, "new")
@@ -188,32 +195,32 @@ async def test_nothing_of_a_set_is_served_before_all_of_it_is_there(store: Store
 async def test_a_load_interrupted_twice_and_resumed_equals_an_uninterrupted_one(
     store: Store, tmp_path: Path, *, done: bool
 ) -> None:
-    lines = [line(f"u{n}", items_of(f"u{n}")) if n % 50 else "{broken" for n in range(3_500)]
-    plain, packed = written(tmp_path / "a.out", lines), written(tmp_path / "b.out.gz", reversed(lines[:1_500]))
+    lines = [line(f"u{n}", items_of(f"u{n}")) if n % 50 else "{broken" for n in range(350)]
+    plain, packed = written(tmp_path / "a.out", lines), written(tmp_path / "b.out.gz", reversed(lines[:150]))
     errors, whole_errors = tmp_path / "errors.jsonl", tmp_path / "whole.jsonl"
 
     for writes in (2, 4):
         with pytest.raises(Interrupted):
             run(Failing(store.sets(), writes, done=done), plain, packed, errors=errors)
     resumed = run(store.sets(), plain, packed, errors=errors)
-    kept = {n: await served(store, f"u{n}") for n in range(3_500)}
+    kept = {n: await served(store, f"u{n}") for n in range(350)}
     remains = store.remains()
     whole = run(store.sets(), plain, packed, errors=whole_errors)
 
-    assert resumed.resumed_at > 1_000
+    assert resumed.resumed_at > 100
     assert (resumed.users, resumed.progress.lists, resumed.progress.errors) == (
-        3_430,
+        343,
         whole.progress.lists,
         whole.progress.errors,
     )
-    assert kept == {n: await served(store, f"u{n}") for n in range(3_500)}
-    assert sum(found is not None for found in kept.values()) == 3_430
+    assert kept == {n: await served(store, f"u{n}") for n in range(350)}
+    assert sum(found is not None for found in kept.values()) == 343
     assert errors.read_bytes() == whole_errors.read_bytes()
     assert store.remains() == remains
 
 
 async def test_a_load_of_other_content_begins_anew(store: Store, tmp_path: Path) -> None:
-    path = written(tmp_path / "a.out", [line(f"u{n}", ITEMS[:5]) for n in range(2_500)])
+    path = written(tmp_path / "a.out", [line(f"u{n}", ITEMS[:5]) for n in range(250)])
     with pytest.raises(Interrupted):
         run(Failing(store.sets(), 2, done=True), path)
     written(path, [line(f"v{n}", ITEMS[:6]) for n in range(10)])
@@ -252,30 +259,30 @@ async def test_files_without_any_list_change_nothing(store: Store, tmp_path: Pat
 
 
 async def test_a_user_forgotten_while_a_set_is_loaded_is_in_neither(store: Store, tmp_path: Path) -> None:
-    path = written(tmp_path / "a.out", [line(f"u{n}", ITEMS[:5]) for n in range(2_500)])
+    path = written(tmp_path / "a.out", [line(f"u{n}", ITEMS[:5]) for n in range(250)])
     run(store.sets(), path)
     os.utime(path, (MADE_AT + 1, MADE_AT + 1))
     with pytest.raises(Interrupted):
         run(Failing(store.sets(), 2, done=True), path)
 
-    for user in ("u3", "u2400"):
+    for user in ("u3", "u240"):
         await store.lists.forget_user(KEYS.prefix(user))
 
     assert await served(store, "u3") is None
-    assert await served(store, "u2400") is None
+    assert await served(store, "u240") is None
     assert await served(store, "u4") is not None
-    assert run(store.sets(), path).users == 2_498
+    assert run(store.sets(), path).users == 248
     assert await served(store, "u3") is None
-    assert await served(store, "u2400") is None
+    assert await served(store, "u240") is None
     assert await served(store, "u4") is not None
     if files := list(tmp_path.glob("data/*")):
         # Not in the space that deleted rows leave either.
         [content] = [path.read_bytes() for path in files]
-        assert [user for user in ("u3", "u2400", "u4") if bytes(KEYS.prefix(user)) in content] == ["u4"]
+        assert [user for user in ("u3", "u240", "u4") if bytes(KEYS.prefix(user)) in content] == ["u4"]
 
 
 async def test_what_is_replaced_or_dropped_leaves_nothing_behind(store: Store, tmp_path: Path) -> None:
-    first = written(tmp_path / "a.out", [line(f"u{n}", items_of(f"u{n}")) for n in range(2_500)])
+    first = written(tmp_path / "a.out", [line(f"u{n}", items_of(f"u{n}")) for n in range(250)])
     second = written(tmp_path / "b.out", [line(f"u{n}", ITEMS[:25]) for n in range(5)])
     run(store.sets(), second)
     only = store.remains()

@@ -151,45 +151,6 @@ def test_each_configuration_mistake_is_a_line_of_its_own(monkeypatch: pytest.Mon
     assert result.stdout == ""
 
 
-@pytest.mark.processes
-def test_serve_without_any_setting_says_what_is_missing_and_ends(tmp_path: Path) -> None:
-    run = serve(tmp_path)
-
-    assert run.returncode == 2
-    assert "CATALOG_URL" in run.stderr
-    assert "Traceback" not in run.stderr
-
-
-@pytest.mark.processes
-def test_a_catalogue_that_cannot_be_read_stops_the_start_without_a_traceback(tmp_path: Path) -> None:
-    run = serve(
-        tmp_path,
-        PERSONALIZE_CAMPAIGN_ARN="arn:aws:personalize:us-east-1:000000000000:campaign/local",
-        AWS_REGION="us-east-1",
-        CATALOG_URL=f"file://{tmp_path}/nowhere.csv",
-        ALLOW_ANONYMOUS="true",
-        HOST="127.0.0.1",
-        PORT=str(free_port()),
-    )
-
-    assert run.returncode == 2
-    assert "nowhere.csv" in run.stderr.splitlines()[-1]
-    assert "Traceback" not in run.stderr
-
-
-def serve(directory: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """A start of the service that is expected to fail."""
-    return subprocess.run(
-        [sys.executable, "-m", "service", "serve"],
-        cwd=directory,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **settings},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-
-
 def test_a_local_personalize_without_interactions_is_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["local-personalize", "--data", str(tmp_path)])
 

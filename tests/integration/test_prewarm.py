@@ -1,6 +1,7 @@
 """The command as an operator runs it, against real processes; transactions are counted at Personalize's side."""
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,10 +16,17 @@ from tests.support.waiting import wait_until
 ADMIN_KEY = "an-admin-key-of-the-tests"
 
 
+@pytest.fixture(scope="module")
+def shared_personalize() -> Iterator[Process]:
+    with local_personalize(latency_ms=30) as running:
+        yield running
+
+
 @pytest.fixture
-def personalize(stack: ExitStack) -> Process:
-    """One of the test's own, since its transactions are counted."""
-    return stack.enter_context(local_personalize(latency_ms=30))
+def personalize(shared_personalize: Process) -> Process:
+    """It has counted nothing yet."""
+    shared_personalize.post("/_stats/reset")
+    return shared_personalize
 
 
 def users_file(path: Path, users: list[str]) -> str:
@@ -38,14 +46,14 @@ def test_a_prewarm_into_redis_makes_the_send_that_follows_cost_nothing(
     stack: ExitStack, personalize: Process, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     tps, url = "100", redis_server.url
-    replicas = [stack.enter_context(service(personalize, PERSONALIZE_TPS=tps, REDIS_URL=url)) for _ in range(2)]
+    replica = stack.enter_context(service(personalize, PERSONALIZE_TPS=tps, REDIS_URL=url))
     environment = configuration(personalize, PERSONALIZE_TPS=tps, REDIS_URL=url)
     users = [f"early{number}" for number in range(60)]
     arguments = ["prewarm", "--users", users_file(tmp_path / "users.csv", users)]
 
     status, words = stack.enter_context(command(arguments, environment)).finish()
     made = personalize.get_json("/_stats")
-    calls = asyncio.run(call_each([replica.url for replica in replicas], users))
+    calls = asyncio.run(call_each([replica.url], users))
 
     assert status == 0, words
     assert words[0] == "60 users, 0 have a list, 60 to fetch"

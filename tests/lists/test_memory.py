@@ -13,7 +13,8 @@ from service.lists.keys import UserKeys
 from service.lists.memory import ENTRY_BYTES, BytesBoundedCache, envelope_bytes
 from service.models import ItemList, ListRequest
 
-LISTS = 100_000
+LISTS = 22_000
+"""Just above what a dict grows at, where each entry costs most."""
 
 
 def _cache(max_bytes: int) -> BytesBoundedCache[bytes]:
