@@ -1,5 +1,3 @@
-import asyncio
-
 import pytest
 
 from service.clock import Clock
@@ -8,6 +6,7 @@ from service.fleet.heartbeat import Heartbeat
 from service.fleet.share import Share
 from tests.support.fleet import Member, join
 from tests.support.redis import RedisServer
+from tests.support.waiting import until
 
 
 async def _beat(*members: Member, rounds: int = 2) -> None:
@@ -95,6 +94,8 @@ async def test_a_redis_that_forgot_everything_is_noticed(redis_server: RedisServ
 async def test_beats_follow_each_other_by_themselves(redis_server: RedisServer, clock: Clock) -> None:
     async with join(redis_server.url, clock, heartbeat_seconds=0.01) as member:
         await member.redis.flushall()
-        async with asyncio.timeout(5):
-            while not await member.redis.exists(member.heartbeat.replicas_key):  # noqa: ASYNC110 - beats have no event
-                await asyncio.sleep(0.01)
+
+        async def has_beaten() -> bool:
+            return bool(await member.redis.exists(member.heartbeat.replicas_key))
+
+        await until(has_beaten)

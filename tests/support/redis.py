@@ -25,6 +25,11 @@ class RedisServer:
         """For `REDIS_URL`."""
         return f"redis://127.0.0.1:{self.port}"
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not killed since."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start it, empty, and return once it listens.
 
