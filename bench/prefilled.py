@@ -12,7 +12,7 @@ import uuid
 from fastapi import Request
 
 from service.api.hit_lane import HitLane
-from service.api.lifecycle import services_of
+from service.api.lifecycle import asked_by, services_of
 from service.catalog.adapters.file import catalog_path
 from service.lists.envelope import seal
 from service.lists.ports import Outcome
@@ -38,8 +38,9 @@ def with_fill_route(settings: Settings, overrides: Overrides | None = None) -> H
         rng = random.Random(20)
         for number in range(users):
             ranked = ItemList(tuple(rng.sample(ids, LIST_ITEMS)), f"RID-{uuid.uuid4()}", time.time())
-            key = services.recommendations.key_of(RecommendationQuery(f"filled{number}", 10))
-            services.recommendations.lists.keep(key, Outcome(seal(ranked), "personalize"))
+            asked = asked_by(services, RecommendationQuery(f"filled{number}", 10), 0.0)
+            assert asked.key is not None
+            asked.arm.lists.keep(asked.key, Outcome(seal(ranked), "personalize"))
         return {"entries": len(local), "bytes": local.bytes}
 
     return lane

@@ -38,6 +38,12 @@ MAX_FILTER_NAME_CHARACTERS: Final = 50
 MAX_FILTER_VALUE_CHARACTERS: Final = 1000
 """Longest value of one placeholder, quotes included. Source: Personalize API reference, filterValues."""
 
+MAX_CONTEXT_VALUE_CHARACTERS: Final = 1000
+"""Longest value of context. Source: Personalize API reference, context."""
+
+MAX_RANKED_IDS: Final = 500
+"""Most items of one ranking. Source: Personalize API reference, GetPersonalizedRanking, inputList."""
+
 MAX_LISTS_WITH_VALUES: Final = 20
 """Lists with `filter_values` that are kept of one user. Ours: as many as there are shelves in a shop; a template whose
 value never comes twice, such as the time, must not take the room of everybody else's."""
@@ -75,6 +81,8 @@ MAX_WAITING_CALLERS: Final = 2_000
 """Callers of one replica that wait for a live list at a time; 20 MB or so, and what a core answers in 1.5 s."""
 
 RECOMMENDATIONS_PATH: Final = "/recommendations"
+SIMILAR_ITEMS_PATH: Final = "/similar-items"
+RANKING_PATH: Final = "/ranking"
 
 QUIET_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
 """Asked every few seconds by machines; no access line and no span."""

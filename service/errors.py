@@ -22,7 +22,7 @@ ServiceError
 
 from typing import ClassVar, Literal
 
-DegradedReason = Literal["budget", "throttled", "timeout", "error", "breaker", "no_user"]
+DegradedReason = Literal["budget", "throttled", "timeout", "error", "breaker", "no_user", "no_item", "short"]
 """Why an answer is less than wanted; the same word in header, metric and log."""
 
 

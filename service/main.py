@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from service.api import admin, error_table
+from service.api.answers import router as answers_router
 from service.api.hit_lane import HitLane
 from service.api.lifecycle import Lifecycle, install_lifecycle
 from service.api.routes import router
@@ -57,7 +58,7 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
         openapi_url=None,
     )
     install_lifecycle(app, lifecycle)
-    routers = (router, admin.router, admin.pages)
+    routers = (answers_router, router, admin.router, admin.pages)
     for one in routers:
         app.include_router(one)
     error_table.install(app, routers)

@@ -1,16 +1,16 @@
 """Frozen values that travel between the layers."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from service.constants import PERSONALIZE_DEFAULT_RESULTS
 from service.errors import DegradedReason
 from service.filter_values import meaning
 
-Source = Literal["personalize", "cache", "stale", "batch", "popular", "empty"]
+Source = Literal["personalize", "cache", "stale", "batch", "popular", "unranked", "empty"]
 """Where the list of an answer came from; the value of `X-Recommendation-Source`."""
 
-SOURCES: tuple[Source, ...] = ("personalize", "cache", "stale", "batch", "popular", "empty")
+SOURCES: tuple[Source, ...] = get_args(Source)
 
 AnswerFormat = Literal["array", "object"]
 
@@ -38,6 +38,20 @@ class RecommendationQuery:
 
     answer_format: AnswerFormat = "array"
 
+    kind: RequestKind = "recommendations"
+
+    placement: str = ""
+    """Name of the placement to ask; empty for the first of the kind."""
+
+    item_id: str = ""
+    """The item to which others are similar; empty: none is known."""
+
+    item_ids: tuple[str, ...] = ()
+    """The items to rank, each once, in the order given."""
+
+    context: tuple[tuple[str, str], ...] = ()
+    """Name and value, sorted by name; the placement decides which go to Personalize."""
+
 
 @dataclass(frozen=True, slots=True)
 class ItemList:
@@ -51,6 +65,9 @@ class ItemList:
 
     created_at: float
     """Unix seconds at which the list was made."""
+
+    promoted: frozenset[str] = frozenset()
+    """Those of the items that a promotion put into the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +153,9 @@ class Answer:
 
     dropped: tuple[tuple[str, int], ...] = ()
     """Why items of the list are not shown, and how many."""
+
+    placement: str = ""
+    """The placement that answered: a fallback's own name."""
+
+    variant: str | None = None
+    """The arm of the placement's experiment that the user is in; None if the placement has none."""

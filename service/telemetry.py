@@ -7,7 +7,7 @@ import random
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
-from typing import Final, get_args
+from typing import Final, TypeAlias, get_args
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -24,7 +24,7 @@ LABELS: Final[Mapping[str, tuple[str, ...]]] = {
     "source": SOURCES,
     "degraded_reason": ("", *get_args(DegradedReason)),
     "outcome": ("ok", "empty", "throttled", "timeout", "error"),
-    "reason": ("requested", "blocked", "unknown", "excluded"),
+    "reason": ("requested", "blocked", "unknown", "excluded", "max_per"),
     "event": ("full", "unreadable", "resubscribed"),
 }
 """Every value that a label can have."""
@@ -33,22 +33,23 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 
 
 
 class Telemetry:
-    """The metrics of one process; implements the core's `Recorder`.
+    """The metrics of one process.
 
     Args:
+        placements: Their names, a closed set of labels.
         access_log_sample: Share of the answers that get an access line, 0..1. Degraded answers are sampled alike: in an
             overload they are the most.
     """
 
-    def __init__(self, *, access_log_sample: float = 0.0) -> None:
+    def __init__(self, *, placements: Iterable[str] = (), access_log_sample: float = 0.0) -> None:
         self.registry = CollectorRegistry()
         self._sample = access_log_sample
         self._answers = _Answers()
         self.registry.register(self._answers)
         self.transactions = Counter(
             "personalize_transactions",
-            "Transactions spent, by outcome.",
-            ["outcome"],
+            "Transactions spent, by placement and outcome.",
+            ["placement", "outcome"],
             registry=self.registry,
         )
         self.transaction_duration = Histogram(
@@ -77,14 +78,23 @@ class Telemetry:
         )
         self.unauthorized = Counter("http_unauthorized", "Requests without a valid credential.", registry=self.registry)
         # From the start, so that a rate sees the first of each.
-        for outcome in LABELS["outcome"]:
-            self.transactions.labels(outcome)
+        for placement in placements:
+            for outcome in LABELS["outcome"]:
+                self.transactions.labels(placement, outcome)
         self._lists_events = {event: lists_events.labels(event) for event in LABELS["event"]}
         self._dropped = {reason: self.items_dropped.labels(reason) for reason in LABELS["reason"]}
 
     def gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """A metric whose value is read when it is asked for."""
         self.registry.register(_ReadGauge(name, documentation, read))
+
+    def gauges(self, name: str, documentation: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """A metric with a value for each placement, read when it is asked for."""
+        self.registry.register(_ReadGauges(name, documentation, read))
+
+    def recorder_of(self, placement: str) -> "PlacementRecorder":
+        """Where a placement counts its transactions."""
+        return PlacementRecorder(self, placement)
 
     def stored_gauge(self, name: str, documentation: str) -> Gauge:
         """A metric whose value is set."""
@@ -96,13 +106,16 @@ class Telemetry:
 
     def answered(self, answer: Answer, seconds: float, request_id: bytes | None = None) -> None:
         """An answer of `/recommendations` leaves; with the id under which to log it, if it is to be logged."""
-        self._answers.count(answer.source, answer.degraded_reason or "", seconds)
-        self._count_dropped(answer.dropped)
+        self._answers.count(answer.placement, answer.source, answer.degraded_reason or "", seconds)
+        for reason, items in answer.dropped:
+            self._dropped[reason].inc(items)
         if request_id is not None:
             _log.info(
                 "answered",
                 request_id=request_id.decode(),
                 status=200,
+                placement=answer.placement,
+                variant=answer.variant,
                 source=answer.source,
                 degraded_reason=answer.degraded_reason,
                 cache_age_seconds=answer.age_seconds,
@@ -110,23 +123,21 @@ class Telemetry:
                 **{f"{name}_ms": round(one, 2) for name, one in answer.timings},
             )
 
-    def hit(
-        self,
-        age_seconds: int,
-        seconds: float,
-        dropped: Iterable[tuple[str, int]] = (),
-        request_id: bytes | None = None,
-    ) -> None:
+    def hit(self, answer: "Hit", age_seconds: int, seconds: float, request_id: bytes | None = None) -> None:
         """A fresh list left by the hit lane; the same as `answered`, without an `Answer` to look into."""
-        self._answers.count("cache", "", seconds)
-        self._count_dropped(dropped)
+        placement, variant, degraded_reason, dropped = answer
+        self._answers.count(placement, "cache", degraded_reason, seconds)
+        for reason, items in dropped:
+            self._dropped[reason].inc(items)
         if request_id is not None:
             _log.info(
                 "answered",
                 request_id=request_id.decode(),
                 status=200,
+                placement=placement,
+                variant=variant or None,
                 source="cache",
-                degraded_reason=None,
+                degraded_reason=degraded_reason or None,
                 cache_age_seconds=age_seconds,
                 duration_ms=round(seconds * 1000, 2),
             )
@@ -148,23 +159,31 @@ class Telemetry:
             duration_ms=round(seconds * 1000, 2),
         )
 
-    def transaction(self, outcome: str, seconds: float) -> None:
-        """A transaction was spent."""
-        self.transactions.labels(outcome).inc()
-        self.transaction_duration.observe(seconds)
-
-    def budget_wait(self, seconds: float) -> None:
-        """A caller waited this long for its slot."""
-        self.budget_wait_seconds.observe(seconds)
-
     def lists_event(self, event: str) -> None:
         """Redis refused something of the lists that replicas share."""
         self._lists_events[event].inc()
 
-    def _count_dropped(self, dropped: Iterable[tuple[str, int]]) -> None:
-        # As the answer leaves: some are made and thrown away.
-        for reason, items in dropped:
-            self._dropped[reason].inc(items)
+
+Hit: TypeAlias = tuple[str, str, str, tuple[tuple[str, int], ...]]
+"""Of a hit: placement, variant, degraded reason (empty for none), and why items were dropped and how many. A plain
+tuple, which the garbage collector leaves in peace."""
+
+
+class PlacementRecorder:
+    """Counts the transactions of one placement; implements `personalize.ports.Recorder`."""
+
+    def __init__(self, telemetry: Telemetry, placement: str) -> None:
+        self._telemetry = telemetry
+        self._placement = placement
+
+    def transaction(self, outcome: str, seconds: float) -> None:
+        """A transaction was spent."""
+        self._telemetry.transactions.labels(self._placement, outcome).inc()
+        self._telemetry.transaction_duration.observe(seconds)
+
+    def budget_wait(self, seconds: float) -> None:
+        """A caller waited this long for its slot."""
+        self._telemetry.budget_wait_seconds.observe(seconds)
 
 
 class _Answers(Collector):
@@ -174,12 +193,12 @@ class _Answers(Collector):
     """
 
     def __init__(self) -> None:
-        self._by_kind: dict[tuple[str, str], int] = {}
+        self._by_kind: dict[tuple[str, str, str], int] = {}
         self._by_bucket = [0] * (len(_SECONDS) + 1)
         self._seconds = 0.0
 
-    def count(self, source: str, degraded_reason: str, seconds: float) -> None:
-        kind = source, degraded_reason
+    def count(self, placement: str, source: str, degraded_reason: str, seconds: float) -> None:
+        kind = placement, source, degraded_reason
         self._by_kind[kind] = self._by_kind.get(kind, 0) + 1
         self._by_bucket[bisect_left(_SECONDS, seconds)] += 1
         self._seconds += seconds
@@ -188,7 +207,7 @@ class _Answers(Collector):
         requests = CounterMetricFamily(
             "recommendations_requests",
             "Answers of /recommendations, by source and degraded reason.",
-            labels=["source", "degraded_reason"],
+            labels=["placement", "source", "degraded_reason"],
         )
         for kind, count in self._by_kind.items():
             requests.add_metric(kind, count)
@@ -198,6 +217,17 @@ class _Answers(Collector):
         )
         duration.add_metric([], list(zip(bounds, accumulate(self._by_bucket), strict=True)), self._seconds)
         return [requests, duration]
+
+
+class _ReadGauges(Collector):
+    def __init__(self, name: str, documentation: str, read: Callable[[], Mapping[str, float]]) -> None:
+        self._name, self._documentation, self._read = name, documentation, read
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        family = GaugeMetricFamily(self._name, self._documentation, labels=["placement"])
+        for placement, value in self._read().items():
+            family.add_metric([placement], float(value))
+        return [family]
 
 
 class _ReadGauge(Collector):

@@ -1,24 +1,51 @@
 """From a list to an answer: what is shown of it, what fills it up, and its JSON."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from service.answers.arrangement import Arrangement
 from service.answers.popular import PopularItems
 from service.answers.rendering import render_items, render_object
 from service.answers.rules import ItemRules
 from service.answers.selection import Selection, select
 from service.catalog.ports import ItemCatalog
 from service.clock import Clock
+from service.errors import DegradedReason
 from service.lists import envelope as envelopes
 from service.lists.envelope import Envelope
 from service.lists.ports import Outcome
-from service.models import Answer, RecommendationQuery, Source
+from service.models import Answer, RecommendationQuery, RequestKind, Source
 from service.personalize.list_length import ListLength
 from service.spans import span
 
 SPARE_ITEMS: Final = 10
 """Items fetched from a remote catalogue beyond those asked for, in the place of some that cannot be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssemblyTerms:
+    """How the answers of one arm of a placement are made."""
+
+    placement: str
+    variant: str | None = None
+    kind: RequestKind = "recommendations"
+    top_up: bool = True
+    """Whether popular items fill a list that is short."""
+    category_column: str | None = None
+    """Popular items with the item's value in this column go first."""
+
+
+@dataclass(slots=True)
+class _Found:
+    """What was selected for an answer."""
+
+    selection: Selection
+    listed: int = 0
+    """Rows that are from the list."""
+    topped_up: int = 0
+    """Rows that are popular items."""
 
 
 class Assembly:
@@ -27,15 +54,45 @@ class Assembly:
     Args:
         clock: Tells a list's age.
         rules: What may be shown.
+        arrangement: The operator's order.
         popular: Fills up what is short.
         length: Learns which share of a list is dropped.
+        terms: How.
     """
 
-    def __init__(self, *, clock: Clock, rules: ItemRules, popular: PopularItems, length: ListLength) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        rules: ItemRules,
+        arrangement: Arrangement,
+        popular: PopularItems,
+        length: ListLength,
+        terms: AssemblyTerms,
+    ) -> None:
         self._clock = clock
         self._rules = rules
+        self._arrangement = arrangement
         self._popular = popular
         self._length = length
+        self._terms = terms
+
+    @property
+    def version(self) -> int:
+        """Changes whenever an answer made before could now be different."""
+        return self._rules.version
+
+    def check(self, query: RecommendationQuery) -> None:
+        """Refuse what only the catalogue can tell is wrong, before anything is spent on it.
+
+        Raises:
+            InvalidQuery: `fields` names a column that the catalogue lacks, or an exclusion lacks a value.
+        """
+        self._rules.check(query)
+
+    def valid_until(self) -> float:
+        """Unix seconds until which an answer of now stays as it is, if nothing else changes."""
+        return self._arrangement.valid_until(self._clock.time())
 
     def is_here(self, query: RecommendationQuery, envelope: Envelope) -> bool:
         """Whether every item that the answer is likely to show can be looked up without a wait."""
@@ -47,37 +104,119 @@ class Assembly:
         catalog = self._rules.catalog
         await catalog.prefetch(self._likely_shown(query, envelope, catalog), seconds)
 
-    def answer(self, query: RecommendationQuery, outcome: Outcome, timings: Iterable[tuple[str, float]] = ()) -> Answer:
-        """The answer that shows a list, by the rules of this moment."""
-        with span("render"):
-            return self._answer(query, outcome, timings)
+    def answer(
+        self,
+        query: RecommendationQuery,
+        outcome: Outcome,
+        timings: Iterable[tuple[str, float]] = (),
+        placement: str = "",
+    ) -> Answer:
+        """The answer that shows a list, by the rules of this moment.
 
-    def _answer(self, query: RecommendationQuery, outcome: Outcome, timings: Iterable[tuple[str, float]]) -> Answer:
-        rules = self._rules.bind(query)
-        selection = Selection()
-        listed, degraded_reason = outcome.envelope, outcome.degraded_reason
-        personal = 0
-        if listed is not None:
-            select(selection, envelopes.item_ids(listed), rules, query.num_results)
-            personal = len(selection.rows)
-            if outcome.source != "popular":
-                self._length.observe(asked=query.num_results, examined=selection.examined, kept=personal)
-        dropped = tuple(selection.dropped.items())
-        if personal < query.num_results:
-            select(selection, self._popular.ids(rules.catalog), rules, query.num_results)
-        source: Source
-        if not personal or outcome.source == "none":
-            source, degraded_reason = "popular" if selection.rows else "empty", degraded_reason or "error"
-        else:
-            source = outcome.source
+        Args:
+            query: What is asked for.
+            outcome: The list, and how it was found.
+            timings: Name and milliseconds of each wait.
+            placement: Name of the fallback that the list is from; empty for our own.
+        """
+        with span("render"):
+            return self._answer(query, outcome, timings, placement)
+
+    def _answer(
+        self, query: RecommendationQuery, outcome: Outcome, timings: Iterable[tuple[str, float]], placement: str
+    ) -> Answer:
+        terms = self._terms
+        found, catalog = self._select(query, outcome)
+        rows = found.selection.rows
+        source, reason = self._label(query, outcome, found)
+        listed = outcome.envelope
         recommendation_id, age = "", None
-        if listed is not None and source not in ("popular", "empty"):
+        if listed is not None and source not in ("popular", "unranked", "empty"):
             recommendation_id = envelopes.recommendation_id(listed)
             age = max(0, int(self._clock.time() - envelopes.created_at(listed)))
-        body = render_items(selection.rows, query.fields, rules.catalog)
+        promoted = envelopes.promoted_ids(listed) if listed is not None and "promoted" in query.fields else ()
+        body = render_items(rows, query.fields, catalog, item_ids=found.selection.shown, promoted=promoted)
         if query.answer_format == "object":
-            body = render_object(body, len(selection.rows), source, degraded_reason, recommendation_id)
-        return Answer(body, source, degraded_reason, recommendation_id, age, tuple(timings), dropped)
+            body = render_object(
+                body,
+                count=len(rows),
+                source=source,
+                degraded_reason=reason,
+                recommendation_id=recommendation_id or None,
+                placement=placement or terms.placement,
+                variant=terms.variant,
+                because=None,
+                topped_up=found.topped_up,
+            )
+        return Answer(
+            body=body,
+            source=source,
+            degraded_reason=reason,
+            recommendation_id=recommendation_id,
+            age_seconds=age,
+            timings=tuple(timings),
+            dropped=tuple(found.selection.dropped.items()),
+            placement=placement or terms.placement,
+            variant=terms.variant,
+        )
+
+    def _select(self, query: RecommendationQuery, outcome: Outcome) -> tuple[_Found, ItemCatalog]:
+        rules = self._rules.bind(query)
+        catalog, wanted = rules.catalog, query.num_results
+        selection = Selection()
+        pins = self._arrangement.active_pins(rules, wanted, self._clock.time())
+        has_room = self._arrangement.caps(catalog)
+        pins = [pin for pin in pins if has_room is None or has_room(pin[1], pin[2])]
+        selection.seen.update(item_id for _, item_id, _ in pins)
+        wanted -= len(pins)
+        found = _Found(selection)
+        if outcome.envelope is not None:
+            ids = self._listed(query, outcome.envelope)
+            select(selection, self._arrangement.ordered(ids, catalog), rules, wanted, has_room)
+            found.listed = len(selection.rows)
+            if outcome.source != "popular" and self._terms.kind != "ranking":
+                self._length.observe(
+                    asked=query.num_results, examined=selection.examined, kept=found.listed + len(pins)
+                )
+        if self._terms.kind == "ranking":
+            select(selection, self._arrangement.ordered(query.item_ids, catalog), rules, wanted, has_room)
+        elif len(selection.rows) < wanted and (self._terms.top_up or not found.listed or outcome.source == "popular"):
+            select(selection, self._popular_ids(query, catalog), rules, wanted, has_room)
+            found.topped_up = len(selection.rows) - found.listed
+        for slot, item_id, row in pins:
+            selection.rows.insert(slot - 1, row)
+            selection.shown.insert(slot - 1, item_id)
+        return found, catalog
+
+    def _label(
+        self, query: RecommendationQuery, outcome: Outcome, found: _Found
+    ) -> tuple[Source, DegradedReason | None]:
+        """Where the answer is from, and why it is less than wanted if it is."""
+        reason, rows = outcome.degraded_reason, len(found.selection.rows)
+        if outcome.source == "none" or not found.listed:
+            holdout = outcome.source == "popular" and reason is None
+            if not rows:
+                return "empty", reason or "error"
+            if self._terms.kind == "ranking":
+                return "unranked", reason or "error"
+            return "popular", reason if holdout else reason or "error"
+        if self._terms.kind != "ranking" and rows < query.num_results:
+            reason = reason or "short"
+        return outcome.source, reason
+
+    def _listed(self, query: RecommendationQuery, envelope: Envelope) -> Iterable[str]:
+        """The ids of a list that belong into this answer."""
+        ids = envelopes.item_ids(envelope)
+        if self._terms.kind != "ranking":
+            return ids
+        given = set(query.item_ids)
+        return (item_id for item_id in ids if item_id in given)
+
+    def _popular_ids(self, query: RecommendationQuery, catalog: ItemCatalog) -> Iterator[str]:
+        column = self._terms.category_column
+        if column is None or not query.item_id:
+            return self._popular.ids(catalog)
+        return self._popular.ids_like(query.item_id, column, catalog)
 
     def _likely_shown(
         self, query: RecommendationQuery, envelope: Envelope | None, catalog: ItemCatalog
@@ -87,6 +226,9 @@ class Assembly:
         Popular items are among it where the list is too short, or there is none. Lazy: a catalogue that holds all
         its items here asks for none of them.
         """
+        if self._terms.kind == "ranking":
+            yield from query.item_ids
+            return
         wanted = query.num_results + len(query.exclude)
         listed = envelopes.item_ids(envelope) if envelope is not None else ()
         count = 0

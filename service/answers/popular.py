@@ -21,6 +21,9 @@ COUNTED_RANKS = 10
 RECOUNT_LISTS = 50
 """The order is made anew after so many live lists: sorting at every list would cost more than it tells."""
 
+MAX_LIKE = 500
+"""Popular items looked at for those of the same category; some milliseconds, and only without any list."""
+
 _MAX_IDS = 20_000
 _KEPT_IDS = 5_000
 _MAX_ELIGIBLE = 1_000
@@ -59,6 +62,21 @@ class PopularItems:
         yield from self._ranked
         yield from self._eligible(catalog)
         yield from catalog.first_ids()
+
+    def ids_like(self, item_id: str, column: str, catalog: ItemCatalog) -> Iterator[str]:
+        """As `ids`, but first those that have the item's value in a column of the catalogue."""
+        value = self._value(item_id, column, catalog)
+        if value is not None:
+            leading = list(islice(dict.fromkeys(self.ids(catalog)), MAX_LIKE))
+            rows = catalog.rows(leading)
+            for one, row in zip(leading, rows, strict=True):
+                if row is not None and row.values(catalog.columns).get(column) == value:
+                    yield one
+        yield from self.ids(catalog)
+
+    def _value(self, item_id: str, column: str, catalog: ItemCatalog) -> object:
+        (row,) = catalog.rows([item_id]) if item_id else [None]
+        return None if row is None else row.values(catalog.columns).get(column)
 
     def _eligible(self, catalog: ItemCatalog) -> tuple[str, ...]:
         # Once per version of the catalogue: an answer cannot look at all that an exclusion keeps out.

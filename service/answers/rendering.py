@@ -1,12 +1,17 @@
 """Items as JSON bytes. The catalogue keeps each item rendered, so that an answer is a join."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+import orjson
 
 from service.catalog.item import ITEM_COLUMNS, CatalogRow
 from service.catalog.ports import ItemCatalog
-from service.errors import DegradedReason, InvalidQuery
-from service.models import RecommendationQuery, Source
+from service.errors import InvalidQuery
+from service.models import RecommendationQuery
+
+PROMOTED: Final = "promoted"
+"""In `fields`: whether a promotion put the item into the list."""
 
 
 def check_fields(query: RecommendationQuery, catalog: ItemCatalog) -> None:
@@ -17,35 +22,39 @@ def check_fields(query: RecommendationQuery, catalog: ItemCatalog) -> None:
     """
     known = catalog.columns
     for name in query.fields:
-        if name not in known and name not in ITEM_COLUMNS:
+        if name not in known and name not in ITEM_COLUMNS and name != PROMOTED:
             raise InvalidQuery("fields", f"no catalogue column {name!r}; there are: {', '.join(known) or 'none'}")
 
 
-def render_items(rows: Sequence[CatalogRow], fields: Sequence[str], catalog: ItemCatalog) -> bytes:
-    """A JSON array of items."""
+def render_items(
+    rows: Sequence[CatalogRow],
+    fields: Sequence[str],
+    catalog: ItemCatalog,
+    *,
+    item_ids: Sequence[str] = (),
+    promoted: Collection[str] = (),
+) -> bytes:
+    """A JSON array of items.
+
+    Args:
+        rows: The items.
+        fields: Further columns of each, by name.
+        catalog: Where the rows are from.
+        item_ids: Ids of the rows; only asked for where `promoted` is a field.
+        promoted: Those that a promotion put into the list.
+    """
     further = [name for name in fields if name not in ITEM_COLUMNS]
     if not further:
         return b"[" + b",".join([row.fragment for row in rows]) + b"]"
     columns = list(catalog.columns)
     places = [(name, columns.index(name)) for name in dict.fromkeys(further) if name in columns]
-    return b"[" + b",".join([row.with_further(places) for row in rows]) + b"]"
+    items = [row.with_further(places) for row in rows]
+    if PROMOTED in further and PROMOTED not in columns:
+        marks = (b',"promoted":true}' if one in promoted else b',"promoted":false}' for one in item_ids)
+        items = [item[:-1] + mark for item, mark in zip(items, marks, strict=True)]
+    return b"[" + b",".join(items) + b"]"
 
 
-def render_object(
-    items: bytes,
-    count: int,
-    source: Source,
-    degraded_reason: DegradedReason | None,
-    recommendation_id: str,
-) -> bytes:
-    """The `object` format around an array of items."""
-    rest = json.dumps(
-        {
-            "count": count,
-            "source": source,
-            "degraded_reason": degraded_reason,
-            "recommendation_id": recommendation_id or None,
-        },
-        ensure_ascii=False,
-    )
-    return b'{"items":' + items + b"," + rest[1:].encode()
+def render_object(items: bytes, **about: Any) -> bytes:  # noqa: ANN401  # JSON values
+    """The `object` format: an array of items, and what there is to say about it."""
+    return b'{"items":' + items + b"," + orjson.dumps(about)[1:]

@@ -1,9 +1,12 @@
 """What may be shown to a request: the active catalogue, the block list, and the operator's exclusion."""
 
+from collections.abc import Sequence
+
 from service.answers.exclusions import RequestExclusion
 from service.answers.rendering import check_fields
 from service.answers.selection import Rules
 from service.catalog.current import CurrentCatalog
+from service.catalog.item import CatalogRow
 from service.catalog.ports import BlockList, ItemCatalog
 from service.models import RecommendationQuery
 
@@ -14,16 +17,16 @@ class ItemRules:
     Args:
         catalog: Holds the active catalogue.
         blocked: Items that an operator took out of every answer.
-        exclusion: The operator's exclusion where requests fill its placeholders; None where the catalogue has applied
-            it already.
+        exclusions: The operator's exclusions that the catalogue has not applied already: the placement's own, and the
+            service's where requests fill its placeholders.
     """
 
     def __init__(
-        self, *, catalog: CurrentCatalog, blocked: BlockList, exclusion: RequestExclusion | None = None
+        self, *, catalog: CurrentCatalog, blocked: BlockList, exclusions: Sequence[RequestExclusion] = ()
     ) -> None:
         self._catalog = catalog
         self._blocked = blocked
-        self._exclusion = exclusion
+        self._exclusions = tuple(exclusions)
 
     @property
     def version(self) -> int:
@@ -43,15 +46,20 @@ class ItemRules:
         """
         catalog = self._catalog.snapshot
         check_fields(query, catalog)
-        if self._exclusion is not None:
-            self._exclusion.bind(catalog, query.filter_values)
+        for exclusion in self._exclusions:
+            exclusion.bind(catalog, query.filter_values)
 
     def bind(self, query: RecommendationQuery) -> Rules:
         """The rules for this request, over one snapshot of the catalogue."""
         catalog = self._catalog.snapshot
-        return Rules(
-            catalog=catalog,
-            exclude=query.exclude,
-            blocked=self._blocked,
-            shows=None if self._exclusion is None else self._exclusion.bind(catalog, query.filter_values),
-        )
+        bound = [exclusion.bind(catalog, query.filter_values) for exclusion in self._exclusions]
+        shows = None
+        if len(bound) == 1:
+            shows = bound[0]
+        elif bound:
+
+            def shows(row: CatalogRow) -> bool:
+                return all(one(row) for one in bound)
+
+        exclude = query.exclude | {query.item_id} if query.item_id else query.exclude
+        return Rules(catalog=catalog, exclude=exclude, blocked=self._blocked, shows=shows)

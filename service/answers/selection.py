@@ -38,10 +38,17 @@ class Rules:
     """The operator's exclusion where it depends on the request; None where `CatalogRow.eligible` says it all."""
 
 
-def select(selection: Selection, candidates: Iterable[str], rules: Rules, wanted: int) -> None:
+def select(
+    selection: Selection,
+    candidates: Iterable[str],
+    rules: Rules,
+    wanted: int,
+    has_room: Callable[[str, CatalogRow], bool] | None = None,
+) -> None:
     """Add fitting candidates, in their order, until there are `wanted` rows or no more candidates.
 
-    Ids that the selection holds already are passed over without being counted as dropped.
+    Ids that the selection holds already are passed over without being counted as dropped. Where given, `has_room` has
+    the last word on each item that would be shown.
     """
     ids = iter(candidates)
     looked_up = wanted - len(selection.rows)
@@ -54,7 +61,9 @@ def select(selection: Selection, candidates: Iterable[str], rules: Rules, wanted
                 selection.seen.discard(item_id)
                 continue
             selection.examined += 1
-            reason = _reason_to_drop(item_id, row, rules)
+            reason = reason_to_drop(item_id, row, rules)
+            if reason is None and row is not None and has_room is not None and not has_room(item_id, row):
+                reason = "max_per"
             if reason is not None:
                 selection.dropped[reason] = selection.dropped.get(reason, 0) + 1
             elif row is not None:
@@ -72,7 +81,8 @@ def _new_ids(selection: Selection, ids: Iterator[str]) -> Iterator[str]:
             yield item_id
 
 
-def _reason_to_drop(item_id: str, row: CatalogRow | None, rules: Rules) -> str | None:
+def reason_to_drop(item_id: str, row: CatalogRow | None, rules: Rules) -> str | None:
+    """Why an item is not shown, in one word; None if it is."""
     if item_id in rules.exclude:
         return "requested"
     if item_id in rules.blocked:

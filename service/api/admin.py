@@ -26,7 +26,7 @@ from service.constants import (
     MAX_PREWARM_USERS,
 )
 from service.errors import InvalidQuery, Unauthorized
-from service.sends.ports import DEFAULT_SPARE, PrewarmTerms
+from service.sends.ports import DEFAULT_SPARE, ListMaker, PrewarmTerms
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +79,7 @@ class Wanted(BaseModel):
     spare: Annotated[float, Field(gt=0, le=1)] = DEFAULT_SPARE
     num_results: Annotated[int, Field(ge=1, le=MAX_NUM_RESULTS)] = DEFAULT_NUM_RESULTS
     max_age_seconds: Annotated[float, Field(ge=0)] = 0.0
+    placement: str = ""
 
 
 class _Id(Convertor[str]):
@@ -94,6 +95,15 @@ class _Id(Convertor[str]):
 
 
 register_url_convertor("id", _Id())
+
+
+def _prewarmer_of(services: Services, placement: str) -> ListMaker:
+    prewarmers = services.administration.prewarmers
+    name = placement or next(iter(prewarmers))
+    if name not in prewarmers:
+        raise InvalidQuery("placement", f"no placement {placement!r}; there are: {', '.join(prewarmers)}")
+    return prewarmers[name]
+
 
 router = APIRouter(tags=["administration"])
 pages = APIRouter(include_in_schema=False)
@@ -123,7 +133,7 @@ async def prewarm_users(wanted: Wanted, services: AdminServices) -> JSONResponse
     terms = PrewarmTerms(wanted.spare, wanted.num_results, wanted.max_age_seconds)
     users = list(dict.fromkeys(wanted.user_ids))
     async with turn if wanted.seconds else nullcontext():
-        report = await services.administration.prewarmer.make(users, terms, seconds=wanted.seconds)
+        report = await _prewarmer_of(services, wanted.placement).make(users, terms, seconds=wanted.seconds)
     return JSONResponse(asdict(report))
 
 

@@ -42,6 +42,10 @@ def lasting_headers(answer: Answer) -> RawHeaders:
         (b"cache-control", b"no-store"),
         (b"x-recommendation-source", answer.source.encode()),
     ]
+    if answer.placement:
+        headers.append((b"x-recommendation-placement", answer.placement.encode()))
+    if answer.variant:
+        headers.append((b"x-recommendation-variant", answer.variant.encode()))
     if answer.degraded_reason:
         headers.append((b"x-degraded-reason", answer.degraded_reason.encode()))
     if answer.recommendation_id and answer.recommendation_id.isascii() and answer.recommendation_id.isprintable():

@@ -5,32 +5,40 @@ through, errors included. A rendered answer is good for as long as its list is t
 neither catalogue nor block list have changed; nothing has to be told to forget it.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from hashlib import blake2b
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from fastapi import FastAPI
 
 from service.api.headers import REQUEST_ID, lasting_headers, new_request_id, request_id_of
-from service.api.lifecycle import ACCESS_LINE, ASKED, Asked, Lifecycle, Services
+from service.api.lifecycle import ACCESS_LINE, ASKED, Lifecycle, Services, asked_by
 from service.api.query import parse_query
-from service.constants import QUIET_PATHS, RECOMMENDATIONS_PATH
+from service.constants import QUIET_PATHS, RANKING_PATH, RECOMMENDATIONS_PATH, SIMILAR_ITEMS_PATH
 from service.errors import ConfigurationError, InvalidQuery
 from service.lists.envelope import Envelope, created_at
+from service.lists.freshness import MAX_CLOCK_SKEW_SECONDS
 from service.lists.keys import UserKey, UserPrefix
 from service.lists.memory import BytesBoundedCache, discard_where
+from service.models import RequestKind
+from service.telemetry import Hit
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# Plain tuples of bytes and numbers: after its first look the garbage collector leaves them alone, which it does not
-# do for instances. User's key, list, rules version, Unix second at which the list was made, headers,
-# body, and what was dropped for which reason.
-Rendered: TypeAlias = tuple[
-    UserKey, Envelope, int, float, tuple[tuple[bytes, bytes], ...], bytes, tuple[tuple[str, int], ...]
-]
+# Plain tuples of bytes and numbers: after its first look the garbage collector leaves them in peace, which it does not
+# do for instances. The list's key, the list, the rules' version, Unix second until which it is fresh and at which it
+# was made, headers, body, and what telemetry counts.
+Rendered: TypeAlias = tuple[UserKey, Envelope, int, float, float, tuple[tuple[bytes, bytes], ...], bytes, Hit]
+
+KINDS: Final[Mapping[str, RequestKind]] = {
+    RECOMMENDATIONS_PATH: "recommendations",
+    SIMILAR_ITEMS_PATH: "similar-items",
+    RANKING_PATH: "ranking",
+}
+"""What is asked for under each path."""
 
 MEMO_KEY_BYTES = 15
 """As for a user's key: no two queries meet."""
@@ -77,11 +85,7 @@ class HitLane:
         logged = scope["path"] not in QUIET_PATHS and services.telemetry.sampled()
         if logged and request_id is None:
             request_id = new_request_id()
-        if (
-            scope["path"] != RECOMMENDATIONS_PATH
-            or scope["method"] != "GET"
-            or not services.gate.admits(scope["headers"])
-        ):
+        if scope["path"] not in KINDS or scope["method"] != "GET" or not services.gate.admits(scope["headers"]):
             await self._pass_on(services, scope, receive, send, request_id, logged=logged)
             return
         began = services.clock.monotonic()
@@ -89,18 +93,18 @@ class HitLane:
         if rendered is None:
             await self._pass_on(services, scope, receive, send, request_id, logged=logged)
             return
-        age = max(0, int(services.clock.time() - rendered[3]))
+        age = max(0, int(services.clock.time() - rendered[4]))
         seconds = services.clock.monotonic() - began
         headers = [
-            *rendered[4],
+            *rendered[5],
             (b"server-timing", b"total;dur=%.1f" % (seconds * 1000)),
             (b"age", b"%d" % age),
         ]
         if request_id is not None:
             headers.append((REQUEST_ID, request_id))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": rendered[5]})
-        services.telemetry.hit(age, seconds, rendered[6], request_id if logged else None)
+        await send({"type": "http.response.body", "body": rendered[6]})
+        services.telemetry.hit(rendered[7], age, seconds, request_id if logged else None)
 
     async def _pass_on(
         self, services: Services, scope: Scope, receive: Receive, send: Send, request_id: bytes | None, *, logged: bool
@@ -128,17 +132,16 @@ class HitLane:
                 services.telemetry.other(route, status, services.clock.monotonic() - began, unsaid)
 
     def _rendered(self, services: Services, scope: Scope, began: float) -> Rendered | None:
-        query_string: bytes = scope["query_string"]
-        recommendations = services.recommendations
+        path, query_string = scope["path"], scope["query_string"]
         # Not the query itself: it names the user, and may be many times larger than what is kept under it.
-        memo_key = blake2b(query_string, digest_size=MEMO_KEY_BYTES).digest()
+        memo_key = blake2b(query_string, digest_size=MEMO_KEY_BYTES, person=path.encode()).digest()
         rendered = self._memo.get(memo_key)
         if rendered is not None:
-            key, envelope, version = rendered[:3]
+            key, envelope, version, fresh_until, made_at = rendered[:5]
             if (
-                version == recommendations.rules_version
-                and recommendations.lists.is_fresh(envelope)
-                and recommendations.lists.holds(key, envelope)
+                version == services.rules_version()
+                and made_at - MAX_CLOCK_SKEW_SECONDS <= services.clock.time() < fresh_until
+                and services.memory.get(key) is envelope
             ):
                 return rendered
         return self._render(services, scope, began, memo_key)
@@ -148,27 +151,26 @@ class HitLane:
         await discard_where(self._memo, lambda _, rendered: rendered[0].startswith(user_prefix))
 
     def _render(self, services: Services, scope: Scope, began: float, memo_key: bytes) -> Rendered | None:
-        recommendations = services.recommendations
         try:
-            query = parse_query(scope["query_string"])
-            key = recommendations.key_of(query) if query.user_id else None
-            scope[ASKED] = Asked(query, key, began)
-            envelope = None if key is None else recommendations.lists.fresh(key)
-            if key is None or envelope is None:
+            query = parse_query(scope["query_string"], KINDS[scope["path"]])
+            asked = scope[ASKED] = asked_by(services, query, began)
+            envelope = None if asked.key is None else asked.arm.lists.fresh(asked.key)
+            if asked.key is None or envelope is None:
                 return None
-            answer = recommendations.from_list(query, envelope)
+            answer = asked.placement.from_list(query, asked.arm, envelope)
         except InvalidQuery:
             return None
         if answer is None or answer.source != "cache":
             return None
         rendered = (
-            key,
+            asked.key,
             envelope,
-            recommendations.rules_version,
+            services.rules_version(),
+            min(asked.arm.lists.fresh_until(envelope), asked.arm.assembly.valid_until()),
             created_at(envelope),
             tuple(lasting_headers(answer)),
             answer.body,
-            answer.dropped,
+            (answer.placement, answer.variant or "", answer.degraded_reason or "", answer.dropped),
         )
         self._memo.put(memo_key, rendered)
         return rendered

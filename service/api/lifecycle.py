@@ -1,13 +1,14 @@
 """What the routes and the hit lane are given, and in which phase the process is."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 from fastapi import FastAPI, Request
 
-from service.answers.recommend import Recommendations
+from service.answers.arm import Arm
+from service.answers.placement import Placement, Placements
 from service.api.auth import Gate
 from service.catalog.ports import BlockList
 from service.catalog.refresh import CatalogRefresher
@@ -15,6 +16,7 @@ from service.clock import Clock
 from service.credentials import Access
 from service.lists.forgetting import Forgetting
 from service.lists.keys import UserKey
+from service.lists.memory import ListMemory
 from service.models import RecommendationQuery
 from service.sends.ports import ListMaker
 from service.telemetry import Telemetry
@@ -35,8 +37,10 @@ class Asked:
     """A query that the hit lane has admitted, parsed and hashed, but could not answer."""
 
     query: RecommendationQuery
+    placement: Placement
+    arm: Arm
     key: UserKey | None
-    """None for the non-personalised list."""
+    """None where there is no list to ask for."""
     began: float
     """Monotonic time of its arrival."""
 
@@ -59,7 +63,8 @@ class Administration:
     block_list: BlockList
     catalog: CatalogRefresher
     forgetting: Forgetting
-    prewarmer: ListMaker
+    prewarmers: Mapping[str, ListMaker]
+    """By placement."""
     prewarm_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One prewarm at a time."""
 
@@ -85,11 +90,15 @@ class Services:
     clock: Clock
     gate: Gate
     telemetry: Telemetry
-    recommendations: Recommendations
+    placements: Placements
     administration: Administration
     limits: ServiceLimits
+    memory: ListMemory
+    """The lists of all placements."""
+    rules_version: Callable[[], int]
+    """Changes whenever an answer rendered before could now be different."""
     caches: list[Cache]
-    """Everything that counts as `cache_bytes`; the first holds the lists."""
+    """Everything that counts as `cache_bytes`."""
 
 
 @dataclass(slots=True)
@@ -124,6 +133,17 @@ def lifecycle_of(request: Request) -> Lifecycle:
     """The lifecycle of the application that has got this request."""
     lifecycle: Lifecycle = request.app.state.lifecycle
     return lifecycle
+
+
+def asked_by(services: Services, query: RecommendationQuery, began: float) -> Asked:
+    """Who answers a query, and under which key its list is kept.
+
+    Raises:
+        InvalidQuery: There is no such placement.
+    """
+    placement = services.placements.of(query)
+    arm = placement.arm_of(query)
+    return Asked(query, placement, arm, arm.key_of(query), began)
 
 
 def services_of(request: Request) -> Services:

@@ -1,12 +1,15 @@
-"""One parser of `/recommendations`' query string, for the route and the hit lane."""
+"""One parser of a query, for the routes and the hit lane: from a query string, or from the JSON body of `/ranking`."""
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, unquote_plus, unquote_to_bytes
+
+import orjson
 
 from service.constants import (
     DEFAULT_NUM_RESULTS,
+    MAX_CONTEXT_VALUE_CHARACTERS,
     MAX_EXCLUDED_IDS,
     MAX_FIELDS,
     MAX_FILTER_NAME_CHARACTERS,
@@ -14,36 +17,56 @@ from service.constants import (
     MAX_FILTER_VALUES,
     MAX_ID_CHARACTERS,
     MAX_NUM_RESULTS,
+    MAX_RANKED_IDS,
 )
 from service.errors import InvalidQuery
-from service.models import RecommendationQuery
+from service.models import RecommendationQuery, RequestKind
 
 USER_ID_NAMES = ("user_id", "userID", "userId")
+ITEM_ID_NAMES = ("item_id", "itemID", "itemId")
+ITEM_IDS_NAMES = ("item_ids", "itemIDs", "itemIds")
 NUM_RESULTS_NAMES = ("num_results", "numResults")
 FILTER_VALUE_PREFIX = "filter_values."
+CONTEXT_PREFIX = "context."
 
 _MAX_PARAMETERS = 1_000
 _FILTER_NAME = re.compile(rf"[A-Za-z0-9_]{{1,{MAX_FILTER_NAME_CHARACTERS}}}")
 
-PARAMETERS: list[dict[str, Any]] = [
+_USER_ID: Final = {
+    "name": "user_id",
+    "in": "query",
+    "required": True,
+    "allowEmptyValue": True,
+    "description": "Personalize's userId; also `userID`, `userId`. Blank: the non-personalised list.",
+    "schema": {"type": "string", "maxLength": MAX_ID_CHARACTERS},
+}
+_ITEM_ID: Final = {
+    "name": "item_id",
+    "in": "query",
+    "required": True,
+    "allowEmptyValue": True,
+    "description": "The item to which others are similar; also `itemID`, `itemId`. It is never in the answer.",
+    "schema": {"type": "string", "maxLength": MAX_ID_CHARACTERS},
+}
+_ITEM_IDS: Final = {
+    "name": "item_ids",
+    "in": "query",
+    "required": True,
+    "description": f"Ids of the items to rank, comma-separated or repeated; at most {MAX_RANKED_IDS}.",
+    "schema": {"type": "string"},
+}
+_COMMON: Final[list[dict[str, Any]]] = [
     {
-        "name": "user_id",
+        "name": "placement",
         "in": "query",
-        "required": True,
-        "allowEmptyValue": True,
-        "description": "Personalize's userId; also `userID`, `userId`. Blank: the non-personalised list.",
-        "schema": {"type": "string", "maxLength": MAX_ID_CHARACTERS},
+        "description": "Name of the placement to ask; by default the first of this kind.",
+        "schema": {"type": "string"},
     },
     {
         "name": "num_results",
         "in": "query",
         "description": "Items wanted; also `numResults`.",
-        "schema": {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": MAX_NUM_RESULTS,
-            "default": DEFAULT_NUM_RESULTS,
-        },
+        "schema": {"type": "integer", "minimum": 1, "maximum": MAX_NUM_RESULTS, "default": DEFAULT_NUM_RESULTS},
     },
     {
         "name": "exclude",
@@ -60,8 +83,14 @@ PARAMETERS: list[dict[str, Any]] = [
     {
         "name": "filter_values.NAME",
         "in": "query",
-        "description": "Value of the placeholder `$NAME` of the filters in force.",
+        "description": "Value of the placeholder `$NAME` of the active filters.",
         "schema": {"type": "string", "maxLength": MAX_FILTER_VALUE_CHARACTERS},
+    },
+    {
+        "name": "context.NAME",
+        "in": "query",
+        "description": "Context for Personalize; names that the placement does not list are ignored.",
+        "schema": {"type": "string", "maxLength": MAX_CONTEXT_VALUE_CHARACTERS},
     },
     {
         "name": "format",
@@ -69,10 +98,24 @@ PARAMETERS: list[dict[str, Any]] = [
         "schema": {"type": "string", "enum": ["array", "object", ""], "default": "array"},
     },
 ]
+PARAMETERS: Final[dict[RequestKind, list[dict[str, Any]]]] = {
+    "recommendations": [_USER_ID, *_COMMON],
+    "similar-items": [_ITEM_ID, {**_USER_ID, "required": False}, *_COMMON],
+    "ranking": [
+        _USER_ID,
+        _ITEM_IDS,
+        *[
+            {**one, "schema": {"type": "integer", "minimum": 1, "maximum": MAX_RANKED_IDS}}
+            if one["name"] == "num_results"
+            else one
+            for one in _COMMON
+        ],
+    ],
+}
 """The same in OpenAPI's words."""
 
 
-def parse_query(query_string: bytes) -> RecommendationQuery:
+def parse_query(query_string: bytes, kind: RequestKind = "recommendations") -> RecommendationQuery:
     """What the caller asks for; unknown parameters are ignored, of a repeated one the first counts.
 
     Raises:
@@ -86,16 +129,59 @@ def parse_query(query_string: bytes) -> RecommendationQuery:
         raise InvalidQuery(_undecodable(query_string), "is not UTF-8") from None
     except ValueError:
         raise InvalidQuery("query", f"at most {_MAX_PARAMETERS} parameters") from None
+    return _query(pairs, kind)
+
+
+def parse_body(body: bytes, kind: RequestKind) -> RecommendationQuery:
+    """The same from a JSON object; lists and objects stand for repeated parameters and `name.NAME`.
+
+    Raises:
+        InvalidQuery: Names the field and the bound.
+    """
+    try:
+        given = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise InvalidQuery("body", "is not JSON") from None
+    if not isinstance(given, dict):
+        raise InvalidQuery("body", "is not a JSON object")
+    return _query(list(_pairs(given)), kind)
+
+
+def _pairs(given: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for name, value in given.items():
+        if isinstance(value, list):
+            for one in value:
+                yield name, _text(name, one)
+        elif isinstance(value, dict):
+            for inner, one in value.items():
+                yield f"{name}.{inner}", _text(f"{name}.{inner}", one)
+        elif value is not None:
+            yield name, _text(name, value)
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise InvalidQuery(name[:MAX_ID_CHARACTERS], "is neither text nor a number")
+    return value if isinstance(value, str) else str(value)
+
+
+def _query(pairs: list[tuple[str, str]], kind: RequestKind) -> RecommendationQuery:
     values: dict[str, str] = {}
     for name, value in pairs:
         values.setdefault(name, value)
+    item_ids = _item_ids(pairs) if kind == "ranking" else ()
     return RecommendationQuery(
-        user_id=_user_id(values),
-        num_results=_num_results(values),
-        exclude=frozenset(_ids("exclude", _listed(pairs, "exclude"))),
+        user_id=_id(values, USER_ID_NAMES, required=kind != "similar-items"),
+        num_results=_num_results(values, len(item_ids) if kind == "ranking" else None),
+        exclude=frozenset(_ids("exclude", _listed(pairs, "exclude"), MAX_EXCLUDED_IDS)),
         fields=_fields(_listed(pairs, "fields")),
-        filter_values=_filter_values(pairs),
+        filter_values=_named(pairs, FILTER_VALUE_PREFIX, MAX_FILTER_VALUE_CHARACTERS),
         answer_format=_format(values.get("format", "")),
+        kind=kind,
+        placement=values.get("placement", "").strip(),
+        item_id=_id(values, ITEM_ID_NAMES, required=True) if kind == "similar-items" else "",
+        item_ids=item_ids,
+        context=_named(pairs, CONTEXT_PREFIX, MAX_CONTEXT_VALUE_CHARACTERS),
     )
 
 
@@ -119,35 +205,45 @@ def is_utf8(escaped: bytes) -> bool:
     return True
 
 
-def _user_id(values: Mapping[str, str]) -> str:
-    for name in USER_ID_NAMES:
+def _id(values: Mapping[str, str], names: Sequence[str], *, required: bool) -> str:
+    for name in names:
         if name in values:
-            user_id = values[name]
-            if len(user_id) > MAX_ID_CHARACTERS:
-                raise InvalidQuery(name, f"at most {MAX_ID_CHARACTERS} characters, not {len(user_id)}")
-            return user_id if user_id.strip() else ""
-    raise InvalidQuery("user_id", "is missing; send it blank for the non-personalised list")
+            found = values[name]
+            if len(found) > MAX_ID_CHARACTERS:
+                raise InvalidQuery(name, f"at most {MAX_ID_CHARACTERS} characters, not {len(found)}")
+            return found if found.strip() else ""
+    if required:
+        raise InvalidQuery(names[0], "is missing; send it blank for the non-personalised list")
+    return ""
 
 
-def _num_results(values: Mapping[str, str]) -> int:
+def _num_results(values: Mapping[str, str], ranked: int | None) -> int:
+    most = MAX_NUM_RESULTS if ranked is None else MAX_RANKED_IDS
     for name in NUM_RESULTS_NAMES:
         text = values.get(name, "").strip()
         if text:
             # Not int(): it takes "1_0", "+5" and digits of other scripts.
-            if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= MAX_NUM_RESULTS:
-                raise InvalidQuery(name, f"a whole number from 1 to {MAX_NUM_RESULTS}")
+            if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= most:
+                raise InvalidQuery(name, f"a whole number from 1 to {most}")
             return int(text)
-    return DEFAULT_NUM_RESULTS
+    return DEFAULT_NUM_RESULTS if ranked is None else ranked
 
 
-def _listed(pairs: Iterable[tuple[str, str]], wanted: str) -> list[str]:
-    found = (part.strip() for name, value in pairs if name == wanted for part in value.split(","))
+def _item_ids(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    found = _ids("item_ids", _listed(pairs, *ITEM_IDS_NAMES), MAX_RANKED_IDS)
+    if not found:
+        raise InvalidQuery("item_ids", f"is missing; 1 to {MAX_RANKED_IDS} ids")
+    return tuple(found)
+
+
+def _listed(pairs: Iterable[tuple[str, str]], *wanted: str) -> list[str]:
+    found = (part.strip() for name, value in pairs if name in wanted for part in value.split(","))
     return list(dict.fromkeys(part for part in found if part))
 
 
-def _ids(name: str, ids: list[str]) -> list[str]:
-    if len(ids) > MAX_EXCLUDED_IDS:
-        raise InvalidQuery(name, f"at most {MAX_EXCLUDED_IDS} ids, not {len(ids)}")
+def _ids(name: str, ids: list[str], most: int) -> list[str]:
+    if len(ids) > most:
+        raise InvalidQuery(name, f"at most {most} ids, not {len(ids)}")
     if any(len(one) > MAX_ID_CHARACTERS for one in ids):
         raise InvalidQuery(name, f"an id has at most {MAX_ID_CHARACTERS} characters")
     return ids
@@ -159,25 +255,25 @@ def _fields(names: list[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _filter_values(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+def _named(pairs: Iterable[tuple[str, str]], prefix: str, max_characters: int) -> tuple[tuple[str, str], ...]:
     found: dict[str, str] = {}
     for name, value in pairs:
-        if name.startswith(FILTER_VALUE_PREFIX):
-            placeholder = name.removeprefix(FILTER_VALUE_PREFIX)
-            if not _FILTER_NAME.fullmatch(placeholder):
+        if name.startswith(prefix):
+            inner = name.removeprefix(prefix)
+            if not _FILTER_NAME.fullmatch(inner):
                 raise InvalidQuery(
-                    name[: len(FILTER_VALUE_PREFIX) + MAX_FILTER_NAME_CHARACTERS],
+                    name[: len(prefix) + MAX_FILTER_NAME_CHARACTERS],
                     f"a name of 1 to {MAX_FILTER_NAME_CHARACTERS} letters, digits and _ follows the point",
                 )
-            if len(value) > MAX_FILTER_VALUE_CHARACTERS:
-                raise InvalidQuery(name, f"at most {MAX_FILTER_VALUE_CHARACTERS} characters, not {len(value)}")
-            found.setdefault(placeholder, value)
+            if len(value) > max_characters:
+                raise InvalidQuery(name, f"at most {max_characters} characters, not {len(value)}")
+            found.setdefault(inner, value)
     if len(found) > MAX_FILTER_VALUES:
-        raise InvalidQuery("filter_values", f"at most {MAX_FILTER_VALUES} names, not {len(found)}")
+        raise InvalidQuery(prefix.rstrip("."), f"at most {MAX_FILTER_VALUES} names, not {len(found)}")
     return tuple(sorted(found.items()))
 
 
 def _format(text: str) -> Literal["array", "object"]:
     if text not in ("", "array", "object"):
         raise InvalidQuery("format", "array or object")
-    return cast('Literal["array", "object"]', text or "array")
+    return "object" if text == "object" else "array"

@@ -1,9 +1,10 @@
-"""A ranked list as bytes: small, versioned, and nothing for the garbage collector to walk.
+"""A list as bytes: small, versioned, and nothing for the garbage collector to walk.
 
-    version u8 | flags u8 | created_at f64 | id length u8 | recommendation id | ids
+    version u8 | flags u8 | created_at f64 | id length u8 | recommendation id | promoted | ids
 
 Flag 1 says that every id is a canonical lower-case UUID, which takes 16 bytes instead of 36. Otherwise each
-id is its length (u16) and its UTF-8.
+id is its length (u16) and its UTF-8. Flag 2 says that some items are promoted: their number (u16) and their places
+(u16 each) stand before the ids. Without it there is nothing.
 """
 
 import re
@@ -21,6 +22,7 @@ VERSION = 1
 
 _HEADER = struct.Struct(">BBdB")
 _ALL_UUIDS = 1
+_SOME_PROMOTED = 2
 
 HEADER_BYTES = _HEADER.size
 """So much of an envelope tells its version and when it was made."""
@@ -40,7 +42,13 @@ def seal(ranked: ItemList) -> Envelope:
     else:
         encoded = [item_id.encode() for item_id in ranked.item_ids]
         flags, ids = 0, b"".join(len(one).to_bytes(2, "big") + one for one in encoded)
-    return Envelope(_HEADER.pack(VERSION, flags, ranked.created_at, len(recommendation_id)) + recommendation_id + ids)
+    promoted = b""
+    if ranked.promoted:
+        flags |= _SOME_PROMOTED
+        places = [place for place, item_id in enumerate(ranked.item_ids) if item_id in ranked.promoted]
+        promoted = struct.pack(f">{len(places) + 1}H", len(places), *places)
+    head = _HEADER.pack(VERSION, flags, ranked.created_at, len(recommendation_id))
+    return Envelope(head + recommendation_id + promoted + ids)
 
 
 def created_at(envelope: Envelope) -> float:
@@ -60,8 +68,7 @@ def recommendation_id(envelope: Envelope) -> str:
 
 def item_ids(envelope: Envelope) -> Iterator[str]:
     """The ids, best first, decoded one by one as they are asked for: an answer seldom needs them all."""
-    flags, _, length = _header(envelope)
-    start = _HEADER.size + length
+    flags, start = _start(envelope)
     if flags & _ALL_UUIDS:
         digits = envelope[start:].hex()
         for at in range(0, len(digits) - 31, 32):
@@ -85,7 +92,9 @@ def unseal(envelope: Envelope) -> ItemList:
     """
     if not _whole(envelope):
         raise EnvelopeError("cut short")
-    return ItemList(tuple(item_ids(envelope)), recommendation_id(envelope), created_at(envelope))
+    return ItemList(
+        tuple(item_ids(envelope)), recommendation_id(envelope), created_at(envelope), promoted_ids(envelope)
+    )
 
 
 def readable(envelope: bytes | None) -> Envelope | None:
@@ -95,10 +104,30 @@ def readable(envelope: bytes | None) -> Envelope | None:
     return Envelope(envelope)
 
 
+def promoted_ids(envelope: Envelope) -> frozenset[str]:
+    """Those of the ids that a promotion put into the list."""
+    flags, _, length = _header(envelope)
+    if not flags & _SOME_PROMOTED:
+        return frozenset()
+    ids = tuple(item_ids(envelope))
+    start = _HEADER.size + length
+    (count,) = struct.unpack_from(">H", envelope, start)
+    return frozenset(ids[place] for place in struct.unpack_from(f">{count}H", envelope, start + 2) if place < len(ids))
+
+
+def _start(envelope: bytes) -> tuple[int, int]:
+    """The flags, and where the ids begin."""
+    flags, _, length = _header(envelope)
+    start = _HEADER.size + length
+    if flags & _SOME_PROMOTED:
+        start += 2 + 2 * int.from_bytes(envelope[start : start + 2], "big")
+    return flags, start
+
+
 def _whole(envelope: bytes) -> bool:
     """Whether the bytes end where an id ends. What is cut between two ids cannot be told from a shorter list."""
-    flags, _, length = _header(envelope)
-    at, end = _HEADER.size + length, len(envelope)
+    flags, at = _start(envelope)
+    end = len(envelope)
     if flags & _ALL_UUIDS:
         return end >= at and (end - at) % 16 == 0
     while at + 2 <= end:

@@ -10,7 +10,7 @@ from service.errors import DegradedReason, SharedStateUnavailable
 from service.lists.envelope import Envelope, created_at, readable
 from service.lists.forgetting import ForgottenLately
 from service.lists.freshness import Freshness
-from service.lists.keys import UserKey, UserPrefix
+from service.lists.keys import UserKey
 from service.lists.ladder import Ladder
 from service.lists.ports import ABANDONED, BatchLists, Boarding, Landing, LocalLists, Outcome, Pins, SharedLists
 
@@ -85,6 +85,10 @@ class Lists:
         """Whether the list may be served without a transaction."""
         return self._freshness.fresh(created_at(envelope), self._clock.time())
 
+    def fresh_until(self, envelope: Envelope) -> float:
+        """Unix seconds at which the list stops being fresh."""
+        return created_at(envelope) + self._freshness.fresh_seconds
+
     def usable(self, envelope: bytes | None) -> Envelope | None:
         """The list if this version can read it and it is not past the stale horizon."""
         kept = readable(envelope)
@@ -150,10 +154,25 @@ class Lists:
         """
         return self._ladder.step_down(stale, reason, await self._batch_list(key, deadline))
 
-    async def forget_user(self, user_prefix: UserPrefix) -> None:
-        """Forget what this process keeps; see `Forgettable`."""
-        await self._memory.forget_user(user_prefix)
-        await self._pins.forget_user(user_prefix)
+    async def look(self, key: UserKey, reason: DegradedReason, deadline: float) -> Outcome:
+        """The best list kept anywhere, at no transaction; the popular list if there is none.
+
+        Args:
+            key: Whose list.
+            reason: Why no live list can be had.
+            deadline: Point on the monotonic clock; each store gets `LOOK_UP_SECONDS` in any case.
+        """
+        kept = self.kept(key) or self.usable(await self._shared_list(key, deadline))
+        if kept is not None and self.is_fresh(kept):
+            return Outcome(kept, "cache", reason)
+        return await self.step_down(key, kept, reason, deadline)
+
+    async def _shared_list(self, key: UserKey, deadline: float) -> Envelope | None:
+        try:
+            async with asyncio.timeout(max(LOOK_UP_SECONDS, deadline - self._clock.monotonic())):
+                return await self._shared.look(key)
+        except (SharedStateUnavailable, TimeoutError):
+            return None
 
     async def _batch_list(self, key: UserKey, deadline: float) -> Envelope | None:
         try:

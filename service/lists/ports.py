@@ -21,11 +21,13 @@ class Outcome:
         envelope: The list to show; None when nothing better than the popular list is known.
         source: Rung of the ladder it came from.
         degraded_reason: Why no live list was had; None when it was.
+        placement: The fallback that the list is from; empty for the placement that was asked.
     """
 
     envelope: Envelope | None
     source: OutcomeSource
     degraded_reason: DegradedReason | None = None
+    placement: str = ""
 
 
 ABANDONED = Outcome(envelope=None, source="none")
@@ -105,6 +107,9 @@ class SharedLists(Protocol):
 
     def follow(self, key: UserKey) -> AbstractAsyncContextManager["Landing"]:
         """Listen for the end of a flight; entered before `board`, so that no end is missed."""
+
+    async def look(self, key: UserKey) -> Envelope | None:
+        """The list kept under this key, of any age; takes no lead."""
 
     async def made_at(self, keys: Sequence[UserKey]) -> list[float | None]:
         """When the list kept under each key was made, Unix seconds; None where there is none."""

@@ -7,6 +7,7 @@ SDK reads them itself.
 
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from service.settings.base import SettingsGroup
 from service.settings.catalog import CatalogSettings
 from service.settings.client import ClientSettings
 from service.settings.personalize import PersonalizeSettings
+from service.settings.placements import PlacementTerms
 from service.settings.send import SendSettings
 from service.settings.server import ServerSettings
 from service.settings.state import StateSettings
@@ -49,10 +51,22 @@ class Settings(
         ConfigurationError: Something is wrong; it holds a line for each mistake, and no secret.
     """
 
+    @cached_property
+    def placements(self) -> dict[str, PlacementTerms]:
+        """The placements by name, in the operator's order; the first of a kind is the kind's default."""
+        if self.placements_file is not None:
+            return self.placement_file_content[0]
+        return self.usual_placements(self.personalize_tps)
+
+    @property
+    def first_placement(self) -> PlacementTerms:
+        """The placement whose ARN and filter name this deployment in Redis."""
+        return next(iter(self.placements.values()))
+
     @property
     def user_key(self) -> str:
         """Secret of the users' keys; if the operator gives none, the ARN, which all replicas know anyway."""
-        return secret(self.user_key_secret) or self.arn
+        return secret(self.user_key_secret) or self.first_placement.arn
 
 
 Group = TypeVar("Group", bound=SettingsGroup)

@@ -1,36 +1,51 @@
 """Names that the processes of one deployment must agree on, made from its settings."""
 
 import hashlib
+from pathlib import Path
 
 from service.lists.freshness import Freshness
 from service.lists.keys import UserKeys
 from service.settings import Settings
+from service.wiring.addresses import Address, address_of
 
 
-def group_of(settings: Settings) -> str:
-    """Replicas that ask the same source of lists share budget, lists and flights."""
-    return hashlib.sha256(_scope(settings).encode()).hexdigest()[:16]
+def deployment_of(settings: Settings) -> str:
+    """Replicas share lists, blocked items and batch lists with those whose first placement is the same."""
+    return _hashed(address_of(settings.first_placement).scope)
+
+
+def budget_group_of(address: Address) -> str:
+    """Everybody who asks one ARN shares its budget."""
+    return _hashed(address.arn)
 
 
 def redis_prefix(settings: Settings) -> str:
     """What the names of this deployment's lists and blocked items begin with in Redis."""
-    return f"pc:{group_of(settings)}"
+    return f"pc:{deployment_of(settings)}"
 
 
-def batch_prefix(settings: Settings) -> str:
-    """What the names of this deployment's batch lists begin with in Redis."""
-    return f"{redis_prefix(settings)}:batch"
+def batch_prefix(settings: Settings, placement: str) -> str:
+    """What the names of a placement's batch lists begin with in Redis."""
+    prefix = f"{redis_prefix(settings)}:batch"
+    return prefix if placement == next(iter(settings.placements)) else f"{prefix}:{placement}"
 
 
-def user_keys(settings: Settings) -> UserKeys:
-    """Makes the keys under which the replicas keep users' lists."""
-    return UserKeys(secret=settings.user_key, scope=_scope(settings))
+def batch_dir(settings: Settings, placement: str) -> Path:
+    """Where an embedded replica keeps a placement's batch lists."""
+    data_dir = settings.data_dir
+    return data_dir if placement == next(iter(settings.placements)) else data_dir / "placements" / placement
+
+
+def user_keys(settings: Settings, placement: str = "") -> UserKeys:
+    """Makes the keys under which the replicas keep a placement's lists; empty: the first one's."""
+    terms = settings.placements[placement] if placement else settings.first_placement
+    return UserKeys(secret=settings.user_key, scope=address_of(terms).scope)
 
 
 def freshness(settings: Settings) -> Freshness:
-    """How long lists are good."""
+    """How long lists are good where the placement does not say."""
     return Freshness(fresh_seconds=settings.cache_fresh_seconds, stale_seconds=settings.cache_stale_seconds)
 
 
-def _scope(settings: Settings) -> str:
-    return f"{settings.arn} {settings.personalize_filter_arn or ''}"
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

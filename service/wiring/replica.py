@@ -1,7 +1,7 @@
 """Builds everything that answers requests, in order, and closes it in reverse."""
 
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -20,12 +20,14 @@ from service.errors import ConfigurationError
 from service.filters import FilterError, compile_item_exclusion, parse_filter
 from service.lists.forgetting import Forgetting, ForgottenLately
 from service.lists.memory import ListMemory
+from service.personalize.campaign import PersonalizeCampaign
 from service.personalize.ports import Recommender
+from service.sends.prewarm.prewarmer import PlacementPrewarmer
 from service.settings import Settings
 from service.telemetry import Telemetry
 from service.wiring.campaign import AnsweringReplica, Outside, Stores, Terms, open_answers
 from service.wiring.names import freshness, user_keys
-from service.wiring.sdk import aws_session, open_recommender
+from service.wiring.sdk import aws_session, open_recommenders
 from service.wiring.shared import SharedState, open_shared_state
 
 MEMO_SHARE: Final = 0.25
@@ -50,31 +52,30 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
     overrides = overrides or Overrides()
     clock = overrides.clock or SystemClock()
     async with AsyncExitStack() as stack:
-        telemetry = Telemetry(access_log_sample=settings.access_log_sample)
+        telemetry = Telemetry(access_log_sample=settings.access_log_sample, placements=settings.placements)
         aws = await stack.enter_async_context(aws_session(settings, clock))
         catalog, refresher = await _open_catalog(settings, clock, telemetry, aws, stack)
-        recommender = overrides.recommender
-        if recommender is None:
-            recommender = await stack.enter_async_context(open_recommender(settings, clock, aws))
+        override = overrides.recommender
+        recommenders = {} if override is not None else await open_recommenders(settings, clock, aws, stack)
         stores, shared = await _open_stores(settings, clock, telemetry, stack)
         outside = Outside(
             clock=clock,
-            recommender=recommender,
-            governor=shared.governor,
+            recommender_of=recommenders.__getitem__ if override is None else lambda _: override,
+            governor_of=shared.governor_of,
             stores=stores,
             catalog=catalog,
             blocked=shared.blocked,
-            recorder=telemetry,
+            recorder_of=telemetry.recorder_of,
         )
         terms = Terms(
-            keys=user_keys(settings),
+            secret=settings.user_key,
             freshness=freshness(settings),
             deadline_seconds=settings.request_deadline_seconds,
             curated=settings.popular_ids,
-            values_change_lists=settings.personalize_filter_arn is not None,
             exclusion=_request_exclusion(settings, catalog.snapshot),
+            top_up=settings.top_up,
         )
-        replica = await stack.enter_async_context(open_answers(outside, terms))
+        replica = await stack.enter_async_context(open_answers(outside, terms, settings.placements))
         refresher.start()
         stack.push_async_callback(refresher.close)
         services = Services(
@@ -86,12 +87,12 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
                 anonymous=settings.allow_anonymous and not settings.api_key_list and not settings.basic_auth_list,
             ),
             telemetry=telemetry,
-            recommendations=replica.recommendations,
+            placements=replica.placements,
             administration=Administration(
                 block_list=shared.blocked,
                 catalog=refresher,
                 forgetting=stores.forgetting,
-                prewarmer=replica.prewarmer,
+                prewarmers={one.name: PlacementPrewarmer(one, clock) for one in replica.placements},
             ),
             limits=ServiceLimits(
                 deadline_seconds=settings.request_deadline_seconds,
@@ -99,6 +100,8 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
                 metrics_access=settings.metrics_access,
                 docs_access=settings.docs_access,
             ),
+            memory=stores.memory,
+            rules_version=lambda: catalog.snapshot.version + shared.blocked.version,
             caches=[stores.memory],
         )
         _open_gauges(telemetry, replica, services, catalog, shared)
@@ -150,7 +153,7 @@ async def _open_stores(
     shared = await open_shared_state(
         settings, stack, clock=clock, memory=memory, forgetting=forgetting, recorder=telemetry
     )
-    return Stores(memory, shared.lists, shared.batch, lately, forgetting), shared
+    return Stores(memory, shared.lists_of, shared.batch_of, lately, forgetting), shared
 
 
 def _open_gauges(
@@ -160,13 +163,37 @@ def _open_gauges(
     catalog: CurrentCatalog,
     shared: SharedState,
 ) -> None:
-    campaign, memory = replica.campaign, services.caches[0]
-    telemetry.gauge(
-        "personalize_budget_tps", "Rate in use; at most PERSONALIZE_TPS.", lambda: campaign.budget.tps_in_use
+    memory = services.memory
+    arms = [(placement.name, arm) for placement in replica.placements for arm in placement.arms]
+    campaigns = [(name, arm.campaign) for name, arm in arms if arm.campaign is not None]
+
+    def by_placement(read: Callable[[PersonalizeCampaign], float]) -> Callable[[], dict[str, float]]:
+        """The largest value of a placement's arms."""
+
+        def values() -> dict[str, float]:
+            found: dict[str, float] = {}
+            for name, campaign in campaigns:
+                found[name] = max(found.get(name, 0.0), read(campaign))
+            return found
+
+        return values
+
+    telemetry.gauges(
+        "personalize_budget_tps",
+        "Rate in use; at most the placement's TPS.",
+        by_placement(lambda one: one.budget.tps_in_use),
     )
-    telemetry.gauge("personalize_breaker_state", "0 closed, 1 half-open, 2 open.", lambda: campaign.breaker.state)
-    telemetry.gauge("flights_open", "Users whose list is being fetched.", lambda: len(campaign.flights))
-    telemetry.gauge("refresh_queue", "Stale lists that wait for a free slot.", lambda: len(campaign.refresher))
+    telemetry.gauges(
+        "personalize_breaker_state", "0 closed, 1 half-open, 2 open.", by_placement(lambda one: one.breaker.state)
+    )
+    telemetry.gauge(
+        "flights_open", "Lists that are being fetched.", lambda: sum(len(one.flights) for _, one in campaigns)
+    )
+    telemetry.gauge(
+        "refresh_queue",
+        "Stale lists that wait for a free slot.",
+        lambda: sum(len(one.refresher) for _, one in campaigns),
+    )
     telemetry.gauge("cache_entries", "Lists in memory.", lambda: len(memory))
     telemetry.gauge("redis_up", "1 when Redis answers or none is configured.", shared.redis_up)
     telemetry.gauge("catalog_items", "Items that can be shown.", lambda: len(catalog.snapshot))

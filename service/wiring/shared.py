@@ -1,6 +1,6 @@
 """What a replica shares with the others: through Redis, or, embedded, with nobody."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -20,31 +20,39 @@ from service.fleet.heartbeat import Heartbeat
 from service.lists.adapters.embedded import EmbeddedLists
 from service.lists.adapters.redis import RedisLists
 from service.lists.forgetting import Forgetting
+from service.lists.freshness import Freshness
 from service.lists.keys import UserPrefix, prefix_of_values
 from service.lists.memory import ListMemory
 from service.lists.ports import BatchLists, ListsRecorder, SharedLists
 from service.settings import Settings
-from service.wiring.names import batch_prefix, group_of, redis_prefix
+from service.wiring.addresses import Address, addresses_of
+from service.wiring.names import batch_dir, batch_prefix, budget_group_of, freshness, redis_prefix
 
 
 @dataclass(frozen=True, slots=True)
 class SharedState:
     """Everything that replicas agree on."""
 
-    lists: SharedLists
-    governor: TpsGovernor
+    lists_of: Callable[[Freshness], SharedLists]
+    governor_of: Callable[[Address], TpsGovernor]
+    batch_of: Callable[[str], BatchLists]
     blocked: BlockList
-    batch: BatchLists
     redis_up: Callable[[], float]
     """1 when Redis answers or none is configured."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedisWay:
-    """The way to Redis, and this process among the replicas."""
+    """The way to Redis, and this process among the replicas of each budget."""
 
     client: RedisClient
-    heartbeat: Heartbeat
+    heartbeats: Mapping[str, Heartbeat]
+    """By budget group; the first is that of the first placement."""
+
+    @property
+    def heartbeat(self) -> Heartbeat:
+        """Knows the replicas of this deployment."""
+        return next(iter(self.heartbeats.values()))
 
 
 async def open_shared_state(
@@ -66,24 +74,32 @@ async def open_shared_state(
     way = await open_redis(settings, clock, stack)
     lists = redis_lists(settings, way, clock, recorder=recorder, on_forget=forgetting.heard)
     await stack.enter_async_context(lists)
-    batch = RedisBatchLists(way.client, prefix=batch_prefix(settings))
-    forgetting.share(batch, lists)
+    batches = {name: RedisBatchLists(way.client, prefix=batch_prefix(settings, name)) for name in settings.placements}
+    forgetting.share(*batches.values(), lists)
     blocked = await stack.enter_async_context(RedisBlockList(way.client, prefix=redis_prefix(settings)))
-    governor = redis_governor(settings, way, clock)
-    return SharedState(lists, governor, blocked, batch, lambda: float(way.client.up))
+    return SharedState(
+        lists_of=lists.of_age,
+        governor_of=lambda address: redis_governor(settings, way, clock, address),
+        batch_of=batches.__getitem__,
+        blocked=blocked,
+        redis_up=lambda: float(way.client.up),
+    )
 
 
 def _embedded(
     settings: Settings, clock: Clock, memory: ListMemory, forgetting: Forgetting, stack: AsyncExitStack
 ) -> SharedState:
-    batch = SqliteBatchLists(settings.data_dir)
-    stack.push_async_callback(batch.close)
-    forgetting.add(batch)
+    batches: dict[str, SqliteBatchLists] = {}
+    for name in settings.placements:
+        batches[name] = SqliteBatchLists(batch_dir(settings, name))
+        stack.push_async_callback(batches[name].close)
+        forgetting.add(batches[name])
+    lists = EmbeddedLists(memory)
     return SharedState(
-        lists=EmbeddedLists(memory),
-        governor=EmbeddedGovernor(settings.personalize_tps * SPENT_SHARE, clock=clock),
+        lists_of=lambda _: lists,
+        governor_of=lambda address: EmbeddedGovernor(address.tps * SPENT_SHARE, clock=clock),
+        batch_of=batches.__getitem__,
         blocked=FileBlockList(settings.data_dir / "blocked.json"),
-        batch=batch,
         redis_up=lambda: 1.0,
     )
 
@@ -97,24 +113,20 @@ async def open_redis(settings: Settings, clock: Clock, stack: AsyncExitStack, *,
     if not settings.redis_url:
         raise ConfigurationError("REDIS_URL: is not set")
     client = await stack.enter_async_context(RedisClient(settings.redis_url.get_secret_value()))
-    heartbeat = await stack.enter_async_context(
-        Heartbeat(
-            client,
-            clock=clock,
-            group=group_of(settings),
-            serves=serves,
-            expected_replicas=settings.expected_replicas,
+    heartbeats = {}
+    for group in dict.fromkeys(budget_group_of(address) for address in addresses_of(settings.placements)):
+        heartbeats[group] = await stack.enter_async_context(
+            Heartbeat(client, clock=clock, group=group, serves=serves, expected_replicas=settings.expected_replicas)
         )
-    )
-    return RedisWay(client, heartbeat)
+    return RedisWay(client, heartbeats)
 
 
-def redis_governor(settings: Settings, way: RedisWay, clock: Clock) -> RedisGovernor:
-    """The budget that all replicas share."""
+def redis_governor(settings: Settings, way: RedisWay, clock: Clock, address: Address) -> RedisGovernor:
+    """The budget of an ARN, which all replicas share."""
     return RedisGovernor(
-        settings.personalize_tps * SPENT_SHARE,
+        address.tps * SPENT_SHARE,
         client=way.client,
-        heartbeat=way.heartbeat,
+        heartbeat=way.heartbeats[budget_group_of(address)],
         clock=clock,
         horizon_seconds=settings.request_deadline_seconds,
     )
@@ -133,8 +145,7 @@ def redis_lists(
         way.client,
         way.heartbeat,
         clock=clock,
-        fresh_seconds=settings.cache_fresh_seconds,
-        stale_seconds=settings.cache_stale_seconds,
+        freshness=freshness(settings),
         recorder=recorder,
         prefix=redis_prefix(settings),
         on_forget=on_forget,

@@ -1,41 +1,78 @@
 """Builds what the commands need beside a running service."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from service.batch.adapters.redis import RedisBatchSets
 from service.batch.adapters.sqlite import SqliteBatchSets
 from service.batch.ports import BatchSets
+from service.catalog.current import CurrentCatalog
+from service.catalog.item import CatalogRow
 from service.clock import Clock, SystemClock
-from service.constants import PIN_SECONDS
 from service.errors import ConfigurationError
 from service.lists.adapters.embedded import NoBatchLists
-from service.lists.forgetting import ForgottenLately
-from service.lists.ladder import Ladder, NoPopularList
-from service.lists.lists import Lists
+from service.lists.forgetting import Forgetting, ForgottenLately
 from service.lists.memory import ListMemory
-from service.lists.pins import LocalPins
 from service.lists.ports import ListsEvent
+from service.personalize.ports import Recommender
 from service.sends.ports import ListMaker, PrewarmReport, PrewarmTerms
-from service.sends.prewarm.prewarmer import Prewarmer
+from service.sends.prewarm.prewarmer import PlacementPrewarmer
 from service.settings import Settings
 from service.telemetry import Telemetry
-from service.wiring.campaign import open_campaign
-from service.wiring.names import batch_prefix, freshness, user_keys
+from service.wiring.addresses import Address
+from service.wiring.campaign import Outside, Stores, Terms, open_answers
+from service.wiring.names import batch_dir, batch_prefix, freshness, user_keys
 from service.wiring.replica import Overrides
-from service.wiring.sdk import aws_session, open_recommender
+from service.wiring.sdk import aws_session, open_recommenders
 from service.wiring.shared import open_redis, redis_governor, redis_lists
 
 
-class _NothingToLearn:
-    def learn(self, item_ids: Sequence[str]) -> None:
+class _NoItems:
+    """An `ItemCatalog` and a `BlockList` of a process that answers nobody."""
+
+    version = 0
+    columns: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return 0
+
+    def __contains__(self, item_id: object) -> bool:
+        return False
+
+    def rows(self, item_ids: Sequence[str]) -> list[CatalogRow | None]:
+        """No item is here."""
+        return [None] * len(item_ids)
+
+    def first_ids(self) -> Iterable[str]:
+        """No item is here."""
+        return ()
+
+    def missing(self, item_ids: Iterable[str]) -> list[str]:
+        """Nothing that could be fetched."""
+        del item_ids
+        return []
+
+    async def prefetch(self, item_ids: Iterable[str], timeout_seconds: float) -> None:
+        """Nothing to fetch."""
+
+    def ids(self) -> list[str]:
+        """No item is blocked."""
+        return []
+
+    async def block(self, item_id: str) -> None:
         """Nobody is answered from here."""
+
+    async def unblock(self, item_id: str) -> None:
+        """Nobody is answered from here."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class _WhileThereIsRoom:
     """A `ListMaker` that stops when the store is full: what would be fetched then is kept nowhere."""
 
-    def __init__(self, prewarmer: Prewarmer, room: "_RoomForLists") -> None:
+    def __init__(self, prewarmer: PlacementPrewarmer, room: "_RoomForLists") -> None:
         self._prewarmer = prewarmer
         self._room = room
 
@@ -67,67 +104,94 @@ class _RoomForLists:
 
 
 @asynccontextmanager
-async def open_list_maker(settings: Settings, overrides: Overrides | None = None) -> AsyncIterator[ListMaker]:
+async def open_list_maker(
+    settings: Settings, overrides: Overrides | None = None, placement: str = ""
+) -> AsyncIterator[ListMaker]:
     """Prewarms in the budget and for the store that the replicas share; answers nobody and is no replica.
 
+    Args:
+        settings: The service's.
+        overrides: What tests put in the place of the outside.
+        placement: Whose lists; empty: the first one's.
+
     Raises:
-        ConfigurationError: Redis's address cannot work, or there is none.
+        ConfigurationError: Redis's address cannot work, or there is none; there is no such placement.
     """
     if not settings.redis_url:
         raise ConfigurationError("REDIS_URL: is not set, so the budget is the replica's; name it with --service URL")
+    name = placement_name(settings, placement)
     overrides = overrides or Overrides()
     clock: Clock = overrides.clock or SystemClock()
     async with AsyncExitStack() as stack:
-        recommender = overrides.recommender
-        if recommender is None:
+        override = overrides.recommender
+        recommenders: Mapping[Address, Recommender] = {}
+        if override is None:
             aws = await stack.enter_async_context(aws_session(settings, clock))
-            recommender = await stack.enter_async_context(open_recommender(settings, clock, aws))
+            recommenders = await open_recommenders(settings, clock, aws, stack)
         way = await open_redis(settings, clock, stack, serves=False)
-        governor = redis_governor(settings, way, clock)
         room = _RoomForLists()
-        lists = Lists(
+        lists = redis_lists(settings, way, clock, recorder=room)
+        flight_seconds = 2 * settings.request_deadline_seconds
+        lately = ForgottenLately(clock=clock, flight_seconds=flight_seconds)
+        nothing, no_batch = _NoItems(), NoBatchLists()
+        outside = Outside(
             clock=clock,
+            recommender_of=recommenders.__getitem__ if override is None else lambda _: override,
+            governor_of=lambda address: redis_governor(settings, way, clock, address),
+            stores=Stores(
+                memory=ListMemory(0),
+                shared_of=lists.of_age,
+                batch_of=lambda _: no_batch,
+                lately=lately,
+                forgetting=Forgetting(keys=user_keys(settings), lately=lately, flight_seconds=flight_seconds),
+            ),
+            catalog=CurrentCatalog(nothing),
+            blocked=nothing,
+            recorder_of=Telemetry(placements=settings.placements).recorder_of,
+        )
+        # Nobody is answered, so nothing falls back to another placement.
+        wanted = {name: settings.placements[name].model_copy(update={"fallback": []})}
+        terms = Terms(
+            secret=settings.user_key,
             freshness=freshness(settings),
-            memory=ListMemory(0),
-            pins=LocalPins(PIN_SECONDS, clock),
-            shared=redis_lists(settings, way, clock, recorder=room),
-            batch=NoBatchLists(),
-            ladder=Ladder(NoPopularList()),
-            lately=ForgottenLately(clock=clock, flight_seconds=2 * settings.request_deadline_seconds),
+            deadline_seconds=settings.request_deadline_seconds,
         )
-        campaign = await stack.enter_async_context(
-            open_campaign(
-                clock=clock,
-                recommender=recommender,
-                governor=governor,
-                lists=lists,
-                learner=_NothingToLearn(),
-                recorder=Telemetry(access_log_sample=0),
-                transaction_seconds=settings.request_deadline_seconds,
-            )
-        )
-        prewarmer = Prewarmer(clock=clock, keys=user_keys(settings), lists=lists, campaign=campaign)
-        room.on_full = campaign.budget.close
-        yield _WhileThereIsRoom(prewarmer, room)
+        replica = await stack.enter_async_context(open_answers(outside, terms, wanted))
+        room.on_full = replica.close_budgets
+        (found,) = replica.placements
+        yield _WhileThereIsRoom(PlacementPrewarmer(found, clock), room)
+
+
+def placement_name(settings: Settings, name: str) -> str:
+    """The placement of this name; the first one for an empty name.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    found = name or next(iter(settings.placements))
+    if found not in settings.placements:
+        raise ConfigurationError(f"--placement: no placement {name!r}; there are: {', '.join(settings.placements)}")
+    return found
 
 
 @contextmanager
-def open_batch_sets(settings: Settings) -> Iterator[BatchSets]:
-    """Where the replicas look for batch lists.
+def open_batch_sets(settings: Settings, placement: str = "") -> Iterator[BatchSets]:
+    """Where the replicas look for a placement's batch lists; empty: the first one's.
 
     Raises:
         BatchError: DATA_DIR cannot be written.
         ConfigurationError: Redis's address cannot work.
     """
+    name = placement_name(settings, placement)
     sets: BatchSets
     if settings.redis_url:
         sets = RedisBatchSets(
             settings.redis_url.get_secret_value(),
-            prefix=batch_prefix(settings),
+            prefix=batch_prefix(settings, name),
             keep_seconds=settings.cache_stale_seconds,
         )
     else:
-        sets = SqliteBatchSets(settings.data_dir)
+        sets = SqliteBatchSets(batch_dir(settings, name))
     try:
         yield sets
     finally:

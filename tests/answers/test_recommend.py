@@ -20,6 +20,7 @@ from service.models import RecommendationQuery
 from service.personalize.breaker import FAILURES_TO_OPEN, OPEN_SECONDS
 from tests.support.fakes import HANG, FakeCatalog, FakePersonalize, FakeStore, GarbageError
 from tests.support.replica import (
+    ARN,
     DEADLINE_SECONDS,
     FRESH_SECONDS,
     ITEMS,
@@ -27,6 +28,7 @@ from tests.support.replica import (
     Replica,
     ids_of,
     items_for,
+    key_of,
     open_replica,
 )
 from tests.support.virtual_time import VirtualClock, run_virtual, stall
@@ -149,7 +151,7 @@ def test_throttling_lowers_the_rate_in_use() -> None:
     async def scenario(replica: Replica) -> None:
         replica.personalize.failure = RecommenderThrottled
         await replica.ask()
-        assert replica.governor.tps_in_use < 3
+        assert replica.budget.tps_in_use < 3
 
     _alone(scenario)
 
@@ -314,7 +316,7 @@ def test_a_cached_list_serves_every_shape_of_answer_without_a_transaction() -> N
         rows = json.loads((await replica.ask(fields=["color", "name", "color"])).body)
         assert rows[0]["color"] == f"color of {first[0]}"
         query = RecommendationQuery(user_id="user", num_results=4, answer_format="object")
-        answer = await replica.recommendations.answer(query, replica.clock.monotonic() + 1)
+        answer = await replica.answer(query, 1)
         whole = json.loads(answer.body)
         assert [one["id"] for one in whole["items"]] == first[:4]
         assert {name: whole[name] for name in whole if name != "items"} == {
@@ -322,6 +324,10 @@ def test_a_cached_list_serves_every_shape_of_answer_without_a_transaction() -> N
             "source": "cache",
             "degraded_reason": None,
             "recommendation_id": "RID-1",
+            "placement": "for-you",
+            "variant": None,
+            "because": None,
+            "topped_up": 0,
         }
         assert replica.personalize.transactions.total() == 1
 
@@ -432,7 +438,7 @@ async def _two(
     personalize.default_items = items_for
     async with (
         open_replica(personalize=personalize, shared=store.replica()) as one,
-        open_replica(personalize=personalize, shared=store.replica(), governor=one.governor) as two,
+        open_replica(personalize=personalize, shared=store.replica(), governor=one.governors[ARN]) as two,
     ):
         await scenario(one, two, personalize, store)
 
@@ -530,14 +536,14 @@ def test_when_a_leader_leaves_the_follower_leads() -> None:
 def test_when_a_leader_dies_its_followers_are_answered_in_time_and_lead_once_its_lease_is_over() -> None:
     async def scenario(_: Replica, two: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
         dead = store.replica()
-        key = two.recommendations.key_of(RecommendationQuery(user_id="user", num_results=10))
+        key = key_of("user")
         await dead.board(key, lease_seconds=1.0)
         began = two.clock.monotonic()
         answer = await two.ask()
         assert answer.source == "personalize"
         assert two.clock.monotonic() - began <= DEADLINE_SECONDS - ANSWER_MARGIN_SECONDS
         await asyncio.sleep(PIN_SECONDS + 1)
-        other = two.recommendations.key_of(RecommendationQuery(user_id="other", num_results=10))
+        other = key_of("other")
         await dead.board(other, lease_seconds=3.0)
         began = two.clock.monotonic()
         answer = await two.ask("other")
@@ -562,7 +568,7 @@ def test_without_the_store_a_replica_answers_alone() -> None:
 
 def test_a_follower_goes_on_alone_as_soon_as_the_store_is_lost() -> None:
     async def scenario(_: Replica, two: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
-        key = two.recommendations.key_of(RecommendationQuery(user_id="user", num_results=10))
+        key = key_of("user")
         await store.replica().board(key, lease_seconds=3.0)
         began = two.clock.monotonic()
         follower = asyncio.create_task(two.ask())
@@ -576,7 +582,7 @@ def test_a_follower_goes_on_alone_as_soon_as_the_store_is_lost() -> None:
 
 def test_a_stored_list_of_another_version_counts_as_missing() -> None:
     async def scenario(one: Replica, _: Replica, __: FakePersonalize, store: FakeStore) -> None:
-        key = one.recommendations.key_of(RecommendationQuery(user_id="user", num_results=10))
+        key = key_of("user")
         store.freshness = Freshness(0, 1)
         store.lists[key] = Envelope(b"\x63" + bytes(40))
         with pytest.MonkeyPatch.context() as patch:

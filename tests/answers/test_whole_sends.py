@@ -6,7 +6,7 @@ from service.lists.envelope import Envelope, seal
 from service.lists.keys import UserKey, UserPrefix
 from service.models import Answer, ItemList
 from tests.support.fakes import FakePersonalize, FakeStore
-from tests.support.replica import DEADLINE_SECONDS, ITEMS, Replica, ids_of, open_replica
+from tests.support.replica import ARN, DEADLINE_SECONDS, ITEMS, Replica, ids_of, open_replica
 from tests.support.virtual_time import EPOCH, VirtualClock, run_virtual
 
 Timed = list[tuple[Answer, float]]
@@ -69,7 +69,7 @@ def test_a_send_on_three_replicas_spends_one_budget() -> None:
         personalize = FakePersonalize(clock)
         store = FakeStore(clock)
         async with open_replica(tps=20, personalize=personalize, shared=store.replica()) as one:
-            others = {"personalize": personalize, "governor": one.governor}
+            others = {"personalize": personalize, "governor": one.governors[ARN]}
             async with (
                 open_replica(**others, shared=store.replica()) as two,  # type: ignore[arg-type]  # two of the keywords
                 open_replica(**others, shared=store.replica()) as three,  # type: ignore[arg-type]  # as above

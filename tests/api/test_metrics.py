@@ -64,9 +64,9 @@ async def test_a_live_answer_and_each_hit_are_counted(door: Door) -> None:
     await door.get(PATH, user_id="u")
     live = await moved(door, before)
 
-    assert live[REQUESTS, "", "personalize"] == 1
+    assert live[REQUESTS, "", "for-you", "personalize"] == 1
     assert live["recommendations_request_duration_seconds_count",] == 1
-    assert live["personalize_transactions_total", "ok"] == 1
+    assert live["personalize_transactions_total", "ok", "for-you"] == 1
     assert live["personalize_transaction_duration_seconds_count",] == 1
     assert live["personalize_budget_wait_seconds_count",] == 1
     assert live["cache_entries",] == 1
@@ -77,7 +77,7 @@ async def test_a_live_answer_and_each_hit_are_counted(door: Door) -> None:
         await door.get(PATH, user_id="u")
     hits = await moved(door, before)
 
-    assert hits[REQUESTS, "", "cache"] == 3
+    assert hits[REQUESTS, "", "for-you", "cache"] == 3
     assert hits["recommendations_request_duration_seconds_count",] == 3
     assert hits["recommendations_request_duration_seconds_sum",] > 0
     assert hits["cache_bytes",] > 0
@@ -99,11 +99,11 @@ async def test_a_failed_transaction_is_counted_by_its_outcome(
     await door.get(PATH, user_id="unknown")
     after = await moved(door, before)
 
-    assert after[REQUESTS, reason, "stale"] == 1
-    assert after[REQUESTS, reason, "popular"] == 1
+    assert after[REQUESTS, reason, "for-you", "stale"] == 1
+    assert after[REQUESTS, reason, "for-you", "popular"] == 1
     # The stale list may have been tried once more behind the answer.
-    assert after["personalize_transactions_total", reason] in (2, 3)
-    assert ("personalize_budget_tps",) in after if reason == "throttled" else ("personalize_budget_tps",) not in after
+    assert after["personalize_transactions_total", reason, "for-you"] in (2, 3)
+    assert (("personalize_budget_tps", "for-you") in after) == (reason == "throttled")
 
 
 async def test_an_empty_list_is_an_outcome_of_its_own(door: Door) -> None:
@@ -112,8 +112,8 @@ async def test_an_empty_list_is_an_outcome_of_its_own(door: Door) -> None:
     await door.get(PATH, user_id="u")
     after = await moved(door, before)
 
-    assert after["personalize_transactions_total", "empty"] == 1
-    assert after[REQUESTS, "error", "popular"] == 1
+    assert after["personalize_transactions_total", "empty", "for-you"] == 1
+    assert after[REQUESTS, "error", "for-you", "popular"] == 1
 
 
 async def test_an_open_breaker_is_a_state_and_a_reason(door: Door) -> None:
@@ -123,8 +123,11 @@ async def test_an_open_breaker_is_a_state_and_a_reason(door: Door) -> None:
         await door.get(PATH, user_id=f"u{number}")
     after = await moved(door, before)
 
-    assert after["personalize_breaker_state",] == 2
-    assert after[REQUESTS, "breaker", "popular"] == 8 - after["personalize_transactions_total", "error"]
+    assert after["personalize_breaker_state", "for-you"] == 2
+    assert (
+        after[REQUESTS, "breaker", "for-you", "popular"]
+        == 8 - after["personalize_transactions_total", "error", "for-you"]
+    )
 
 
 async def test_a_used_up_budget_and_a_missing_user_are_reasons(open_door: OpenDoor) -> None:
@@ -134,9 +137,9 @@ async def test_a_used_up_budget_and_a_missing_user_are_reasons(open_door: OpenDo
             await door.get(PATH, user_id=user)
         after = await moved(door, before)
 
-    assert after[REQUESTS, "", "personalize"] == 1
-    assert after[REQUESTS, "budget", "popular"] == 1
-    assert after[REQUESTS, "no_user", "popular"] == 1
+    assert after[REQUESTS, "", "for-you", "personalize"] == 1
+    assert after[REQUESTS, "budget", "for-you", "popular"] == 1
+    assert after[REQUESTS, "no_user", "for-you", "popular"] == 1
 
 
 async def test_a_flight_is_open_until_its_list_is_there(door: Door) -> None:
@@ -201,7 +204,7 @@ async def test_nothing_to_show_is_a_source(open_door: OpenDoor) -> None:
     async with open_door(EXCLUSION_FILTER="EXCLUDE ItemID WHERE Items.PRICE > -1") as door:
         before = await values(door)
         assert (await door.get(PATH, user_id="u")).json() == []
-        assert (await moved(door, before))[REQUESTS, "error", "empty"] == 1
+        assert (await moved(door, before))[REQUESTS, "error", "for-you", "empty"] == 1
 
 
 async def test_the_catalogues_metrics_follow_it(open_door: OpenDoor, catalog_file: Path) -> None:
@@ -227,7 +230,7 @@ async def test_a_refused_credential_is_counted(open_door: OpenDoor) -> None:
         after = await moved(door, before)
 
     assert after["http_unauthorized_total",] == 1
-    assert after[REQUESTS, "", "personalize"] == 1
+    assert after[REQUESTS, "", "for-you", "personalize"] == 1
 
 
 async def test_a_full_redis_is_counted_with_every_list_that_it_does_not_keep(
@@ -275,6 +278,6 @@ async def test_whatever_is_asked_labels_stay_within_their_sets(open_door: OpenDo
                     await door.http.request(method, f"{path}?{query}", headers={"X-Degraded-Reason": "mine"})
         labels = await label_values(door)
 
-    assert labels.keys() == LABELS.keys()
+    assert labels.keys() == {*LABELS, "placement"}
     for label, seen in labels.items():
-        assert seen <= set(LABELS[label])
+        assert seen <= {*LABELS.get(label, ()), "for-you"}

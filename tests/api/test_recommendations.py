@@ -115,6 +115,10 @@ async def test_the_object_format_says_where_the_list_is_from(door: Door) -> None
         "source": "personalize",
         "degraded_reason": None,
         "recommendation_id": "RID-1",
+        "placement": "for-you",
+        "variant": None,
+        "because": None,
+        "topped_up": 0,
     }
 
 
@@ -234,9 +238,9 @@ async def test_the_probes_the_metrics_and_the_document_answer(door: Door) -> Non
     await door.get(PATH, user_id="a")
     await door.get(PATH, user_id="a")
     metrics = (await door.get("/metrics")).text
-    assert 'recommendations_requests_total{degraded_reason="",source="personalize"} 1.0' in metrics
-    assert 'recommendations_requests_total{degraded_reason="",source="cache"} 1.0' in metrics
-    assert 'personalize_transactions_total{outcome="ok"} 1.0' in metrics
+    assert 'recommendations_requests_total{degraded_reason="",placement="for-you",source="personalize"} 1.0' in metrics
+    assert 'recommendations_requests_total{degraded_reason="",placement="for-you",source="cache"} 1.0' in metrics
+    assert 'personalize_transactions_total{outcome="ok",placement="for-you"} 1.0' in metrics
     for name in ("personalize_budget_tps", "catalog_items 60.0", "cache_entries 1.0", "cache_bytes", "redis_up 1.0"):
         assert name in metrics
     document = (await door.get("/openapi.json")).json()

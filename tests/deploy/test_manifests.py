@@ -19,8 +19,7 @@ import yaml
 from annotated_types import Le
 from fastapi.routing import APIRoute
 
-from service.api import admin
-from service.api.routes import router
+from service.api import admin, answers
 from service.catalog.refresh import MAX_INTERVALS_SKIPPED
 from service.server import MAX_FINISHING_SECONDS, SERVER
 from service.settings import Settings
@@ -40,6 +39,7 @@ IMPORTANT = {
 }
 ACTIONS = {
     "get_recommendations": "personalize:GetRecommendations",
+    "get_personalized_ranking": "personalize:GetPersonalizedRanking",
     "head_object": "s3:GetObject",
     "get_object": "s3:GetObject",
     "describe_table": "dynamodb:DescribeTable",
@@ -360,7 +360,7 @@ def test_with_redis_the_replicas_are_the_autoscalers_and_one_may_go_at_a_time() 
 def test_the_ingress_shows_only_what_braze_calls() -> None:
     [rule] = read(KUBERNETES / "ingress.example.yaml")["spec"]["rules"]
 
-    assert [path["path"] for path in rule["http"]["paths"]] == ["/recommendations"]
+    assert [path["path"] for path in rule["http"]["paths"]] == ["/recommendations", "/similar-items", "/ranking"]
 
 
 @pytest.mark.processes
@@ -376,7 +376,7 @@ def test_cloudformation_has_nothing_to_say_about_the_template() -> None:
 def test_the_task_may_call_personalize_on_the_named_arns_only() -> None:
     resources = ecs()["Resources"]
     granted: dict[str, Any] = {}
-    for name in ("TaskRole", "ReadCatalogObject", "ReadCatalogTable"):
+    for name in ("TaskRole", "RankItems", "ReadCatalogObject", "ReadCatalogTable"):
         bare = resources[name]["Properties"]
         documents = [policy["PolicyDocument"] for policy in bare.get("Policies", [bare])]
         for statement in (statement for document in documents for statement in document["Statement"]):
@@ -385,6 +385,7 @@ def test_the_task_may_call_personalize_on_the_named_arns_only() -> None:
 
     assert set(granted) == set(ACTIONS.values())
     assert "*" not in json.dumps(granted)
+    assert resources["RankItems"]["Condition"] == "HasRanking"
     assert resources["ReadCatalogObject"]["Condition"] == "HasCatalogObject"
     assert resources["ReadCatalogTable"]["Condition"] == "HasCatalogTable"
 
@@ -407,7 +408,7 @@ def test_autoscaling_never_runs_more_tasks_than_the_service_expects() -> None:
 
 
 def test_the_load_balancer_forwards_only_what_is_there() -> None:
-    served = (route.path for route in [*router.routes, *admin.router.routes] if isinstance(route, APIRoute))
+    served = (route.path for route in [*answers.router.routes, *admin.router.routes] if isinstance(route, APIRoute))
     routes = {re.sub(r"\{[^}]+\}", "*", path) for path in served}
     forwarded = {
         path
@@ -417,7 +418,7 @@ def test_the_load_balancer_forwards_only_what_is_there() -> None:
         for path in condition.get("PathPatternConfig", {}).get("Values", [])
     }
 
-    assert forwarded == {"/recommendations", "/users/*", "/items/*"}
+    assert forwarded == {"/recommendations", "/similar-items", "/ranking", "/users/*", "/items/*"}
     assert all(any(fnmatch(route, path) for route in routes) for path in forwarded)
 
 

@@ -38,7 +38,7 @@ def dashboard_queries() -> list[str]:
 
 def declared() -> set[str]:
     """Every name under which Prometheus keeps one of our metrics."""
-    names = set(re.findall(r'gauge\(\s*"([a-z_]+)"', (ROOT / "service/wiring/replica.py").read_text("utf-8")))
+    names = set(re.findall(r'gauges?\(\s*"([a-z_]+)"', (ROOT / "service/wiring/replica.py").read_text("utf-8")))
     for metric in Telemetry().registry.collect():
         if metric.type == "counter":
             names.add(f"{metric.name}_total")

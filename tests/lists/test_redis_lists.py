@@ -16,7 +16,7 @@ from service.errors import SharedStateUnavailable
 from service.lists import envelope
 from service.lists.adapters.outcome_codec import pack_outcome, unpack_outcome
 from service.lists.adapters.redis import RedisLists
-from service.lists.freshness import MAX_CLOCK_SKEW_SECONDS
+from service.lists.freshness import MAX_CLOCK_SKEW_SECONDS, Freshness
 from service.lists.keys import UserKey, UserPrefix
 from service.lists.ports import ABANDONED, ListsEvent, Outcome
 from service.models import ItemList
@@ -54,8 +54,7 @@ async def _replica(server: RedisServer, clock: Clock) -> AsyncIterator[Replica]:
                 member.client,
                 member.heartbeat,
                 clock=clock,
-                fresh_seconds=FRESH_SECONDS,
-                stale_seconds=7 * 86_400,
+                freshness=Freshness(FRESH_SECONDS, 7 * 86_400),
                 recorder=events,
                 on_forget=forgotten.put_nowait,
                 prefix_of_values=lambda key: UserPrefix(key[:8]) if len(key) == VALUED_BYTES else None,

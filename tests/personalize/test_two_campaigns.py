@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from service.budget.adapters.redis import RedisGovernor
+from service.budget.budget import Budget
 from service.clock import SystemClock
 from service.errors import DeadlineExceeded
 from service.fleet.client import RedisClient
@@ -57,8 +58,11 @@ async def test_two_campaigns_in_one_process_spend_budgets_of_their_own(
                 open_campaign(
                     clock=clock,
                     recommender=personalize,
-                    governor=RedisGovernor(
-                        tps, client=client, heartbeat=heartbeat, clock=clock, horizon_seconds=WITHIN_SECONDS
+                    budget=Budget(
+                        RedisGovernor(
+                            tps, client=client, heartbeat=heartbeat, clock=clock, horizon_seconds=WITHIN_SECONDS
+                        ),
+                        clock,
                     ),
                     lists=lists,
                     learner=NothingLearned(),

@@ -102,7 +102,7 @@ def test_the_metrics_page_lists_every_metric_of_the_contract_and_of_the_code() -
     table = text_of("docs/operate/metrics.md").partition("## Metrics")[2].partition("## Logs")[0]
     listed = {name.partition("{")[0] for name in re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)}
     declared = set(metric_names(Telemetry().registry))
-    declared |= set(re.findall(r'gauge\(\s*"([a-z_]+)"', text_of("service/wiring/replica.py")))
+    declared |= set(re.findall(r'gauges?\(\s*"([a-z_]+)"', text_of("service/wiring/replica.py")))
 
     assert listed == declared
 

@@ -25,7 +25,9 @@ CONTRACT = {
     "DATA_DIR", "API_KEYS", "BASIC_AUTH", "ADMIN_KEYS", "ALLOW_ANONYMOUS", "LOG_LEVEL", "LOG_FORMAT",
     "CATALOG_COLUMNS", "ACCESS_LOG_SAMPLE", "USER_KEY_SECRET", "DRAIN_SECONDS",
     "API_KEYS_FILE", "BASIC_AUTH_FILE", "ADMIN_KEYS_FILE", "METRICS_ACCESS", "DOCS_ACCESS",
-    "EXPECTED_REPLICAS",
+    "EXPECTED_REPLICAS", "PLACEMENTS_FILE", "TOP_UP", "CATEGORY_COLUMN",
+    "SIMILAR_ITEMS_CAMPAIGN_ARN", "SIMILAR_ITEMS_RECOMMENDER_ARN", "SIMILAR_ITEMS_TPS", "SIMILAR_ITEMS_FILTER_ARN",
+    "RANKING_CAMPAIGN_ARN", "RANKING_TPS", "RANKING_FILTER_ARN",
 }  # fmt: skip
 
 
@@ -99,7 +101,7 @@ def test_the_example_is_read_like_an_empty_environment(given: type[Given]) -> No
 def test_little_is_enough(given: type[Given]) -> None:
     settings = given.settings()
     assert (settings.host, settings.port, settings.personalize_tps) == ("0.0.0.0", 8000, 1)  # noqa: S104
-    assert (settings.arn, settings.user_key) == (CAMPAIGN, CAMPAIGN)
+    assert (settings.first_placement.arn, settings.user_key) == (CAMPAIGN, CAMPAIGN)
     assert (settings.api_key_list, settings.admin_key_list, settings.basic_auth_pair) == ([], [], None)
     assert (settings.column_mapping, settings.popular_ids, settings.redis_url) == ({}, [], None)
 
@@ -122,7 +124,7 @@ def test_everything_given_is_read(given: type[Given]) -> None:
         PORT="0",
         DATA_DIR="/var/lib/connect",
     )
-    assert settings.arn == RECOMMENDER
+    assert settings.first_placement.arn == RECOMMENDER
     assert settings.personalize_filter_arn == FILTER
     assert settings.personalize_tps == 0.5
     assert settings.column_mapping == {"name": "product_name", "price": "PRICE_USD"}
@@ -222,7 +224,9 @@ def test_a_wrong_value_is_told_in_one_line(given: type[Given], name: str, value:
 
 def test_exactly_one_arn_is_needed(given: type[Given]) -> None:
     both = "PERSONALIZE_CAMPAIGN_ARN, PERSONALIZE_RECOMMENDER_ARN:"
-    assert given.problems(PERSONALIZE_CAMPAIGN_ARN=None) == (f"{both} neither is set; one is required",)
+    assert given.problems(PERSONALIZE_CAMPAIGN_ARN=None) == (
+        f"{both} neither is set; one is required, or another placement's ARN, or PLACEMENTS_FILE",
+    )
     assert given.problems(PERSONALIZE_CAMPAIGN_ARN=CAMPAIGN, PERSONALIZE_RECOMMENDER_ARN=RECOMMENDER) == (
         f"{both} both are set; exactly one is needed",
     )

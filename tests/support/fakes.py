@@ -230,6 +230,10 @@ class FakeSharedLists:
             if not listener.done():
                 listener.set_result(outcome)
 
+    async def look(self, key: UserKey) -> Envelope | None:
+        await self._store.trip()
+        return self._store.lists.get(key)
+
     async def made_at(self, keys: Sequence[UserKey]) -> list[float | None]:
         await self._store.trip()
         kept = [self._store.lists.get(key) for key in keys]

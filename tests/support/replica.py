@@ -2,16 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from service.answers.recommend import Recommendations
+from service.answers.arm import Arm
+from service.answers.exclusions import RequestExclusion
+from service.answers.placement import Placement
 from service.budget.adapters.embedded import EmbeddedGovernor
 from service.budget.budget import Budget
 from service.budget.ports import TpsGovernor
 from service.catalog.current import CurrentCatalog
+from service.constants import MAX_WAITING_CALLERS
+from service.filters import parse_filter
 from service.lists.adapters.embedded import EmbeddedLists, NoBatchLists
 from service.lists.forgetting import Forgetting, ForgottenLately
 from service.lists.freshness import Freshness
@@ -21,9 +25,12 @@ from service.lists.pins import LocalPins
 from service.lists.ports import BatchLists, SharedLists
 from service.models import Answer, ListRequest, RecommendationQuery
 from service.personalize.breaker import Breaker
+from service.personalize.campaign import PersonalizeCampaign
 from service.personalize.flights import Flights
 from service.personalize.refresher import Refresher
-from service.sends.prewarm.prewarmer import Prewarmer
+from service.sends.prewarm.prewarmer import PlacementPrewarmer
+from service.settings.placements import PlacementTerms
+from service.wiring.addresses import Address
 from service.wiring.campaign import AnsweringReplica, Outside, Stores, Terms, open_answers
 from tests.support.fakes import FakeCatalog, FakePersonalize, FakeRecorder, MemoryBlockList
 from tests.support.virtual_time import VirtualClock
@@ -32,7 +39,9 @@ DEADLINE_SECONDS = 1.5
 FRESH_SECONDS = 900.0
 STALE_SECONDS = 604_800.0
 ITEMS = tuple(f"item{number}" for number in range(200))
-KEYS = UserKeys(secret="secret", scope="campaign")
+SECRET = "secret"
+ARN = "arn:aws:personalize:us-east-1:000000000000:campaign/test"
+KEYS = UserKeys(secret=SECRET, scope=f"{ARN} ")
 
 
 def key_of(user_id: str) -> UserKey:
@@ -50,37 +59,49 @@ class Replica:
     current: CurrentCatalog
     blocked: MemoryBlockList
     local: ListMemory
-    governor: TpsGovernor
     recorder: FakeRecorder
+    governors: dict[str, TpsGovernor]
     wired: AnsweringReplica
+
+    @property
+    def placement(self) -> Placement:
+        """The first one."""
+        return next(iter(self.wired.placements))
+
+    @property
+    def arm(self) -> Arm:
+        """The placement's own."""
+        return self.placement.arms[0]
 
     @property
     def pins(self) -> LocalPins:
         return self.wired.pins
 
     @property
+    def campaign(self) -> PersonalizeCampaign:
+        campaign = self.arm.campaign
+        assert campaign is not None
+        return campaign
+
+    @property
     def budget(self) -> Budget:
-        return self.wired.campaign.budget
+        return self.campaign.budget
 
     @property
     def breaker(self) -> Breaker:
-        return self.wired.campaign.breaker
+        return self.campaign.breaker
 
     @property
     def flights(self) -> Flights:
-        return self.wired.campaign.flights
+        return self.campaign.flights
 
     @property
     def refresher(self) -> Refresher:
-        return self.wired.campaign.refresher
+        return self.campaign.refresher
 
     @property
-    def recommendations(self) -> Recommendations:
-        return self.wired.recommendations
-
-    @property
-    def prewarmer(self) -> Prewarmer:
-        return self.wired.prewarmer
+    def prewarmer(self) -> PlacementPrewarmer:
+        return PlacementPrewarmer(self.placement, self.clock)
 
     async def ask(
         self,
@@ -94,7 +115,11 @@ class Replica:
         query = RecommendationQuery(
             user_id=user_id, num_results=num_results, exclude=frozenset(exclude), fields=tuple(fields)
         )
-        return await self.recommendations.answer(query, self.clock.monotonic() + within)
+        return await self.answer(query, within)
+
+    async def answer(self, query: RecommendationQuery, within: float = DEADLINE_SECONDS) -> Answer:
+        """What a caller of this query gets."""
+        return await self.wired.placements.of(query).answer(query, self.clock.monotonic() + within)
 
 
 def ids_of(answer: Answer) -> list[str]:
@@ -123,6 +148,9 @@ async def open_replica(
     fresh_seconds: float = FRESH_SECONDS,
     stale_seconds: float = STALE_SECONDS,
     clock_skew: float = 0.0,
+    placements: Mapping[str, PlacementTerms] | None = None,
+    exclusion: str = "",
+    max_waiting: int = MAX_WAITING_CALLERS,
 ) -> AsyncIterator[Replica]:
     """One replica in virtual time; closing it is part of every test."""
     clock = VirtualClock(asyncio.get_running_loop(), clock_skew)
@@ -134,28 +162,39 @@ async def open_replica(
     memory = ListMemory(cache_bytes)
     lately = ForgottenLately(clock=clock, flight_seconds=2 * DEADLINE_SECONDS)
     blocked, recorder = MemoryBlockList(), FakeRecorder()
+    governors: dict[str, TpsGovernor] = {}
+
+    def governor_of(address: Address) -> TpsGovernor:
+        return governors.setdefault(address.arn, governor or EmbeddedGovernor(address.tps, clock=clock))
+
+    of_all = shared or EmbeddedLists(memory)
+    batch_lists = batch or NoBatchLists()
     outside = Outside(
         clock=clock,
-        recommender=personalize,
-        governor=governor or EmbeddedGovernor(tps, clock=clock),
+        recommender_of=lambda _: personalize,
+        governor_of=governor_of,
         stores=Stores(
             memory=memory,
-            shared=shared or EmbeddedLists(memory),
-            batch=batch or NoBatchLists(),
+            shared_of=lambda _: of_all,
+            batch_of=lambda _: batch_lists,
             lately=lately,
             forgetting=Forgetting(keys=KEYS, lately=lately, flight_seconds=2 * DEADLINE_SECONDS),
         ),
         catalog=CurrentCatalog(catalog),
         blocked=blocked,
-        recorder=recorder,
+        recorder_of=lambda _: recorder,
     )
     terms = Terms(
-        keys=KEYS,
+        secret=SECRET,
         freshness=Freshness(fresh_seconds, stale_seconds),
         deadline_seconds=DEADLINE_SECONDS,
         curated=curated,
+        exclusion=RequestExclusion(parse_filter(exclusion)) if exclusion else None,
+        max_waiting=max_waiting,
     )
-    async with open_answers(outside, terms) as wired:
+    async with open_answers(
+        outside, terms, placements or {"for-you": PlacementTerms(campaign_arn=ARN, tps=tps)}
+    ) as wired:
         yield Replica(
             clock=clock,
             personalize=personalize,
@@ -163,7 +202,7 @@ async def open_replica(
             current=outside.catalog,
             blocked=blocked,
             local=memory,
-            governor=outside.governor,
             recorder=recorder,
+            governors=governors,
             wired=wired,
         )

@@ -4,6 +4,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
+from copy import copy
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -14,7 +15,7 @@ from service.fleet.client import RedisClient
 from service.fleet.heartbeat import Heartbeat
 from service.lists.adapters.channel import FlightChannel
 from service.lists.adapters.outcome_codec import OUTCOME_VERSION, pack_outcome, unpack_outcome
-from service.lists.envelope import HEADER_BYTES, VERSION, created_at, readable
+from service.lists.envelope import HEADER_BYTES, VERSION, Envelope, created_at, readable
 from service.lists.freshness import Freshness
 from service.lists.keys import UserKey, UserPrefix
 from service.lists.ports import Boarding, Landing, ListsRecorder, Outcome
@@ -43,8 +44,7 @@ class RedisLists:
         client: Open for as long as these lists are.
         heartbeat: Knows how many replicas have to hear of a user to forget.
         clock: Unix time decides what is fresh.
-        fresh_seconds: Younger lists need no transaction, so no lead is given for them.
-        stale_seconds: How long a list is kept.
+        freshness: Fresh lists need no transaction, so no lead is given for them; a list is kept until it is past stale.
         recorder: Counts what Redis refuses.
         prefix: Replicas that differ in it share nothing.
         prefix_of_values: The user prefix of a key with filter values; None for any other key.
@@ -57,8 +57,7 @@ class RedisLists:
         heartbeat: Heartbeat,
         *,
         clock: Clock,
-        fresh_seconds: float,
-        stale_seconds: float,
+        freshness: Freshness,
         recorder: ListsRecorder,
         prefix: str = "pc",
         on_forget: Callable[[UserPrefix], None] = lambda _: None,
@@ -67,8 +66,7 @@ class RedisLists:
         self._client = client
         self._heartbeat = heartbeat
         self._clock = clock
-        self._freshness = Freshness(fresh_seconds, stale_seconds)
-        self._stale_ms = max(1, round(stale_seconds * 1000))
+        self._be_of_age(freshness)
         self._recorder = recorder
         self._prefix = prefix
         self._prefix_of_values = prefix_of_values
@@ -76,6 +74,16 @@ class RedisLists:
         self._land = client.script(_HERE / "land.lua")
         self._tokens: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
         self.channel = FlightChannel(client, f"{prefix}:flights", recorder=recorder, on_forget=on_forget)
+
+    def of_age(self, freshness: Freshness) -> Self:
+        """The same lists and channel, for a placement whose lists are fresh and kept for other times."""
+        other = copy(self)
+        other._be_of_age(freshness)  # noqa: SLF001  # our own copy
+        return other
+
+    def _be_of_age(self, freshness: Freshness) -> None:
+        self._freshness = freshness
+        self._stale_ms = max(1, round(freshness.stale_seconds * 1000))
 
     async def __aenter__(self) -> Self:
         """Start to listen; succeeds without Redis too."""
@@ -145,6 +153,12 @@ class RedisLists:
     def follow(self, key: UserKey) -> AbstractAsyncContextManager[Landing]:
         """See `SharedLists.follow`; any number may follow one flight."""
         return self.channel.follow(key)
+
+    async def look(self, key: UserKey) -> Envelope | None:
+        """See `SharedLists.look`; one round trip."""
+        async with self._client.use() as redis:
+            kept: Any = await redis.get(self._keys(key)[0])
+        return readable(kept)
 
     async def made_at(self, keys: Sequence[UserKey]) -> list[float | None]:
         """When the list kept under each key was made, Unix seconds; one round trip for all of them.

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from service.clock import Clock
@@ -14,7 +14,7 @@ from service.constants import (
     PERSONALIZE_MAX_RESULTS,
 )
 from service.errors import ConfigurationError, RecommenderError, RecommenderRefused
-from service.models import ItemList, ListRequest
+from service.models import ItemList, ListRequest, Promotion
 from service.personalize.sdk.errors import translated_errors
 from service.personalize.sdk.failure_log import FailureLog
 
@@ -102,25 +102,40 @@ class PersonalizeRecommender:
         try:
             with translated_errors():
                 async with asyncio.timeout(timeout_seconds):
-                    output = await self._runtime.client.get_recommendations(**parameters)
+                    client = self._runtime.client
+                    if request.kind == "ranking":
+                        output = await client.get_personalized_ranking(**parameters)
+                    else:
+                        output = await client.get_recommendations(**parameters)
         except RecommenderError as error:
             self._failures.failed(error)
             raise
         self._failures.worked()
-        return _ranked_list(output, created_at=self._clock.time())
+        key = "personalizedRanking" if request.kind == "ranking" else "itemList"
+        return _item_list(output, key, created_at=self._clock.time())
 
     def _parameters(self, request: ListRequest) -> dict[str, object]:
         if len(request.user_id) > MAX_ID_CHARACTERS:
             raise RecommenderRefused(f"userId is longer than {MAX_ID_CHARACTERS} characters")
-        if not 1 <= request.num_results <= PERSONALIZE_MAX_RESULTS:
-            raise RecommenderRefused(f"numResults is not between 1 and {PERSONALIZE_MAX_RESULTS}")
-        parameters: dict[str, object] = {
-            **self._fixed,
-            "userId": request.user_id,
-            "numResults": request.num_results,
-        }
+        if len(request.item_id) > MAX_ID_CHARACTERS:
+            raise RecommenderRefused(f"itemId is longer than {MAX_ID_CHARACTERS} characters")
+        parameters: dict[str, object] = dict(self._fixed)
+        if request.kind == "ranking":
+            parameters |= {"userId": request.user_id, "inputList": list(request.item_ids)}
+        else:
+            if not 1 <= request.num_results <= PERSONALIZE_MAX_RESULTS:
+                raise RecommenderRefused(f"numResults is not between 1 and {PERSONALIZE_MAX_RESULTS}")
+            parameters["numResults"] = request.num_results
+            if request.user_id or request.kind == "recommendations":
+                parameters["userId"] = request.user_id
+            if request.item_id:
+                parameters["itemId"] = request.item_id
         if self.filter_arn and request.filter_values:
             parameters["filterValues"] = _filter_values(dict(request.filter_values))
+        if request.context:
+            parameters["context"] = dict(request.context)
+        if request.promotion is not None:
+            parameters["promotions"] = [_promotion(request.promotion, request.filter_values)]
         return parameters
 
 
@@ -138,16 +153,32 @@ def _filter_values(given: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
-def _ranked_list(output: Mapping[str, object], *, created_at: float) -> ItemList:
-    items = output.get("itemList")
+def _promotion(promotion: Promotion, given: Sequence[tuple[str, str]]) -> dict[str, object]:
+    # Personalize refuses values for placeholders that the promotion's filter does not have, and we cannot know them:
+    # the caller's values go to it only where the promotion names them.
+    names = {name for name, _ in promotion.filter_values}
+    values = _filter_values({**dict(promotion.filter_values), **{name: one for name, one in given if name in names}})
+    wanted: dict[str, object] = {
+        "name": promotion.name,
+        "percentPromotedItems": promotion.percent,
+        "filterArn": promotion.filter_arn,
+    }
+    return {**wanted, "filterValues": values} if values else wanted
+
+
+def _item_list(output: Mapping[str, object], key: str, *, created_at: float) -> ItemList:
+    items = output.get(key)
     if not isinstance(items, list):
-        raise RecommenderError("the answer holds no itemList")
+        raise RecommenderError(f"the answer holds no {key}")
     # The SDK turns a body that is not an object, or an entry that is null, into None rather than an error.
-    ids = (item.get("itemId") for item in items if isinstance(item, dict))
+    items = [item for item in items if isinstance(item, dict)]
+    ids = (item.get("itemId") for item in items)
+    promoted = (item.get("itemId") for item in items if item.get("promotionName"))
     item_ids = tuple(dict.fromkeys(item_id for item_id in ids if isinstance(item_id, str) and item_id))
     recommendation_id = output.get("recommendationId")
     return ItemList(
         item_ids=item_ids,
         recommendation_id=recommendation_id if isinstance(recommendation_id, str) else "",
         created_at=created_at,
+        promoted=frozenset(item_id for item_id in promoted if isinstance(item_id, str)),
     )

@@ -3,14 +3,18 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
+from service.answers.arm import Arm
+from service.answers.placement import Placement
 from service.budget.ports import Lane
 from service.clock import Clock
 from service.errors import BudgetExhausted
-from service.lists.keys import UserKeys
+from service.lists.keys import UserKey
 from service.lists.lists import Lists
-from service.models import ListRequest
+from service.models import ListRequest, RecommendationQuery
 from service.personalize.campaign import PersonalizeCampaign
 from service.sends.ports import PrewarmReport, PrewarmTerms
 
@@ -28,13 +32,30 @@ BREAKER_PAUSE_SECONDS: Final = 1.0
 
 
 class Prewarmer:
-    """A `ListMaker` that spends the budget of this process, or the one that it shares."""
+    """A `ListMaker` that spends the budget of this process, or the one that it shares.
 
-    def __init__(self, *, clock: Clock, keys: UserKeys, lists: Lists, campaign: PersonalizeCampaign) -> None:
+    Args:
+        clock: Shares and pauses are kept on its monotonic time.
+        lists: Where the lists are kept.
+        campaign: Where they come from.
+        request_of: The list of a user, or of an item, with so many results.
+        key_of: Its key.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        lists: Lists,
+        campaign: PersonalizeCampaign,
+        request_of: Callable[[str, int], ListRequest],
+        key_of: Callable[[ListRequest], UserKey],
+    ) -> None:
         self._clock = clock
-        self._keys = keys
         self._lists = lists
         self._campaign = campaign
+        self._request_of = request_of
+        self._key_of = key_of
         self._turn = asyncio.Lock()
         self._next_at = float("-inf")
         self._paused_until = float("-inf")
@@ -63,7 +84,7 @@ class Prewarmer:
 
     async def _without_list(self, users: Sequence[str], terms: PrewarmTerms) -> list[str]:
         since = self._clock.time() - max(terms.max_age_seconds, self._lists.fresh_seconds)
-        kept = await self._lists.kept_since([self._keys.of(ListRequest(user)) for user in users], since)
+        kept = await self._lists.kept_since([self._key_of(self._request_of(user, 1)) for user in users], since)
         return [user for user, has_one in zip(users, kept, strict=True) if not has_one]
 
     async def _work(
@@ -85,8 +106,8 @@ class Prewarmer:
             if not waiting:
                 return
             user = waiting.popleft()
-            request = ListRequest(user, self._campaign.length.to_fetch(terms.num_results))
-            outcome, spent = await self._campaign.flights.prewarm(self._keys.of(request), request, slot_at)
+            request = self._request_of(user, self._campaign.length.to_fetch(terms.num_results))
+            outcome, spent = await self._campaign.flights.prewarm(self._key_of(request), request, slot_at)
             if spent:
                 slot_at = None
             if outcome.source == "personalize":
@@ -120,3 +141,66 @@ class Prewarmer:
                     return now
                 await asyncio.sleep(wait)
         raise BudgetExhausted
+
+
+class PlacementPrewarmer:
+    """A `ListMaker` for one placement: each user's list comes from the user's arm.
+
+    Names are user ids; for a placement whose lists are kept for items, they are item ids. A ranking has no list that
+    could be fetched without its items.
+    """
+
+    def __init__(self, placement: Placement, clock: Clock) -> None:
+        self._placement = placement
+        self._makers = {
+            arm: Prewarmer(
+                clock=clock,
+                lists=arm.lists,
+                campaign=arm.campaign,
+                request_of=partial(_request_of, placement, arm),
+                key_of=arm.key_of_request,
+            )
+            for arm in placement.arms
+            if arm.campaign is not None
+        }
+
+    async def make(
+        self, users: Sequence[str], terms: PrewarmTerms, *, seconds: float, on_done: Callable[[], None] = lambda: None
+    ) -> PrewarmReport:
+        """See `ListMaker.make`; users of a holdout need no list."""
+        by_arm: dict[Arm, list[str]] = {arm: [] for arm in self._makers}
+        held_out = 0
+        for user in users:
+            arm = self._placement.arm_of(query_for(self._placement, user))
+            if arm in by_arm:
+                by_arm[arm].append(user)
+            else:
+                held_out += 1
+                on_done()
+        reports = await asyncio.gather(
+            *(
+                self._makers[arm].make(names, terms, seconds=seconds, on_done=on_done)
+                for arm, names in by_arm.items()
+                if names or arm is self._placement.arms[0]
+            )
+        )
+        report = PrewarmReport(kept=held_out)
+        for one in reports:
+            report.fetched += one.fetched
+            report.kept += one.kept
+            report.left += one.left
+            report.failed.update(one.failed)
+            report.tps += one.tps
+            report.fresh_seconds = one.fresh_seconds
+        return report
+
+
+def query_for(placement: Placement, name: str) -> RecommendationQuery:
+    """The query that a prewarmed list is to answer."""
+    if placement.kind == "similar-items":
+        return RecommendationQuery(user_id="", num_results=1, kind=placement.kind, item_id=name)
+    return RecommendationQuery(user_id=name, num_results=1, kind=placement.kind)
+
+
+def _request_of(placement: Placement, arm: Arm, name: str, num_results: int) -> ListRequest:
+    return replace(arm.request_of(query_for(placement, name)), num_results=num_results)

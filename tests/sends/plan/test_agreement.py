@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from service.constants import SPENT_SHARE
 from service.lists.envelope import Envelope, created_at, seal
 from service.lists.keys import UserKey, UserPrefix
-from service.models import ItemList, RecommendationQuery
+from service.models import ItemList
 from service.sends.plan.recipients import recipients_of
 from service.sends.plan.send import Send
 from service.sends.plan.simulation import simulate
 from tests.support.fakes import FakePersonalize
-from tests.support.replica import ITEMS, open_replica
+from tests.support.replica import ITEMS, key_of, open_replica
 from tests.support.virtual_time import VirtualClock, run_virtual
 
 Counts = tuple[Counter[str], Counter[str], int]
@@ -63,7 +63,7 @@ async def _really(send: Send) -> Counts:
 
         async with asyncio.TaskGroup() as messages:
             for one in recipients_of(send):
-                key = replica.recommendations.key_of(RecommendationQuery(str(one.number), 10))
+                key = key_of(str(one.number))
                 if one.kept is not None:
                     replica.local.put(key, _made(unix_began + created_at(one.kept)))
                 if one.batch_list is not None:

@@ -1,0 +1,132 @@
+"""One way in which a placement answers: its own, or a variant of an experiment."""
+
+from dataclasses import dataclass, replace
+
+from service.answers.assembly import Assembly
+from service.answers.ports import UseCase
+from service.clock import Clock
+from service.errors import DeadlineExceeded, DegradedReason
+from service.lists.envelope import Envelope
+from service.lists.keys import UserKey, UserKeys
+from service.lists.lists import Lists
+from service.lists.ports import Outcome
+from service.models import ListRequest, Promotion, RecommendationQuery
+from service.personalize.campaign import PersonalizeCampaign
+from service.personalize.flights import Timings
+
+
+@dataclass(frozen=True, slots=True)
+class AskingTerms:
+    """What goes to Personalize with every list that an arm asks for."""
+
+    context: tuple[tuple[str, str], ...] = ()
+    """Constant."""
+    context_names: frozenset[str] = frozenset()
+    """Names that a caller may add or replace."""
+    promotion: Promotion | None = None
+    values_change_lists: bool = False
+    """Whether `filter_values` go to Personalize, so that each set of them has lists of its own."""
+
+
+class Arm:
+    """Finds the list that answers a query, and shows it.
+
+    Args:
+        clock: Deadlines are points on its monotonic time.
+        keys: Makes the lists' keys.
+        lists: Where lists are kept.
+        campaign: Where they come from; None for a holdout, which gets the popular list.
+        use_case: What to ask for.
+        terms: What goes with it.
+        assembly: Makes the answer.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        keys: UserKeys,
+        lists: Lists,
+        campaign: PersonalizeCampaign | None,
+        use_case: UseCase,
+        terms: AskingTerms,
+        assembly: Assembly,
+    ) -> None:
+        self._clock = clock
+        self._keys = keys
+        self._use_case = use_case
+        self._terms = terms
+        self.lists = lists
+        self.campaign = campaign
+        self.assembly = assembly
+
+    def lacks(self, query: RecommendationQuery) -> DegradedReason | None:
+        """Why there is no list to ask for; None if there is one."""
+        return self._use_case.lacks(query)
+
+    def request_of(self, query: RecommendationQuery) -> ListRequest:
+        """The list that answers this query, of the length to fetch."""
+        num_results = query.num_results if self.campaign is None else self.campaign.length.to_fetch(query.num_results)
+        request = self._use_case.request(query, num_results)
+        terms = self._terms
+        if terms == _PLAIN:
+            return request
+        context = dict(terms.context)
+        context.update((name, value) for name, value in query.context if name in terms.context_names)
+        return replace(
+            request,
+            filter_values=query.filter_values if terms.values_change_lists else (),
+            context=tuple(sorted(context.items())),
+            promotion=terms.promotion,
+        )
+
+    def key_of(self, query: RecommendationQuery) -> UserKey | None:
+        """The key of the list that answers this query; None where there is none to ask for."""
+        if self.campaign is None or self.lacks(query) is not None:
+            return None
+        return self._keys.of(self.request_of(query))
+
+    def key_of_request(self, request: ListRequest) -> UserKey:
+        """The key of a list of this arm."""
+        return self._keys.of(request)
+
+    async def find(self, query: RecommendationQuery, deadline: float, key: UserKey | None) -> tuple[Outcome, Timings]:
+        """The best list to be had before the deadline, a point on the monotonic clock."""
+        lists = self.lists
+        reason = self.lacks(query)
+        if reason is not None:
+            return lists.without_batch(None, reason), []
+        if self.campaign is None:
+            return Outcome(lists.without_batch(None, "error").envelope, "popular"), []
+        request = self.request_of(query)
+        if key is None:
+            key = self._keys.of(request)
+        pinned = lists.pinned(key)
+        if pinned is not None:
+            return pinned, []
+        kept = lists.kept(key)
+        if kept is not None and lists.is_fresh(kept):
+            return Outcome(kept, "cache"), []
+        timings: Timings = []
+        try:
+            outcome, timings = await self.campaign.outcome(key, request, kept, deadline)
+        except DeadlineExceeded:
+            outcome = await lists.step_down(key, kept, "timeout", deadline)
+            lists.pin(key, outcome)
+        # A call of the same message with less time left may have been answered while this one waited.
+        return lists.pinned(key) or outcome, timings
+
+    async def kept(self, query: RecommendationQuery, reason: DegradedReason, deadline: float) -> Outcome | None:
+        """What is kept for this query anywhere, at no transaction; None if nothing is."""
+        key = self.key_of(query)
+        if key is None:
+            return None
+        found = await self.lists.look(key, reason, deadline)
+        return None if found.source == "popular" else found
+
+    def from_list(self, query: RecommendationQuery, envelope: Envelope) -> Outcome | None:
+        """The outcome of a fresh list in memory; None if items must be fetched first."""
+        return Outcome(envelope, "cache") if self.assembly.is_here(query, envelope) else None
+
+
+_PLAIN = AskingTerms()

@@ -1,0 +1,150 @@
+"""What an operator does to the order of an answer: pins, boosts, buries, and at most so many of a kind.
+
+Everything happens when the answer is rendered, at no transaction. What an item's columns say about it is looked up once
+for each version of the catalogue.
+"""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from service.answers.selection import Rules, reason_to_drop
+from service.catalog.item import ITEM_COLUMNS, CatalogRow
+from service.catalog.ports import ItemCatalog
+from service.filters import Filter, ItemPredicate, compile_item_exclusion
+
+MAX_TRAITS: Final = 200_000
+"""Items whose traits are kept; about 40 MB with two columns. Beyond it all are looked up anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """An item at a place of every answer."""
+
+    item_id: str
+    slot: int
+    """1 is the first."""
+    until: float
+    """Unix seconds; infinite for ever."""
+
+    @classmethod
+    def of(cls, item_id: str, slot: int, until: dt.datetime | None) -> "Pin":
+        """A pin until a moment; None for ever."""
+        return cls(item_id, slot, float("inf") if until is None else until.timestamp())
+
+
+@dataclass(frozen=True, slots=True)
+class ArrangementTerms:
+    """What the operator wants."""
+
+    pins: tuple[Pin, ...] = ()
+    max_per: Mapping[str, int] | None = None
+    """Catalogue column, and items of one of its values in an answer."""
+    boost: Filter | None = None
+    """Items that it lets through come first."""
+    bury: Filter | None = None
+    """Items that it lets through come last."""
+
+
+class Arrangement:
+    """Applies the operator's order to the candidates of an answer; keeps the order otherwise."""
+
+    def __init__(self, terms: ArrangementTerms) -> None:
+        self._pins = tuple(sorted(terms.pins, key=lambda pin: pin.slot))
+        self._max_per = dict(terms.max_per or {})
+        self._moves = terms.boost is not None or terms.bury is not None
+        self._traits = _Traits(terms.boost, terms.bury, tuple(self._max_per))
+
+    def valid_until(self, now: float) -> float:
+        """Unix seconds until which answers of now stay as they are: when the next pin ends."""
+        return min((pin.until for pin in self._pins if pin.until > now), default=float("inf"))
+
+    def active_pins(self, rules: Rules, wanted: int, now: float) -> list[tuple[int, str, CatalogRow]]:
+        """The pins of an answer: slot, id and row of every pinned item that may be shown, by slot."""
+        active = [pin for pin in self._pins if pin.slot <= wanted and pin.until > now]
+        if not active:
+            return []
+        rows = rules.catalog.rows([pin.item_id for pin in active])
+        found: list[tuple[int, str, CatalogRow]] = []
+        for pin, row in zip(active, rows, strict=True):
+            if row is not None and reason_to_drop(pin.item_id, row, rules) is None:
+                found.append((pin.slot, pin.item_id, row))
+        return found
+
+    def ordered(self, item_ids: Iterable[str], catalog: ItemCatalog) -> Iterable[str]:
+        """The ids of a list: boosted ones first, buried ones last, each group in the list's own order."""
+        if not self._moves:
+            return item_ids
+        ids = list(item_ids)
+        groups: tuple[list[str], list[str], list[str]] = ([], [], [])
+        for item_id, row in zip(ids, catalog.rows(ids), strict=True):
+            group = 1 if row is None else self._traits.of(item_id, row, catalog)[0]
+            groups[group].append(item_id)
+        return [*groups[0], *groups[1], *groups[2]]
+
+    def caps(self, catalog: ItemCatalog) -> Callable[[str, CatalogRow], bool] | None:
+        """A test for one answer: whether one more item may be shown, which then counts. None without any bound."""
+        if not self._max_per:
+            return None
+        bounds = tuple(self._max_per.values())
+        shown: Sequence[Counter[object]] = [Counter() for _ in bounds]
+        traits = self._traits
+
+        def has_room(item_id: str, row: CatalogRow) -> bool:
+            values = traits.of(item_id, row, catalog)[1]
+            for value, counter, bound in zip(values, shown, bounds, strict=True):
+                # An item without the value is of no kind.
+                if value is not None and counter[value] >= bound:
+                    return False
+            for value, counter in zip(values, shown, strict=True):
+                counter[value] += 1
+            return True
+
+        return has_room
+
+
+class _Traits:
+    """What the columns of an item say: its group in the order, and its values of the columns that are bounded."""
+
+    def __init__(self, boost: Filter | None, bury: Filter | None, columns: tuple[str, ...]) -> None:
+        self._boost = boost
+        self._bury = bury
+        self._columns = columns
+        self._version = -1
+        self._boosted: ItemPredicate | None = None
+        self._buried: ItemPredicate | None = None
+        self._known: dict[str, tuple[int, tuple[object, ...]]] = {}
+
+    def of(self, item_id: str, row: CatalogRow, catalog: ItemCatalog) -> tuple[int, tuple[object, ...]]:
+        """Group (0 boosted, 1 neither, 2 buried), and the values by column."""
+        if catalog.version != self._version:
+            self._begin(catalog)
+        known = self._known.get(item_id)
+        if known is None:
+            if len(self._known) >= MAX_TRAITS:
+                self._known.clear()
+            known = self._known[item_id] = self._look(row, catalog)
+        return known
+
+    def _begin(self, catalog: ItemCatalog) -> None:
+        columns = [*ITEM_COLUMNS, *catalog.columns]
+        self._boosted = None if self._boost is None else compile_item_exclusion(self._boost, columns)
+        self._buried = None if self._bury is None else compile_item_exclusion(self._bury, columns)
+        self._known.clear()
+        self._version = catalog.version
+
+    def _look(self, row: CatalogRow, catalog: ItemCatalog) -> tuple[int, tuple[object, ...]]:
+        values = row.values(catalog.columns)
+        group = 1
+        if self._boosted is not None and self._boosted.bind({})(values):
+            group = 0
+        elif self._buried is not None and self._buried.bind({})(values):
+            group = 2
+        return group, tuple(_plain(values.get(column)) for column in self._columns)
+
+
+def _plain(value: object) -> object:
+    """A value that can be counted."""
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

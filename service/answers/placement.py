@@ -1,0 +1,144 @@
+"""Placements: named ways to ask Personalize and to answer. Always answered, always before the deadline."""
+
+from collections.abc import Iterator, Sequence
+
+from service.answers.arm import Arm
+from service.answers.split import Split
+from service.clock import Clock
+from service.constants import ANSWER_MARGIN_SECONDS
+from service.errors import InvalidQuery
+from service.lists.envelope import Envelope
+from service.lists.keys import UserKey
+from service.lists.pins import LocalPins
+from service.lists.ports import Outcome
+from service.models import Answer, RecommendationQuery, RequestKind
+
+
+class Placement:
+    """Answers queries of one kind.
+
+    Args:
+        name: As callers name it.
+        kind: Of queries.
+        clock: Deadlines are points on its monotonic time.
+        arms: The placement's own first, then the variants in the order of their shares.
+        split: Which arm a user is in.
+        fallback_pins: Repeats the fallback's list for some seconds, so that the parts of one message agree.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        kind: RequestKind,
+        clock: Clock,
+        arms: Sequence[Arm],
+        split: Split,
+        fallback_pins: LocalPins,
+    ) -> None:
+        self.name = name
+        self.kind = kind
+        self.arms = tuple(arms)
+        self._clock = clock
+        self._split = split
+        self._fallback_pins = fallback_pins
+        self._fallbacks: tuple[Placement, ...] = ()
+
+    def fall_back_to(self, placements: Sequence["Placement"]) -> None:
+        """Show lists that these keep, in this order, before the popular list."""
+        self._fallbacks = tuple(placements)
+
+    def arm_of(self, query: RecommendationQuery) -> Arm:
+        """The arm that answers the query's user."""
+        arm = self._split.arm_of(query.user_id)
+        return self.arms[0] if arm is None else self.arms[arm + 1]
+
+    def from_list(self, query: RecommendationQuery, arm: Arm, envelope: Envelope) -> Answer | None:
+        """The answer to a query from a fresh list; no wait, no transaction. None if items must be fetched first.
+
+        Raises:
+            InvalidQuery: `fields` names a column that the catalogue lacks, or an exclusion lacks a value.
+        """
+        arm.assembly.check(query)
+        outcome = arm.from_list(query, envelope)
+        return None if outcome is None else arm.assembly.answer(query, outcome)
+
+    async def answer(
+        self, query: RecommendationQuery, deadline: float, *, arm: Arm | None = None, key: UserKey | None = None
+    ) -> Answer:
+        """The best answer to be had before the deadline.
+
+        Args:
+            query: What the caller asks for.
+            deadline: Point on the monotonic clock.
+            arm: The user's, if it is known already.
+            key: The list's, if it has been made already.
+
+        Raises:
+            InvalidQuery: `fields` names a column that the catalogue lacks, or an exclusion lacks a value.
+        """
+        if arm is None:
+            arm = self.arm_of(query)
+        arm.assembly.check(query)
+        deadline -= ANSWER_MARGIN_SECONDS
+        outcome, timings = await arm.find(query, deadline, key)
+        answered_by = ""
+        if self._fallbacks and outcome.source == "popular" and outcome.degraded_reason is not None:
+            outcome, answered_by = await self._fall_back(query, arm, outcome, deadline)
+        await arm.assembly.fetch(query, outcome.envelope, deadline - self._clock.monotonic())
+        return arm.assembly.answer(query, outcome, timings, answered_by)
+
+    async def _fall_back(
+        self, query: RecommendationQuery, arm: Arm, popular: Outcome, deadline: float
+    ) -> tuple[Outcome, str]:
+        """What a fallback keeps for the caller, and its name; the popular outcome if none keeps anything."""
+        reason = popular.degraded_reason or "error"
+        own_key = arm.key_of(query)
+        pinned = None if own_key is None else self._fallback_pins.get(own_key)
+        for placement in self._fallbacks:
+            if pinned is not None and pinned.placement != placement.name:
+                continue
+            found = pinned or await placement.arm_of(query).kept(query, reason, deadline)
+            if found is not None:
+                if own_key is not None and pinned is None:
+                    self._fallback_pins.put(
+                        own_key, Outcome(found.envelope, found.source, found.degraded_reason, placement.name)
+                    )
+                return found, placement.name
+        return popular, ""
+
+
+class Placements:
+    """All placements of a service by name.
+
+    Args:
+        placements: In the operator's order; the first of a kind answers callers that name none.
+    """
+
+    def __init__(self, placements: Sequence[Placement]) -> None:
+        self._by_name = {one.name: one for one in placements}
+        self._first: dict[RequestKind, Placement] = {}
+        for one in placements:
+            self._first.setdefault(one.kind, one)
+
+    def __iter__(self) -> Iterator[Placement]:
+        return iter(self._by_name.values())
+
+    def of(self, query: RecommendationQuery) -> Placement:
+        """The placement that answers a query.
+
+        Raises:
+            InvalidQuery: There is none of this name or kind.
+        """
+        if not query.placement:
+            first = self._first.get(query.kind)
+            if first is None:
+                raise InvalidQuery("placement", f"no placement of kind {query.kind} is configured")
+            return first
+        found = self._by_name.get(query.placement)
+        if found is None or found.kind != query.kind:
+            names = ", ".join(one.name for one in self if one.kind == query.kind) or "none"
+            raise InvalidQuery(
+                "placement", f"no placement {query.placement!r} of kind {query.kind}; there are: {names}"
+            )
+        return found

@@ -1,0 +1,164 @@
+"""The three ways to ask: recommendations, similar items, ranking."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from service.api.headers import lasting_headers, passing_headers
+from service.api.lifecycle import ACCESS_LINE, ASKED, Asked, Services, asked_by, services_of
+from service.api.query import PARAMETERS, parse_body, parse_query
+from service.catalog.item import ITEM_COLUMNS, JSON_TYPES
+from service.constants import (
+    MAX_ID_CHARACTERS,
+    MAX_RANKED_IDS,
+    RANKING_PATH,
+    RECOMMENDATIONS_PATH,
+    SIMILAR_ITEMS_PATH,
+)
+from service.errors import Unauthorized
+from service.models import Answer, RecommendationQuery, RequestKind
+
+router = APIRouter()
+
+CLIENT_GONE = 499
+"""For our own log only: nobody is there to read it."""
+
+_ITEM = {
+    "type": "object",
+    "required": list(ITEM_COLUMNS),
+    "properties": {name: {"type": json_type} for name, json_type in JSON_TYPES.items()},
+}
+_ANSWERS = {
+    "200": {
+        "description": "A list, best item first; `format=object` wraps it.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "oneOf": [
+                        {"type": "array", "items": _ITEM},
+                        {
+                            "type": "object",
+                            "required": ["items", "count", "source"],
+                            "properties": {
+                                "items": {"type": "array", "items": _ITEM},
+                                "count": {"type": "integer"},
+                                "source": {"type": "string"},
+                                "degraded_reason": {"type": ["string", "null"]},
+                                "recommendation_id": {"type": ["string", "null"]},
+                                "placement": {"type": "string"},
+                                "variant": {"type": ["string", "null"]},
+                                "because": {"type": ["object", "null"]},
+                                "topped_up": {"type": "integer"},
+                            },
+                        },
+                    ]
+                }
+            }
+        },
+    },
+    "401": {"description": "No valid credential."},
+    "422": {"description": "A parameter is wrong; the body names it and its bound."},
+}
+
+
+_RANKING_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["user_id", "item_ids"],
+                "properties": {
+                    "user_id": {"type": "string", "maxLength": MAX_ID_CHARACTERS},
+                    "item_ids": {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": MAX_RANKED_IDS,
+                        "items": {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARACTERS},
+                    },
+                },
+            }
+        }
+    },
+}
+
+
+def _document(kind: RequestKind) -> dict[str, Any]:
+    return {"parameters": PARAMETERS[kind], "responses": _ANSWERS}
+
+
+@router.get(RECOMMENDATIONS_PATH, openapi_extra=_document("recommendations"))
+async def recommendations(request: Request) -> Response:
+    """A user's recommendations."""
+    return await _answer(request, "recommendations")
+
+
+@router.get(SIMILAR_ITEMS_PATH, openapi_extra=_document("similar-items"))
+async def similar_items(request: Request) -> Response:
+    """What goes with an item."""
+    return await _answer(request, "similar-items")
+
+
+@router.get(RANKING_PATH, openapi_extra=_document("ranking"))
+async def ranking(request: Request) -> Response:
+    """Given items, in the order that suits a user."""
+    return await _answer(request, "ranking")
+
+
+@router.post(RANKING_PATH, openapi_extra={"requestBody": _RANKING_BODY, "responses": _ANSWERS})
+async def ranking_of_body(request: Request) -> Response:
+    """The same for many items, which a query string would not hold."""
+    services = services_of(request)
+    began = services.clock.monotonic()
+    _admit(request, services)
+    query = parse_body(await request.body(), "ranking")
+    return await _answered(request, services, asked_by(services, query, began))
+
+
+async def _answer(request: Request, kind: RequestKind) -> Response:
+    services = services_of(request)
+    asked: Asked | None = request.scope.get(ASKED)
+    if asked is None:
+        # The hit lane has not looked at it, or has not admitted it.
+        began = services.clock.monotonic()
+        _admit(request, services)
+        query: RecommendationQuery = parse_query(request.scope["query_string"], kind)
+        asked = asked_by(services, query, began)
+    return await _answered(request, services, asked)
+
+
+def _admit(request: Request, services: Services) -> None:
+    if not services.gate.admits(request.scope["headers"]):
+        raise Unauthorized
+
+
+async def _answered(request: Request, services: Services, asked: Asked) -> Response:
+    deadline = asked.began + services.limits.deadline_seconds
+    asking = asyncio.ensure_future(asked.placement.answer(asked.query, deadline, arm=asked.arm, key=asked.key))
+    answer = await _unless_gone(request, asking)
+    if answer is None:
+        return Response(status_code=CLIENT_GONE)
+    seconds = services.clock.monotonic() - asked.began
+    services.telemetry.answered(answer, seconds, request.scope.get(ACCESS_LINE))
+    request.scope[ACCESS_LINE] = None
+    response = Response(answer.body)
+    response.raw_headers = lasting_headers(answer) + passing_headers(answer, seconds)
+    return response
+
+
+async def _unless_gone(request: Request, asking: "asyncio.Future[Answer]") -> Answer | None:
+    """The answer; None when the client hangs up first, so that its slot goes to the next."""
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        waiting: set[asyncio.Future[Any]] = {asking, gone}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        return asking.result() if asking.done() else None
+    finally:
+        asking.cancel()
+        gone.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

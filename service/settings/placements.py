@@ -1,0 +1,279 @@
+"""Placements: named ways to ask Personalize and to answer, from the environment or from `PLACEMENTS_FILE`."""
+
+import datetime as dt
+import re
+import tomllib
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from service.constants import MAX_ID_CHARACTERS, MAX_NUM_RESULTS, PERSONALIZE_MAX_TPS
+from service.filters import FilterError, parse_filter
+from service.models import RequestKind
+from service.settings.base import shown
+
+Arn = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^arn:aws[a-z-]*:personalize:[a-z]{2}[a-z0-9-]+:[0-9]{12}:(campaign|recommender|filter)/"
+        r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
+    ),
+]
+"""Source: the Arn shape of the Personalize API reference, narrowed to the three kinds that are asked for."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,63}$")]
+ContextName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z\d_]{1,150}$")]
+ContextValue = Annotated[str, StringConstraints(max_length=1000)]
+ItemId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS)]
+Tps = Annotated[float, Field(gt=0, le=PERSONALIZE_MAX_TPS)]
+Count = Annotated[int, Field(ge=1, le=MAX_NUM_RESULTS)]
+
+MAX_PLACEMENTS: Final = 50
+MAX_VARIANTS: Final = 10
+MAX_RULES: Final = 20
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class PromotionTerms(_Strict):
+    """Items that Personalize mixes into a list.
+
+    Source: https://docs.aws.amazon.com/personalize/latest/dg/promoting-items.html
+    """
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$")]
+    percent: Annotated[int, Field(ge=1, le=100)]
+    filter_arn: Arn
+
+
+class PinTerms(_Strict):
+    """An item at a place of every answer."""
+
+    item: ItemId
+    slot: Count
+    until: dt.datetime | None = None
+    """With a time zone; None: for as long as it stands here."""
+
+
+class RuleTerms(_Strict):
+    """What is done to an answer when it is rendered, at no transaction."""
+
+    exclusion_filter: str | None = None
+    max_per: Annotated[dict[str, Count], Field(max_length=MAX_RULES)] = Field(default_factory=dict)
+    pin: Annotated[list[PinTerms], Field(max_length=MAX_RULES)] = Field(default_factory=list)
+    boost: str | None = None
+    bury: str | None = None
+
+
+class VariantTerms(RuleTerms):
+    """One arm of an experiment; what it does not name is the placement's."""
+
+    name: Name
+    share: Annotated[float, Field(gt=0, le=1)]
+    campaign_arn: Arn | None = None
+    recommender_arn: Arn | None = None
+    tps: Tps | None = None
+    filter_arn: Arn | None = None
+    popular: bool = False
+    """The holdout: non-personalised, at no transaction."""
+
+    @property
+    def arn(self) -> str:
+        """The campaign or recommender that answers instead of the placement's; empty for the placement's own."""
+        return self.campaign_arn or self.recommender_arn or ""
+
+
+class PlacementTerms(RuleTerms):
+    """What one placement asks, and how it answers."""
+
+    kind: Literal["recommendations", "similar-items", "ranking"] = "recommendations"
+    campaign_arn: Arn | None = None
+    recommender_arn: Arn | None = None
+    tps: Tps = 1.0
+    filter_arn: Arn | None = None
+    fresh_seconds: Annotated[float, Field(ge=0, le=2_592_000)] | None = None
+    stale_seconds: Annotated[float, Field(ge=0, le=31_536_000)] | None = None
+    context: Annotated[dict[ContextName, ContextValue], Field(max_length=150)] = Field(default_factory=dict)
+    context_names: Annotated[list[ContextName], Field(max_length=150)] = Field(default_factory=list)
+    promotion: PromotionTerms | None = None
+    variants: Annotated[list[VariantTerms], Field(max_length=MAX_VARIANTS)] = Field(default_factory=list)
+    needs_user: bool = False
+    item_from: str | None = None
+    fallback: Annotated[list[Name], Field(max_length=MAX_PLACEMENTS)] = Field(default_factory=list)
+    category_column: str | None = None
+    top_up: bool | None = None
+
+    @property
+    def arn(self) -> str:
+        """Who answers, campaign or recommender."""
+        return self.campaign_arn or self.recommender_arn or ""
+
+
+def read_placements(path: Path) -> tuple[dict[str, PlacementTerms], list[str]]:
+    """The placements of a file by name, in its order, and a line for each mistake."""
+    try:
+        document = tomllib.loads(path.read_text("utf-8-sig"))
+    except OSError as error:
+        return {}, [f"{path} cannot be read: {error.strerror}"]
+    except UnicodeDecodeError:
+        return {}, [f"{path} is not UTF-8"]
+    except tomllib.TOMLDecodeError as error:
+        return {}, [f"{path} is not TOML: {error}"]
+    tables = document.get("placements")
+    problems = [
+        f"{path}: unknown key {name!r}; placements are tables [placements.NAME]"
+        for name in document
+        if name != "placements"
+    ]
+    if not isinstance(tables, dict) or not tables:
+        return {}, [*problems, f"{path} holds no table [placements.NAME]"]
+    if len(tables) > MAX_PLACEMENTS:
+        problems.append(f"{path}: at most {MAX_PLACEMENTS} placements, not {len(tables)}")
+    placements: dict[str, PlacementTerms] = {}
+    for name, table in tables.items():
+        if not re.fullmatch(r"[a-z0-9-]{1,63}", name):
+            problems.append(f"placement {shown(name)}: a name is 1 to 63 of a-z, 0-9 and '-'")
+        if not isinstance(table, dict):
+            problems.append(f"placement {name}: is not a table [placements.{name}]")
+            continue
+        try:
+            placements[name] = PlacementTerms.model_validate(table)
+        except ValidationError as error:
+            problems += (f"placement {name}: {_line(detail)}" for detail in error.errors())
+    problems += placement_problems(placements, known=tables.keys())
+    return placements, problems
+
+
+def placement_problems(placements: Mapping[str, PlacementTerms], known: Collection[str] = ()) -> Iterator[str]:
+    """What is wrong with placements though each value is fine by itself."""
+    names = set(known) | placements.keys()
+    tps_of: dict[str, tuple[float, str]] = {}
+    for name, terms in placements.items():
+        for problem in _own_problems(terms, placements, names):
+            yield f"placement {name}: {problem}"
+        for arn, tps, where in (
+            (terms.arn, terms.tps, name),
+            *((one.arn, one.tps, f"{name}, variant {one.name}") for one in terms.variants),
+        ):
+            if not arn or tps is None:
+                continue
+            first = tps_of.setdefault(arn, (tps, where))
+            if first[0] != tps:
+                yield (
+                    f"placement {where}: tps: {tps:g} differs from {first[0]:g} of placement {first[1]}; "
+                    "placements of one ARN share one budget and must agree on it"
+                )
+
+
+def _own_problems(terms: PlacementTerms, placements: Mapping[str, PlacementTerms], names: set[str]) -> Iterator[str]:
+    yield from _arn_problems(terms)
+    yield from _rule_problems(terms, "")
+    yield from _kind_problems(terms)
+    for other in terms.fallback:
+        if other not in names:
+            yield f"fallback: no placement {shown(other)}; there are: {', '.join(sorted(names))}"
+        elif other in placements and placements[other].kind == "ranking":
+            yield f"fallback: {other} is a ranking, which keeps no list of its own"
+        elif other in placements and placements[other] is terms:
+            yield "fallback: names the placement itself"
+    if (
+        terms.stale_seconds is not None
+        and terms.fresh_seconds is not None
+        and terms.stale_seconds < terms.fresh_seconds
+    ):
+        yield f"stale_seconds: {terms.stale_seconds:g} is below fresh_seconds, {terms.fresh_seconds:g}"
+    yield from _variant_problems(terms)
+
+
+def _kind_problems(terms: PlacementTerms) -> Iterator[str]:
+    """Keys that the placement's kind does not have."""
+    not_for = {
+        "ranking": ("recommender_arn", "promotion", "fallback", "category_column", "needs_user", "item_from"),
+        "recommendations": ("category_column", "needs_user", "item_from"),
+        "similar-items": (),
+    }
+    for key in not_for[terms.kind]:
+        if getattr(terms, key):
+            yield f"{key}: a placement of kind {terms.kind} has none; remove it"
+
+
+def _arn_problems(terms: PlacementTerms) -> Iterator[str]:
+    if terms.campaign_arn and terms.recommender_arn:
+        yield "campaign_arn, recommender_arn: both are set; exactly one is needed"
+    elif not terms.arn:
+        yield "campaign_arn, recommender_arn: neither is set; one is required"
+    yield from _kinds_of_arn(terms.campaign_arn, terms.recommender_arn, terms.filter_arn)
+    if terms.promotion is not None and ":filter/" not in terms.promotion.filter_arn:
+        yield f"promotion.filter_arn: {shown(terms.promotion.filter_arn)} is not the ARN of a filter"
+
+
+def _kinds_of_arn(campaign: str | None, recommender: str | None, filter_arn: str | None) -> Iterator[str]:
+    for kind, arn in (("campaign", campaign), ("recommender", recommender), ("filter", filter_arn)):
+        if arn and f":{kind}/" not in arn:
+            yield f"{kind}_arn: {shown(arn)} is not the ARN of a {kind}"
+
+
+def _rule_problems(rules: RuleTerms, where: str) -> Iterator[str]:
+    for key in ("exclusion_filter", "boost", "bury"):
+        text: str | None = getattr(rules, key)
+        if text:
+            try:
+                parse_filter(text)
+            except FilterError as error:
+                yield f"{where}{key}: {error}"
+    slots = [pin.slot for pin in rules.pin]
+    for slot in sorted({slot for slot in slots if slots.count(slot) > 1}):
+        yield f"{where}pin: slot {slot} is given twice"
+    for pin in rules.pin:
+        if pin.until is not None and pin.until.tzinfo is None:
+            yield f"{where}pin: until of {shown(pin.item)} has no time zone; write 2026-12-24T00:00:00Z"
+
+
+def _variant_problems(terms: PlacementTerms) -> Iterator[str]:
+    names = [one.name for one in terms.variants]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"variants: {name} is given twice"
+    total = sum(one.share for one in terms.variants)
+    if total > 1 + 1e-9:
+        yield f"variants: their shares are {total:g} together; at most 1"
+    for one in terms.variants:
+        where = f"variant {one.name}: "
+        if one.campaign_arn and one.recommender_arn:
+            yield f"{where}campaign_arn, recommender_arn: both are set; at most one is needed"
+        if one.popular and (one.arn or one.filter_arn or one.tps):
+            yield f"{where}popular: a holdout asks nobody; remove its ARNs and tps"
+        if one.arn and one.arn != terms.arn and one.tps is None:
+            yield f"{where}tps: is required for an ARN of its own"
+        for problem in _kinds_of_arn(one.campaign_arn, one.recommender_arn, one.filter_arn):
+            yield f"{where}{problem}"
+        yield from _rule_problems(one, where)
+
+
+def _line(detail: Mapping[str, Any]) -> str:
+    key = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: is no key of a placement; misspelt?"
+    if detail["type"] == "missing":
+        return f"{key}: is missing"
+    value = detail["input"]
+    said = f"{shown(str(value))}: " if isinstance(value, str | int | float | bool) else ""
+    message = str(detail["msg"])
+    if detail["type"] == "string_pattern_mismatch" and "arn" in key:
+        message = "is not an ARN such as arn:aws:personalize:REGION:ACCOUNT:campaign/NAME"
+    return f"{key}: {said}{message[0].lower()}{message[1:]}"
+
+
+__all__ = [
+    "PinTerms",
+    "PlacementTerms",
+    "PromotionTerms",
+    "RequestKind",
+    "RuleTerms",
+    "VariantTerms",
+    "placement_problems",
+    "read_placements",
+]
