@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.answers.recommend import Recommendations
+from service.answers.placement import Placement
 from service.logs import HIDDEN, configure_logging, log_loop_error
 from service.models import ItemList, ListRequest
 from tests.support.front_door import AskablePersonalize, OpenDoor
@@ -57,7 +57,7 @@ async def test_a_bug_leaves_neither_key_nor_user_id_in_the_log(
             )
             assert answer.status_code == 200
         elif broken == "the route":
-            monkeypatch.setattr(Recommendations, "answer", lambda _, query, *__: int(query.user_id))
+            monkeypatch.setattr(Placement, "answer", lambda _, query, *__, **___: int(query.user_id))
             answer = await door.http.get("/recommendations?user_id=somebody", headers={"X-API-Key": KEY})
             assert answer.status_code == 500
         else:
