@@ -75,8 +75,8 @@ def draw(plan: Plan, path: Path) -> None:
         PictureUnavailable: matplotlib is not installed, or the file cannot be written.
     """
     check_possible()
-    # An extra: nobody else needs it. This interface needs no display and keeps no state.
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    # This interface needs no display and keeps no state.
+    from matplotlib.figure import Figure  # noqa: PLC0415  # an extra
 
     data = curves(plan)
     figure = Figure(figsize=(10, 6.5), layout="constrained")
