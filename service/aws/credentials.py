@@ -36,6 +36,17 @@ Source: botocore's credentials.py, _DEFAULT_ADVISORY_REFRESH_TIMEOUT."""
 MIN_LOOK_SECONDS: Final = 5.0
 """Between two looks that nothing but AWS's refusals or a near end call for."""
 
+INSTANCE_ROLE: Final = "iam-role"
+"""The SDK's name of the instance metadata service as a source."""
+
+MAX_INSTANCE_EXTENSION_SECONDS: Final = 1500.0
+"""The SDK says that credentials of an instance's role that end soon last for up to so long, whenever they really end.
+
+Source: botocore's utils.py, InstanceMetadataFetcher._evaluate_expiration."""
+
+INSTANCE_LOOK_SECONDS: Final = 15.0
+"""Between two looks at such credentials, whose end nobody knows; the metadata service is on this machine."""
+
 FIRST_RETRY_SECONDS: Final = 0.5
 """After the first look that failed; doubled after each further one up to `MIN_LOOK_SECONDS`."""
 
@@ -70,6 +81,8 @@ REFUSALS: Final = frozenset(
 """Error codes of AWS that other credentials may cure. Missing rights are among them: a profile that was gone for a
 moment lets the chain find the machine's own role, which may do less."""
 
+_MEANWHILE: Final = "kept lists and popular items"
+
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -97,7 +110,7 @@ class AwsCredentials:
         self._failures = 0
         self._failing_since: float | None = None
         self._problem = "the first look for AWS credentials has not ended yet"
-        self._due_monotonic = self._due_time = float("-inf")
+        self._due_monotonic = self._due_time = self._hurried_at = float("-inf")
         self._end_told = False
         self._refused_key: str | None = None
         self.found: FoundCredentials | None = None
@@ -139,11 +152,13 @@ class AwsCredentials:
             raise self.missing() from None
 
     async def first_look(self, timeout_seconds: float) -> None:
-        """Return once a look has ended, whatever it has found, or when the time is over."""
+        """Return once a look has ended, whatever it has found, or when the time is over, which is told."""
         self.start()
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(timeout_seconds):
                 await self._looked.wait()
+        except TimeoutError:
+            _log.warning("aws_credentials_awaited", until_then=_MEANWHILE)
 
     def frozen(self) -> ReadOnlyCredentials:
         """What to sign with now, whether it has ended or not.
@@ -170,7 +185,6 @@ class AwsCredentials:
 
     async def _keep_looking(self) -> None:
         while True:
-            began = self._clock.monotonic()
             try:
                 found = await self._look()
             except CredentialsUnavailable as error:
@@ -178,17 +192,18 @@ class AwsCredentials:
             else:
                 self._succeeded(found)
             self._looked.set()
-            await self._rest(began)
+            await self._rest()
 
-    async def _rest(self, began: float) -> None:
-        """Wait until the next look is due or AWS refuses, but never so that look follows look at once."""
+    async def _rest(self) -> None:
+        """Wait until the next look is due, or until AWS refuses, which calls for at most one look in a while."""
         self._asked.clear()
         while not self._asked.is_set() and (seconds := self._seconds_to_rest()) > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(seconds, MAX_SLEEP_SECONDS)):
                     await self._asked.wait()
         if self._asked.is_set():
-            await asyncio.sleep(max(0.0, began + MIN_LOOK_SECONDS - self._clock.monotonic()))
+            await asyncio.sleep(max(0.0, self._hurried_at + MIN_LOOK_SECONDS - self._clock.monotonic()))
+            self._hurried_at = self._clock.monotonic()
 
     def _seconds_to_rest(self) -> float:
         return min(self._due_monotonic - self._clock.monotonic(), self._due_time - self._clock.time())
@@ -215,7 +230,7 @@ class AwsCredentials:
             _log.info("aws_credentials_refreshed_again", source=found.source, after_seconds=after_seconds)
             self._failing_since = None
         self._tell_end(left)
-        self._due_in(seconds_until_refresh(left))
+        self._due_in(seconds_until_refresh(left, found.source))
 
     def _failed(self, problem: str) -> None:
         self._failures += 1
@@ -224,7 +239,7 @@ class AwsCredentials:
         if self._failing_since is None:
             self._failing_since = self._clock.monotonic()
             if self.found is None:
-                _log.warning("aws_credentials_missing", problem=problem, until_then="kept lists and popular items")
+                _log.warning("aws_credentials_missing", problem=problem, until_then=_MEANWHILE)
             else:
                 _log.warning("aws_credentials_not_refreshed", problem=problem, seconds_left=_finite(left))
         self._tell_end(left)
@@ -241,8 +256,10 @@ class AwsCredentials:
         return float("inf") if found.expires_at is None else max(0.0, found.expires_at - self._clock.time())
 
 
-def seconds_until_refresh(left: float) -> float:
-    """How long to wait with credentials that end in so many seconds: long enough for short ones too."""
+def seconds_until_refresh(left: float, source: str) -> float:
+    """How long to wait with credentials of a source that end in so many seconds; short ones are renewed in time too."""
+    if source == INSTANCE_ROLE and left <= MAX_INSTANCE_EXTENSION_SECONDS:
+        return INSTANCE_LOOK_SECONDS
     return max(MIN_LOOK_SECONDS, left - REFRESH_BEFORE_SECONDS, min(left, REFRESH_BEFORE_SECONDS) / 2)
 
 

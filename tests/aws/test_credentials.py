@@ -22,7 +22,7 @@ class Source:
         self.clock = clock
         self.asked_at: list[float] = []
         self.key = "KEY1"
-        self.source = "iam-role"
+        self.source = "container-role"
         self.lasts: float | None = HOUR
         self.problem = ""
         self.failures_to_come = 0
@@ -118,6 +118,22 @@ def test_credentials_are_renewed_before_they_end_however_short_they_live(lasts: 
             await asyncio.sleep(lasts / 20)
         assert len(source.asked_at) <= 25
         assert events(logs) == ["aws_credentials_found"]
+
+    told(story)
+
+
+def test_an_instance_role_whose_end_the_sdk_puts_off_is_looked_at_often() -> None:
+    """D3: the SDK says 20 minutes of credentials that end in one."""
+
+    async def story(source: Source, credentials: AwsCredentials, logs: list[Any]) -> None:
+        del logs
+        source.source, source.lasts = "iam-role", 20 * 60
+        await credentials.arrive(1)
+        await asyncio.sleep(HOUR)
+        assert len(source.asked_at) == pytest.approx(HOUR / 15, abs=2)
+        source.lasts = 6 * HOUR
+        await asyncio.sleep(5 * HOUR)
+        assert len(source.asked_at) == pytest.approx(HOUR / 15, abs=4)
 
     told(story)
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,3 +60,21 @@ def test_a_connection_lost_amid_an_object_is_no_end_of_it(amazon: Amazon, put: C
 
     with pytest.raises(BatchError, match=rf"^{URL}: cannot be read: ."):
         lines_of(BatchFileReader(file, 0))
+
+
+def test_a_load_goes_on_with_credentials_that_were_written_anew(
+    put: Callable[[bytes], Any], amazon: Amazon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D4: a load of hours outlives its credentials; a refusal that nothing has changed about stays one."""
+    put(b"one\n")
+    profile = tmp_path / "credentials"
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(profile))
+    profile.write_text("[default]\naws_access_key_id = OLD\naws_secret_access_key = s\n", encoding="utf-8")
+    [file], _ = find([URL])
+    amazon.refused_keys["OLD"] = "ExpiredToken"
+    with pytest.raises(BatchError, match="ExpiredToken"):
+        BatchFileReader(file, 0)
+    profile.write_text("[default]\naws_access_key_id = NEW\naws_secret_access_key = s\n", encoding="utf-8")
+    assert lines_of(BatchFileReader(file, 0)) == [b"one\n"]

@@ -1,6 +1,7 @@
 """moto's server, behind a door that counts what is asked and refuses what a test says."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from threading import Event, Thread
@@ -24,6 +25,8 @@ DENIED = Response(
     "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>", 403, content_type="application/xml"
 )
 
+_KEY = re.compile(r"Credential=([^/]+)/")
+
 
 class _KeepsAlive(MotoRequestHandler):
     # Otherwise every connection would be closed by the server, and none could be left behind by the client.
@@ -42,6 +45,9 @@ class Amazon:
 
         self.refused: dict[str, Response] = {}
         """What is answered instead."""
+
+        self.refused_keys: dict[str, str] = {}
+        """Error codes by access key."""
 
         self.held: dict[str, Event] = {}
         """What is waited for before anything is answered."""
@@ -91,5 +97,8 @@ class Amazon:
         if operation in self.held:
             self.held[operation].wait(30)
         answer: Any = self.refused.get(operation, self._app)
+        signed = _KEY.search(environ.get("HTTP_AUTHORIZATION", ""))
+        if signed and (code := self.refused_keys.get(signed[1])):
+            answer = Response(f"<Error><Code>{code}</Code><Message>refused</Message></Error>", 403)
         found: Iterable[bytes] = answer(environ, start_response)
         return found

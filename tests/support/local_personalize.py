@@ -34,6 +34,10 @@ class LocalPersonalize:
     def fail(self, mode: str, **more: object) -> None:
         self.http.post("/_faults", json={"mode": mode, **more}).raise_for_status()
 
+    def refuse(self, **codes: str) -> None:
+        """Answer calls signed with these access keys with these error codes, and no others."""
+        self.http.post("/_access_keys", json=codes).raise_for_status()
+
     def stats(self) -> dict[str, Any]:
         counts: dict[str, Any] = self.http.get("/_stats").json()
         return counts

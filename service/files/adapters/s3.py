@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-import boto3
 from botocore.config import Config
 
+from service.aws.blocking import blocking_client
 from service.aws.errors import readable_sdk_errors
-from service.aws.region import region_name
 from service.files.names import is_hidden, is_meant
 from service.files.stored import StoredBytes, StoredFile
 
@@ -49,8 +48,7 @@ def find_in_s3(
 
 
 def _client() -> Any:  # noqa: ANN401  # the SDK makes its clients' classes at run time
-    config = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard"})
-    return boto3.client("s3", region_name=region_name(), config=config)
+    return blocking_client("s3", Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard"}))
 
 
 def _listed(client: Any, bucket: str, prefix: str) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401  # as above
