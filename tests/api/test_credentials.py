@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from service.local_personalize.runtime_api import create_app
 
 from service.aws import credentials
 from service.local_personalize.data import read_dataset
 from service.local_personalize.learn import learn
-from service.local_personalize.runtime_api import create_app
 from tests.support.amazon import Amazon
 from tests.support.credential_endpoint import CredentialEndpoint
 from tests.support.front_door import Door, OpenDoor
