@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from service.local_personalize.runtime_api import create_app
 
 from service.aws import credentials
+from service.local_personalize.app import create_app
 from service.local_personalize.data import read_dataset
 from service.local_personalize.learn import learn
 from tests.support.amazon import Amazon
