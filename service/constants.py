@@ -61,9 +61,6 @@ PIN_SECONDS: Final = 5.0
 """How long a degraded answer is repeated to the same user, so that the HTML, plain-text and AMP parts of one
 message agree. Braze renders the parts of a message within moments of each other."""
 
-ANSWER_MARGIN_SECONDS: Final = 0.05
-"""Kept back from the deadline for rendering and writing the answer."""
-
 MAX_REFRESHES: Final = 10_000
 """Users with a stale list that may wait for a refresh in one replica; about 5 MB. The next ask queues again."""
 

@@ -8,7 +8,6 @@ ServiceError
 ├── Degraded                      no live list; carries the one word that says why
 │   ├── BudgetExhausted           no slot of PERSONALIZE_TPS before the deadline
 │   ├── BreakerOpen               Personalize has been failing, so it is not asked
-│   ├── DeadlineExceeded          the time of this request is over
 │   └── RecommenderError          a transaction was spent and brought nothing
 │       ├── RecommenderThrottled  refused for its rate
 │       ├── RecommenderTimeout    no answer in time
@@ -76,12 +75,6 @@ class BreakerOpen(Degraded):
     """Personalize has been failing; it is left alone for a moment."""
 
     reason = "breaker"
-
-
-class DeadlineExceeded(Degraded):
-    """The request's time is over."""
-
-    reason = "timeout"
 
 
 class RecommenderError(Degraded):

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from service.answers.assembly import Assembly
 from service.answers.ports import UseCase
 from service.clock import Clock
-from service.errors import DeadlineExceeded, DegradedReason
+from service.errors import DegradedReason
 from service.lists.envelope import Envelope
 from service.lists.keys import UserKey, UserKeys
 from service.lists.lists import Lists
 from service.lists.ports import Outcome
 from service.models import ListRequest, Promotion, RecommendationQuery
 from service.personalize.campaign import PersonalizeCampaign
-from service.personalize.flights import Timings
+from service.personalize.flight import Timings
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +107,7 @@ class Arm:
         kept = lists.kept(key)
         if kept is not None and lists.is_fresh(kept):
             return Outcome(kept, "cache"), []
-        timings: Timings = []
-        try:
-            outcome, timings = await self.campaign.outcome(key, request, kept, deadline)
-        except DeadlineExceeded:
-            outcome = await lists.step_down(key, kept, "timeout", deadline)
-            lists.pin(key, outcome)
+        outcome, timings = await self.campaign.outcome(key, request, kept, deadline)
         # A call of the same message with less time left may have been answered while this one waited.
         return lists.pinned(key) or outcome, timings
 

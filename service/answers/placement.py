@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from service.answers.arm import Arm
 from service.answers.split import Split
-from service.clock import Clock
-from service.constants import ANSWER_MARGIN_SECONDS
+from service.clock import Clock, margin_seconds
 from service.errors import InvalidQuery
 from service.lists.envelope import Envelope
 from service.lists.keys import UserKey
@@ -80,7 +79,7 @@ class Placement:
         if arm is None:
             arm = self.arm_of(query)
         arm.assembly.check(query)
-        deadline -= ANSWER_MARGIN_SECONDS
+        deadline -= margin_seconds(deadline - self._clock.monotonic())
         outcome, timings = await arm.find(query, deadline, key)
         answered_by = ""
         if self._fallbacks and outcome.source == "popular" and outcome.degraded_reason is not None:

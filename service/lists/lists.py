@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Final
 
 from service.clock import Clock
@@ -14,12 +15,24 @@ from service.lists.keys import UserKey
 from service.lists.ladder import Ladder
 from service.lists.ports import ABANDONED, BatchLists, Boarding, Landing, LocalLists, Outcome, Pins, SharedLists
 
-LOOK_UP_SECONDS: Final = 0.05
-"""Kept back from a caller's wait for a live list, so that there is time to look for a batch list. A look-up takes a
-millisecond or two."""
+MIN_LOOK_UP_SECONDS: Final = 0.005
+"""What a look-up for a batch list gets although the time is over; it takes a millisecond or two."""
 
 _KEPT_SOURCES: Final = frozenset({"personalize", "cache", "stale"})
 """Outcomes whose list belongs into memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What all parts of a user's message show.
+
+    Attributes:
+        outcome: The one that was given, or another that was answered before.
+        shared: Whether the shared store has heard of it.
+    """
+
+    outcome: Outcome
+    shared: bool
 
 
 class Lists:
@@ -105,26 +118,54 @@ class Lists:
         if outcome.envelope is not None and outcome.source in _KEPT_SOURCES and not self._lately.holds(key):
             self._memory.put(key, outcome.envelope)
 
-    def pin(self, key: UserKey, outcome: Outcome) -> None:
-        """Repeat a degraded answer from now on, unless its user was forgotten lately."""
-        if not self._lately.holds(key):
-            self._pins.put(key, outcome)
+    def pin(self, key: UserKey, outcome: Outcome, seconds: float | None = None) -> None:
+        """Repeat a degraded answer on this replica from now on, unless its user was forgotten lately.
+
+        An answer that is not degraded is no pin, and the first answer of a moment is the one repeated.
+        """
+        if outcome.degraded_reason and not self._lately.holds(key):
+            self._pins.put(key, outcome, seconds)
 
     def follow(self, key: UserKey) -> AbstractAsyncContextManager[Landing]:
         """Listen for the end of another replica's flight; see `SharedLists.follow`."""
         return self._shared.follow(key)
 
-    async def board(self, key: UserKey, *, lease_seconds: float) -> Boarding:
-        """Look for a list in the shared store and take the lead if nobody has it; see `SharedLists.board`."""
-        return await self._shared.board(key, lease_seconds=lease_seconds)
+    async def board(self, key: UserKey, *, lease_seconds: float, background: bool = False) -> Boarding:
+        """Look for a list in the shared store and take the lead if nobody has it; see `SharedLists.board`.
 
-    async def land(self, key: UserKey, outcome: Outcome) -> bool:
-        """Publish how our flight ended; whether the shared store took it.
+        What is pinned there is pinned here for the rest of its time.
+        """
+        boarding = await self._shared.board(key, lease_seconds=lease_seconds, background=background)
+        if boarding.pinned is not None:
+            self.pin(key, boarding.pinned, boarding.pinned_seconds)
+        return boarding
 
-        When the store is away the list is kept here, and the other replicas fetch their own.
+    async def settle(self, key: UserKey, outcome: Outcome, *, led: bool) -> Settled:
+        """Agree with the other replicas on what all parts of a message show, before any of them is answered.
+
+        The first answer counts. A degraded one is pinned here and, while the store answers, on every replica. A live
+        list is kept in the store even if a pin is shown for the moment. Without the store this replica decides for
+        itself, and the others may show something else.
+        """
+        if self._lately.holds(key):
+            return Settled(outcome, shared=await self.abandon(key) if led else False)
+        shared = True
+        try:
+            landed = await self._shared.land(key, outcome, led=led)
+        except SharedStateUnavailable:
+            shared = False
+        else:
+            outcome = landed.outcome
+            self.pin(key, outcome, landed.pinned_seconds)
+        return Settled(self._pins.get(key) or outcome, shared)
+
+    async def abandon(self, key: UserKey) -> bool:
+        """Give up the lead of a flight that answers nobody; whether the shared store has heard of it.
+
+        Followers board again, and one of them leads.
         """
         try:
-            await self._shared.land(key, ABANDONED if self._lately.holds(key) else outcome, led=True)
+            await self._shared.land(key, ABANDONED, led=True)
         except SharedStateUnavailable:
             return False
         return True
@@ -150,7 +191,7 @@ class Lists:
             key: Whose list.
             stale: A list that is known already.
             reason: Why no live list can be had.
-            deadline: Point on the monotonic clock; a look-up gets `LOOK_UP_SECONDS` in any case.
+            deadline: Point on the monotonic clock; a look-up gets `MIN_LOOK_UP_SECONDS` in any case.
         """
         return self._ladder.step_down(stale, reason, await self._batch_list(key, deadline))
 
@@ -160,7 +201,7 @@ class Lists:
         Args:
             key: Whose list.
             reason: Why no live list can be had.
-            deadline: Point on the monotonic clock; each store gets `LOOK_UP_SECONDS` in any case.
+            deadline: Point on the monotonic clock; each store gets `MIN_LOOK_UP_SECONDS` in any case.
         """
         kept = self.kept(key) or self.usable(await self._shared_list(key, deadline))
         if kept is not None and self.is_fresh(kept):
@@ -169,14 +210,14 @@ class Lists:
 
     async def _shared_list(self, key: UserKey, deadline: float) -> Envelope | None:
         try:
-            async with asyncio.timeout(max(LOOK_UP_SECONDS, deadline - self._clock.monotonic())):
+            async with asyncio.timeout(max(MIN_LOOK_UP_SECONDS, deadline - self._clock.monotonic())):
                 return await self._shared.look(key)
         except (SharedStateUnavailable, TimeoutError):
             return None
 
     async def _batch_list(self, key: UserKey, deadline: float) -> Envelope | None:
         try:
-            async with asyncio.timeout(max(LOOK_UP_SECONDS, deadline - self._clock.monotonic())):
+            async with asyncio.timeout(max(MIN_LOOK_UP_SECONDS, deadline - self._clock.monotonic())):
                 return self.usable(await self._batch.get(key))
         except (SharedStateUnavailable, TimeoutError):
             return None

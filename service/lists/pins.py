@@ -14,19 +14,36 @@ message's parts differ."""
 
 
 class LocalPins:
-    """Degraded answers that users of this replica got moments ago."""
+    """Degraded answers that users got moments ago, here or on another replica.
+
+    Args:
+        seconds: How long an answer is repeated.
+        clock: Its monotonic time tells when that is over.
+    """
 
     def __init__(self, seconds: float, clock: Clock) -> None:
-        self._pins: TTLCache[UserKey, Outcome] = TTLCache(MAX_PINS, seconds, timer=clock.monotonic)
+        self._seconds = seconds
+        self._clock = clock
+        # With the point in time at which each ends, since some began elsewhere. TLRUCache is no use: it keeps keys in
+        # memory that were taken out of it.
+        self._pins: TTLCache[UserKey, tuple[Outcome, float]] = TTLCache(MAX_PINS, seconds, timer=clock.monotonic)
 
     def get(self, key: UserKey) -> Outcome | None:
         """The answer to repeat, if there is one."""
-        return self._pins.get(key)
+        pin = self._pins.get(key)
+        return None if pin is None or pin[1] <= self._clock.monotonic() else pin[0]
 
-    def put(self, key: UserKey, outcome: Outcome) -> None:
-        """Repeat this answer from now on; the first answer of a moment is the one repeated."""
-        if key not in self._pins:
-            self._pins[key] = outcome
+    def put(self, key: UserKey, outcome: Outcome, seconds: float | None = None) -> None:
+        """Repeat this answer from now on; the first answer of a moment is the one repeated.
+
+        Args:
+            key: Whose answer.
+            outcome: The answer.
+            seconds: What is left of a pin that began on another replica.
+        """
+        if self.get(key) is None:
+            lasts = self._seconds if seconds is None else min(seconds, self._seconds)
+            self._pins[key] = (outcome, self._clock.monotonic() + lasts)
 
     async def forget_user(self, user_prefix: UserPrefix) -> None:
         """See `Forgettable`."""

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from service.constants import PIN_SECONDS
 from service.errors import DegradedReason
 from service.lists.envelope import Envelope
 from service.lists.keys import UserKey, UserPrefix
@@ -42,13 +43,30 @@ class Boarding:
         leader: Whether this replica is to make the transaction; otherwise another one does.
         envelope: The list that all replicas keep, of any age; None when there is none.
         pinned: The answer of some moments ago, when no live list could be had.
+        pinned_seconds: How long that one is still repeated.
         lease_seconds: Follower: how long the leader may hold the flight at most.
+        background: Follower: whether the leader began the flight for nobody.
     """
 
     leader: bool
     envelope: Envelope | None = None
     pinned: Outcome | None = None
+    pinned_seconds: float = 0.0
     lease_seconds: float = 0.0
+    background: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """What the shared store says to the end of a flight, or to the answer of a caller who left it.
+
+    Attributes:
+        outcome: What all parts of the user's message show: the one given, unless another was answered before.
+        pinned_seconds: How long that one is repeated, if it is degraded.
+    """
+
+    outcome: Outcome
+    pinned_seconds: float = PIN_SECONDS
 
 
 ListsEvent = Literal["full", "unreadable", "resubscribed"]
@@ -89,8 +107,8 @@ class Pins(Forgettable, Protocol):
     def get(self, key: UserKey) -> Outcome | None:
         """The answer to repeat, if there is one."""
 
-    def put(self, key: UserKey, outcome: Outcome) -> None:
-        """Repeat this answer from now on."""
+    def put(self, key: UserKey, outcome: Outcome, seconds: float | None = None) -> None:
+        """Repeat this answer from now on, for what is left of its time."""
 
 
 class SharedLists(Protocol):
@@ -99,11 +117,15 @@ class SharedLists(Protocol):
     Every method raises `SharedStateUnavailable` when the store does not answer; the caller goes on without it.
     """
 
-    async def board(self, key: UserKey, *, lease_seconds: float) -> Boarding:
-        """Look for a list and take the lead of fetching it if nobody has it."""
+    async def board(self, key: UserKey, *, lease_seconds: float, background: bool = False) -> Boarding:
+        """Look for a list and take the lead of fetching it if nobody has it; in the background if for nobody."""
 
-    async def land(self, key: UserKey, outcome: Outcome, *, led: bool) -> None:
-        """Publish how the flight ended to every replica, keep its list, and give up the lead."""
+    async def land(self, key: UserKey, outcome: Outcome, *, led: bool) -> Landed:
+        """Publish how the flight ended to every replica, keep its list, and give up the lead.
+
+        A degraded outcome is pinned for all replicas, unless a pin or a list was there first. Who gives a degraded
+        answer without leading lands it too, before giving it.
+        """
 
     def follow(self, key: UserKey) -> AbstractAsyncContextManager["Landing"]:
         """Listen for the end of a flight; entered before `board`, so that no end is missed."""

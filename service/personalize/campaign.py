@@ -6,7 +6,8 @@ from service.lists.keys import UserKey
 from service.lists.ports import Outcome
 from service.models import ListRequest
 from service.personalize.breaker import Breaker
-from service.personalize.flights import Flights, Timings
+from service.personalize.flight import Timings
+from service.personalize.flights import Flights
 from service.personalize.list_length import ListLength
 from service.personalize.refresher import Refresher
 
@@ -34,11 +35,7 @@ class PersonalizeCampaign:
     async def outcome(
         self, key: UserKey, request: ListRequest, kept: Envelope | None, deadline: float
     ) -> tuple[Outcome, Timings]:
-        """The best list to be had before the deadline; see `Flights.outcome`.
-
-        Raises:
-            DeadlineExceeded: The flight goes on without us.
-        """
+        """The best list to be had before the deadline; see `Flights.outcome`."""
         return await self.flights.outcome(key, request, kept, deadline)
 
     def start(self) -> None:

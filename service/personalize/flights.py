@@ -5,56 +5,34 @@ shared store. A caller that gives up leaves the flight to the others. When the l
 spent, the flight ends and its slot goes to the next. A transaction once spent is awaited and its list kept, even if
 everybody who asked for it is gone.
 
-                       a fresh list or a pin is found
-    caller ──► board ───────────────────────────────────────────────► landed
-                │ │                                                     ▲
-                │ └─ another replica leads ─► follow ── its end ────────┤
-                │                               └─ no end in time ──► step down
-                └─ we lead ─► slot ─► transaction ── a list ────────────┤
-                               └─ none ──┴─ none ──► step down ─────────┘
+`fetching` draws the way of a flight. What its callers get is settled with the other replicas first::
+
+    landed ──► is a degraded answer pinned already, here or on another replica?
+                 │ yes: that one is shown          │ no: this one is shown
+                 ▼                                 ▼ a degraded one is pinned from now on
+               callers                           callers
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from typing import Any, Final
 
 import structlog
 
-from service.clock import Clock
+from service.clock import Clock, margin_seconds
 from service.constants import MAX_WAITING_CALLERS
-from service.errors import BudgetExhausted, DeadlineExceeded, Degraded, DegradedReason, SharedStateUnavailable
-from service.lists.envelope import Envelope, created_at, seal
+from service.lists.envelope import Envelope
 from service.lists.keys import UserKey
-from service.lists.lists import LOOK_UP_SECONDS, Lists
+from service.lists.lists import Lists, Settled
 from service.lists.ports import ABANDONED, Outcome
-from service.models import ItemList, ListRequest
-from service.personalize.ports import Learner, StaleQueue
-from service.personalize.transactions import Transactions
+from service.models import ListRequest
+from service.personalize.fetching import Fetching
+from service.personalize.flight import Flight, Timings
+
+SETTLING_SECONDS: Final = 0.05
+"""Callers wait this long at most until the shared store says that nothing else has been answered. It takes a
+millisecond or two."""
 
 _log = structlog.stdlib.get_logger(__name__)
-
-Timings = list[tuple[str, float]]
-"""Name of each wait, and its milliseconds."""
-
-
-@dataclass(slots=True)
-class _Flight:
-    landed: asyncio.Future[Outcome]
-    task: asyncio.Task[None] | None = None
-    callers: int = 0
-    spent: bool = False
-    """A slot is taken for it, so it goes on without callers."""
-    asked: bool = False
-    """Personalize was asked."""
-    prewarm: bool = False
-    lost: bool = False
-    """The list is kept in this process only, since the store could not take it."""
-    slot_at: float | None = None
-    timings: Timings = field(default_factory=list)
-
-    @property
-    def unseen(self) -> bool:
-        """Whether its end answers nobody."""
-        return self.prewarm and not self.callers
 
 
 class Flights:
@@ -62,33 +40,23 @@ class Flights:
 
     Args:
         clock: Deadlines are points on its monotonic time.
-        lists: Where lists are looked for and kept.
-        transactions: Where they come from.
-        stale: Gets the stale lists that were served for want of a slot.
-        learner: Learns from every live list.
+        lists: Where lists are kept.
+        fetching: Finds them.
         max_waiting: Callers that may wait at a time. One more gets the best that is at hand at once: waiting for more
-            than a replica works off within its deadline would only make everybody late.
+            than a replica works off within its deadline would only make everybody late. What that one gets is repeated
+            on this replica only.
     """
 
     def __init__(
-        self,
-        *,
-        clock: Clock,
-        lists: Lists,
-        transactions: Transactions,
-        stale: StaleQueue,
-        learner: Learner,
-        max_waiting: int = MAX_WAITING_CALLERS,
+        self, *, clock: Clock, lists: Lists, fetching: Fetching, max_waiting: int = MAX_WAITING_CALLERS
     ) -> None:
         self._clock = clock
         self._lists = lists
-        self._transactions = transactions
-        self._stale = stale
-        self._learner = learner
+        self._fetching = fetching
         self._max_waiting = max_waiting
         self._waiting = 0
-        self._open: dict[UserKey, _Flight] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: dict[UserKey, Flight] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     def __len__(self) -> int:
         """Flights under way."""
@@ -99,62 +67,66 @@ class Flights:
     ) -> tuple[Outcome, Timings]:
         """The best list to be had before the deadline, and the milliseconds that each wait took.
 
+        A part of the time left is kept back to step down in.
+
         Args:
             key: The list's key.
             request: What to ask Personalize.
             kept: A list that is known already but not fresh.
-            deadline: Point on the monotonic clock; `DeadlineExceeded` comes early enough to step down by then.
-
-        Raises:
-            DeadlineExceeded: The flight goes on without us.
+            deadline: Point on the monotonic clock.
         """
         if self._waiting >= self._max_waiting:
             outcome = await self._lists.step_down(key, kept, "budget", deadline)
             self._lists.pin(key, outcome)
             return outcome, []
-        deadline -= LOOK_UP_SECONDS
-        flight = self._open.get(key) or self._start(key, request, kept, deadline)
-        flight.callers += 1
+        flight = self._open.get(key)
+        if flight is not None and flight.background and kept is not None:
+            # Its slot is not the caller's, and who has a list waits for nobody.
+            outcome = await self._lists.step_down(key, kept, "budget", deadline)
+            return await self._settled(key, outcome, deadline), []
+        now = self._clock.monotonic()
+        waits_until = deadline - margin_seconds(deadline - now)
+        if flight is None:
+            flight = self._start(Flight(key, request, kept, _landing(), waits_until))
+        flight.board(waits_until)
         self._waiting += 1
         try:
-            await asyncio.wait({flight.landed}, timeout=max(0.0, deadline - self._clock.monotonic()))
+            await asyncio.wait({flight.landed}, timeout=max(0.0, waits_until - now))
+            if not flight.landed.done():
+                return await self._without(flight, deadline), flight.timings
         finally:
             self._waiting -= 1
             flight.callers -= 1
             if not flight.callers and not flight.spent and flight.task is not None and not flight.landed.done():
                 # A caller that comes now starts a flight of its own rather than board one that is being ended.
-                self._closed(key, flight)
+                self._close(flight)
                 flight.task.cancel()
-        if not flight.landed.done() or flight.landed.cancelled():
-            raise DeadlineExceeded
+        if flight.landed.cancelled():
+            return await self._without(flight, deadline), flight.timings
         return flight.landed.result(), flight.timings
 
     async def refresh(self, key: UserKey, request: ListRequest) -> None:
         """Renew a stale list in the background; the slot for it is ours already."""
         if key in self._open:
             return
-        kept = self._lists.kept(key)
-        deadline = self._clock.monotonic() + self._transactions.timeout_seconds
-        flight = self._start(key, request, kept, deadline, slot_at=self._clock.monotonic())
+        flight = self._in_background(key, request, slot_at=self._clock.monotonic())
         await asyncio.wait({flight.landed})
 
     async def prewarm(self, key: UserKey, request: ListRequest, slot_at: float) -> tuple[Outcome, bool]:
         """Fetch a list that nobody waits for; the slot that began at `slot_at` is ours.
 
-        A failure is pinned for nobody, and without the store that the replicas share nothing is spent.
+        Without the store that the replicas share nothing is spent.
 
         Returns:
             How it ended, and whether a transaction was spent. If none was, the slot is still there to be used.
         """
         if key in self._open:
             return Outcome(None, "cache"), False
-        kept = self._lists.kept(key)
-        deadline = self._clock.monotonic() + self._transactions.timeout_seconds
-        flight = self._start(key, request, kept, deadline, slot_at=slot_at, prewarm=True)
+        flight = self._in_background(key, request, slot_at=slot_at, needs_store=True)
         assert flight.task is not None  # noqa: S101  # started just now
         await asyncio.wait({flight.task})
         unkept = flight.lost or flight.landed.cancelled()
-        outcome = self._lists.without_batch(kept, "error") if unkept else flight.landed.result()
+        outcome = self._lists.without_batch(flight.kept, "error") if unkept else flight.landed.result()
         return outcome, flight.asked
 
     async def close(self, timeout_seconds: float) -> None:
@@ -165,130 +137,111 @@ class Flights:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    def _start(
-        self,
-        key: UserKey,
-        request: ListRequest,
-        kept: Envelope | None,
-        deadline: float,
-        *,
-        slot_at: float | None = None,
-        prewarm: bool = False,
-    ) -> _Flight:
-        landed = asyncio.get_running_loop().create_future()
-        flight = _Flight(landed, spent=slot_at is not None, slot_at=slot_at, prewarm=prewarm)
-        self._open[key] = flight
-        flight.task = asyncio.create_task(self._fly(flight, key, request, kept, deadline))
-        self._tasks.add(flight.task)
-        flight.task.add_done_callback(self._tasks.discard)
+    def _in_background(
+        self, key: UserKey, request: ListRequest, *, slot_at: float, needs_store: bool = False
+    ) -> Flight:
+        deadline = self._clock.monotonic() + self._fetching.timeout_seconds
+        return self._start(
+            Flight(
+                key,
+                request,
+                self._lists.kept(key),
+                _landing(),
+                deadline,
+                background=True,
+                needs_store=needs_store,
+                slot_at=slot_at,
+                spent=True,
+            )
+        )
+
+    def _start(self, flight: Flight) -> Flight:
+        self._open[flight.key] = flight
+        flight.task = asyncio.create_task(self._fly(flight))
+        self._keep_until_done(flight.task)
         return flight
 
-    async def _fly(
-        self, flight: _Flight, key: UserKey, request: ListRequest, kept: Envelope | None, deadline: float
-    ) -> None:
-        led = False
+    async def _fly(self, flight: Flight) -> None:
         outcome = ABANDONED
         try:
-            found, kept, led = await self._board(flight, key, kept, deadline)
-            if flight.prewarm and not led and found is None:
-                found = self._lists.without_batch(kept, "error")
-            outcome = found or await self._lead(flight, key, request, kept, deadline)
+            outcome = await self._fetching.outcome(flight)
         except asyncio.CancelledError:
             flight.landed.cancel()
             raise
         except Exception:  # noqa: BLE001  # a bug of ours: the caller still gets an answer, the log the traceback
             _log.exception("flight_failed")
-            outcome = self._lists.without_batch(kept, "error")
+            outcome = self._lists.without_batch(flight.kept, "error")
         finally:
-            self._closed(key, flight)
-            unseen = flight.unseen
-            if outcome.degraded_reason and not unseen:
-                # In the same step: a call that comes between would start another flight, and could differ.
-                self._lists.pin(key, outcome)
+            await self._land(flight, outcome)
+
+    async def _land(self, flight: Flight, outcome: Outcome) -> None:
+        key = flight.key
+        if outcome == ABANDONED or (outcome.degraded_reason and flight.unseen):
+            # It answers nobody, so nobody is to hear of it: neither followers nor the next caller.
+            self._end(flight, outcome)
+            if flight.led:
+                flight.lost = not await self._lists.abandon(key)
+        elif flight.led or (outcome.degraded_reason and not flight.settled):
+            settling = self._settling(key, outcome, led=flight.led)
+            await asyncio.wait({settling}, timeout=SETTLING_SECONDS if flight.callers else None)
+            shown = settling.result().outcome if settling.done() else outcome
+            self._lists.pin(key, shown)
+            # A live list is kept although something else is shown for the moment.
+            self._lists.keep(key, shown if shown.source == "cache" else outcome)
+            self._end(flight, shown)
+            flight.lost = not (await settling).shared
+        else:
+            self._lists.pin(key, outcome)
             self._lists.keep(key, outcome)
-            if not flight.landed.done():
-                flight.landed.set_result(outcome)
-            if led:
-                # The next caller of this list is not to get the reason for which it could not be prewarmed.
-                flight.lost = not await self._lists.land(
-                    key, ABANDONED if outcome.degraded_reason and unseen else outcome
-                )
+            self._end(flight, outcome)
 
-    def _closed(self, key: UserKey, flight: _Flight) -> None:
-        if self._open.get(key) is flight:
-            del self._open[key]
+    def _end(self, flight: Flight, shown: Outcome) -> None:
+        # In one step with the pin: a call that comes between would start another flight, and could differ.
+        self._close(flight)
+        if not flight.landed.done():
+            flight.landed.set_result(shown)
 
-    async def _board(
-        self, flight: _Flight, key: UserKey, kept: Envelope | None, deadline: float
-    ) -> tuple[Outcome | None, Envelope | None, bool]:
-        """What is found without a transaction, the newest list known, and whether we lead."""
-        began = self._clock.monotonic()
-        while True:
-            try:
-                async with self._lists.follow(key) as landing:
-                    lease = max(0.0, deadline - self._clock.monotonic()) + self._transactions.timeout_seconds
-                    boarding = await self._lists.board(key, lease_seconds=lease)
-                    kept = _newer(kept, self._lists.usable(boarding.envelope))
-                    if kept is not None and self._lists.is_fresh(kept):
-                        return Outcome(kept, "cache"), kept, boarding.leader
-                    if boarding.pinned is not None:
-                        return boarding.pinned, kept, boarding.leader
-                    if boarding.leader:
-                        return None, kept, True
-                    # A slot in hand does not keep until another replica's flight has ended.
-                    left = deadline - self._clock.monotonic() if flight.slot_at is None else 0.0
-                    landed = await landing.wait(min(left, boarding.lease_seconds))
-            except SharedStateUnavailable:
-                return None, kept, False
-            finally:
-                flight.timings.append(("store", (self._clock.monotonic() - began) * 1000))
-            if landed is not None and landed != ABANDONED:
-                return landed, kept, False
-            if flight.slot_at is not None or deadline - self._clock.monotonic() <= 0:
-                return await self._step_down(flight, key, kept, "timeout", deadline), kept, False
+    def _close(self, flight: Flight) -> None:
+        if self._open.get(flight.key) is flight:
+            del self._open[flight.key]
 
-    async def _lead(
-        self, flight: _Flight, key: UserKey, request: ListRequest, kept: Envelope | None, deadline: float
-    ) -> Outcome:
-        try:
-            self._transactions.check()
-            if flight.slot_at is None:
-                waited = await self._transactions.wait_for_slot(has_list=kept is not None, deadline=deadline)
-                flight.timings.append(("budget", waited * 1000))
-            elif self._transactions.slot_is_late(flight.slot_at):
-                raise BudgetExhausted
-            items = await self._transact(flight, request)
-        except Degraded as error:
-            if kept is not None and flight.slot_at is None and not self._lists.forgotten(key):
-                self._stale.add(key, request)
-            return await self._step_down(flight, key, kept, error.reason, deadline)
-        if not items.item_ids:
-            return await self._step_down(flight, key, kept, "error", deadline)
-        self._learner.learn(items.item_ids)
-        return Outcome(seal(items), "personalize")
+    async def _without(self, flight: Flight, deadline: float) -> Outcome:
+        """What a caller is shown whose time is over before the flight's end; the same for all of them."""
+        if flight.step_down is None:
+            flight.step_down = asyncio.create_task(self._step_down(flight, deadline))
+            self._keep_until_done(flight.step_down)
+        left = max(0.0, deadline - self._clock.monotonic())
+        await asyncio.wait({flight.step_down}, timeout=left)
+        if flight.step_down.done():
+            return flight.step_down.result()
+        outcome = self._lists.without_batch(flight.kept, "timeout")
+        self._lists.pin(flight.key, outcome)
+        return outcome
 
-    async def _transact(self, flight: _Flight, request: ListRequest) -> ItemList:
-        era = self._transactions.admit()
-        flight.spent = flight.asked = True
-        began = self._clock.monotonic()
-        try:
-            return await self._transactions.spend(request, era)
-        finally:
-            flight.timings.append(("personalize", (self._clock.monotonic() - began) * 1000))
+    async def _step_down(self, flight: Flight, deadline: float) -> Outcome:
+        # Half of the time that is left for what a batch has made, half for what others have answered.
+        now = self._clock.monotonic()
+        outcome = await self._lists.step_down(flight.key, flight.kept, "timeout", now + (deadline - now) / 2)
+        return await self._settled(flight.key, outcome, deadline)
 
-    async def _step_down(
-        self, flight: _Flight, key: UserKey, kept: Envelope | None, reason: DegradedReason, deadline: float
-    ) -> Outcome:
-        if flight.unseen:
-            return self._lists.without_batch(kept, reason)
-        began = self._clock.monotonic()
-        try:
-            return await self._lists.step_down(key, kept, reason, deadline)
-        finally:
-            flight.timings.append(("batch", (self._clock.monotonic() - began) * 1000))
+    async def _settled(self, key: UserKey, outcome: Outcome, deadline: float) -> Outcome:
+        """What is shown in the place of a degraded answer, or that one, pinned."""
+        settling = self._settling(key, outcome)
+        left = max(0.0, deadline - self._clock.monotonic())
+        await asyncio.wait({settling}, timeout=min(SETTLING_SECONDS, left))
+        shown = settling.result().outcome if settling.done() else outcome
+        self._lists.pin(key, shown)
+        return shown
+
+    def _settling(self, key: UserKey, outcome: Outcome, *, led: bool = False) -> "asyncio.Task[Settled]":
+        settling = asyncio.create_task(self._lists.settle(key, outcome, led=led))
+        self._keep_until_done(settling)
+        return settling
+
+    def _keep_until_done(self, task: "asyncio.Task[Any]") -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
-def _newer(one: Envelope | None, other: Envelope | None) -> Envelope | None:
-    if one is None or other is None:
-        return one or other
-    return one if created_at(one) >= created_at(other) else other
+def _landing() -> asyncio.Future[Outcome]:
+    return asyncio.get_running_loop().create_future()

@@ -4,7 +4,7 @@ from typing import Final
 
 from service.budget.budget import Budget
 from service.budget.ports import Lane
-from service.clock import Clock
+from service.clock import Clock, margin_seconds
 from service.errors import RecommenderError, RecommenderRefused, RecommenderThrottled, RecommenderTimeout
 from service.models import ItemList, ListRequest
 from service.personalize.breaker import Breaker
@@ -16,6 +16,12 @@ FIRST_LATENCY_SECONDS: Final = 0.1
 
 MIN_TRANSACTION_SECONDS: Final = 0.2
 """Left for a transaction at least when its slot is waited for."""
+
+
+def patience_seconds(deadline_seconds: float) -> float:
+    """How long a caller with this much time waits for a live list; the rest is to step down and to write the answer."""
+    left = deadline_seconds - margin_seconds(deadline_seconds)
+    return left - margin_seconds(left)
 
 
 def usual_latency(so_far: float, took: float) -> float:

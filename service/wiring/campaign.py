@@ -38,6 +38,7 @@ from service.lists.ports import BatchLists, PopularList, SharedLists
 from service.models import Promotion
 from service.personalize.breaker import Breaker
 from service.personalize.campaign import PersonalizeCampaign
+from service.personalize.fetching import Fetching
 from service.personalize.flights import Flights
 from service.personalize.list_length import ListLength
 from service.personalize.ports import Learner, Recommender, Recorder
@@ -143,9 +144,8 @@ async def open_campaign(
         timeout_seconds=transaction_seconds,
     )
     refresher = Refresher(budget=budget, clock=clock)
-    flights = Flights(
-        clock=clock, lists=lists, transactions=transactions, stale=refresher, learner=learner, max_waiting=max_waiting
-    )
+    fetching = Fetching(clock=clock, lists=lists, transactions=transactions, stale=refresher, learner=learner)
+    flights = Flights(clock=clock, lists=lists, fetching=fetching, max_waiting=max_waiting)
     campaign = PersonalizeCampaign(
         budget=budget, breaker=breaker, flights=flights, refresher=refresher, length=ListLength(clock)
     )

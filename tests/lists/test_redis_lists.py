@@ -18,7 +18,7 @@ from service.lists.adapters.outcome_codec import pack_outcome, unpack_outcome
 from service.lists.adapters.redis import RedisLists
 from service.lists.freshness import MAX_CLOCK_SKEW_SECONDS, Freshness
 from service.lists.keys import UserKey, UserPrefix
-from service.lists.ports import ABANDONED, ListsEvent, Outcome
+from service.lists.ports import ABANDONED, Landed, ListsEvent, Outcome
 from service.models import ItemList
 from tests.support.fleet import Member, join
 from tests.support.redis import RedisServer
@@ -197,6 +197,53 @@ async def test_a_degraded_answer_is_repeated_on_every_replica_and_the_first_one_
     assert 0 < pin_ms <= PIN_SECONDS * 1000
 
 
+async def test_a_live_list_that_lands_after_a_pin_is_kept_and_the_pin_is_shown(
+    one: Replica, other: Replica, clock: Clock
+) -> None:
+    """K5, K6."""
+    pinned, live = Outcome(None, "popular", "timeout"), _live(clock)
+    await one.lists.board(KEY, lease_seconds=5)
+    async with other.lists.follow(KEY) as landing:
+        await other.lists.board(KEY, lease_seconds=5)
+        assert await other.lists.land(KEY, pinned, led=False) == Landed(pinned)
+        assert await landing.wait(2) == pinned
+    await asyncio.sleep(0.2)
+    async with other.lists.follow(KEY) as landing:
+        landed = await one.lists.land(KEY, live, led=True)
+        assert await landing.wait(2) == ABANDONED
+    assert landed.outcome == pinned
+    assert 0 < landed.pinned_seconds <= PIN_SECONDS - 0.2
+    boarding = await other.lists.board(KEY, lease_seconds=5)
+    assert (boarding.pinned, boarding.envelope, boarding.leader) == (pinned, live.envelope, False)
+    assert 0 < boarding.pinned_seconds <= landed.pinned_seconds
+
+
+async def test_a_pin_that_comes_after_a_live_list_is_that_list(one: Replica, other: Replica, clock: Clock) -> None:
+    """K5."""
+    live = _live(clock)
+    await one.lists.board(KEY, lease_seconds=5)
+    await one.lists.land(KEY, live, led=True)
+    landed = await other.lists.land(KEY, Outcome(None, "popular", "timeout"), led=False)
+    assert landed.outcome == Outcome(live.envelope, "cache")
+    assert (await other.lists.board(KEY, lease_seconds=5)).pinned is None
+
+
+async def test_of_two_pins_the_first_one_is_shown(one: Replica, other: Replica) -> None:
+    """K5."""
+    first = Outcome(None, "popular", "budget")
+    await one.lists.land(KEY, first, led=False)
+    assert (await other.lists.land(KEY, Outcome(None, "popular", "timeout"), led=False)).outcome == first
+
+
+async def test_followers_are_told_whether_somebody_waits_for_the_flight(one: Replica, other: Replica) -> None:
+    """K3."""
+    for background in (True, False):
+        key = UserKey(bytes([background]) * 15)
+        assert not (await one.lists.board(key, lease_seconds=5, background=background)).background
+        following = await other.lists.board(key, lease_seconds=5)
+        assert (following.leader, following.background) == (False, background)
+
+
 async def test_a_degraded_answer_never_replaces_the_list_that_is_kept(one: Replica, clock: Clock) -> None:
     kept = Outcome(_envelope(clock.time()), "personalize")
     await one.lists.land(KEY, kept, led=False)
@@ -340,8 +387,8 @@ async def test_after_a_script_flush_nobody_notices(one: Replica, clock: Clock) -
 
 async def test_keys_carry_a_prefix_and_the_hash_only(one: Replica, clock: Clock) -> None:
     await one.lists.board(KEY, lease_seconds=2)
-    await one.lists.land(KEY, _live(clock), led=False)
     await one.lists.land(KEY, Outcome(None, "popular", "budget"), led=False)
+    await one.lists.land(KEY, _live(clock), led=False)
     keys = {key async for key in one.member.redis.scan_iter("*" + KEY.hex() + "*")}
     name = f"pc:{{{KEY.hex()}}}:"
     assert keys == {f"{name}{kind}".encode() for kind in ("list", "pin", "flight")}

@@ -13,7 +13,7 @@ from service.errors import RecommenderError, RecommenderTimeout, SharedStateUnav
 from service.lists.envelope import Envelope, created_at
 from service.lists.freshness import Freshness
 from service.lists.keys import UserKey
-from service.lists.ports import Boarding, Landing, Outcome
+from service.lists.ports import ABANDONED, Boarding, Landed, Landing, Outcome
 from service.models import ItemList, ListRequest
 
 HANG = "hang"
@@ -166,7 +166,7 @@ class FakeStore:
         self._down = False
         self.lists: dict[UserKey, Envelope] = {}
         self.pins: dict[UserKey, tuple[Outcome, float]] = {}
-        self.leases: dict[UserKey, tuple[object, float]] = {}
+        self.leases: dict[UserKey, tuple[object, float, bool]] = {}
         self.listeners: defaultdict[UserKey, set[asyncio.Future[Outcome]]] = defaultdict(set)
         self.landed: list[Outcome] = []
 
@@ -199,36 +199,50 @@ class FakeSharedLists:
     def __init__(self, store: FakeStore) -> None:
         self._store = store
 
-    async def board(self, key: UserKey, *, lease_seconds: float) -> Boarding:
+    async def board(self, key: UserKey, *, lease_seconds: float, background: bool = False) -> Boarding:
         store = self._store
         await store.trip()
         now = store.clock.monotonic()
         envelope = store.lists.get(key)
         pin = store.pins.get(key)
         if pin is not None and pin[1] > now:
-            return Boarding(leader=False, envelope=envelope, pinned=pin[0])
+            return Boarding(leader=False, envelope=envelope, pinned=pin[0], pinned_seconds=pin[1] - now)
         if envelope is not None and store.freshness.fresh(created_at(envelope), store.clock.time()):
             return Boarding(leader=False, envelope=envelope)
         held = store.leases.get(key)
         if held is not None and held[1] > now:
-            return Boarding(leader=False, envelope=envelope, lease_seconds=held[1] - now)
-        store.leases[key] = (self, now + lease_seconds)
+            return Boarding(leader=False, envelope=envelope, lease_seconds=held[1] - now, background=held[2])
+        store.leases[key] = (self, now + lease_seconds, background)
         return Boarding(leader=True, envelope=envelope)
 
-    async def land(self, key: UserKey, outcome: Outcome, *, led: bool) -> None:
+    async def land(self, key: UserKey, outcome: Outcome, *, led: bool) -> Landed:
         store = self._store
         await store.trip()
         now = store.clock.monotonic()
+        landed = before = self._before(key, outcome)
         if outcome.source == "personalize" and outcome.envelope is not None:
             store.lists[key] = outcome.envelope
-        elif outcome.degraded_reason and (key not in store.pins or store.pins[key][1] <= now):
+        elif outcome.degraded_reason and before is None:
             store.pins[key] = (outcome, now + PIN_SECONDS)
         if led and key in store.leases and store.leases[key][0] is self:
             del store.leases[key]
         store.landed.append(outcome)
         for listener in store.listeners.get(key, ()):
             if not listener.done():
-                listener.set_result(outcome)
+                listener.set_result(outcome if before is None else ABANDONED)
+        await asyncio.sleep(store.delay_seconds)
+        return landed or Landed(outcome)
+
+    def _before(self, key: UserKey, outcome: Outcome) -> Landed | None:
+        """What was answered before."""
+        store, now = self._store, self._store.clock.monotonic()
+        pin = store.pins.get(key)
+        if pin is not None and pin[1] > now:
+            return Landed(pin[0], pin[1] - now)
+        kept = store.lists.get(key)
+        if outcome.degraded_reason and kept is not None and store.freshness.fresh(created_at(kept), store.clock.time()):
+            return Landed(Outcome(kept, "cache"))
+        return None
 
     async def look(self, key: UserKey) -> Envelope | None:
         await self._store.trip()

@@ -151,6 +151,7 @@ async def open_replica(
     placements: Mapping[str, PlacementTerms] | None = None,
     exclusion: str = "",
     max_waiting: int = MAX_WAITING_CALLERS,
+    deadline_seconds: float = DEADLINE_SECONDS,
 ) -> AsyncIterator[Replica]:
     """One replica in virtual time; closing it is part of every test."""
     clock = VirtualClock(asyncio.get_running_loop(), clock_skew)
@@ -187,7 +188,7 @@ async def open_replica(
     terms = Terms(
         secret=SECRET,
         freshness=Freshness(fresh_seconds, stale_seconds),
-        deadline_seconds=DEADLINE_SECONDS,
+        deadline_seconds=deadline_seconds,
         curated=curated,
         exclusion=RequestExclusion(parse_filter(exclusion)) if exclusion else None,
         max_waiting=max_waiting,

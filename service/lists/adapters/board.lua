@@ -2,15 +2,18 @@
 -- Times: earliest and latest in unix seconds, leases in milliseconds.
 -- KEYS: list, pin, flight
 -- ARGV: earliest, latest (a list made between them is fresh), envelope version, token, lease_ms, pin version
--- Returns: the list, the pin (either may be false), whether the lead is taken (0|1), how long another may hold it
+-- Returns: the list, the pin (either may be false), whether the lead is taken (0|1), how long another may hold it or the
+--          pin lasts, the token of the other (or false)
 --
 -- allow-oom: a full Redis must not cost two transactions for one user; the flight is a few bytes and short-lived.
 local list, pin = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
-if pin and string.byte(pin) == tonumber(ARGV[6]) then return {list, pin, 0, 0} end
+if pin and string.byte(pin) == tonumber(ARGV[6]) then
+  return {list, pin, 0, math.max(0, redis.call('PTTL', KEYS[2])), false}
+end
 -- 11 bytes are the envelope's fixed header; created_at is the big-endian double behind version and flags.
 if list and #list >= 11 and string.byte(list) == tonumber(ARGV[3]) then
   local made_at = struct.unpack('>d', list, 3)
-  if made_at >= tonumber(ARGV[1]) and made_at <= tonumber(ARGV[2]) then return {list, pin, 0, 0} end
+  if made_at >= tonumber(ARGV[1]) and made_at <= tonumber(ARGV[2]) then return {list, pin, 0, 0, false} end
 end
-if redis.call('SET', KEYS[3], ARGV[4], 'NX', 'PX', ARGV[5]) then return {list, pin, 1, 0} end
-return {list, pin, 0, math.max(0, redis.call('PTTL', KEYS[3]))}
+if redis.call('SET', KEYS[3], ARGV[4], 'NX', 'PX', ARGV[5]) then return {list, pin, 1, 0, false} end
+return {list, pin, 0, math.max(0, redis.call('PTTL', KEYS[3])), redis.call('GET', KEYS[3])}

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from service.lists.envelope import Envelope, created_at
 from service.lists.keys import UserKey, UserPrefix
-from service.lists.ports import Boarding, Landing, LocalLists, Outcome
+from service.lists.ports import Boarding, Landed, Landing, LocalLists, Outcome
 
 
 class EmbeddedLists:
@@ -14,13 +14,15 @@ class EmbeddedLists:
     def __init__(self, memory: LocalLists) -> None:
         self._memory = memory
 
-    async def board(self, key: UserKey, *, lease_seconds: float) -> Boarding:
+    async def board(self, key: UserKey, *, lease_seconds: float, background: bool = False) -> Boarding:
         """Lead, with nothing found."""
-        del key, lease_seconds
+        del key, lease_seconds, background
         return Boarding(leader=True)
 
-    async def land(self, key: UserKey, outcome: Outcome, *, led: bool) -> None:
-        """Nobody listens."""
+    async def land(self, key: UserKey, outcome: Outcome, *, led: bool) -> Landed:
+        """Nobody listens, and nobody else answers."""
+        del key, led
+        return Landed(outcome)
 
     @asynccontextmanager
     async def follow(self, key: UserKey) -> AsyncIterator[Landing]:

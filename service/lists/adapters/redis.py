@@ -18,10 +18,13 @@ from service.lists.adapters.outcome_codec import OUTCOME_VERSION, pack_outcome, 
 from service.lists.envelope import HEADER_BYTES, VERSION, Envelope, created_at, readable
 from service.lists.freshness import Freshness
 from service.lists.keys import UserKey, UserPrefix
-from service.lists.ports import Boarding, Landing, ListsRecorder, Outcome
+from service.lists.ports import ABANDONED, Boarding, Landed, Landing, ListsRecorder, Outcome
 from service.spans import span
 
 _HERE: Final = Path(__file__).parent
+
+_BACKGROUND: Final = "~"
+"""What the token of a flight begun for nobody begins with."""
 
 SCAN_COUNT: Final = 1_000
 """Keys that Redis looks at in one step while a user is forgotten; well below a millisecond."""
@@ -94,22 +97,22 @@ class RedisLists:
         """Stop to listen; before the client is closed."""
         await self.channel.__aexit__()
 
-    async def board(self, key: UserKey, *, lease_seconds: float) -> Boarding:
+    async def board(self, key: UserKey, *, lease_seconds: float, background: bool = False) -> Boarding:
         """See `SharedLists.board`; nobody leads for a user who has a fresh list or a pin."""
         with span("redis board"):
-            return await self._found_or_lead(key, lease_seconds)
+            return await self._found_or_lead(key, lease_seconds, background)
 
-    async def _found_or_lead(self, key: UserKey, lease_seconds: float) -> Boarding:
-        boarding, pin_unreadable = await self._board_once(key, lease_seconds)
+    async def _found_or_lead(self, key: UserKey, lease_seconds: float, background: bool) -> Boarding:  # noqa: FBT001  # handed on
+        boarding, pin_unreadable = await self._board_once(key, lease_seconds, background)
         if pin_unreadable:
             # The script took it for a pin and gave no lead.
             async with self._client.use() as redis:
                 await redis.delete(self._keys(key)[1])
-            boarding, _ = await self._board_once(key, lease_seconds)
+            boarding, _ = await self._board_once(key, lease_seconds, background)
         return boarding
 
-    async def _board_once(self, key: UserKey, lease_seconds: float) -> tuple[Boarding, bool]:
-        token = secrets.token_hex(8)
+    async def _board_once(self, key: UserKey, lease_seconds: float, background: bool) -> tuple[Boarding, bool]:  # noqa: FBT001  # handed on
+        token = (_BACKGROUND if background else "") + secrets.token_hex(8)
         lease_ms = max(1, round(lease_seconds * 1000))
         now = self._clock.time()
         earliest, latest = now - self._freshness.fresh_seconds, self._freshness.latest(now)
@@ -117,7 +120,7 @@ class RedisLists:
             reply: Any = await self._board(
                 keys=self._keys(key), args=[repr(earliest), repr(latest), VERSION, token, lease_ms, OUTCOME_VERSION]
             )
-        kept, pin, leads, held_ms = reply
+        kept, pin, leads, lasts_ms, leader = reply
         envelope = readable(kept)
         pinned = unpack_outcome(pin) if pin is not None else None
         if kept is not None and envelope is None:
@@ -126,10 +129,17 @@ class RedisLists:
             self._recorder.lists_event("unreadable")
         if leads:
             self._remember_token(key, token, lease_seconds)
-        pin_unreadable = pin is not None and pinned is None and not leads and not held_ms
-        return Boarding(bool(leads), envelope, pinned, held_ms / 1000), pin_unreadable
+        boarding = Boarding(
+            leader=bool(leads),
+            envelope=envelope,
+            pinned=pinned,
+            pinned_seconds=0.0 if pinned is None else lasts_ms / 1000,
+            lease_seconds=0.0 if leader is None else lasts_ms / 1000,
+            background=leader is not None and leader.startswith(_BACKGROUND.encode()),
+        )
+        return boarding, pin is not None and pinned is None and not leads and leader is None
 
-    async def land(self, key: UserKey, outcome: Outcome, *, led: bool) -> None:
+    async def land(self, key: UserKey, outcome: Outcome, *, led: bool) -> Landed:
         """See `SharedLists.land`; live lists are kept, anything less is pinned for `PIN_SECONDS`."""
         token = self._tokens.pop(key, ("", 0.0))[0] if led else ""
         packed = pack_outcome(outcome)
@@ -140,15 +150,35 @@ class RedisLists:
             # A list that others have already, or a leader that left without an answer: nothing to repeat.
             kind = "none"
         with span("redis land"):
-            async with self._client.use():
-                full = await self._land(
-                    keys=self._keys(key),
-                    args=[kind, value, ttl_ms, token, self.channel.name, self.channel.message(key, packed)],
-                )
+            full, pin, lasts_ms, kept = await self._land_once(key, [kind, value, ttl_ms, token], packed)
         if full:
             self._recorder.lists_event("full")
         elif kind == "list":
             await self._bound(key)
+        pinned = None if pin is None else unpack_outcome(pin)
+        if pinned is not None:
+            return Landed(pinned, lasts_ms / 1000)
+        if pin is not None:
+            self._recorder.lists_event("unreadable")
+        envelope = readable(kept)
+        if envelope is None:
+            return Landed(outcome)
+        if self._freshness.fresh(created_at(envelope), self._clock.time()):
+            return Landed(Outcome(envelope, "cache"))
+        return Landed(Outcome(envelope, "stale", outcome.degraded_reason))
+
+    async def _land_once(self, key: UserKey, what: list[str | bytes | int], packed: bytes) -> Any:  # noqa: ANN401  # what a script returns
+        now, channel = self._clock.time(), self.channel
+        # A list as young as a pin lasts is what another part of the message may have shown, fresh or not.
+        earliest = now - max(self._freshness.fresh_seconds, PIN_SECONDS)
+        messages: list[str | bytes | int] = [
+            channel.name,
+            channel.message(key, packed),
+            channel.message(key, pack_outcome(ABANDONED)),
+        ]
+        ages: list[str | bytes | int] = [repr(earliest), repr(self._freshness.latest(now)), VERSION, OUTCOME_VERSION]
+        async with self._client.use():
+            return await self._land(keys=self._keys(key), args=[*what, *messages, *ages])
 
     def follow(self, key: UserKey) -> AbstractAsyncContextManager[Landing]:
         """See `SharedLists.follow`; any number may follow one flight."""

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.constants import (
-    ANSWER_MARGIN_SECONDS,
     DEFAULT_DEADLINE_SECONDS,
     DEFAULT_FRESH_SECONDS,
     DEFAULT_STALE_SECONDS,
     PERSONALIZE_MAX_TPS,
 )
-from service.lists.lists import LOOK_UP_SECONDS
+from service.personalize.transactions import patience_seconds
 
 MAX_RECIPIENTS: Final = 50_000_000
 """Largest send that is planned."""
@@ -86,8 +85,8 @@ class Send:
         _within("fresh_seconds", self.fresh_seconds, 0, self.stale_seconds)
         if self.cached:
             _within("cached_age_seconds", self.cached_age_seconds, 0, self.fresh_seconds)
-        _within("deadline_seconds", self.deadline_seconds, 0.2, 30)
-        most = (self.deadline_seconds - ANSWER_MARGIN_SECONDS - LOOK_UP_SECONDS) / 2
+        _within("deadline_seconds", self.deadline_seconds, 0.1, 30)
+        most = patience_seconds(self.deadline_seconds) / 2
         if not 0 <= self.latency_seconds <= most:
             raise ValueError(
                 f"latency_seconds is {self.latency_seconds:g}, and can be {most:g} at most, half of the deadline"

@@ -14,17 +14,16 @@ from functools import partial
 from typing import Final
 
 from service.budget.ports import Lane
-from service.constants import ANSWER_MARGIN_SECONDS, PIN_SECONDS, SPENT_SHARE
+from service.constants import PIN_SECONDS, SPENT_SHARE
 from service.errors import DegradedReason
 from service.lists.envelope import Envelope, created_at
 from service.lists.freshness import Freshness
 from service.lists.keys import UserKey
 from service.lists.ladder import Ladder, NoPopularList
-from service.lists.lists import LOOK_UP_SECONDS
 from service.lists.pins import LocalPins
 from service.lists.ports import Outcome
 from service.personalize.refresher import RefreshQueue
-from service.personalize.transactions import FIRST_LATENCY_SECONDS, lane_and_patience, usual_latency
+from service.personalize.transactions import FIRST_LATENCY_SECONDS, lane_and_patience, patience_seconds, usual_latency
 from service.sends.plan.course import Course
 from service.sends.plan.recipients import Recipient, list_made_at, recipients_of
 from service.sends.plan.send import Send
@@ -75,7 +74,7 @@ class Simulation:
         self._course = Course.of(send)
         self._recipients = recipients_of(send, scale=scale, seed=seed)
         self._open: dict[int, _Flight] = {}
-        self._patience_seconds = send.deadline_seconds - ANSWER_MARGIN_SECONDS - LOOK_UP_SECONDS
+        self._patience_seconds = patience_seconds(send.deadline_seconds)
         self._latency_seconds = FIRST_LATENCY_SECONDS
         self._refresher_waits = False
         self._sending = True

@@ -1,0 +1,199 @@
+"""Flights: what a caller gets who boards one that was begun for nobody, and what is left of one that answers nobody."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from service.constants import PIN_SECONDS
+from service.errors import RecommenderError, RecommenderThrottled
+from service.models import ListRequest
+from service.sends.ports import PrewarmTerms
+from tests.support.fakes import HANG, FakePersonalize, FakeStore
+from tests.support.replica import ARN, DEADLINE_SECONDS, FRESH_SECONDS, Replica, items_for, key_of, open_replica
+from tests.support.virtual_time import VirtualClock, run_virtual
+
+ALL = PrewarmTerms(spare=1.0)
+KEY = key_of("user")
+
+Scenario = Callable[[Replica, Replica, FakePersonalize, FakeStore], Awaitable[None]]
+
+
+def two(scenario: Scenario, *, tps: float = 5.0) -> None:
+    async def run() -> None:
+        clock = VirtualClock(asyncio.get_running_loop())
+        store, personalize = FakeStore(clock), FakePersonalize(clock)
+        personalize.default_items = items_for
+        async with (
+            open_replica(personalize=personalize, shared=store.replica(), tps=tps) as one,
+            open_replica(personalize=personalize, shared=store.replica(), governor=one.governors[ARN]) as other,
+        ):
+            await scenario(one, other, personalize, store)
+
+    run_virtual(run())
+
+
+async def with_a_stale_list(replica: Replica) -> None:
+    await replica.ask()
+    await asyncio.sleep(FRESH_SECONDS + 1)
+
+
+@pytest.mark.parametrize("failure", [RecommenderError, RecommenderThrottled, HANG])
+def test_a_refresh_that_fails_pins_nobody(failure: type[Exception] | str) -> None:
+    """K2."""
+
+    async def scenario(one: Replica, other: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
+        await with_a_stale_list(one)
+        personalize.failure = failure
+        one.refresher.add(KEY, ListRequest("user"))
+        await asyncio.sleep(DEADLINE_SECONDS + 0.1)
+        assert personalize.transactions["user"] == 2
+        personalize.failure = None
+        assert not store.pins
+        assert (await other.ask()).source == "personalize"
+        assert (await one.ask()).source == "cache"
+
+    two(scenario)
+
+
+def test_a_transaction_that_fails_after_all_callers_have_left_pins_nobody() -> None:
+    """K2."""
+
+    async def scenario(one: Replica, other: Replica, personalize: FakePersonalize, _: FakeStore) -> None:
+        personalize.failure = RecommenderError
+        gone = asyncio.create_task(one.ask())
+        await asyncio.sleep(0.02)
+        gone.cancel()
+        await asyncio.sleep(0.5)
+        personalize.failure = None
+        assert personalize.transactions["user"] == 1
+        assert (await one.ask()).source == "personalize"
+        assert (await other.ask()).source == "cache"
+
+    two(scenario)
+
+
+@pytest.mark.parametrize("begun_by", ["refresh", "prewarm"])
+@pytest.mark.parametrize("here", [True, False])
+def test_a_caller_with_a_stale_list_does_not_wait_for_what_was_begun_for_nobody(
+    begun_by: str,
+    here: bool,  # noqa: FBT001  # a parameter of the test
+) -> None:
+    """K3."""
+
+    async def scenario(one: Replica, other: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
+        await with_a_stale_list(one)
+        personalize.latency_seconds = 1.2
+        if begun_by == "refresh":
+            one.refresher.add(KEY, ListRequest("user"))
+        prewarm = asyncio.create_task(one.prewarmer.make(["user"] if begun_by == "prewarm" else [], ALL, seconds=2.0))
+        await asyncio.sleep(0.3)
+        assert personalize.in_flight == 1
+        asked = one if here else other
+        began = asked.clock.monotonic()
+        answer = await asked.ask()
+        assert (answer.source, answer.degraded_reason) == ("stale", "budget")
+        assert asked.clock.monotonic() - began <= 5 * store.delay_seconds
+        # All parts of the message agree, also those that come after the list.
+        await asyncio.sleep(2)
+        assert [(await each.ask()).body for each in (one, other)] == [answer.body] * 2
+        await asyncio.sleep(PIN_SECONDS)
+        assert [(await each.ask()).source for each in (one, other)] == ["cache"] * 2
+        assert personalize.transactions["user"] == 2
+        await prewarm
+
+    two(scenario)
+
+
+def test_a_caller_without_a_list_shares_the_transaction_of_a_prewarm_on_another_replica() -> None:
+    """K3: only who has a list is sent on."""
+
+    async def scenario(one: Replica, other: Replica, personalize: FakePersonalize, _: FakeStore) -> None:
+        personalize.latency_seconds = 1.0
+        prewarm = asyncio.create_task(one.prewarmer.make(["user"], ALL, seconds=2.0))
+        await asyncio.sleep(0.2)
+        assert (await other.ask()).source == "personalize"
+        assert (await prewarm).fetched == 1
+        assert personalize.transactions.total() == 1
+
+    two(scenario)
+
+
+def test_a_prewarm_whose_slot_comes_late_moves_to_the_lane_of_the_caller_who_boards_it() -> None:
+    """K4."""
+
+    async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
+        store.delay_seconds = 0.2
+        flying = asyncio.create_task(one.flights.prewarm(KEY, ListRequest("user"), one.clock.monotonic()))
+        await asyncio.sleep(0.1)
+        answer = await one.ask()
+        assert (answer.source, answer.degraded_reason) == ("personalize", None)
+        outcome, spent = await flying
+        assert (outcome.source, spent) == ("personalize", True)
+        assert personalize.transactions.total() == 1
+
+    two(scenario)
+
+
+def test_a_prewarm_whose_slot_comes_late_spends_nothing_for_nobody() -> None:
+    async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
+        store.delay_seconds = 0.2
+        outcome, spent = await one.flights.prewarm(KEY, ListRequest("user"), one.clock.monotonic())
+        assert (outcome.degraded_reason, spent) == ("budget", False)
+        assert not personalize.transactions
+        assert (await one.ask()).source == "personalize"
+
+    two(scenario)
+
+
+def test_a_caller_who_boards_a_prewarm_follows_the_replica_that_leads() -> None:
+    """K4."""
+
+    async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
+        store.delay_seconds = 0.05
+        await store.replica().board(KEY, lease_seconds=0.6)
+        flying = asyncio.create_task(one.flights.prewarm(KEY, ListRequest("user"), one.clock.monotonic()))
+        await asyncio.sleep(0.01)
+        answer = await one.ask()
+        assert (answer.source, answer.degraded_reason) == ("personalize", None)
+        assert (await flying)[0].source == "personalize"
+        assert personalize.transactions.total() == 1
+
+    two(scenario)
+
+
+def test_a_caller_who_boards_a_prewarm_that_has_lost_the_store_goes_on_without_it() -> None:
+    """K4."""
+
+    async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
+        store.delay_seconds = 0.05
+        flying = asyncio.create_task(one.flights.prewarm(KEY, ListRequest("user"), one.clock.monotonic()))
+        await asyncio.sleep(0.01)
+        asking = asyncio.create_task(one.ask())
+        await asyncio.sleep(0.01)
+        store.down = True
+        assert (await asking).source == "personalize"
+        assert (await flying)[1]
+        assert personalize.transactions.total() == 1
+
+    two(scenario)
+
+
+def test_a_prewarm_that_its_caller_has_left_gives_the_slot_on() -> None:
+    """K4."""
+
+    async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
+        others = [asyncio.create_task(one.ask(f"other{number}")) for number in range(4)]
+        await asyncio.sleep(0.01)
+        store.delay_seconds = 0.15
+        flying = asyncio.create_task(one.flights.prewarm(KEY, ListRequest("user"), one.clock.monotonic()))
+        await asyncio.sleep(0.1)
+        gone = asyncio.create_task(one.ask())
+        await asyncio.sleep(0.06)
+        gone.cancel()
+        outcome, spent = await flying
+        assert (outcome.degraded_reason, spent) == ("error", False)
+        await asyncio.gather(*others)
+        assert "user" not in personalize.transactions
+
+    two(scenario)
