@@ -22,7 +22,6 @@ from service.batch.adapters.sqlite import ABANDONED_SECONDS, LOADING_NAME
 from service.batch.ports import BatchSets
 from service.cli import main
 from service.errors import RecommenderError
-from service.fleet.heartbeat import HEARTBEAT_SECONDS
 from service.lists.keys import USER_PREFIX_BYTES, UserKey
 from service.models import ItemList, ListRequest
 from service.settings import load_settings
@@ -126,17 +125,26 @@ async def forget(door: Door) -> httpx.Response:
 
     A heartbeat that fell into it has compared a moved clock with Redis's: that is noticed, and mended by the next.
     """
-    answer = await door.http.delete(f"/users/{USER}", headers=ADMIN)
-    if answer.status_code == 503:
-        await asyncio.sleep(2.5 * HEARTBEAT_SECONDS)
-        answer = await door.http.delete(f"/users/{USER}", headers=ADMIN)
-    return answer
+    answers: list[httpx.Response] = []
+
+    async def is_done() -> bool:
+        answers.append(await door.http.delete(f"/users/{USER}", headers=ADMIN))
+        return answers[-1].status_code != 503
+
+    await until(is_done)
+    return answers[-1]
+
+
+async def settled(tasks: set[asyncio.Task[object]]) -> None:
+    """Return once only these tasks are left: nothing is under way, and what deletes once more has done so."""
+    await until(lambda: asyncio.all_tasks() <= tasks)
 
 
 async def test_no_trace_is_left_in_any_of_three_replicas_or_in_redis(
     fleet: OpenFleet, redis_server: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with fleet() as doors:
+        tasks = asyncio.all_tasks()
         load_batch(tmp_path, USER, "bob")
         await show_everywhere(doors)
         await show_everywhere(doors, "bob")
@@ -146,7 +154,7 @@ async def test_no_trace_is_left_in_any_of_three_replicas_or_in_redis(
 
         with caplog.at_level(logging.INFO):
             answer = await forget(doors[0])
-            await asyncio.sleep(2.5 * DEADLINE_SECONDS)
+            await settled(tasks)
 
         assert (answer.status_code, answer.json()) == (200, {"forgotten": True})
         assert [in_memory(door) for door in doors] == [[], [], []]
@@ -165,40 +173,44 @@ async def test_a_list_that_lands_after_its_user_was_forgotten_is_kept_nowhere(
     fleet: OpenFleet, redis_server: RedisServer, forgotten_at: int
 ) -> None:
     async with fleet() as doors:
-        held = asyncio.Event()
+        tasks, held = asyncio.all_tasks(), asyncio.Event()
         for door in doors:
             door.personalize.held = held
         calls = [asyncio.create_task(door.get("/recommendations", user_id=USER)) for door in doors]
         await until(lambda: any(door.personalize.asked for door in doors))
-        await asyncio.sleep(0.05)
+        for door in doors:
+            await door.shows("flights_open 1.0")
 
         answer = await doors[forgotten_at].http.delete(f"/users/{USER}", headers=ADMIN)
         held.set()
         answers = await asyncio.gather(*calls)
-        await asyncio.sleep(0.1)
 
         assert answer.status_code == 200
         assert all(one.status_code == 200 and len(one.json()) == 10 for one in answers)
         del answers, calls
+        await settled(tasks)
         assert [in_memory(door) for door in doors] == [[], [], []]
-        await asyncio.sleep(2.5 * DEADLINE_SECONDS)
         assert in_redis(redis_server) == []
-        # What was deleted once more meanwhile is over too: asked for again, the user is served like anybody.
-        await asyncio.sleep(2 * DEADLINE_SECONDS)
-        again = [await doors[2].get("/recommendations", user_id=USER) for _ in range(2)]
-        assert [one.headers["X-Recommendation-Source"] for one in again] == ["personalize", "cache"]
+
+        async def is_served_again() -> bool:
+            """Nothing is held back of the user any more."""
+            again = await doors[2].get("/recommendations", user_id=USER)
+            return again.headers["X-Recommendation-Source"] == "cache"
+
+        await until(is_served_again)
 
 
 async def test_an_answer_that_came_too_late_is_not_repeated_for_a_user_forgotten_meanwhile(open_door: OpenDoor) -> None:
     async with open_door(**SETTINGS) as door:
+        tasks = asyncio.all_tasks()
         door.personalize.held = asyncio.Event()
         call = asyncio.create_task(door.get("/recommendations", user_id=USER))
         await until(lambda: bool(door.personalize.asked))
         assert (await door.http.delete(f"/users/{USER}", headers=ADMIN)).status_code == 200
         assert (await call).headers["X-Recommendation-Source"] == "popular"
         door.personalize.held.set()
-        await asyncio.sleep(0.1)
         del call
+        await settled(tasks)
         assert in_memory(door) == []
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 
 import pytest
@@ -20,8 +21,10 @@ from service.lists.freshness import MAX_CLOCK_SKEW_SECONDS, Freshness
 from service.lists.keys import UserKey, UserPrefix
 from service.lists.ports import ABANDONED, Landed, ListsEvent, Outcome
 from service.models import ItemList
+from tests.support.clocks import StandingClock
 from tests.support.fleet import Member, join
 from tests.support.redis import RedisServer
+from tests.support.waiting import until
 
 KEY = UserKey(blake2b(b"someone", digest_size=16).digest())
 VALUED_BYTES = 17
@@ -130,29 +133,33 @@ async def test_a_follower_that_gives_up_does_not_take_the_others_along(
     assert not other.lists.channel._followers
 
 
+async def _leads(replica: Replica) -> bool:
+    return (await replica.lists.board(KEY, lease_seconds=60)).leader
+
+
 async def test_the_lead_of_a_leader_that_died_ends_with_its_lease(one: Replica, other: Replica) -> None:
     assert (await one.lists.board(KEY, lease_seconds=0.2)).leader
     following = await other.lists.board(KEY, lease_seconds=0.2)
     assert not following.leader
-    await asyncio.sleep(following.lease_seconds + 0.01)
-    assert (await other.lists.board(KEY, lease_seconds=0.2)).leader
+    assert following.lease_seconds <= 0.2
+    await until(partial(_leads, other))
 
 
 async def test_a_leader_that_lands_late_does_not_end_the_next_ones_lead(
     one: Replica, other: Replica, clock: Clock
 ) -> None:
     assert (await one.lists.board(KEY, lease_seconds=0.05)).leader
-    await asyncio.sleep(0.06)
-    assert (await other.lists.board(KEY, lease_seconds=5)).leader
+    await until(partial(_leads, other))
     await one.lists.land(KEY, Outcome(_envelope(clock.time() - 2 * FRESH_SECONDS), "personalize"), led=True)
     assert not (await one.lists.board(KEY, lease_seconds=5)).leader
 
 
 async def test_leads_that_nobody_landed_are_not_remembered_for_ever(one: Replica) -> None:
+    one.lists._clock = clock = StandingClock()
     for number in range(50):
-        await one.lists.board(UserKey(number.to_bytes(16, "big")), lease_seconds=0.01)
-        await asyncio.sleep(0.002)
-    assert len(one.lists._tokens) < 30
+        assert (await one.lists.board(UserKey(number.to_bytes(16, "big")), lease_seconds=10)).leader
+        clock.now += 1
+    assert len(one.lists._tokens) == 11
 
 
 async def test_a_stale_list_comes_with_the_lead_of_refreshing_it(one: Replica, clock: Clock) -> None:
@@ -365,9 +372,7 @@ async def test_after_redis_is_back_flights_are_heard_again(
     one: Replica, redis_server: RedisServer, clock: Clock
 ) -> None:
     redis_server.kill()
-    async with asyncio.timeout(5):
-        while one.lists.channel.listening.is_set():  # noqa: ASYNC110 - an event tells of being set only
-            await asyncio.sleep(0.01)
+    await until(lambda: not one.lists.channel.listening.is_set())
     redis_server.start()
     await asyncio.wait_for(one.lists.channel.listening.wait(), 5)
     assert one.events["resubscribed"] == 1
