@@ -329,7 +329,7 @@ async def test_errors_go_on_where_the_load_does_though_somebody_took_the_file_aw
     sqlite_store: Store, tmp_path: Path
 ) -> None:
     """H2: the gap was filled with zeros."""
-    path = written(tmp_path / "a.out", [line(f"u{n}", ITEMS[:5]) if n % 900 else "{broken" for n in range(3_000)])
+    path = written(tmp_path / "a.out", [line(f"u{n}", ITEMS[:5]) if n % 90 else "{broken" for n in range(300)])
     errors = tmp_path / "errors.jsonl"
     with pytest.raises(Interrupted):
         run(Failing(sqlite_store.sets(), 2, done=True), path, errors=errors)
@@ -337,4 +337,4 @@ async def test_errors_go_on_where_the_load_does_though_somebody_took_the_file_aw
 
     run(sqlite_store.sets(), path, errors=errors)
 
-    assert [json.loads(one)["line"] for one in errors.read_text().splitlines()] == [2_701]
+    assert [json.loads(one)["line"] for one in errors.read_text().splitlines()] == [271]
