@@ -111,11 +111,8 @@ class Arm:
         # A call of the same message with less time left may have been answered while this one waited.
         return lists.pinned(key) or outcome, timings
 
-    async def kept(self, query: RecommendationQuery, reason: DegradedReason, deadline: float) -> Outcome | None:
-        """What is kept for this query anywhere, at no transaction; None if nothing is."""
-        key = self.key_of(query)
-        if key is None:
-            return None
+    async def kept(self, key: UserKey, reason: DegradedReason, deadline: float) -> Outcome | None:
+        """What is kept under a key anywhere, at no transaction; None if nothing is."""
         found = await self.lists.look(key, reason, deadline)
         return None if found.source == "popular" else found
 

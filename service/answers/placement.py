@@ -83,26 +83,25 @@ class Placement:
         outcome, timings = await arm.find(query, deadline, key)
         answered_by = ""
         if self._fallbacks and outcome.source == "popular" and outcome.degraded_reason is not None:
-            outcome, answered_by = await self._fall_back(query, arm, outcome, deadline)
+            outcome, answered_by = await self._fall_back(query, outcome, deadline)
         await arm.assembly.fetch(query, outcome.envelope, deadline - self._clock.monotonic())
         return arm.assembly.answer(query, outcome, timings, answered_by)
 
-    async def _fall_back(
-        self, query: RecommendationQuery, arm: Arm, popular: Outcome, deadline: float
-    ) -> tuple[Outcome, str]:
+    async def _fall_back(self, query: RecommendationQuery, popular: Outcome, deadline: float) -> tuple[Outcome, str]:
         """What a fallback keeps for the caller, and its name; the popular outcome if none keeps anything."""
         reason = popular.degraded_reason or "error"
-        own_key = arm.key_of(query)
-        pinned = None if own_key is None else self._fallback_pins.get(own_key)
         for placement in self._fallbacks:
-            if pinned is not None and pinned.placement != placement.name:
+            arm = placement.arm_of(query)
+            # The fallback's own key: ours may be that of an item, whose callers are many.
+            key = arm.key_of(query)
+            if key is None:
                 continue
-            found = pinned or await placement.arm_of(query).kept(query, reason, deadline)
+            found = self._fallback_pins.get(key)
+            if found is None:
+                found = await arm.kept(key, reason, deadline)
+                if found is not None:
+                    self._fallback_pins.put(key, found)
             if found is not None:
-                if own_key is not None and pinned is None:
-                    self._fallback_pins.put(
-                        own_key, Outcome(found.envelope, found.source, found.degraded_reason, placement.name)
-                    )
                 return found, placement.name
         return popular, ""
 

@@ -22,13 +22,11 @@ class Outcome:
         envelope: The list to show; None when nothing better than the popular list is known.
         source: Rung of the ladder it came from.
         degraded_reason: Why no live list was had; None when it was.
-        placement: The fallback that the list is from; empty for the placement that was asked.
     """
 
     envelope: Envelope | None
     source: OutcomeSource
     degraded_reason: DegradedReason | None = None
-    placement: str = ""
 
 
 ABANDONED = Outcome(envelope=None, source="none")
