@@ -34,6 +34,8 @@ POLL_SECONDS: Final = 0.05
 
 ENVIRONMENT: Final = {
     "PERSONALIZE_CAMPAIGN_ARN": "arn:aws:personalize:us-east-1:000000000000:campaign/local",
+    "SIMILAR_ITEMS_CAMPAIGN_ARN": "arn:aws:personalize:us-east-1:000000000000:campaign/local-similar",
+    "RANKING_CAMPAIGN_ARN": "arn:aws:personalize:us-east-1:000000000000:campaign/local-ranking",
     "AWS_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "local",
     "AWS_SECRET_ACCESS_KEY": "local",
@@ -45,6 +47,9 @@ DEFAULTS: Final = {
     "HOST": "127.0.0.1",
     "PORT": "8000",
     "PERSONALIZE_TPS": "20",
+    "SIMILAR_ITEMS_TPS": "20",
+    "RANKING_TPS": "20",
+    "CATEGORY_COLUMN": "category",
     "DRAIN_SECONDS": "0",
 }
 """Set where the caller's environment says nothing. `.env` is not asked: there they are written for a real service."""
@@ -52,6 +57,10 @@ DEFAULTS: Final = {
 NOT_FOR_LOCAL: Final = (
     "PERSONALIZE_RECOMMENDER_ARN",
     "PERSONALIZE_FILTER_ARN",
+    "SIMILAR_ITEMS_RECOMMENDER_ARN",
+    "SIMILAR_ITEMS_FILTER_ARN",
+    "RANKING_FILTER_ARN",
+    "PLACEMENTS_FILE",
     "AWS_PROFILE",
     "AWS_SESSION_TOKEN",
     "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",

@@ -71,7 +71,7 @@ _HINTS = (
     ("STRING", r"[-+]?\.?[0-9]", "IN compares text: put the number in double quotes, or compare it with ="),
     (
         "NUMBER",
-        r'["\'\u2018-\u201f]',
+        r"['\u2018-\u201f]",
         'this compares numbers; text is compared with IN ("...") or NOT IN ("...")',
     ),
     (
@@ -192,14 +192,23 @@ class _Builder:
             self._refuse(f'"*" means any event type; it says nothing about {field}', token)
         return text
 
-    def _comparison(self, tree: Tree[Token]) -> Comparison:
+    def _comparison(self, tree: Tree[Token]) -> Condition:
         field_tree, *current_item = _trees(tree)
         operator, *value = _tokens(tree)
         field = self._field(field_tree)
         if field.dataset is Dataset.INTERACTIONS:
             self._refuse('event types are compared with IN ("...") or NOT IN ("...")', operator)
+        if value and value[0].type == "STRING":
+            return self._equal_text(field, operator, value[0])
         given = self._field(current_item[0]) if current_item else self._number_or_placeholder(value[0])
         return Comparison(field, Operator(operator.value), given)
+
+    def _equal_text(self, field: Field, operator: Token, token: Token) -> Membership:
+        """`=` and `!=` with text, as people write them: what IN and NOT IN say of a list of one."""
+        if operator.value not in ("=", "!="):
+            self._refuse('this compares numbers; text is compared with IN ("...") or NOT IN ("...")', token)
+        negated = operator.value == "!="
+        return Membership(field, (self._member(token, field, negated=negated),), negated=negated)
 
     def _number_or_placeholder(self, token: Token) -> float | Placeholder:
         if token.type == "PLACEHOLDER":

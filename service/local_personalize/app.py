@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from service.local_personalize.access_keys import AccessKeys
 from service.local_personalize.admin import AdminSurface
-from service.local_personalize.arns import CAMPAIGN_ARN, RECOMMENDER_ARN, KnownArns
+from service.local_personalize.arns import CAMPAIGN_ARN, RANKING_ARN, RECOMMENDER_ARN, SIMILAR_ITEMS_ARN, KnownArns
 from service.local_personalize.faults import Fault
 from service.local_personalize.filters import DeclaredFilters
 from service.local_personalize.http import Application
@@ -44,7 +44,7 @@ def create_app(
     """
     declared = DeclaredFilters(filters, model.dataset)
     known = KnownArns(
-        campaigns=frozenset({CAMPAIGN_ARN, *campaign_arns}),
+        campaigns=frozenset({CAMPAIGN_ARN, SIMILAR_ITEMS_ARN, RANKING_ARN, *campaign_arns}),
         recommenders=frozenset({RECOMMENDER_ARN, *recommender_arns}),
         filters=declared.arns,
     )

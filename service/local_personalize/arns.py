@@ -6,6 +6,12 @@ from typing import Final
 CAMPAIGN_ARN: Final = "arn:aws:personalize:us-east-1:000000000000:campaign/local"
 """The campaign that is always there."""
 
+SIMILAR_ITEMS_ARN: Final = "arn:aws:personalize:us-east-1:000000000000:campaign/local-similar"
+"""A second campaign, so that similar items can have a budget of their own."""
+
+RANKING_ARN: Final = "arn:aws:personalize:us-east-1:000000000000:campaign/local-ranking"
+"""A third campaign, for rankings."""
+
 RECOMMENDER_ARN: Final = "arn:aws:personalize:us-east-1:000000000000:recommender/local"
 """The recommender that is always there."""
 

@@ -224,7 +224,7 @@ def _rule_problems(rules: RuleTerms, where: str) -> Iterator[str]:
             try:
                 parse_filter(text)
             except FilterError as error:
-                yield f"{where}{key}: {error}"
+                yield f"{where}{key}: {str(error).splitlines()[0]}"
     slots = [pin.slot for pin in rules.pin]
     for slot in sorted({slot for slot in slots if slots.count(slot) > 1}):
         yield f"{where}pin: slot {slot} is given twice"
@@ -260,7 +260,9 @@ def _line(detail: Mapping[str, Any]) -> str:
     if detail["type"] == "missing":
         return f"{key}: is missing"
     value = detail["input"]
-    said = f"{shown(str(value))}: " if isinstance(value, str | int | float | bool) else ""
+    said = ""
+    if isinstance(value, str | int | float | bool):
+        said = f"{shown(value) if isinstance(value, str) else value}: "
     message = str(detail["msg"])
     if detail["type"] == "string_pattern_mismatch" and "arn" in key:
         message = "is not an ARN such as arn:aws:personalize:REGION:ACCOUNT:campaign/NAME"

@@ -26,7 +26,7 @@ MALFORMED = [
     ("EXCLUDE ItemID WHERE Items.A =^= 1", "a single ="),
     ("EXCLUDE ItemID WHERE Items.A <^> 1", "written !="),
     ("EXCLUDE ItemID WHERE Items.A =^> 1", "<= and >="),
-    ('EXCLUDE ItemID WHERE Items.A = ^"x"', "IN"),
+    ('EXCLUDE ItemID WHERE Items.A > ^"x"', "IN"),
     ("EXCLUDE ItemID WHERE Items.A = ^true", "no true and false"),
     ("EXCLUDE ItemID WHERE Items.A < ^Items.B", "no other field"),
     ("EXCLUDE ItemID WHERE Items.A = ^CurrentUser.B", "after IF"),

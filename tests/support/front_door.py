@@ -41,6 +41,8 @@ class AskablePersonalize:
         first = sum(request.user_id.encode("utf-8", "surrogatepass")) % ITEMS
         ids = tuple(f"item{(first + n) % ITEMS:03}" for n in range(min(request.num_results, ITEMS)))
         ids = tuple(f"gone{n}" for n in range(self.unknown_items)) + ids[self.unknown_items :]
+        if request.kind == "ranking":
+            ids = tuple(reversed(request.item_ids))
         if self.empty:
             ids = ()
         return ItemList(ids, f"RID-{len(self.asked)}", self.clock.time())
