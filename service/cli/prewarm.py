@@ -4,8 +4,8 @@ import asyncio
 import datetime as dt
 import signal
 import sys
-from contextlib import AbstractAsyncContextManager
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack
 
 import click
 
@@ -14,21 +14,28 @@ from service.cli.options import Number
 from service.clock import SystemClock
 from service.constants import DEFAULT_NUM_RESULTS, MAX_NUM_RESULTS
 from service.errors import ConfigurationError, SharedStateUnavailable
+from service.files.adapters.find import find
+from service.files.stored import StoredFile
 from service.logs import configure_logging
 from service.sends.ports import DEFAULT_SPARE, ListMaker, PrewarmTerms
 from service.sends.prewarm.remote import open_remote
 from service.sends.prewarm.run import Prewarm
-from service.sends.prewarm.users_file import UsersFile
+from service.sends.users.files import UsersFiles
+from service.sends.users.findings import UsersFileError
+from service.sends.users.standard_input import is_read_once, read_once
 from service.settings import ClientSettings, load, load_settings
 from service.wiring.tools import open_list_maker
 
 
 @click.command("prewarm")
+@click.argument("more", nargs=-1, metavar="[FILE]...")
 @click.option(
     "--users",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    required=True,
-    help="CSV, JSON Lines or one id a line; also with gzip.",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    help="CSV, JSON Lines or one id a line, packed or not: a file, a folder, a pattern, s3://bucket/prefix, or - for"
+    " standard input; may be repeated.",
 )
 @click.option("--column", default="", show_default="user_id, else external_id", help="Where the user id is.")
 @click.option("--by", help="When the lists are wanted: 14:30, or 2026-11-27T14:30.")
@@ -44,7 +51,15 @@ from service.wiring.tools import open_list_maker
 )
 @click.option("--service", default="", show_default=False, help="URL of a replica without Redis; ADMIN_KEY opens it.")
 def command(
-    *, users: Path, column: str, by: str | None, spare: float, max_age: float, num_results: int, service: str
+    *,
+    more: tuple[str, ...],
+    files: tuple[str, ...],
+    column: str,
+    by: str | None,
+    spare: float,
+    max_age: float,
+    num_results: int,
+    service: str,
 ) -> None:
     """Fetch the lists of a send before it begins.
 
@@ -59,8 +74,25 @@ def command(
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--by") from None
     terms = PrewarmTerms(spare=spare, num_results=num_results, max_age_seconds=max_age)
-    maker = _remote(service) if service else _shared()
-    sys.exit(asyncio.run(_run(maker, UsersFile(users, column), terms, wanted_at)))
+    with ExitStack() as stack:
+        users = UsersFiles(named_files([*files, *more], stack), column)
+        maker = _remote(service) if service else _shared()
+        sys.exit(asyncio.run(_run(maker, users, terms, wanted_at)))
+
+
+def named_files(names: Sequence[str], stack: ExitStack) -> list[StoredFile]:
+    """The files that these name, in order, each once, until the stack is closed.
+
+    Raises:
+        UsersFileError: There is none, or one cannot be looked at.
+    """
+    if not names:
+        raise click.UsageError("Missing option '--users'.")
+    found: dict[str, StoredFile] = {}
+    for name in names:
+        files = [read_once(name, stack)] if is_read_once(name) else find([name], error=UsersFileError)[0]
+        found.update((file.url, file) for file in files)
+    return list(found.values())
 
 
 def _remote(url: str) -> AbstractAsyncContextManager[ListMaker]:
@@ -103,7 +135,7 @@ def moment(text: str, now: dt.datetime) -> dt.datetime:
 
 
 async def _run(
-    maker: AbstractAsyncContextManager[ListMaker], users: UsersFile, terms: PrewarmTerms, by: dt.datetime | None
+    maker: AbstractAsyncContextManager[ListMaker], users: UsersFiles, terms: PrewarmTerms, by: dt.datetime | None
 ) -> int:
     loop = asyncio.get_running_loop()
     stopped_by: list[int] = []

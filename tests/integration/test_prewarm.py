@@ -1,6 +1,7 @@
 """The command as an operator runs it, against real processes; transactions are counted at Personalize's side."""
 
 import asyncio
+import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -117,6 +118,24 @@ def test_a_prewarm_goes_through_an_embedded_replica_and_on_where_it_was_stopped(
     assert personalize.get_json("/_stats")["by_user"] == dict.fromkeys(users, 1)
     calls = asyncio.run(call_each([replica.url], users))
     assert {call.source for call in calls} == {"cache"}
+
+
+def test_a_prewarm_of_a_folder_of_exports_asks_for_their_users_and_for_nobody_else(
+    stack: ExitStack, personalize: Process, tmp_path: Path
+) -> None:
+    """H1: each line of an export, e-mail address included, went to Personalize as a user id."""
+    export = "".join(f'{{"external_id": "early{n}", "email": "early{n}@shop.example"}}\n' for n in range(20))
+    with zipfile.ZipFile(tmp_path / "users-abc.zip", "w") as packed:
+        packed.writestr("users.txt", export)
+    (tmp_path / "users-def.txt").write_text('{"external_id": "early20"}\n{"braze_id": "b1"}\n')
+    replica = stack.enter_context(service(personalize, PERSONALIZE_TPS="100", ADMIN_KEYS=ADMIN_KEY))
+    arguments = ["prewarm", "--users", str(tmp_path), "--service", replica.url]
+
+    status, words = stack.enter_context(command(arguments, {"ADMIN_KEY": ADMIN_KEY})).finish()
+
+    assert status == 3, words
+    assert f"1 line left out, no user id: {tmp_path}/users-def.txt:2" in words
+    assert personalize.get_json("/_stats")["by_user"] == {f"early{n}": 1 for n in range(21)}
 
 
 def test_a_prewarm_stops_when_redis_has_no_room_for_its_lists(

@@ -12,7 +12,8 @@ from service.sends.ports import ListMaker, PrewarmReport, PrewarmTerms
 from service.sends.prewarm.deadline import Deadline
 from service.sends.prewarm.display import Display, Track
 from service.sends.prewarm.totals import RecentRate, Totals
-from service.sends.prewarm.users_file import Findings, UsersFile, UsersFileError
+from service.sends.users.files import UsersFiles
+from service.sends.users.findings import Findings
 
 EXIT_DONE: Final = 0
 """Every user of the file has a list."""
@@ -43,11 +44,11 @@ RETRY_SECONDS: Final = 1.0
 
 
 class Prewarm:
-    """One run over one file.
+    """One run over all users of some files.
 
     Args:
         maker: Fetches.
-        file: Who is to have a list.
+        users: Who is to have a list.
         terms: Share of the budget, length of the lists, age.
         clock: Its Unix time is compared with `by`.
         display: Where people watch.
@@ -57,7 +58,7 @@ class Prewarm:
     def __init__(
         self,
         maker: ListMaker,
-        file: UsersFile,
+        users: UsersFiles,
         terms: PrewarmTerms,
         *,
         clock: Clock,
@@ -65,7 +66,7 @@ class Prewarm:
         by: dt.datetime | None = None,
     ) -> None:
         self._maker = maker
-        self._file = file
+        self._users = users
         self._terms = terms
         self._clock = clock
         self._display = display
@@ -78,7 +79,7 @@ class Prewarm:
         """Fetch all lists that are missing; the exit status.
 
         Raises:
-            UsersFileError: The file cannot be used.
+            UsersFileError: A file cannot be used.
             SharedStateUnavailable: Nobody answered at the start. Later it is waited for.
         """
         report = await self._survey()
@@ -92,10 +93,10 @@ class Prewarm:
         self._display.say(f"stopped: {self._totals.fetched:,} lists fetched; the same command goes on from here")
 
     async def _survey(self) -> PrewarmReport:
-        """Read the whole file and look up who has no list."""
-        users, named, report = self._file.users(self._findings), 0, PrewarmReport()
+        """Read all files and look up who has no list."""
+        users, named, report = self._users.users(self._findings), 0, PrewarmReport()
         with self._display.track("looking up", "users") as track:
-            while chunk := _some(users, MAX_LOOKED_UP):
+            while chunk := await self._next(users):
                 # The first answer is not waited for: it may be the address that is wrong.
                 report = await (self._make(chunk, 0.0) if named else self._maker.make(chunk, self._terms, seconds=0))
                 named += len(chunk)
@@ -104,7 +105,7 @@ class Prewarm:
         for sentence in self._findings.words():
             self._display.say(sentence)
         if not named:
-            raise UsersFileError(f"{self._file.path}: names no user")
+            raise self._findings.nobody(self._users.name)
         wanted = self._totals.wanted
         self._display.say(f"{named:,} users, {named - wanted:,} have a list, {wanted:,} to fetch")
         return report
@@ -131,7 +132,7 @@ class Prewarm:
 
     async def _fetch(self, tps: float) -> None:
         rate = RecentRate(self._clock)
-        users: Iterator[str] | None = self._file.users()
+        users: Iterator[str] | None = self._users.users()
         attempts: dict[str, int] = {}
         most_in_hand = max(MAX_LOOKED_UP, int(tps * IN_HAND_SECONDS))
         with self._display.track("prewarm", "lists", self._totals.wanted) as track:
@@ -157,12 +158,19 @@ class Prewarm:
 
     async def _take_in_hand(self, users: Iterator[str], attempts: dict[str, int]) -> Iterator[str] | None:
         """Add the next users who have no list; the users after them, None if there are none."""
-        chunk = _some(users, MAX_LOOKED_UP)
+        chunk = await self._next(users)
         if not chunk:
             return None
         report = await self._make([user for user in chunk if user not in attempts], 0.0)
         attempts.update(dict.fromkeys(report.left, 0))
         return users
+
+    async def _next(self, users: Iterator[str]) -> list[str]:
+        """The next users, each once; none at the end."""
+        if self._users.are_far:
+            return await asyncio.to_thread(_some, users)
+        # On the event loop: it takes some milliseconds, and nobody is answered here.
+        return _some(users)
 
     def _done(self, track: Track) -> None:
         self._totals.done += 1
@@ -226,6 +234,5 @@ class Prewarm:
         return f"{then:%Y-%m-%d %H:%M:%S}" if days else f"{then:%H:%M:%S}"
 
 
-def _some(users: Iterator[str], count: int) -> list[str]:
-    # On the event loop: it takes some milliseconds, and nobody is answered here.
-    return list(dict.fromkeys(islice(users, count)))
+def _some(users: Iterator[str]) -> list[str]:
+    return list(dict.fromkeys(islice(users, MAX_LOOKED_UP)))

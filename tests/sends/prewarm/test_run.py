@@ -3,17 +3,18 @@
 import asyncio
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from service.cli.prewarm import moment
+from service.cli.prewarm import moment, named_files
 from service.errors import SharedStateUnavailable
 from service.sends.ports import PrewarmReport, PrewarmTerms
 from service.sends.prewarm.run import Prewarm
-from service.sends.prewarm.users_file import UsersFile, UsersFileError
+from service.sends.users.files import UsersFiles
+from service.sends.users.findings import UsersFileError
 from tests.support.virtual_time import VirtualClock, run_virtual
 
 TPS = 10.0
@@ -111,7 +112,14 @@ def run(path: Path, *, by_seconds: float | None = None, **maker: object) -> Ran:
         by = None
         if by_seconds is not None:
             by = dt.datetime.fromtimestamp(clock.time() + by_seconds, dt.UTC)
-        prewarm = Prewarm(doing, UsersFile(path), PrewarmTerms(), clock=clock, by=by, display=display)
+        prewarm = Prewarm(
+            doing,
+            UsersFiles(named_files([str(path)], ExitStack())),
+            PrewarmTerms(),
+            clock=clock,
+            by=by,
+            display=display,
+        )
         return Ran(await prewarm.run(), display, doing)
 
     return run_virtual(inside())

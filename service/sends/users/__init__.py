@@ -1,0 +1,1 @@
+"""The users that people name to a command: files of many kinds, read as one stream of ids."""
