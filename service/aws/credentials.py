@@ -111,7 +111,8 @@ class AwsCredentials:
         self._failing_since: float | None = None
         self._problem = "the first look for AWS credentials has not ended yet"
         self._due_monotonic = self._due_time = self._hurried_at = float("-inf")
-        self._end_told = False
+        self._end_told = self._awaited_told = False
+        self._patience_ends: float | None = None
         self._refused_key: str | None = None
         self.found: FoundCredentials | None = None
         """What the last look that found something has found."""
@@ -152,12 +153,20 @@ class AwsCredentials:
             raise self.missing() from None
 
     async def first_look(self, timeout_seconds: float) -> None:
-        """Return once a look has ended, whatever it has found, or when the time is over, which is told."""
+        """Return once a look has ended, whatever it has found, or when the time is over."""
         self.start()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 await self._looked.wait()
-        except TimeoutError:
+
+    async def start_with(self, patience_seconds: float) -> None:
+        """The same for a start, which waits once, however many ask, and says that it goes on without an answer."""
+        self.start()
+        if self._patience_ends is None:
+            self._patience_ends = self._clock.monotonic() + patience_seconds
+        await self.first_look(max(0.0, self._patience_ends - self._clock.monotonic()))
+        if not self._looked.is_set() and not self._awaited_told:
+            self._awaited_told = True
             _log.warning("aws_credentials_awaited", until_then=_MEANWHILE)
 
     def frozen(self) -> ReadOnlyCredentials:

@@ -260,6 +260,20 @@ def test_a_clock_that_is_set_forward_is_noticed_within_a_minute() -> None:
     told(story)
 
 
+def test_a_start_with_many_placements_waits_once_for_a_source_that_is_silent() -> None:
+    """D5: it goes on after a second, and says so once."""
+
+    async def story(source: Source, credentials: AwsCredentials, logs: list[Any]) -> None:
+        source.takes = 20.0
+        began = source.clock.monotonic()
+        for _ in range(50):
+            await credentials.start_with(1.0)
+        assert source.clock.monotonic() - began == pytest.approx(1.0)
+        assert events(logs) == ["aws_credentials_awaited"]
+
+    told(story)
+
+
 def test_nothing_is_looked_for_before_it_is_wanted() -> None:
     async def story(source: Source, credentials: AwsCredentials, logs: list[Any]) -> None:
         del credentials, logs

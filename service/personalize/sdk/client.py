@@ -107,12 +107,13 @@ class PersonalizeRecommender:
                         output = await client.get_personalized_ranking(**parameters)
                     else:
                         output = await client.get_recommendations(**parameters)
+            key = "personalizedRanking" if request.kind == "ranking" else "itemList"
+            items = _item_list(output, key, created_at=self._clock.time())
         except RecommenderError as error:
             self._failures.failed(error)
             raise
         self._failures.worked()
-        key = "personalizedRanking" if request.kind == "ranking" else "itemList"
-        return _item_list(output, key, created_at=self._clock.time())
+        return items
 
     def _parameters(self, request: ListRequest) -> dict[str, object]:
         if len(request.user_id) > MAX_ID_CHARACTERS:

@@ -80,7 +80,7 @@ async def open_personalize(
     async with runtime:
         starting = asyncio.create_task(_start(runtime, aws.credentials), name="personalize-start")
         try:
-            await aws.credentials.first_look(START_SECONDS)
+            await aws.credentials.start_with(START_SECONDS)
             if aws.credentials.found is not None:
                 await asyncio.wait([starting], timeout=START_SECONDS)
             yield recommender
