@@ -111,7 +111,7 @@ class AwsCredentials:
         self._failing_since: float | None = None
         self._problem = "the first look for AWS credentials has not ended yet"
         self._due_monotonic = self._due_time = self._hurried_at = float("-inf")
-        self._end_told = self._awaited_told = False
+        self._end_logged = self._awaited_logged = False
         self._patience_ends: float | None = None
         self._refused_key: str | None = None
         self.found: FoundCredentials | None = None
@@ -165,8 +165,8 @@ class AwsCredentials:
         if self._patience_ends is None:
             self._patience_ends = self._clock.monotonic() + patience_seconds
         await self.first_look(max(0.0, self._patience_ends - self._clock.monotonic()))
-        if not self._looked.is_set() and not self._awaited_told:
-            self._awaited_told = True
+        if not self._looked.is_set() and not self._awaited_logged:
+            self._awaited_logged = True
             _log.warning("aws_credentials_awaited", until_then=_MEANWHILE)
 
     def frozen(self) -> ReadOnlyCredentials:
@@ -238,7 +238,7 @@ class AwsCredentials:
             after_seconds = round(self._clock.monotonic() - self._failing_since, 1)
             _log.info("aws_credentials_refreshed_again", source=found.source, after_seconds=after_seconds)
             self._failing_since = None
-        self._tell_end(left)
+        self._log_end(left)
         self._due_in(seconds_until_refresh(left, found.source))
 
     def _failed(self, problem: str) -> None:
@@ -251,14 +251,14 @@ class AwsCredentials:
                 _log.warning("aws_credentials_missing", problem=problem, until_then=_MEANWHILE)
             else:
                 _log.warning("aws_credentials_not_refreshed", problem=problem, seconds_left=_finite(left))
-        self._tell_end(left)
+        self._log_end(left)
         self._due_in(min(MIN_LOOK_SECONDS, FIRST_RETRY_SECONDS * 2.0 ** min(self._failures - 1, 10)))
 
-    def _tell_end(self, left: float) -> None:
+    def _log_end(self, left: float) -> None:
         if left > 0 or self.found is None:
-            self._end_told = False
-        elif not self._end_told:
-            self._end_told = True
+            self._end_logged = False
+        elif not self._end_logged:
+            self._end_logged = True
             _log.warning("aws_credentials_expired", source=self.found.source, problem=self._problem)
 
     def _left(self, found: FoundCredentials) -> float:

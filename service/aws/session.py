@@ -1,6 +1,6 @@
 """One session of the SDK for this process: all clients sign with the same credentials, and report AWS's refusals."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Self
 
@@ -30,6 +30,7 @@ class AwsSession:
 
     Attributes:
         credentials: What the clients sign with.
+        on_answer: Called with the parsed answer of every call of every client, also of one that AWS refuses.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class AwsSession:
 
         self.credentials = AwsCredentials(look or ask, clock or SystemClock())
         self._patience_seconds = patience_seconds
+        self.on_answer: Callable[[Mapping[str, Any]], None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -110,9 +112,13 @@ class AwsSession:
         return session
 
     def _after_call(self, parsed: Mapping[str, Any], **_: object) -> None:
-        code = str(parsed.get("Error", {}).get("Code", "")) if isinstance(parsed, dict) else ""
+        if not isinstance(parsed, dict):
+            return
+        code = str(parsed.get("Error", {}).get("Code", ""))
         if code in REFUSALS:
             self.credentials.refused(code)
+        if self.on_answer is not None:
+            self.on_answer(parsed)
 
 
 class _Provider:

@@ -16,6 +16,7 @@ from service.cli.group import CommandLine
 COMMANDS: Final = {
     "batch": "Serve lists that a batch job of Amazon Personalize made.",
     "catalog": "Look after the catalogue.",
+    "doctor": "Check a set-up from end to end, and say what to do.",
     "hash-key": "Print a key as API_KEYS may hold it.",
     "local-personalize": "Run a local Personalize until a signal.",
     "plan": "Say what a send will get before it is sent.",

@@ -107,23 +107,23 @@ async def test_a_role_that_cannot_be_asked_at_the_start_is_asked_until_it_answer
     kind: str,
 ) -> None:
     """D1, D2: the replica starts, serves popular items, says so once, and is personal within 10 s of the role."""
-    told: list[str] = []
+    logged: list[str] = []
     source = endpoint.instance() if kind == "instance" else endpoint.container()
     async with open_door(local_personalize=local.url, **NO_KEYS, **CATALOG, **source) as door:
         callers = Callers(door)
         assert await callers.source() == "popular"
 
         def is_missing() -> bool:
-            told.extend(events(capsys))
-            return "aws_credentials_missing" in told
+            logged.extend(events(capsys))
+            return "aws_credentials_missing" in logged
 
         await until(is_missing)
         await endpoint.open()
         await callers.are_answered_personally()
         assert (await door.get("/readyz")).status_code == 200
 
-    told += events(capsys)
-    assert [event for event in told if event != "aws_credentials_awaited"] == [
+    logged += events(capsys)
+    assert [event for event in logged if event != "aws_credentials_awaited"] == [
         "aws_credentials_missing",
         "aws_credentials_found",
         "aws_credentials_refreshed_again",
@@ -196,12 +196,12 @@ async def test_a_role_that_cannot_be_asked_later_delays_nobody_while_the_credent
             endpoint.delay_seconds = 30.0
         else:
             endpoint.status = 500
-        told: list[str] = []
+        logged: list[str] = []
 
         async def is_told() -> bool:
             assert await callers.source() == "personalize"
-            told.extend(events(capsys))
-            return "aws_credentials_not_refreshed" in told
+            logged.extend(events(capsys))
+            return "aws_credentials_not_refreshed" in logged
 
         await until(is_told)
 

@@ -44,7 +44,7 @@ class Source:
 Story = Callable[[Source, AwsCredentials, list[Any]], Awaitable[None]]
 
 
-def told(story: Story) -> list[Any]:
+def log_of(story: Story) -> list[Any]:
     """Play a story with a source and its credentials; the log."""
 
     async def play() -> None:
@@ -82,7 +82,7 @@ def test_a_source_that_comes_back_is_found_within_ten_seconds() -> None:
         assert source.clock.monotonic() - back_at < 10
         assert credentials.frozen().access_key == "KEY1"
 
-    logs = told(story)
+    logs = log_of(story)
 
     assert events(logs) == ["aws_credentials_missing", "aws_credentials_found", "aws_credentials_refreshed_again"]
     assert logs[0]["problem"] == "IMDS is silent"
@@ -102,7 +102,7 @@ def test_nobody_waits_for_a_refresh_while_the_old_credentials_are_good() -> None
             await asyncio.sleep(1)
         assert events(logs) == ["aws_credentials_found", "aws_credentials_not_refreshed"]
 
-    told(story)
+    log_of(story)
 
 
 @pytest.mark.parametrize("lasts", [60.0, 14 * 60.0, HOUR, 12 * HOUR])
@@ -119,7 +119,7 @@ def test_credentials_are_renewed_before_they_end_however_short_they_live(lasts: 
         assert len(source.asked_at) <= 25
         assert events(logs) == ["aws_credentials_found"]
 
-    told(story)
+    log_of(story)
 
 
 def test_an_instance_role_whose_end_the_sdk_puts_off_is_looked_at_often() -> None:
@@ -135,7 +135,7 @@ def test_an_instance_role_whose_end_the_sdk_puts_off_is_looked_at_often() -> Non
         await asyncio.sleep(5 * HOUR)
         assert len(source.asked_at) == pytest.approx(HOUR / 15, abs=4)
 
-    told(story)
+    log_of(story)
 
 
 def test_a_refresh_that_fails_ten_times_and_then_works_is_told_twice() -> None:
@@ -149,7 +149,7 @@ def test_a_refresh_that_fails_ten_times_and_then_works_is_told_twice() -> None:
         assert credentials.seconds_left > HOUR - 900
         assert events(logs)[2:] == ["aws_credentials_refreshed_again"]
 
-    logs = told(story)
+    logs = log_of(story)
 
     assert events(logs) == [
         "aws_credentials_found",
@@ -160,7 +160,7 @@ def test_a_refresh_that_fails_ten_times_and_then_works_is_told_twice() -> None:
 
 
 def test_credentials_that_have_ended_stay_in_use_until_there_are_others() -> None:
-    """D3: only AWS knows whether they still work; a role that was removed is told, and found when it is back."""
+    """D3: only AWS knows whether they still work; a role that was removed is logged, and found when it is back."""
 
     async def story(source: Source, credentials: AwsCredentials, logs: list[Any]) -> None:
         await credentials.arrive(1)
@@ -172,7 +172,7 @@ def test_credentials_that_have_ended_stay_in_use_until_there_are_others() -> Non
         await asyncio.sleep(10)
         assert credentials.frozen().access_key == "KEY2"
 
-    told(story)
+    log_of(story)
 
 
 def test_a_source_that_gives_what_has_ended_is_asked_again_without_haste() -> None:
@@ -191,7 +191,7 @@ def test_a_source_that_gives_what_has_ended_is_asked_again_without_haste() -> No
         await asyncio.sleep(HOUR - 120)
         assert credentials.frozen().access_key == "KEY2"
 
-    told(story)
+    log_of(story)
 
 
 def test_refused_credentials_are_read_again_at_once_and_then_every_five_seconds() -> None:
@@ -211,11 +211,11 @@ def test_refused_credentials_are_read_again_at_once_and_then_every_five_seconds(
             credentials.refused("ExpiredTokenException")
             await asyncio.sleep(0.1)
         assert 19 <= source.looks_in(refused_at, refused_at + 100) <= 21
-        told = events(logs)
-        assert told.count("aws_credentials_refused") == 2
-        assert told.count("aws_credentials_found") == 2
+        logged = events(logs)
+        assert logged.count("aws_credentials_refused") == 2
+        assert logged.count("aws_credentials_found") == 2
 
-    told(story)
+    log_of(story)
 
 
 def test_a_file_that_is_gone_when_it_is_read_again_is_read_when_it_is_back() -> None:
@@ -234,7 +234,7 @@ def test_a_file_that_is_gone_when_it_is_read_again_is_read_when_it_is_back() -> 
         await asyncio.sleep(6)
         assert credentials.frozen().access_key == "KEY2"
 
-    logs = told(story)
+    logs = log_of(story)
 
     assert events(logs) == [
         "aws_credentials_found",
@@ -257,7 +257,7 @@ def test_a_clock_that_is_set_forward_is_noticed_within_a_minute() -> None:
         await asyncio.sleep(61)
         assert len(source.asked_at) == 2
 
-    told(story)
+    log_of(story)
 
 
 def test_a_start_with_many_placements_waits_once_for_a_source_that_is_silent() -> None:
@@ -271,7 +271,7 @@ def test_a_start_with_many_placements_waits_once_for_a_source_that_is_silent() -
         assert source.clock.monotonic() - began == pytest.approx(1.0)
         assert events(logs) == ["aws_credentials_awaited"]
 
-    told(story)
+    log_of(story)
 
 
 def test_nothing_is_looked_for_before_it_is_wanted() -> None:
@@ -280,4 +280,4 @@ def test_nothing_is_looked_for_before_it_is_wanted() -> None:
         await asyncio.sleep(HOUR)
         assert source.asked_at == []
 
-    told(story)
+    log_of(story)

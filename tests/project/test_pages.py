@@ -21,7 +21,7 @@ NO_SETTINGS = {
     # Build arguments of the image.
     *("VERSION", "REVISION", "CREATED", "SOURCE"),
     # The SDKs', the command line's and the system's own.
-    *("AWS_REGION", "AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME", "ADMIN_KEY", "TMPDIR", "SIGTERM", "SIGHUP"),
+    *("AWS_REGION", "AWS_PROFILE", "AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME", "ADMIN_KEY", "TMPDIR", "SIGTERM", "SIGHUP"),
     *("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER"),
     # Amazon's name of a column.
     "ITEM_ID",

@@ -13,7 +13,7 @@ _NOT_THERE: Final = "correct the ARN, its region and account, or the filter's; o
 _ENDED: Final = "renew the credentials at their source; the service reads them again by itself"
 _UNKNOWN_KEY: Final = "AWS does not know this access key: it was deleted, is mistyped, or belongs to another partition"
 _SIGNATURE: Final = "correct the secret key, which does not belong to the access key, or this machine's clock"
-_NONE: Final = (
+NO_CREDENTIALS: Final = (
     "give the task, pod or instance a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; the service goes on"
     " looking"
 )
@@ -30,8 +30,8 @@ ADVICE_BY_CODE: Final[Mapping[str, str]] = {
     "IncompleteSignature": _SIGNATURE,
     "InvalidClientTokenId": _UNKNOWN_KEY,
     "InvalidSignatureException": _SIGNATURE,
-    "MissingAuthenticationToken": _NONE,
-    "MissingAuthenticationTokenException": _NONE,
+    "MissingAuthenticationToken": NO_CREDENTIALS,
+    "MissingAuthenticationTokenException": NO_CREDENTIALS,
     "OptInRequired": "subscribe the account to Amazon Personalize in this region",
     "ResourceNotFoundException": _NOT_THERE,
     "SignatureDoesNotMatch": _SIGNATURE,
@@ -40,7 +40,7 @@ ADVICE_BY_CODE: Final[Mapping[str, str]] = {
 """For refusals whose sentence speaks of credentials and resources only, never of the request's own values."""
 
 _ADVICE_BY_CLASS: Final[Mapping[type[Exception], str]] = {
-    sdk.NoCredentialsError: _NONE,
+    sdk.NoCredentialsError: NO_CREDENTIALS,
     sdk.PartialCredentialsError: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY both, or neither",
     sdk.ConnectTimeoutError: _WAY,
     sdk.EndpointConnectionError: _WAY,

@@ -8,11 +8,11 @@ from service.clock import Clock
 from service.errors import RecommenderError
 from service.personalize.sdk.advice import advice_for, code_of, loggable
 
-TOLD_EVERY_SECONDS: Final = 60.0
+LOGGED_EVERY_SECONDS: Final = 60.0
 """Failures of one kind get a line in the log this often: an outage fails every transaction."""
 
 MAX_KINDS: Final = 100
-"""Kinds that are remembered; a server that makes up codes is told as one kind beyond that."""
+"""Kinds that are remembered; a server that makes up codes counts as one kind beyond that."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -28,18 +28,18 @@ class FailureLog:
     def __init__(self, clock: Clock, arn: str) -> None:
         self._clock = clock
         self._arn = arn
-        self._told_at: dict[tuple[str, str], float] = {}
+        self._logged_at: dict[tuple[str, str], float] = {}
         self._failing_since: float | None = None
 
     def failed(self, error: RecommenderError) -> None:
         """A transaction brought no list."""
         now = self._clock.monotonic()
         kind = (type(error).__name__, code_of(error))
-        if kind not in self._told_at and len(self._told_at) >= MAX_KINDS:
+        if kind not in self._logged_at and len(self._logged_at) >= MAX_KINDS:
             kind = ("", "")
-        if now - self._told_at.get(kind, float("-inf")) < TOLD_EVERY_SECONDS:
+        if now - self._logged_at.get(kind, float("-inf")) < LOGGED_EVERY_SECONDS:
             return
-        self._told_at[kind] = now
+        self._logged_at[kind] = now
         if self._failing_since is None:
             self._failing_since = now
         more = {"advice": advice} if (advice := advice_for(error)) else {}
