@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from service.aws.session import AwsSession
 from service.clock import SystemClock
@@ -18,6 +19,10 @@ MARK: Final = "processes"
 INTEGRATION: Final = Path(__file__).with_name("integration")
 STARTS_A_PROCESS: Final = frozenset({"subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"})
 """Audit events."""
+
+# A busy machine is slow, not wrong.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 _running: list[pytest.Item] = []
 

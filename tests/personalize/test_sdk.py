@@ -29,6 +29,7 @@ from service.personalize.sdk.client import PersonalizeRecommender, quote_filter_
 from service.personalize.sdk.runtime import open_personalize
 from tests.support.clocks import StandingClock
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE_SECONDS
 
 CAMPAIGN = "arn:aws:personalize:eu-west-1:123456789012:campaign/shop"
 RECOMMENDER = "arn:aws:personalize:eu-west-1:123456789012:recommender/shop"
@@ -125,7 +126,7 @@ async def runtime(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Runtime]:
 
 @asynccontextmanager
 async def opened(
-    clock: StandingClock | None = None, *, read_timeout_seconds: float = 5, **arns: str
+    clock: StandingClock | None = None, *, read_timeout_seconds: float = PATIENCE_SECONDS, **arns: str
 ) -> AsyncIterator[PersonalizeRecommender]:
     async with (
         AwsSession() as aws,
@@ -153,7 +154,7 @@ async def recommender(runtime: Runtime, clock: StandingClock) -> AsyncIterator[P
 
 
 async def test_a_list_comes_back_as_ranked(runtime: Runtime, recommender: PersonalizeRecommender) -> None:
-    ranked = await recommender.recommend(REQUEST, timeout_seconds=5)
+    ranked = await recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS)
     assert (ranked.item_ids, ranked.recommendation_id, ranked.created_at) == (
         ("a", "b"),
         "RID-1",
@@ -167,7 +168,7 @@ async def test_a_list_comes_back_as_ranked(runtime: Runtime, recommender: Person
 async def test_a_recommender_and_a_filter_are_named_in_the_request(runtime: Runtime) -> None:
     request = ListRequest("ü b", 30, filter_values=(("GENRE", "a,b"), ("EMPTY", ""), ("PRICE", "12.5")))
     async with opened(recommender_arn=RECOMMENDER, filter_arn=FILTER) as recommender:
-        await recommender.recommend(request, timeout_seconds=5)
+        await recommender.recommend(request, timeout_seconds=PATIENCE_SECONDS)
     assert runtime.asked == [
         {
             "recommenderArn": RECOMMENDER,
@@ -180,19 +181,19 @@ async def test_a_recommender_and_a_filter_are_named_in_the_request(runtime: Runt
 
 
 async def test_values_without_a_filter_are_not_sent(runtime: Runtime, recommender: PersonalizeRecommender) -> None:
-    await recommender.recommend(ListRequest("u", 25, filter_values=(("GENRE", "a"),)), timeout_seconds=5)
+    await recommender.recommend(ListRequest("u", 25, filter_values=(("GENRE", "a"),)), timeout_seconds=PATIENCE_SECONDS)
     assert "filterValues" not in runtime.asked[0]
 
 
 async def test_empty_and_repeated_ids_are_left_out(runtime: Runtime, recommender: PersonalizeRecommender) -> None:
     runtime.body = b'{"itemList": [{"itemId": "b"}, {"itemId": ""}, {"score": 1}, {"itemId": "a"}, {"itemId": "b"}]}'
-    ranked = await recommender.recommend(REQUEST, timeout_seconds=5)
+    ranked = await recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS)
     assert (ranked.item_ids, ranked.recommendation_id) == (("b", "a"), "")
 
 
 async def test_an_empty_list_is_a_list(runtime: Runtime, recommender: PersonalizeRecommender) -> None:
     runtime.body = b'{"itemList": []}'
-    assert (await recommender.recommend(REQUEST, timeout_seconds=5)).item_ids == ()
+    assert (await recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS)).item_ids == ()
 
 
 @pytest.mark.parametrize("status", [400, 429])
@@ -201,7 +202,7 @@ async def test_a_throttled_call_is_one_request(
 ) -> None:
     runtime.answer(status, "ThrottlingException")
     with pytest.raises(RecommenderThrottled, match="ThrottlingException"):
-        await recommender.recommend(REQUEST, timeout_seconds=5)
+        await recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS)
     assert len(runtime.asked) == 1
 
 
@@ -232,7 +233,7 @@ async def test_an_error_is_told_by_its_code_and_asked_once(
 ) -> None:
     runtime.answer(status, code)
     with pytest.raises(RecommenderError) as caught:
-        await recommender.recommend(REQUEST, timeout_seconds=5)
+        await recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS)
     assert type(caught.value) is expected
     assert len(runtime.asked) == 1
 
@@ -244,10 +245,10 @@ async def test_a_failure_is_told_in_the_log_once_a_minute_for_each_kind(
     with capture_logs() as logs:
         for clock.now in (0.0, 59.0, 61.0):
             with pytest.raises(RecommenderRefused):
-                await recommender.recommend(REQUEST, timeout_seconds=5)
+                await recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS)
         runtime.answer(503)
         with pytest.raises(RecommenderError):
-            await recommender.recommend(REQUEST, timeout_seconds=5)
+            await recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS)
 
     told = [line for line in logs if line["event"] == "personalize_failed"]
     refused = "AccessDeniedException (403): task-role may not GetRecommendations"
@@ -266,7 +267,7 @@ async def test_what_amazon_quotes_of_a_request_is_not_told(runtime: Runtime) -> 
         async with opened(clock, campaign_arn=CAMPAIGN, filter_arn=FILTER) as recommender:
             for asked in (REQUEST, ListRequest("somebody", 25, filter_values=(("colour", "red"),))):
                 with pytest.raises(RecommenderRefused):
-                    await recommender.recommend(asked, timeout_seconds=5)
+                    await recommender.recommend(asked, timeout_seconds=PATIENCE_SECONDS)
                 clock.now += 60.0
 
     told = [line for line in logs if line["event"] == "personalize_failed"]
@@ -295,7 +296,7 @@ async def test_a_garbage_body_is_an_error(
 ) -> None:
     runtime.answer(status, body=body)
     with pytest.raises(RecommenderError) as caught:
-        await recommender.recommend(REQUEST, timeout_seconds=5)
+        await recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS)
     assert type(caught.value) is RecommenderError
     assert len(runtime.asked) == 1
 
@@ -306,7 +307,7 @@ async def test_a_garbage_entry_is_an_error_or_left_out(
 ) -> None:
     runtime.body = b'{"itemList": [{"itemId": "a"}, ' + entry + b"]}"
     try:
-        ranked = await recommender.recommend(REQUEST, timeout_seconds=5)
+        ranked = await recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS)
     except RecommenderError:
         return
     assert ranked.item_ids == ("a",)
@@ -318,14 +319,14 @@ async def test_a_broken_connection_is_an_error(
 ) -> None:
     runtime.raw = raw
     with pytest.raises(RecommenderError):
-        await recommender.recommend(REQUEST, timeout_seconds=5)
+        await recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS)
     assert len(runtime.asked) == 1
 
 
 async def test_a_body_cut_short_is_an_error(runtime: Runtime, recommender: PersonalizeRecommender) -> None:
     runtime.announced_bytes = 5000
     with pytest.raises(RecommenderError):
-        await recommender.recommend(REQUEST, timeout_seconds=5)
+        await recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS)
     assert len(runtime.asked) == 1
 
 
@@ -333,7 +334,7 @@ async def test_nobody_listening_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME", f"http://127.0.0.1:{free_port()}")
     async with opened() as recommender:
         with pytest.raises(RecommenderError, match="EndpointConnectionError"):
-            await recommender.recommend(REQUEST, timeout_seconds=5)
+            await recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS)
 
 
 async def test_a_slow_answer_is_given_up_in_time(runtime: Runtime, recommender: PersonalizeRecommender) -> None:
@@ -349,14 +350,14 @@ async def test_a_silent_connection_is_given_up_after_the_read_timeout(runtime: R
     runtime.delay_seconds = 3
     async with opened(read_timeout_seconds=0.1) as recommender:
         with pytest.raises(RecommenderTimeout):
-            await recommender.recommend(REQUEST, timeout_seconds=5)
+            await recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS)
 
 
 async def test_cancelling_the_caller_stays_a_cancellation(
     runtime: Runtime, recommender: PersonalizeRecommender
 ) -> None:
     runtime.delay_seconds = 3
-    task = asyncio.create_task(recommender.recommend(REQUEST, timeout_seconds=5))
+    task = asyncio.create_task(recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS))
     await runtime.was_asked.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -368,7 +369,7 @@ async def test_missing_credentials_are_a_refusal(runtime: Runtime, monkeypatch: 
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     async with opened() as recommender:
         with pytest.raises(RecommenderRefused, match="no AWS credentials"):
-            await recommender.recommend(REQUEST, timeout_seconds=5)
+            await recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS)
     assert runtime.asked == []
 
 
@@ -396,7 +397,7 @@ async def test_the_first_transaction_does_not_wait_for_certificates(
     async with opened() as recommender:
         at_start = len(read)
         assert runtime.asked == []
-        await recommender.recommend(REQUEST, timeout_seconds=5)
+        await recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS)
     assert (at_start, len(read)) == (1, 1)
 
 
@@ -416,14 +417,16 @@ async def test_what_personalize_refuses_costs_no_transaction(
 ) -> None:
     async with opened(campaign_arn=CAMPAIGN, filter_arn=FILTER) as recommender:
         with pytest.raises(RecommenderRefused, match=word):
-            await recommender.recommend(request_, timeout_seconds=5)
+            await recommender.recommend(request_, timeout_seconds=PATIENCE_SECONDS)
     assert runtime.asked == []
 
 
 async def test_a_hundred_simultaneous_calls_share_the_pool(
     runtime: Runtime, recommender: PersonalizeRecommender
 ) -> None:
-    lists = await asyncio.gather(*(recommender.recommend(REQUEST, timeout_seconds=10) for _ in range(100)))
+    lists = await asyncio.gather(
+        *(recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS) for _ in range(100))
+    )
     assert {ranked.item_ids for ranked in lists} == {("a", "b")}
     assert len(runtime.asked) == 100
 

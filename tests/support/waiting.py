@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 LOOK_SECONDS = 0.01
 """Between two looks."""
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 """Far above what any wait takes; a machine that does other work too is slow, not wrong."""
 
 
