@@ -1,11 +1,13 @@
 """What any test may ask for, and what sets the fast tests apart: a test that starts a process says so."""
 
+import logging
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from service.aws.session import AwsSession
@@ -52,6 +54,21 @@ def _audit(event: str, _: object, *, _events: frozenset[str] = STARTS_A_PROCESS)
 
 
 sys.addaudithook(_audit)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An application that a test opens configures logging for the whole process; none of that outlives the test."""
+    configure, root = structlog.configure, logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    # A logger that keeps what was configured at its first use could not be captured by a later test.
+    monkeypatch.setattr(
+        structlog, "configure", lambda **kinds: configure(**{**kinds, "cache_logger_on_first_use": False})
+    )
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture

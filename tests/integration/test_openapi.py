@@ -5,11 +5,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support.processes import Process, service
 
-ADMIN = "X-API-Key: admin"
+ADMIN = {"X-API-Key": "admin"}
 
 # Which columns and placeholders there are is the catalogue's and the filters' matter; and whoever asks GET of
 # /users/prewarm is told of DELETE, since there may be a user of that name.
@@ -36,7 +37,7 @@ def test_schemathesis_finds_no_answer_that_the_document_does_not_describe(
     options = ["--phases", phase, "--max-examples", "25", "--seed", "1", "--exclude-checks", unfit]
 
     tried = subprocess.run(
-        [Path(sys.executable).with_name("schemathesis"), "run", document, "-H", ADMIN, *options],
+        [Path(sys.executable).with_name("schemathesis"), "run", document, "-H", "X-API-Key: admin", *options],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -45,5 +46,7 @@ def test_schemathesis_finds_no_answer_that_the_document_does_not_describe(
     )
 
     assert tried.returncode == 0, tried.stdout[-6000:]
-    assert "Tested: 10" in tried.stdout
+    operations = sum(len(methods) for methods in httpx.get(document, headers=ADMIN).json()["paths"].values())
+    assert operations >= 10
+    assert f"Tested: {operations}" in tried.stdout
     assert closed.is_running
