@@ -1,0 +1,125 @@
+"""Rules at answer time: pure functions, held by properties."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.answers.arrangement import Arrangement, ArrangementTerms, Pin
+from service.answers.selection import Rules, Selection, select
+from service.catalog.item import CatalogRow
+from service.filters import parse_filter
+from tests.support.fakes import FakeCatalog
+
+IDS = [f"i{n}" for n in range(30)]
+KINDS = ("tea", "pan", "mug")
+
+
+class Shop(FakeCatalog):
+    """Items whose kind goes round, and whose price is their number."""
+
+    def rows(self, item_ids: Sequence[str]) -> list[CatalogRow | None]:
+        return [self._row(one) for one in item_ids]
+
+    def _row(self, item_id: str) -> CatalogRow | None:
+        if item_id not in IDS:
+            return None
+        number = IDS.index(item_id)
+        item = {"id": item_id, "url": "u", "name": "n", "price": float(number), "image": "i"}
+        return CatalogRow(json.dumps(item).encode(), json.dumps([KINDS[number % 3]]).encode())
+
+
+SHOP = Shop(IDS, columns=("kind",))
+
+lists = st.lists(st.sampled_from([*IDS, "gone"]), unique=True, max_size=30)
+pins = st.lists(
+    st.builds(Pin, st.sampled_from([*IDS, "gone"]), st.integers(1, 12), st.sampled_from([0.0, float("inf")])),
+    max_size=4,
+    unique_by=(lambda pin: pin.slot, lambda pin: pin.item_id),
+)
+filters = st.sampled_from([None, "INCLUDE ItemID WHERE Items.PRICE < 10", 'INCLUDE ItemID WHERE Items.KIND IN ("mug")'])
+
+
+def shown(ids: list[str], wanted: int, terms: ArrangementTerms, blocked: frozenset[str]) -> list[str]:
+    """What an answer shows of a list, as `Assembly` does it, without topping up."""
+    arrangement = Arrangement(terms)
+    rules = Rules(catalog=SHOP, exclude=frozenset(), blocked=blocked)
+    selection = Selection()
+    fixed = arrangement.active_pins(rules, wanted, 1.0)
+    has_room = arrangement.caps(SHOP)
+    fixed = [pin for pin in fixed if has_room is None or has_room(pin[1], pin[2])]
+    selection.seen.update(item_id for _, item_id, _ in fixed)
+    select(selection, arrangement.ordered(ids, SHOP), rules, wanted - len(fixed), has_room)
+    for slot, item_id, _ in fixed:
+        selection.shown.insert(slot - 1, item_id)
+    return selection.shown
+
+
+@given(
+    ids=lists,
+    wanted=st.integers(1, 12),
+    pinned=pins,
+    per=st.one_of(st.none(), st.integers(1, 4)),
+    boost=filters,
+    bury=filters,
+    blocked=st.frozensets(st.sampled_from(IDS), max_size=10),
+)
+def test_no_rule_shows_what_may_not_be_shown_or_one_item_twice(
+    *,
+    ids: list[str],
+    wanted: int,
+    pinned: list[Pin],
+    per: int | None,
+    boost: str | None,
+    bury: str | None,
+    blocked: frozenset[str],
+) -> None:
+    terms = ArrangementTerms(
+        pins=tuple(pinned),
+        max_per=None if per is None else {"kind": per},
+        boost=parse_filter(boost) if boost else None,
+        bury=parse_filter(bury) if bury else None,
+    )
+    found = shown(ids, wanted, terms, blocked)
+    assert len(found) == len(set(found)) <= wanted
+    assert not set(found) & (blocked | {"gone"})
+    if per is not None:
+        assert max(Counter(IDS.index(one) % 3 for one in found).values(), default=0) <= per
+    else:
+        # Never shorter than without the rule while items are left.
+        plain = shown(ids, wanted, ArrangementTerms(), blocked)
+        assert len(found) >= len(plain)
+
+
+@given(ids=lists, boost=filters, bury=filters)
+def test_boost_and_bury_keep_the_order_within_their_groups(ids: list[str], boost: str | None, bury: str | None) -> None:
+    terms = ArrangementTerms(boost=parse_filter(boost) if boost else None, bury=parse_filter(bury) if bury else None)
+    ordered = list(Arrangement(terms).ordered(ids, SHOP))
+    assert sorted(ordered) == sorted(ids)
+
+    def group(item_id: str) -> int:
+        if item_id == "gone":
+            return 1
+        number = IDS.index(item_id)
+        for expression, place in ((boost, 0), (bury, 2)):
+            if expression and ((number < 10) if "PRICE" in expression else KINDS[number % 3] == "mug"):
+                return place
+        return 1
+
+    assert ordered == sorted(ids, key=lambda one: (group(one), ids.index(one)))
+
+
+@given(pinned=pins, wanted=st.integers(1, 12))
+def test_a_pin_stands_at_its_slot_in_a_full_answer_and_ends_in_time(pinned: list[Pin], wanted: int) -> None:
+    found = shown(IDS, wanted, ArrangementTerms(pins=tuple(pinned)), frozenset())
+    for pin in pinned:
+        if pin.item_id != "gone" and pin.until > 1.0 and pin.slot <= wanted:
+            assert found[pin.slot - 1] == pin.item_id
+
+
+def test_an_answer_is_rendered_anew_when_a_pin_ends() -> None:
+    arrangement = Arrangement(ArrangementTerms(pins=(Pin("i1", 1, 50.0), Pin("i2", 2, 90.0))))
+    assert (arrangement.valid_until(10), arrangement.valid_until(60)) == (50.0, 90.0)
+    assert arrangement.valid_until(100) == float("inf")
