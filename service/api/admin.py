@@ -130,7 +130,7 @@ async def prewarm_users(wanted: Wanted, services: AdminServices) -> JSONResponse
     turn = services.administration.prewarm_turn
     if turn.locked() and wanted.seconds:
         raise HTTPException(HTTPStatus.CONFLICT, "Another prewarm is under way")
-    terms = PrewarmTerms(wanted.spare, wanted.num_results, wanted.max_age_seconds)
+    terms = PrewarmTerms(wanted.spare, wanted.num_results, wanted.max_age_seconds, wanted.placement)
     users = list(dict.fromkeys(wanted.user_ids))
     async with turn if wanted.seconds else nullcontext():
         report = await _prewarmer_of(services, wanted.placement).make(users, terms, seconds=wanted.seconds)

@@ -12,6 +12,7 @@ from service.constants import (
     MAX_FILTER_VALUE_CHARACTERS,
     MAX_FILTER_VALUES,
     MAX_ID_CHARACTERS,
+    MAX_RANKED_IDS,
     PERSONALIZE_MAX_RESULTS,
 )
 from service.models import ListRequest
@@ -20,44 +21,60 @@ MAX_LINE_BYTES: Final = 1 << 20
 """Bytes of a line; of a longer one only the beginning is read. 500 ids of 256 characters with scores take 200 kB."""
 
 
-class SimilarItemsLine(Exception):
-    """The line is of an item, not of a user."""
-
-
 class BadLine(ValueError):
     """The line holds no list that could be served; the message says why, and no id."""
 
 
 def parse(line: bytes) -> tuple[ListRequest, tuple[str, ...]]:
-    """What a line answers, a user with the filter values that the job was given, and the items, best first.
+    """What a line answers, with the filter values that the job was given, and the items, best first.
+
+    A line with `itemList` is a ranking, one with `itemId` holds similar items, and one with `userId` recommendations.
 
     Raises:
-        SimilarItemsLine: The list is of an item.
-        BadLine: Anything else that is not a user's list.
+        BadLine: It holds no list.
     """
     if len(line) >= MAX_LINE_BYTES:
         raise BadLine(f"longer than {MAX_LINE_BYTES} bytes")
     try:
         parsed = orjson.loads(line)
         given, output, failure = parsed["input"], parsed["output"], parsed.get("error")
-        user_id = given.get("userId")
+        given.get("userId")
     except orjson.JSONDecodeError as error:
         raise BadLine(f"not JSON: {error.msg} at column {error.colno}") from None
     except (TypeError, KeyError, AttributeError):
         raise BadLine("not an object with input and output") from None
     if failure is not None or output is None:
         raise BadLine("Personalize could not make this list" if failure is None else _said(failure))
-    if user_id is None and "itemId" in given:
-        raise SimilarItemsLine
-    if not isinstance(user_id, str) or not 0 < len(user_id) <= MAX_ID_CHARACTERS:
-        raise BadLine(f"userId is not a text of 1 to {MAX_ID_CHARACTERS} characters")
+    request = _request(given)
     items = output.get("recommendedItems") if isinstance(output, dict) else None
     if not isinstance(items, list) or not 0 < len(items) <= PERSONALIZE_MAX_RESULTS:
         raise BadLine(f"recommendedItems is not a list of 1 to {PERSONALIZE_MAX_RESULTS} ids")
-    for item in items:
-        if not isinstance(item, str) or not 0 < len(item) <= MAX_ID_CHARACTERS:
-            raise BadLine(f"an item's id is not a text of 1 to {MAX_ID_CHARACTERS} characters")
-    return ListRequest(user_id, filter_values=_filter_values(given)), tuple(items)
+    return request, tuple(_id("an item's id", item) for item in items)
+
+
+def _request(given: dict[str, Any]) -> ListRequest:
+    """The list that a line's input asks for."""
+    user_id, item_id, ranked = given.get("userId"), given.get("itemId"), given.get("itemList")
+    values = _filter_values(given)
+    user_id = _id("userId", user_id) if item_id is None or user_id is not None else ""
+    if ranked is not None:
+        return ListRequest(user_id, kind="ranking", item_ids=_item_list(ranked), filter_values=values)
+    if item_id is not None:
+        item_id = _id("itemId", item_id)
+        return ListRequest(user_id, kind="similar-items", item_id=item_id, filter_values=values)
+    return ListRequest(user_id, filter_values=values)
+
+
+def _item_list(ranked: object) -> tuple[str, ...]:
+    if not isinstance(ranked, list) or not 0 < len(ranked) <= MAX_RANKED_IDS:
+        raise BadLine(f"itemList is not a list of 1 to {MAX_RANKED_IDS} ids")
+    return tuple(_id("an id of itemList", item) for item in ranked)
+
+
+def _id(name: str, value: object) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_ID_CHARACTERS:
+        raise BadLine(f"{name} is not a text of 1 to {MAX_ID_CHARACTERS} characters")
+    return value
 
 
 def _filter_values(given: dict[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -10,7 +10,7 @@ import orjson
 
 from service.batch.error_file import ErrorFile
 from service.batch.files import BatchFileReader
-from service.batch.lines import MAX_LINE_BYTES, BadLine, SimilarItemsLine, parse
+from service.batch.lines import MAX_LINE_BYTES, BadLine, parse
 from service.batch.ports import BatchSets
 from service.errors import BatchError
 from service.files.stored import StoredFile
@@ -35,7 +35,7 @@ class LoadProgress:
     """Lines done of it."""
 
     lists: int = 0
-    similar_items: int = 0
+    other_kinds: int = 0
     errors: int = 0
     error_bytes: int = 0
     """Length of the file of errors."""
@@ -69,12 +69,21 @@ class LoadReport:
     """Lists that an earlier, interrupted load had brought already."""
 
 
+class _OtherKindError(Exception):
+    """The line is of another kind than the placement."""
+
+
+def _recommendations(request: ListRequest) -> ListRequest | None:
+    return request if request.kind == "recommendations" else None
+
+
 def load(
     files: Sequence[StoredFile],
     *,
     sets: BatchSets,
     keys: UserKeys,
     values_change_lists: bool,
+    asked: Callable[[ListRequest], ListRequest | None] = _recommendations,
     errors_path: Path,
     now: float,
     on_progress: Callable[[int, int], None] = lambda _stored_bytes, _lists: None,
@@ -86,6 +95,7 @@ def load(
         sets: The store that gets the lists.
         keys: Makes the keys under which the replicas look.
         values_change_lists: Whether the replicas look by `filter_values`, too. If not, lines with values are bad lines.
+        asked: The list by which the replicas look for a line's; None for lines that the placement does not ask for.
         errors_path: Gets a JSON line for each bad line; replaced, or continued with the load. There is none without a
             bad line.
         now: Unix seconds, for the record.
@@ -98,7 +108,7 @@ def load(
     progress = LoadProgress(**orjson.loads(kept)) if kept else LoadProgress()
     resumed_at = progress.lists
     done = sum(file.size for file in files[: progress.file])
-    reading = _Reading(keys, progress, values_change_lists=values_change_lists)
+    reading = _Reading(keys, progress, asked, values_change_lists=values_change_lists)
     with ErrorFile(errors_path, progress.error_bytes) as errors:
         for number in range(progress.file, len(files)):
             file = files[number]
@@ -114,7 +124,8 @@ def load(
     if not progress.lists:
         first = f", the first: {errors.first}" if errors.first else ""
         raise BatchError(
-            f"no user's list in {len(files)} files; {progress.errors} lines with errors{first}; nothing was changed"
+            f"no list of this placement in {len(files)} files; {progress.errors} lines with errors{first}; "
+            "nothing was changed"
         )
     made = [file.made_at for file in files]
     description = SetDescription(min(made), max(made), now, len(files), progress.errors)
@@ -130,8 +141,16 @@ def _source(files: Sequence[StoredFile], keys: UserKeys) -> str:
 class _Reading:
     """Makes lists of lines, and keeps count in the progress."""
 
-    def __init__(self, keys: UserKeys, progress: LoadProgress, *, values_change_lists: bool) -> None:
+    def __init__(
+        self,
+        keys: UserKeys,
+        progress: LoadProgress,
+        asked: Callable[[ListRequest], ListRequest | None],
+        *,
+        values_change_lists: bool,
+    ) -> None:
         self._keys = keys
+        self._asked = asked
         self._progress = progress
         self._values_change_lists = values_change_lists
 
@@ -149,8 +168,8 @@ class _Reading:
                     continue
                 lists.append(self._list(line, file.made_at))
                 progress.lists += 1
-            except SimilarItemsLine:
-                progress.similar_items += 1
+            except _OtherKindError:
+                progress.other_kinds += 1
             except BadLine as error:
                 progress.errors += 1
                 errors.add(file.url, progress.line, str(error))
@@ -160,10 +179,13 @@ class _Reading:
         yield lists
 
     def _list(self, line: bytes, made_at: float) -> tuple[UserKey, ItemList]:
-        request, item_ids = parse(line)
+        found, item_ids = parse(line)
+        request = self._asked(found)
+        if request is None:
+            raise _OtherKindError
         if request.filter_values and not self._values_change_lists:
             # Kept without them, it would be the user's plain list, which it is not.
-            raise BadLine("filterValues, and PERSONALIZE_FILTER_ARN is not set: no call would find this list")
+            raise BadLine("filterValues, and the placement has no filter: no call would find this list")
         return self._keys.of(request), ItemList(item_ids, "", made_at)
 
 

@@ -16,7 +16,11 @@ from service.errors import BatchError
 from service.files.stored import StoredFile
 from service.settings import Settings, load_settings
 from service.wiring.names import user_keys
-from service.wiring.tools import open_batch_sets
+from service.wiring.tools import batch_request, open_batch_sets, placement_name
+
+_placement = click.option(
+    "--placement", default="", show_default="the first", help="Whose lists, as in PLACEMENTS_FILE: similar."
+)
 
 
 @click.group("batch")
@@ -35,7 +39,8 @@ def command() -> None:
     show_default=f"{error_file.NAME} in DATA_DIR",
     help="Gets a line for each line that holds no list, if there is one.",
 )
-def load_command(urls: tuple[str, ...], errors: Path | None) -> None:
+@_placement
+def load_command(urls: tuple[str, ...], errors: Path | None, placement: str) -> None:
     """Load a batch job's output, and serve it once all of it is there.
 
     URL is a file, a directory or a pattern, or s3:// with a bucket and a prefix; plain or gzip. The lists loaded before
@@ -44,6 +49,7 @@ def load_command(urls: tuple[str, ...], errors: Path | None) -> None:
     Exit status 1: it was not loaded, and the lists loaded before are still served.
     """
     settings = load_settings()
+    name = placement_name(settings, placement)
     errors_path = errors or settings.data_dir / error_file.NAME
     files, passed_over = find(urls)
     _refuse_the_old(files, settings.cache_stale_seconds)
@@ -51,12 +57,13 @@ def load_command(urls: tuple[str, ...], errors: Path | None) -> None:
         click.echo(f"{passed_over} files are left out for their names")
     total_bytes = sum(file.size for file in files)
     display = TerminalDisplay()
-    with open_batch_sets(settings) as sets, display.track("load", BYTES, total_bytes) as track:
+    with open_batch_sets(settings, placement) as sets, display.track("load", BYTES, total_bytes) as track:
         loaded = load(
             files,
             sets=sets,
-            keys=user_keys(settings),
-            values_change_lists=settings.personalize_filter_arn is not None,
+            keys=user_keys(settings, name),
+            values_change_lists=batch_request(settings, name).values_change_lists,
+            asked=batch_request(settings, name).of,
             errors_path=errors_path,
             now=time.time(),
             on_progress=_Progress(display, track, total_bytes).show,
@@ -66,10 +73,11 @@ def load_command(urls: tuple[str, ...], errors: Path | None) -> None:
 
 
 @command.command("status")
-def status_command() -> None:
+@_placement
+def status_command(placement: str) -> None:
     """Say which lists are active, and how far a load has come."""
     settings = load_settings()
-    with open_batch_sets(settings) as sets:
+    with open_batch_sets(settings, placement) as sets:
         status = sets.status()
     if status.description is None:
         click.echo("no batch lists are active")
@@ -84,9 +92,10 @@ def status_command() -> None:
 
 
 @command.command("drop")
-def drop_command() -> None:
+@_placement
+def drop_command(placement: str) -> None:
     """Remove all batch lists, and a load under way."""
-    with open_batch_sets(load_settings()) as sets:
+    with open_batch_sets(load_settings(), placement) as sets:
         sets.drop()
     click.echo("no batch list is kept any more")
 
@@ -128,8 +137,8 @@ def _outcome(loaded: LoadReport, files: Sequence[StoredFile], settings: Settings
     yield _served_until(max(made), settings)
     if progress.lists > loaded.users:
         yield f"{progress.lists - loaded.users:,} lines were of users who have a later one, or were forgotten meanwhile"
-    if progress.similar_items:
-        yield f"{progress.similar_items:,} lines of similar items were left out: no answer is made of them"
+    if progress.other_kinds:
+        yield f"{progress.other_kinds:,} lines are of another kind than the placement, and were left out"
     if progress.errors:
         yield f"{progress.errors:,} lines with errors were left out; {errors_path} names each with its line number"
 

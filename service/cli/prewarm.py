@@ -49,6 +49,12 @@ from service.wiring.tools import open_list_maker
 @click.option(
     "--num-results", default=DEFAULT_NUM_RESULTS, type=click.IntRange(1, MAX_NUM_RESULTS), help="What templates ask."
 )
+@click.option(
+    "--placement",
+    default="",
+    show_default="the first",
+    help="Whose lists; for similar items the file names items, in the column item_id or id.",
+)
 @click.option("--service", default="", show_default=False, help="URL of a replica without Redis; ADMIN_KEY opens it.")
 def command(
     *,
@@ -59,6 +65,7 @@ def command(
     spare: float,
     max_age: float,
     num_results: int,
+    placement: str,
     service: str,
 ) -> None:
     """Fetch the lists of a send before it begins.
@@ -73,10 +80,10 @@ def command(
         wanted_at = moment(by, dt.datetime.now().astimezone()) if by else None
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--by") from None
-    terms = PrewarmTerms(spare=spare, num_results=num_results, max_age_seconds=max_age)
+    terms = PrewarmTerms(spare=spare, num_results=num_results, max_age_seconds=max_age, placement=placement)
     with ExitStack() as stack:
         users = UsersFiles(named_files([*files, *more], stack), column)
-        maker = _remote(service) if service else _shared()
+        maker = _remote(service) if service else _shared(placement)
         sys.exit(asyncio.run(_run(maker, users, terms, wanted_at)))
 
 
@@ -103,11 +110,11 @@ def _remote(url: str) -> AbstractAsyncContextManager[ListMaker]:
     return open_remote(url, admin_key.get_secret_value())
 
 
-def _shared() -> AbstractAsyncContextManager[ListMaker]:
+def _shared(placement: str) -> AbstractAsyncContextManager[ListMaker]:
     """Makes lists in the budget and for the store that the replicas share, as the settings say."""
     settings = load_settings()
     configure_logging("warning", "text")
-    return open_list_maker(settings)
+    return open_list_maker(settings, placement=placement)
 
 
 def moment(text: str, now: dt.datetime) -> dt.datetime:

@@ -18,11 +18,13 @@ class PrewarmTerms:
         spare: Share of the rate in use that may be spent on them at most, above 0, at most 1.
         num_results: Items that the templates of the send will ask for.
         max_age_seconds: A list that is younger is good enough; one that is fresh always is.
+        placement: Whose lists; empty: the first one's.
     """
 
     spare: float = DEFAULT_SPARE
     num_results: int = DEFAULT_NUM_RESULTS
     max_age_seconds: float = 0.0
+    placement: str = ""
 
 
 @dataclass(slots=True)

@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 
+from service.answers.arm import AskingTerms
 from service.batch.adapters.redis import RedisBatchSets
 from service.batch.adapters.sqlite import SqliteBatchSets
 from service.batch.ports import BatchSets
@@ -14,13 +16,14 @@ from service.lists.adapters.embedded import NoBatchLists
 from service.lists.forgetting import Forgetting, ForgottenLately
 from service.lists.memory import ListMemory
 from service.lists.ports import ListsEvent
+from service.models import ListRequest, RequestKind
 from service.personalize.ports import Recommender
 from service.sends.ports import ListMaker, PrewarmReport, PrewarmTerms
 from service.sends.prewarm.prewarmer import PlacementPrewarmer
 from service.settings import Settings
 from service.telemetry import Telemetry
-from service.wiring.addresses import Address
-from service.wiring.campaign import Outside, Stores, Terms, open_answers
+from service.wiring.addresses import Address, address_of
+from service.wiring.campaign import Outside, Stores, Terms, asking_terms_of, open_answers
 from service.wiring.names import batch_dir, batch_prefix, freshness, user_keys
 from service.wiring.replica import Overrides
 from service.wiring.sdk import aws_session, open_recommenders
@@ -196,3 +199,31 @@ def open_batch_sets(settings: Settings, placement: str = "") -> Iterator[BatchSe
         yield sets
     finally:
         sets.close()
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """How a placement's own arm asks for what is in a line of a batch."""
+
+    kind: RequestKind
+    needs_user: bool
+    terms: AskingTerms
+
+    @property
+    def values_change_lists(self) -> bool:
+        """Whether the replicas look by `filter_values`, too."""
+        return self.terms.values_change_lists
+
+    def of(self, request: ListRequest) -> ListRequest | None:
+        """The list by which the replicas look; None for a line of another kind."""
+        if request.kind != self.kind:
+            return None
+        user_id = request.user_id if self.needs_user else ""
+        return replace(request, user_id=user_id, context=self.terms.context, promotion=self.terms.promotion)
+
+
+def batch_request(settings: Settings, placement: str) -> BatchRequest:
+    """How lines of a batch are asked for by a placement."""
+    terms = settings.placements[placement]
+    needs_user = terms.kind != "similar-items" or terms.needs_user
+    return BatchRequest(terms.kind, needs_user, asking_terms_of(terms, address_of(terms)))

@@ -100,7 +100,7 @@ async def test_lists_with_values_that_no_call_could_find_are_left_out_and_named(
         assert "1 lists active" in result.output
         assert "1 lines with errors were left out; data/batch-errors.jsonl names each" in result.output
         [named] = (tmp_path / "data" / "batch-errors.jsonl").read_text().splitlines()
-        assert "PERSONALIZE_FILTER_ARN is not set" in json.loads(named)["error"]
+        assert "the placement has no filter" in json.loads(named)["error"]
         assert await first_shown(door, "ann") == ("batch", "item005")
 
 

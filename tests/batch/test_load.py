@@ -163,7 +163,7 @@ async def test_lines_without_a_list_are_left_out_and_named(store: Store, tmp_pat
 
     loaded = run(store.sets(), path, errors=errors)
 
-    assert (loaded.users, loaded.progress.errors, loaded.progress.similar_items) == (2, 7, 1)
+    assert (loaded.users, loaded.progress.errors, loaded.progress.other_kinds) == (2, 7, 1)
     named = [json.loads(one) for one in errors.read_text().splitlines()]
     assert [one["line"] for one in named] == [3, 4, 6, 7, 8, 9, 10]
     assert {one["file"] for one in named} == {path.as_uri()}
@@ -251,7 +251,7 @@ async def test_files_without_any_list_change_nothing(store: Store, tmp_path: Pat
     run(store.sets(), written(tmp_path / "a.out", [line("ann", ITEMS[:5])]))
 
     with pytest.raises(
-        BatchError, match="no user's list in 1 files; 1 lines with errors, the first: .*, line 1: not JSON"
+        BatchError, match="no list of this placement in 1 files; 1 lines with errors, the first: .*, line 1: not JSON"
     ):
         run(store.sets(), written(tmp_path / "b.out", ["{"]))
 
