@@ -69,7 +69,7 @@ SPENT_SHARE: Final = 0.98
 second hold more than TPS + 1 of them at Personalize's side."""
 
 MAX_PREWARM_USERS: Final = 250
-"""Users of one call that makes lists ahead: with ids of 256 characters of 4 bytes each they fit into a body."""
+"""Users of one prewarm call: with ids of 256 characters of 4 bytes each they fit into a body."""
 
 MAX_PREWARM_SECONDS: Final = 4.0
 """Longest wait of such a call for slots: what a replica that is stopped waits for, less a transaction's time."""

@@ -72,7 +72,7 @@ class BudgetExhausted(Degraded):
 
 
 class BreakerOpen(Degraded):
-    """Personalize has been failing; it is left alone for a moment."""
+    """Personalize has been failing; it is not asked for a moment."""
 
     reason = "breaker"
 

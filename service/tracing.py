@@ -1,4 +1,4 @@
-"""OpenTelemetry's spans, for whoever installs the extra `otel` and names an endpoint.
+"""OpenTelemetry's spans, for those who install the extra `otel` and name an endpoint.
 
 Only then is this module imported: otherwise nothing of it is on any path. The SDK reads its own variables, such as
 `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_SERVICE_NAME` and `OTEL_TRACES_SAMPLER`. No span holds a user id.
@@ -51,7 +51,7 @@ class Tracing:
     def around(self, app: App) -> App:
         """The application, with a span for each request; it continues the caller's trace.
 
-        A span is named after its route, since a path may hold a user id; of an unknown path only the method is told.
+        A span is named after its route, since a path may hold a user id; of an unknown path only the method is named.
         """
 
         async def traced(
@@ -94,7 +94,7 @@ class Tracing:
     @contextmanager
     def span(self, name: str) -> Iterator[None]:
         """A span for as long as the block lasts; `service.spans` makes all of the service's by it."""
-        # An error's message may name a user, so only its class is told.
+        # An error's message may name a user, so a span names only its class.
         with self._tracer.start_as_current_span(name, record_exception=False, set_status_on_exception=False) as span:
             try:
                 yield

@@ -70,7 +70,7 @@ def docs_let_in(request: Request) -> None:
 
 
 class Wanted(BaseModel):
-    """Users whose lists are to be made ahead of a send."""
+    """Users whose lists are to be fetched before a send."""
 
     model_config = ConfigDict(strict=True)
 
@@ -122,7 +122,7 @@ async def forget_user(user_id: UserId, services: AdminServices) -> JSONResponse:
 
 @router.post("/users/prewarm")
 async def prewarm_users(wanted: Wanted, services: AdminServices) -> JSONResponse:
-    """Fetch lists ahead of a send, in slots of the budget that nobody else wants.
+    """Fetch lists before a send, in slots of the budget that no caller wants.
 
     Answers within `seconds`, and the time that a transaction takes, who is left; nothing is queued. One at a time,
     but for those with 0 seconds, which only look.

@@ -2,7 +2,7 @@
 
 It stands in front of the FastAPI application, answers what it can from rendered bytes and lets everything else
 through, errors included. A rendered answer is good for as long as its list is the one in memory and fresh, and
-neither catalogue nor block list have changed; nothing has to be told to forget it.
+neither catalogue nor block list have changed; nothing has to make it forget.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping

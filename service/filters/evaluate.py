@@ -73,7 +73,7 @@ class ItemPredicate:
 
     @property
     def is_static(self) -> bool:
-        """Whether the answer depends on the row alone."""
+        """Whether the answer depends on nothing but the row."""
         return self._static is not None
 
     def bind(self, values: Mapping[str, str] = _NO_VALUES) -> Shows:

@@ -125,7 +125,7 @@ def _start(envelope: bytes) -> tuple[int, int]:
 
 
 def _whole(envelope: bytes) -> bool:
-    """Whether the bytes end where an id ends. What is cut between two ids cannot be told from a shorter list."""
+    """Whether the bytes end where an id ends. A list cut between two ids looks like a shorter one."""
     flags, at = _start(envelope)
     end = len(envelope)
     if flags & _ALL_UUIDS:

@@ -6,7 +6,7 @@ transaction is let through; its success closes the breaker, its failure opens it
 governor's matter and counts as neither.
 
 Every change of state begins a new era. A transaction reports with the era in which it was let through, and what
-is told of an earlier one is not heard: it says nothing about now.
+belongs to an earlier era is not heard: it says nothing about now.
 """
 
 from enum import IntEnum

@@ -17,7 +17,7 @@ class PersonalizeCampaign:
 
     Attributes:
         budget: The slots of its TPS.
-        breaker: Leaves Personalize alone while it fails.
+        breaker: Keeps everybody from asking Personalize while it fails.
         flights: The transactions under way.
         refresher: Stale lists that wait for a free slot.
         length: How long a list to fetch.

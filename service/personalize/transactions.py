@@ -44,7 +44,7 @@ class Transactions:
         clock: Times the transactions.
         recommender: The campaign.
         budget: Its slots.
-        breaker: Leaves it alone while it fails.
+        breaker: Keeps everybody from asking it while it fails.
         recorder: Counts.
         timeout_seconds: Longest wait for one transaction.
     """
@@ -71,7 +71,7 @@ class Transactions:
         """Do nothing if a transaction could be spent.
 
         Raises:
-            BreakerOpen: Personalize has been failing and is left alone.
+            BreakerOpen: Personalize has been failing and is not asked.
         """
         self._breaker.check()
 
@@ -98,7 +98,7 @@ class Transactions:
         """Let one transaction through; `spend` must follow, with what is returned.
 
         Raises:
-            BreakerOpen: Personalize has been failing and is left alone.
+            BreakerOpen: Personalize has been failing and is not asked.
         """
         return self._breaker.admit()
 
