@@ -61,6 +61,11 @@ class ItemCodes:
         return b"\0" + len(text).to_bytes(2, "big") + text
 
 
+def made_at(packed: bytes) -> float:
+    """Unix seconds at which the list's file was made, rounded down."""
+    return float(int.from_bytes(packed[:4], "big"))
+
+
 def unpack(packed: bytes, items_at: Callable[[list[int]], Mapping[int, str]]) -> ItemList | None:
     """A list from its bytes; None when they are cut short or name an item that the dictionary lacks.
 
@@ -71,7 +76,7 @@ def unpack(packed: bytes, items_at: Callable[[list[int]], Mapping[int, str]]) ->
     tokens = list(_tokens(packed))
     items = items_at([token for token in tokens if isinstance(token, int)])
     ids = tuple(items.get(token, "") if isinstance(token, int) else token for token in tokens)
-    return ItemList(ids, "", float(int.from_bytes(packed[:4], "big"))) if all(ids) else None
+    return ItemList(ids, "", made_at(packed)) if all(ids) else None
 
 
 def _tokens(packed: bytes) -> Iterable[int | str]:

@@ -1,26 +1,57 @@
-"""The one way to Redis: short timeouts, one kind of error, and whether it answers at all."""
+"""The one way to Redis: short timeouts, one kind of error, and whether it answers at all.
+
+The way is in one of three states::
+
+    found, allowed to do what is needed, and a beat answered
+              +-----------------------------------------+
+              v                                         |
+       +------------+   a command failed          +-----------+
+       |     up     | --------------------------> |   down    |
+       +------------+                             +-----------+
+              |                                      |     ^
+              | a command was refused for good       |     | the pause is over
+              |                                      v     |
+              |                                   +-----------+
+              +---------------------------------> |  refused  |
+                                                  +-----------+
+
+While it is down, each beat of the heartbeat looks for the way anew. After a lasting refusal, such as a missing right,
+it looks seldom: a replica that went to and fro would spend the budget of two.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, Self
 
 import redis.asyncio as aioredis
 import structlog
-from redis.asyncio.connection import BlockingConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.commands.core import AsyncScript
+from redis.asyncio.client import PubSub
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
-from service.errors import ConfigurationError, SharedStateFull, SharedStateUnavailable
+from service.errors import SharedStateFull, SharedStateUnavailable
+from service.fleet.address import HostPort, RedisAddress
+from service.fleet.causes import Cause, Refusal, cause_of
+from service.fleet.connections import MAX_CONNECTIONS, AnyRedis, Connector, PatientCluster
+from service.fleet.route import Pathfinder, Route
+from service.fleet.script import Script
 
 TIMEOUT_SECONDS: Final = 0.25
 """For one command, connecting included: a sixth of the default deadline, and far above what a healthy Redis takes."""
 
-MAX_CONNECTIONS: Final = 32
-"""Commands in flight from one replica; more wait their turn within the timeout."""
+FINDING_SECONDS: Final = 2.0
+"""For finding the way: a few connections one after another, none of them in a request."""
+
+NODE_PAUSE_SECONDS: Final = 0.5
+"""A node of a cluster that failed is not asked for so long; what belongs to it counts as unavailable."""
+
+FIRST_PAUSE_SECONDS: Final = 5.0
+MAX_PAUSE_SECONDS: Final = 60.0
+"""After a lasting refusal the way is looked for again after the first, then after twice as long, up to the second."""
+
+SENTINEL_SECONDS: Final = 1.0
+"""Between two looks at whom the sentinels name: a master that was replaced may still answer."""
 
 _logger = structlog.stdlib.get_logger(__name__)
 
@@ -29,96 +60,187 @@ class RedisClient:
     """A client that gives up quickly, and once for all its users.
 
     The first failure of any command marks Redis down. From then on `use` raises `SharedStateUnavailable` at once,
-    without touching the network. Only the heartbeat marks Redis up, so a client without one stays down.
+    without touching the network. Only the heartbeat marks Redis up, so a client without one stays down. In a cluster,
+    a node that fails a command for a key is left alone for a moment, and the others go on.
 
     Args:
         url: `REDIS_URL`; may hold a password and is therefore never logged.
         timeout_seconds: For one command.
 
     Raises:
-        ConfigurationError: The library does not understand the URL.
+        ConfigurationError: The URL names no Redis, or a certificate that cannot be read.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-        try:
-            pool = BlockingConnectionPool.from_url(
-                url,
-                max_connections=MAX_CONNECTIONS,
-                timeout=timeout_seconds,
-                socket_timeout=timeout_seconds,
-                socket_connect_timeout=timeout_seconds,
-                retry=Retry(NoBackoff(), 0),
-                protocol=2,
-                driver_info=None,
-            )
-        except ValueError:
-            # The library's own message quotes the URL.
-            raise ConfigurationError("REDIS_URL: not a redis://, rediss:// or unix:// address") from None
-        self.redis: aioredis.Redis = aioredis.Redis.from_pool(pool)
-        """The library's client, for what has timeouts of its own. Commands go through `use`."""
+        self.address = RedisAddress.parse(url)
         self.timeout_seconds = timeout_seconds
         self.up = False
         """Whether the last command was answered."""
+        self._connector = Connector(self.address, timeout_seconds=timeout_seconds)
+        self._paths = Pathfinder(self.address, self._connector)
+        self._route: Route | None = None
+        self._turns = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._told: set[str] = set()
         self._logged = False
+        self._refused_until = float("-inf")
+        self._pause_seconds = 0.0
+        self._nodes_asked_from: dict[str, float] = {}
+        self._watch: asyncio.Task[None] | None = None
         self._listeners: list[Callable[[bool], None]] = []
 
     async def __aenter__(self) -> Self:
+        if self.address.kind == "sentinel":
+            self._watch = asyncio.create_task(self._keep_asking_sentinels(), name="redis-sentinels")
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close the connections; fine when Redis is down."""
-        await self.redis.aclose(close_connection_pool=True)
+        if self._watch is not None:
+            await stop_task(self._watch)
+        if self._route is not None:
+            await self._route.close()
+        await self._connector.look_up.close()
+
+    @property
+    def redis(self) -> AnyRedis:
+        """The library's client, for what has timeouts of its own. Commands go through `use`.
+
+        Raises:
+            SharedStateUnavailable: Redis was not found yet.
+        """
+        if self._route is None:
+            raise SharedStateUnavailable("Redis is down")
+        return self._route.redis
 
     def on_change(self, listener: Callable[[bool], None]) -> None:
         """Call `listener(up)` on every change of `up`, in order of registration; it must not raise."""
         self._listeners.append(listener)
 
-    def script(self, path: Path) -> AsyncScript:
-        """The script in a Lua file; the library loads it into a Redis that does not know it."""
-        return self.redis.register_script(path.read_text("utf-8"))
+    def script(self, path: Path) -> Script:
+        """The script in a Lua file."""
+        return Script(lambda: self.redis, path.read_text("utf-8"))
 
     @asynccontextmanager
-    async def use(self) -> AsyncIterator[aioredis.Redis]:
+    async def use(self, *keys: str, spread: bool = False) -> AsyncIterator[AnyRedis]:
         """The library's client, for one command.
+
+        Args:
+            keys: Of a command for keys that any node of a cluster may hold. Without them a failure is Redis's own.
+            spread: The same, for a command without keys.
 
         Raises:
             SharedStateFull: Redis has no memory for this write; it stays up.
             SharedStateUnavailable: Redis is down, too slow, or answered with an error.
         """
-        if not self.up:
+        if not self.up or self._route is None:
             raise SharedStateUnavailable("Redis is down")
-        async with self.attempt() as client:
+        node = self._route.node_of(keys)
+        if node is not None and _now() < self._nodes_asked_from.get(node, float("-inf")):
+            raise SharedStateUnavailable("this node of Redis is down")
+        spread = node is None and (spread or bool(keys)) and isinstance(self._route.redis, PatientCluster)
+        async with self._asking(node, spread=spread) as client:
             yield client
 
     @asynccontextmanager
-    async def attempt(self) -> AsyncIterator[aioredis.Redis]:
+    async def attempt(self) -> AsyncIterator[AnyRedis]:
         """The same as `use`, also while Redis is down; for the heartbeat."""
+        async with self._asking(None, spread=False) as client:
+            yield client
+
+    @asynccontextmanager
+    async def subscription(self) -> AsyncIterator[PubSub]:
+        """A subscription with a connection of its own, to the server that holds the key; timeouts are the caller's.
+
+        In a cluster, what is published through any node reaches every node.
+        """
+        client = self.redis
+        if isinstance(client, PatientCluster):
+            node = client.get_default_node()
+            async with self._connector.node(HostPort(node.host, int(node.port))) as single, single.pubsub() as pubsub:
+                yield pubsub
+        else:
+            async with client.pubsub() as pubsub:
+                yield pubsub
+
+    async def masters(self) -> AsyncGenerator[aioredis.Redis, None]:
+        """A client of each server that holds keys, one after another; timeouts are the caller's."""
+        client = self.redis
+        if not isinstance(client, PatientCluster):
+            yield client
+            return
+        for node in client.get_primaries():
+            async with self._connector.node(HostPort(node.host, int(node.port))) as single:
+                yield single
+
+    async def find(self) -> None:
+        """Look for Redis anew, with new connections: a network that swallowed packets leaves some that look alive.
+
+        Raises:
+            SharedStateUnavailable: It cannot be used; the log says why.
+        """
+        if _now() < self._refused_until:
+            raise SharedStateUnavailable("Redis refuses what the service needs")
+        last = self._route
         try:
-            async with asyncio.timeout(self.timeout_seconds):
+            async with asyncio.timeout(FINDING_SECONDS):
+                self._route = await self._paths.find(last)
+        except (Refusal, RedisError, OSError, TimeoutError) as error:
+            self._failed(error, None)
+            raise SharedStateUnavailable(f"Redis failed: {type(error).__name__}") from error
+        self._nodes_asked_from.clear()
+        if last is not None and last.redis is not self._route.redis:
+            with suppress(RedisError, OSError, TimeoutError):
+                await last.close()
+
+    def mark_up(self) -> None:
+        """Let commands through; the heartbeat was answered."""
+        if not (self.up and self._logged) and self._route is not None:
+            _logger.info("redis_up", redis=self.address.shown, server=self._route.server, mode=self._route.mode)
+        self._told.clear()
+        self._change(up=True)
+
+    def mark_down(self, because: BaseException) -> None:
+        """Let no command through until the heartbeat is answered."""
+        cause = cause_of(because, tls=self.address.tls is not None)
+        # Several commands may be refused at the same moment.
+        if cause.lasting and _now() >= self._refused_until:
+            longer = 2 * self._pause_seconds if _now() - self._refused_until < MAX_PAUSE_SECONDS else 0.0
+            self._pause_seconds = min(MAX_PAUSE_SECONDS, max(FIRST_PAUSE_SECONDS, longer))
+            self._refused_until = _now() + self._pause_seconds
+        self._tell(cause)
+        self._change(up=False)
+
+    @asynccontextmanager
+    async def _asking(self, node: str | None, *, spread: bool) -> AsyncIterator[AnyRedis]:
+        try:
+            async with asyncio.timeout(self.timeout_seconds), self._turns:
                 yield self.redis
         except OutOfMemoryError as error:
             raise SharedStateFull("Redis is full") from error
         except (RedisError, OSError, TimeoutError) as error:
             # A value of another type is one key's fault. Everything else is Redis's.
             if not (isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE")):
-                self.mark_down(error)
+                self._failed(error, node, spread=spread)
             raise SharedStateUnavailable(f"Redis failed: {type(error).__name__}") from error
 
-    async def drop_idle_connections(self) -> None:
-        """Connect anew: a network that swallowed packets leaves connections that look alive."""
-        await self.redis.connection_pool.disconnect(inuse_connections=False)
+    def _failed(self, error: BaseException, node: str | None, *, spread: bool = False) -> None:
+        cause = cause_of(error, tls=self.address.tls is not None)
+        if cause.lasting or (node is None and not spread):
+            self.mark_down(error)
+        elif node is not None:
+            self._nodes_asked_from[node] = _now() + NODE_PAUSE_SECONDS
+            if f"{node} {cause.kind}" not in self._told:
+                self._told.add(f"{node} {cause.kind}")
+                _logger.warning("redis_node_down", redis=node, cause=cause.words)
 
-    def mark_up(self) -> None:
-        """Let commands through; the heartbeat was answered."""
-        if not (self.up and self._logged):
-            _logger.info("redis_up")
-        self._change(up=True)
-
-    def mark_down(self, because: BaseException) -> None:
-        """Let no command through until the heartbeat is answered."""
-        if self.up or not self._logged:
-            _logger.warning("redis_down", error=type(because).__name__)
-        self._change(up=False)
+    def _tell(self, cause: Cause) -> None:
+        if cause.kind in self._told:
+            return
+        self._told.add(cause.kind)
+        if cause.lasting:
+            _logger.error("redis_refused", redis=self.address.shown, cause=cause.words)
+        else:
+            _logger.warning("redis_down", redis=self.address.shown, cause=cause.words)
 
     def _change(self, *, up: bool) -> None:
         self._logged = True
@@ -127,6 +249,18 @@ class RedisClient:
         self.up = up
         for listener in self._listeners:
             listener(up)
+
+    async def _keep_asking_sentinels(self) -> None:
+        while True:
+            await asyncio.sleep(SENTINEL_SECONDS)
+            route = self._route
+            if not self.up or route is None:
+                continue
+            with suppress(Refusal, RedisError, OSError, TimeoutError):
+                async with asyncio.timeout(FINDING_SECONDS):
+                    master = await self._paths.master()
+                if master != route.at and route is self._route and self.up:
+                    self.mark_down(Refusal("master", f"the sentinels name another master, {master}", lasting=False))
 
 
 async def stop_task(task: asyncio.Task[None]) -> None:
@@ -137,3 +271,7 @@ async def stop_task(task: asyncio.Task[None]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait((task,), timeout=TIMEOUT_SECONDS)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

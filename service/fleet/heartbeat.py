@@ -113,8 +113,11 @@ class Heartbeat:
         return self._beat_at is not None and self._clock.monotonic() - self._beat_at < SILENCE_SECONDS / 2
 
     def key(self, name: str) -> str:
-        """The Redis key of something that the replicas of this group share."""
-        return f"pc:{{{self._group}}}:{name}"
+        """The Redis key of something that the replicas of this group share.
+
+        All groups share a hash tag: in a cluster, one node answers for whether Redis is up.
+        """
+        return f"pc:{{fleet}}:{self._group}:{name}"
 
     def stamp(self) -> int:
         """The point on Redis's clock, in microseconds, after which Redis is to ignore what is sent now.
@@ -154,11 +157,13 @@ class Heartbeat:
     async def beat(self) -> None:
         """Say that this process lives, and hear who else does; fine when Redis is down."""
         with suppress(SharedStateUnavailable):
-            async with self._client.attempt():
-                if not self._client.up:
-                    await self._client.drop_idle_connections()
+            if not self._client.up:
+                await self._client.find()
+            if not self._client.up or self.shared_clock.error_seconds == float("inf"):
+                async with self._client.attempt():
                     # Only looks. Redis may read a sign of life after this replica has gone on to its own share.
                     await self._say(not_after=0)
+            async with self._client.attempt():
                 reply = await self._say(not_after=self.stamp())
             if int(reply[0]) < 0:
                 self.came_late(int(reply[1]))

@@ -10,6 +10,7 @@ id is its length (u16) and its UTF-8. Flag 2 says that some items are promoted: 
 import re
 import struct
 from collections.abc import Iterator
+from math import isfinite
 from typing import NewType
 
 from service.models import ItemList
@@ -101,7 +102,8 @@ def readable(envelope: bytes | None) -> Envelope | None:
     """The envelope itself if this version can read it, else None."""
     if envelope is None or len(envelope) < _HEADER.size or envelope[0] != VERSION:
         return None
-    return Envelope(envelope)
+    # A time that is no number would spoil every comparison with it.
+    return Envelope(envelope) if isfinite(_HEADER.unpack_from(envelope)[2]) else None
 
 
 def promoted_ids(envelope: Envelope) -> frozenset[str]:

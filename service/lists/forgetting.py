@@ -5,7 +5,7 @@ replicas share is passed as `shared`, and tells the other replicas by itself.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from typing import Any, Final
 
 import structlog
@@ -14,10 +14,14 @@ from cachetools import TTLCache
 from service.clock import Clock
 from service.errors import SharedStateUnavailable
 from service.lists.keys import UserKey, UserKeys, UserPrefix, prefix_of
-from service.lists.ports import Forgettable
+from service.lists.ports import Forgettable, Searchable
+from service.lists.tombstone import Tombstones
 
 MAX_FORGOTTEN: Final = 100_000
 """Users forgotten within the time of a flight; beyond it the first of them could come back with theirs."""
+
+_KEYS_AT_ONCE: Final = 5_000
+"""Keys looked through before the event loop has its turn; about a millisecond."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -60,11 +64,17 @@ class Forgetting:
         self._flight_seconds = flight_seconds
         self._shared = list(shared)
         self._here: list[Forgettable] = []
+        self._searched: list[Searchable] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     def add(self, holder: Forgettable) -> None:
         """Ask this holder of something in this process too, after those added before."""
         self._here.append(holder)
+
+    def search(self, holder: Searchable) -> None:
+        """Ask this holder too, and look in it for users of whom only a tombstone is known."""
+        self.add(holder)
+        self._searched.append(holder)
 
     def share(self, *stores: Forgettable) -> None:
         """Ask these stores too, which all replicas share."""
@@ -86,6 +96,16 @@ class Forgetting:
         """Another replica was asked to forget a user whose keys begin so."""
         self._run(self._forget_here(user_prefix))
 
+    def found_forgotten(self, stones: Collection[bytes]) -> None:
+        """Users were forgotten whom this process may not have heard of, because it was cut off."""
+        self._run(self._bury(Tombstones(stones)))
+
+    def missed_some(self) -> None:
+        """Users were forgotten of whom nothing is known any more: nobody's lists are kept here."""
+        _log.warning("lists_dropped", reason="this replica was cut off for too long to know who was forgotten")
+        for holder in self._searched:
+            holder.clear()
+
     async def close(self) -> None:
         """Leave what is not done."""
         for task in self._tasks:
@@ -96,6 +116,17 @@ class Forgetting:
         self._lately.add(user_prefix)
         for holder in self._here:
             await holder.forget_user(user_prefix)
+
+    async def _bury(self, stones: Tombstones) -> None:
+        keys = [key for holder in self._searched for key in holder.kept_keys()]
+        found = set()
+        for number, key in enumerate(keys):
+            if number % _KEYS_AT_ONCE == _KEYS_AT_ONCE - 1:
+                await asyncio.sleep(0)
+            if stones.bury(key):
+                found.add(prefix_of(UserKey(key)))
+        for user_prefix in found:
+            await self._forget_here(user_prefix)
 
     async def _forget_shared(self, user_prefix: UserPrefix) -> None:
         for store in self._shared:

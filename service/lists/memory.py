@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 from cachetools import Cache
@@ -164,6 +164,10 @@ class ListMemory(BytesBoundedCache[Envelope]):
         left = tuple(one for one in self._with_values.pop(user_prefix, ()) if one != key)
         if left:
             self._with_values[user_prefix] = left
+
+    def kept_keys(self) -> Iterable[bytes]:
+        """See `Searchable`."""
+        return list(self)
 
     async def forget_user(self, user_prefix: UserPrefix) -> None:
         """See `Forgettable`."""

@@ -1,5 +1,6 @@
 """Answers that are repeated for some seconds."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from cachetools import TTLCache
@@ -44,6 +45,14 @@ class LocalPins:
         if self.get(key) is None:
             lasts = self._seconds if seconds is None else min(seconds, self._seconds)
             self._pins[key] = (outcome, self._clock.monotonic() + lasts)
+
+    def kept_keys(self) -> Iterable[bytes]:
+        """See `Searchable`."""
+        return list(self._pins)
+
+    def clear(self) -> None:
+        """See `Searchable`."""
+        self._pins.clear()
 
     async def forget_user(self, user_prefix: UserPrefix) -> None:
         """See `Forgettable`."""

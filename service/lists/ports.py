@@ -1,6 +1,6 @@
 """What keeps lists, and what comes back from it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -89,7 +89,17 @@ class Forgettable(Protocol):
         """
 
 
-class LocalLists(Forgettable, Protocol):
+class Searchable(Forgettable, Protocol):
+    """Keeps something of users in this process, and can be searched for those of whom only a tombstone is known."""
+
+    def kept_keys(self) -> Iterable[bytes]:
+        """The keys of everything kept."""
+
+    def clear(self) -> None:
+        """Forget everybody."""
+
+
+class LocalLists(Searchable, Protocol):
     """Lists in this process's memory, bounded by bytes."""
 
     def get(self, key: UserKey) -> Envelope | None:
@@ -99,7 +109,7 @@ class LocalLists(Forgettable, Protocol):
         """Keep a list; the lists put first make room for it."""
 
 
-class Pins(Forgettable, Protocol):
+class Pins(Searchable, Protocol):
     """Degraded answers that are repeated for some seconds."""
 
     def get(self, key: UserKey) -> Outcome | None:

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
+from service.errors import ConfigurationError
+from service.fleet.address import RedisAddress
 from service.settings.base import Problem, SettingsGroup
-
-REDIS_SCHEMES: Final = ("redis", "rediss", "unix")
 
 
 class StateSettings(SettingsGroup):
@@ -31,17 +29,11 @@ class StateSettings(SettingsGroup):
     """Keys the hash under which a user's lists are kept; the same on all replicas; see `Settings.user_key`."""
 
     def problems(self) -> Iterator[Problem]:
-        """An address that names no Redis."""
-        if self.redis_url is not None and not _names_redis(self.redis_url.get_secret_value().strip()):
-            schemes = ", ".join(f"{scheme}://" for scheme in REDIS_SCHEMES)
-            yield Problem.of("redis_url", f"must begin with one of {schemes} and name a host or a socket")
-
-
-def _names_redis(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in REDIS_SCHEMES and bool(
-            parts.path if parts.scheme == "unix" else parts.hostname and parts.port != 0
-        )
-    except ValueError:
-        return False
+        """An address that names no Redis, or an option that would break the service."""
+        if self.redis_url is None:
+            return
+        try:
+            RedisAddress.parse(self.redis_url.get_secret_value())
+        except ConfigurationError as error:
+            for line in error.problems:
+                yield Problem(("redis_url",), line)

@@ -173,7 +173,7 @@ async def open_answers(
     fallback_pins = LocalPins(PIN_SECONDS, outside.clock)
     forgetting = outside.stores.forgetting
     for holder in (outside.stores.memory, pins, fallback_pins):
-        forgetting.add(holder)
+        forgetting.search(holder)
     async with AsyncExitStack() as stack:
         builder = _Builder(outside, terms, popular, pins, stack)
         built: dict[str, Placement] = {}

@@ -20,13 +20,24 @@ def budget_group_of(address: Address) -> str:
 
 
 def redis_prefix(settings: Settings) -> str:
-    """What the names of this deployment's lists and blocked items begin with in Redis."""
+    """What the names of this deployment's lists begin with in Redis."""
     return f"pc:{deployment_of(settings)}"
+
+
+def blocked_key(settings: Settings) -> str:
+    """Where the replicas of this deployment keep which items are blocked."""
+    return f"pc:{{{deployment_of(settings)}}}:blocked"
+
+
+def forgotten_key(settings: Settings) -> str:
+    """Where the replicas of this deployment keep which users were forgotten."""
+    return f"pc:{{{deployment_of(settings)}}}:forgotten"
 
 
 def batch_prefix(settings: Settings, placement: str) -> str:
     """What the names of a placement's batch lists begin with in Redis."""
-    prefix = f"{redis_prefix(settings)}:batch"
+    # A hash tag, so that a cluster keeps all of it in one slot.
+    prefix = f"pc:{{{deployment_of(settings)}}}:batch"
     return prefix if placement == next(iter(settings.placements)) else f"{prefix}:{placement}"
 
 
@@ -45,6 +56,12 @@ def user_keys(settings: Settings, placement: str = "") -> UserKeys:
 def freshness(settings: Settings) -> Freshness:
     """How long lists are good where the placement does not say."""
     return Freshness(fresh_seconds=settings.cache_fresh_seconds, stale_seconds=settings.cache_stale_seconds)
+
+
+def max_stale_seconds(settings: Settings) -> float:
+    """How long a list of any placement may be served."""
+    named = [terms.stale_seconds for terms in settings.placements.values() if terms.stale_seconds is not None]
+    return max([settings.cache_stale_seconds, *named])
 
 
 def _hashed(text: str) -> str:

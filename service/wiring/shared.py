@@ -18,6 +18,7 @@ from service.errors import ConfigurationError
 from service.fleet.client import RedisClient
 from service.fleet.heartbeat import Heartbeat
 from service.lists.adapters.embedded import EmbeddedLists
+from service.lists.adapters.forgotten import RedisForgotten
 from service.lists.adapters.redis import RedisLists
 from service.lists.forgetting import Forgetting
 from service.lists.freshness import Freshness
@@ -26,7 +27,16 @@ from service.lists.memory import ListMemory
 from service.lists.ports import BatchLists, ListsRecorder, SharedLists
 from service.settings import Settings
 from service.wiring.addresses import Address, addresses_of
-from service.wiring.names import batch_dir, batch_prefix, budget_group_of, freshness, redis_prefix
+from service.wiring.names import (
+    batch_dir,
+    batch_prefix,
+    blocked_key,
+    budget_group_of,
+    forgotten_key,
+    freshness,
+    max_stale_seconds,
+    redis_prefix,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +85,24 @@ async def open_shared_state(
     lists = redis_lists(settings, way, clock, recorder=recorder, on_forget=forgetting.heard)
     await stack.enter_async_context(lists)
     batches = {name: RedisBatchLists(way.client, prefix=batch_prefix(settings, name)) for name in settings.placements}
-    forgetting.share(*batches.values(), lists)
-    blocked = await stack.enter_async_context(RedisBlockList(way.client, prefix=redis_prefix(settings)))
+    forgotten = RedisForgotten(
+        way.client,
+        key=forgotten_key(settings),
+        clock=clock,
+        stale_seconds=max_stale_seconds(settings),
+        on_forgotten=forgetting.found_forgotten,
+        on_gap=forgetting.missed_some,
+    )
+    await stack.enter_async_context(forgotten)
+    forgetting.share(forgotten, *batches.values(), lists)
+    blocked = await stack.enter_async_context(
+        RedisBlockList(
+            way.client,
+            key=blocked_key(settings),
+            clock=clock,
+            others=lambda: way.heartbeat.replicas - 1,
+        )
+    )
     return SharedState(
         lists_of=lists.of_age,
         governor_of=lambda address: redis_governor(settings, way, clock, address),

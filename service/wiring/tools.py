@@ -24,7 +24,7 @@ from service.settings import Settings
 from service.telemetry import Telemetry
 from service.wiring.addresses import Address, address_of
 from service.wiring.campaign import Outside, Stores, Terms, asking_terms_of, open_answers
-from service.wiring.names import batch_dir, batch_prefix, freshness, user_keys
+from service.wiring.names import batch_dir, batch_prefix, forgotten_key, freshness, user_keys
 from service.wiring.replica import Overrides
 from service.wiring.sdk import aws_session, open_recommenders
 from service.wiring.shared import open_redis, redis_governor, redis_lists
@@ -191,6 +191,7 @@ def open_batch_sets(settings: Settings, placement: str = "") -> Iterator[BatchSe
         sets = RedisBatchSets(
             settings.redis_url.get_secret_value(),
             prefix=batch_prefix(settings, name),
+            forgotten_key=forgotten_key(settings),
             keep_seconds=settings.cache_stale_seconds,
         )
     else:

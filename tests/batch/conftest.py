@@ -13,9 +13,13 @@ from service.batch.adapters.redis import RedisBatchLists, RedisBatchSets
 from service.batch.adapters.sqlite import SqliteBatchLists, SqliteBatchSets
 from service.batch.ports import BatchSets
 from service.clock import SystemClock
+from service.lists.adapters.forgotten import RedisForgotten
+from service.lists.keys import UserPrefix
 from service.lists.ports import BatchLists
 from tests.support.fleet import join
 from tests.support.redis import RedisServer
+
+PREFIX, FORGOTTEN_KEY = "pc:{service}:batch", "pc:{service}:forgotten"
 
 
 class Store(Protocol):
@@ -24,6 +28,9 @@ class Store(Protocol):
     lists: BatchLists
 
     def sets(self) -> BatchSets: ...
+
+    async def forget(self, user_prefix: UserPrefix) -> None:
+        """As a replica does."""
 
     def remains(self) -> int:
         """Keys or files in the store."""
@@ -34,12 +41,17 @@ class RedisStore:
     lists: RedisBatchLists
     url: str
     client: "redis.Redis"
+    forgotten: RedisForgotten
 
     def sets(self) -> RedisBatchSets:
-        return RedisBatchSets(self.url, prefix="test", keep_seconds=3600)
+        return RedisBatchSets(self.url, prefix=PREFIX, forgotten_key=FORGOTTEN_KEY, keep_seconds=3600)
+
+    async def forget(self, user_prefix: UserPrefix) -> None:
+        for one in (self.forgotten, self.lists):
+            await one.forget_user(user_prefix)
 
     def remains(self) -> int:
-        return len(list(self.client.scan_iter("test:*")))
+        return len(list(self.client.scan_iter(f"{PREFIX}:*")))
 
 
 @dataclass
@@ -49,6 +61,9 @@ class SqliteStore:
 
     def sets(self) -> SqliteBatchSets:
         return SqliteBatchSets(self.data_dir)
+
+    async def forget(self, user_prefix: UserPrefix) -> None:
+        await self.lists.forget_user(user_prefix)
 
     def remains(self) -> int:
         return len(list(self.data_dir.iterdir()))
@@ -66,7 +81,15 @@ async def redis_store(redis_url: str) -> AsyncIterator[RedisStore]:
         await asyncio.to_thread(client.flushall)
         # Loads hold up the event loop here: a heartbeat would find Redis slow.
         async with join(redis_url, SystemClock(), heartbeat_seconds=600) as member:
-            yield RedisStore(RedisBatchLists(member.client, prefix="test"), redis_url, client)
+            forgotten = RedisForgotten(
+                member.client,
+                key=FORGOTTEN_KEY,
+                clock=SystemClock(),
+                stale_seconds=3600,
+                on_forgotten=lambda _: None,
+                on_gap=lambda: None,
+            )
+            yield RedisStore(RedisBatchLists(member.client, prefix=PREFIX), redis_url, client, forgotten)
 
 
 @pytest.fixture

@@ -266,7 +266,7 @@ async def test_a_user_forgotten_while_a_set_is_loaded_is_in_neither(store: Store
         run(Failing(store.sets(), 2, done=True), path)
 
     for user in ("u3", "u240"):
-        await store.lists.forget_user(KEYS.prefix(user))
+        await store.forget(KEYS.prefix(user))
 
     assert await served(store, "u3") is None
     assert await served(store, "u240") is None

@@ -12,7 +12,11 @@ from tests.support.waiting import until
 
 async def replica(stack: AsyncExitStack, server: RedisServer) -> RedisBlockList:
     member = await stack.enter_async_context(join(server.url, SystemClock()))
-    return await stack.enter_async_context(RedisBlockList(member.client, prefix="pc:test"))
+    return await stack.enter_async_context(
+        RedisBlockList(
+            member.client, key="pc:{test}:blocked", clock=SystemClock(), others=lambda: member.heartbeat.replicas - 1
+        )
+    )
 
 
 async def test_a_blocked_item_is_gone_on_every_replica_and_one_that_starts_later(redis_server: RedisServer) -> None:

@@ -59,14 +59,26 @@ async def test_a_redis_that_accepts_and_never_answers_is_tried_once(clock: Clock
             assert _connections(silent) == 1
 
 
-async def test_a_replica_that_starts_without_redis_logs_it_once(redis_server: RedisServer, clock: Clock) -> None:
+async def test_what_keeps_a_replica_from_redis_is_told_once_in_words_with_the_host_and_without_a_secret(
+    redis_server: RedisServer, clock: Clock
+) -> None:
+    """E5."""
     url = f"redis://someone:hunter2@127.0.0.1:{redis_server.port}"
     with capture_logs() as logs:
         async with join(url, clock) as member:
-            await member.heartbeat.beat()
+            for _ in range(3):
+                await member.heartbeat.beat()
 
-    assert [(line["event"], line["log_level"], line["error"]) for line in logs] == [
-        ("redis_down", "warning", "AuthenticationError")
+    assert [(line["event"], line["log_level"], line["redis"], line["cause"]) for line in logs] == [
+        (
+            "redis_refused",
+            "error",
+            f"127.0.0.1:{redis_server.port}",
+            (
+                "Redis does not know the user or password of REDIS_URL: "
+                "'WRONGPASS invalid username-password pair or user is disabled.'"
+            ),
+        )
     ]
 
 

@@ -18,7 +18,8 @@ class Member:
 
     @property
     def redis(self) -> Redis:
-        """The library's client, to look into Redis with."""
+        """The library's client, to look into a standalone Redis with."""
+        assert isinstance(self.client.redis, Redis)
         return self.client.redis
 
 

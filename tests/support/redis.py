@@ -1,12 +1,22 @@
-"""A real Redis on loopback."""
+"""A real Redis on loopback: one server, a cluster of them, or a master and a replica behind sentinels."""
 
 import signal
 import socket
 import subprocess
-from typing import Self
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from itertools import permutations
+from pathlib import Path
+from typing import Any, Self
+
+import redis
 
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
+
+SLOTS = 16_384
+SERVICE = "pc-master"
 
 
 class RedisServer:
@@ -14,10 +24,23 @@ class RedisServer:
 
     Args:
         port: Where it listens; a free port by default.
+        options: Further options of its command line, such as `--requirepass`.
+        listens: Whether there is a port without TLS.
+        binary: The server's program.
     """
 
-    def __init__(self, port: int | None = None) -> None:
+    def __init__(
+        self,
+        port: int | None = None,
+        *,
+        options: tuple[str, ...] = (),
+        listens: bool = True,
+        binary: str = "redis-server",
+    ) -> None:
         self.port = port or free_port()
+        self._options = options
+        self._listening_option = str(self.port) if listens else "0"
+        self._binary = binary
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -37,7 +60,8 @@ class RedisServer:
             RuntimeError: It ended.
             TimeoutError: It does not listen.
         """
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        command = [self._binary, "--port", self._listening_option, "--bind", "127.0.0.1"]
+        command += ["--save", "", "--appendonly", "no", *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         wait_until(self._listens)
 
@@ -67,9 +91,153 @@ class RedisServer:
     def __exit__(self, *_: object) -> None:
         self.kill()
 
+    def client(self) -> "redis.Redis":
+        """A client to look into it with."""
+        return redis.Redis(port=self.port, protocol=2)
+
+    def ask(self, *command: str | int) -> Any:  # noqa: ANN401  # Redis's answer
+        """Its answer to a command, as it is."""
+        with closing(self.client()) as client:
+            client.response_callbacks.clear()
+            return client.execute_command(*command)  # type: ignore[no-untyped-call]  # the library's
+
     def _listens(self) -> bool:
         if self._process is not None and self._process.poll() is not None:
             raise RuntimeError(f"redis-server ended with {self._process.returncode}")
         with socket.socket() as probe:
             probe.settimeout(0.2)
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+class RedisCluster:
+    """Masters that share the slots evenly, each with as many replicas; a context manager.
+
+    Args:
+        masters: How many.
+        replicas: For each master.
+        options: For every server's command line.
+    """
+
+    def __init__(self, masters: int, *, replicas: int = 0, options: tuple[str, ...] = ()) -> None:
+        self._stack = ExitStack()
+        self._options = options
+        self.masters = [self._server() for _ in range(masters)]
+        self.replicas = [self._server() for _ in range(masters * replicas)]
+
+    @property
+    def servers(self) -> list[RedisServer]:
+        """All of them."""
+        return self.masters + self.replicas
+
+    @property
+    def url(self) -> str:
+        """For `REDIS_URL`, of one node, as a configuration endpoint names one."""
+        return self.masters[0].url
+
+    def __enter__(self) -> Self:
+        for server in self.servers:
+            self._stack.enter_context(server)
+        share = SLOTS / len(self.masters)
+        for number, server in enumerate(self.masters):
+            server.ask("CLUSTER", "ADDSLOTSRANGE", round(number * share), round((number + 1) * share) - 1)
+        for number, server in enumerate(self.servers, start=1):
+            # Otherwise they take seconds to agree on who is the elder.
+            server.ask("CLUSTER", "SET-CONFIG-EPOCH", number)
+        # Each meets each: to hear of each other takes seconds.
+        for one, other in permutations(self.servers, 2):
+            one.ask("CLUSTER", "MEET", "127.0.0.1", other.port, self._bus_ports[other.port])
+        wait_until(lambda: all(self._knows_all(server) for server in self.servers))
+        for number, replica in enumerate(self.replicas):
+            master = self.masters[number % len(self.masters)]
+            replica.ask("CLUSTER", "REPLICATE", master.ask("CLUSTER", "MYID"))
+        wait_until(lambda: all(self._is_ready(server) for server in self.servers))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _server(self) -> RedisServer:
+        port, bus_port = free_port(), free_port()
+        self._bus_ports = {**getattr(self, "_bus_ports", {}), port: bus_port}
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory())
+        options = (
+            *("--cluster-enabled", "yes", "--cluster-port", str(bus_port), "--dir", folder),
+            *("--cluster-node-timeout", "1500", "--repl-diskless-sync-delay", "0", *self._options),
+        )
+        return RedisServer(port, options=options)
+
+    def _knows_all(self, server: RedisServer) -> bool:
+        return b"cluster_known_nodes:%d\r" % len(self.servers) in server.ask("CLUSTER", "INFO")
+
+    def _is_ready(self, server: RedisServer) -> bool:
+        # Of each shard two numbers, then its servers.
+        named = sum(len(shard) - 2 for shard in server.ask("CLUSTER", "SLOTS"))
+        return b"cluster_state:ok" in server.ask("CLUSTER", "INFO") and named == len(self.servers)
+
+
+class RedisSentinels:
+    """A master, a replica and three sentinels; a context manager."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self.master = RedisServer(options=("--repl-diskless-sync-delay", "0"))
+        self.replica = RedisServer(options=("--replicaof", f"127.0.0.1 {self.master.port}"))
+        self.ports = [free_port() for _ in range(3)]
+
+    @property
+    def url(self) -> str:
+        """For `REDIS_URL`."""
+        return f"redis+sentinel://{','.join(f'127.0.0.1:{port}' for port in self.ports)}/{SERVICE}"
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self.master)
+        self._stack.enter_context(self.replica)
+        for port in self.ports:
+            self._stack.enter_context(_sentinel(port, self.master.port))
+        wait_until(lambda: all(self._is_ready(port) for port in self.ports))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def master_port(self) -> int:
+        """Of the master, as the first sentinel says."""
+        return int(_ask_sentinel(self.ports[0], "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
+
+    def fail_over(self) -> None:
+        """Let the replica take over from a master that runs on."""
+        _ask_sentinel(self.ports[0], "FAILOVER", SERVICE)
+
+    def _is_ready(self, port: int) -> bool:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return False
+        about = _ask_sentinel(port, "MASTER", SERVICE)
+        known = {about[at].decode(): about[at + 1].decode() for at in range(0, len(about), 2)}
+        found = known["num-slaves"], known["num-other-sentinels"], known["flags"]
+        return found == ("1", "2", "master")
+
+
+@contextmanager
+def _sentinel(port: int, master_port: int) -> Iterator[None]:
+    with tempfile.TemporaryDirectory() as folder:
+        configuration = Path(folder) / "sentinel.conf"
+        configuration.write_text(
+            f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
+            f"sentinel monitor {SERVICE} 127.0.0.1 {master_port} 2\n"
+            f"sentinel down-after-milliseconds {SERVICE} 500\n"
+            f"sentinel failover-timeout {SERVICE} 3000\n",
+            "utf-8",
+        )
+        process = subprocess.Popen(["redis-server", str(configuration), "--sentinel"], stdout=subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _ask_sentinel(port: int, *command: str) -> Any:  # noqa: ANN401  # the sentinel's answer
+    with closing(redis.Redis(port=port, protocol=2)) as client:
+        client.response_callbacks.clear()
+        return client.execute_command("SENTINEL", *command)  # type: ignore[no-untyped-call]  # the library's

@@ -5,9 +5,9 @@ from typing import Final
 
 import pytest
 import redis
-from redis.commands.core import AsyncScript
 
 from service.fleet.client import RedisClient
+from service.fleet.script import Script
 from tests.support.clocks import StandingClock
 from tests.support.redis import RedisServer
 from tests.support.virtual_time import EPOCH
@@ -66,7 +66,7 @@ class RedisTime:
 def use_redis_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every script that is registered from now on read the time of a `RedisTime`."""
 
-    def script(client: RedisClient, path: Path) -> AsyncScript:
-        return client.redis.register_script(path.read_text("utf-8").replace(_READS_TIME, _READS_KEY))
+    def script(client: RedisClient, path: Path) -> Script:
+        return Script(lambda: client.redis, path.read_text("utf-8").replace(_READS_TIME, _READS_KEY))
 
     monkeypatch.setattr(RedisClient, "script", script)

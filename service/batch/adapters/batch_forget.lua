@@ -1,5 +1,5 @@
 -- KEYS: prefix of the sets
--- ARGV: bucket, first bytes of the fields in it, the user's tombstone, seconds to keep it for a set being loaded
+-- ARGV: bucket, first bytes of the fields in it
 -- Returns: lists deleted. The lines of a load still to come are deleted when it is switched.
 local deleted = 0
 local current = redis.call('GET', KEYS[1] .. ':current')
@@ -11,10 +11,5 @@ for _, set in ipairs({current or loading, loading}) do
       if string.sub(field, 1, #ARGV[2]) == ARGV[2] then deleted = deleted + redis.call('HDEL', bucket, field) end
     end
   end
-end
-if loading then
-  local forgotten = KEYS[1] .. ':' .. loading .. ':forgotten'
-  redis.call('SADD', forgotten, ARGV[3])
-  redis.call('EXPIRE', forgotten, ARGV[4])
 end
 return deleted

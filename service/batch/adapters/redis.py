@@ -12,18 +12,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-import redis
 from redis.exceptions import OutOfMemoryError, RedisError, WatchError
 
-from service.batch.codes import MAX_NUMBERED, ItemCodes
+from service.batch.codes import MAX_NUMBERED, ItemCodes, made_at
 from service.batch.ports import OTHER_LOAD, SetStatus
-from service.batch.tombstone import BUCKET_BYTES, buries, tombstone
-from service.errors import BatchError, ConfigurationError
+from service.errors import BatchError
+from service.fleet.address import RedisAddress
+from service.fleet.blocking import BlockingWay, words_of
+from service.fleet.causes import Refusal
 from service.fleet.client import RedisClient
 from service.lists.envelope import Envelope, seal
 from service.lists.keys import UserKey, UserPrefix
+from service.lists.tombstone import BUCKET_BYTES, buries
 from service.models import ItemList
 
 _HERE: Final = Path(__file__).parent
@@ -42,7 +44,9 @@ MAX_LOAD_SECONDS: Final = 86_400
 """Longest time of a load. Sets vanish by themselves this long after their lists are too old to be served."""
 
 _MAX_COMMANDS_AT_ONCE: Final = 1_000
-_TIMEOUT_SECONDS: Final = 30.0
+_MICROSECONDS: Final = 1_000_000
+
+_One = TypeVar("_One")
 
 
 class RedisBatchLists:
@@ -72,10 +76,7 @@ class RedisBatchLists:
     async def forget_user(self, user_prefix: UserPrefix) -> None:
         """See `BatchLists.forget`."""
         async with self._client.use():
-            await self._forget(
-                keys=[self._prefix],
-                args=[_bucket(user_prefix), user_prefix[2:], tombstone(user_prefix), MAX_LOAD_SECONDS],
-            )
+            await self._forget(keys=[self._prefix], args=[_bucket(user_prefix), user_prefix[BUCKET_BYTES:]])
 
 
 class RedisBatchSets:
@@ -83,22 +84,21 @@ class RedisBatchSets:
 
     Args:
         url: `REDIS_URL`; may hold a password and is therefore never shown.
-        prefix: Replicas that differ in it share nothing.
+        prefix: Replicas that differ in it share nothing. It has a hash tag, so that a cluster keeps all in one slot.
+        forgotten_key: The replicas' ledger of users who were forgotten.
         keep_seconds: After this time a set is of no use.
 
     Raises:
-        ConfigurationError: The URL is none that the client understands.
+        BatchError: Redis cannot be used.
+        ConfigurationError: The URL names no Redis.
     """
 
-    def __init__(self, url: str, *, prefix: str, keep_seconds: float) -> None:
-        try:
-            self._client = redis.Redis.from_url(
-                url, socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=5, protocol=2, driver_info=None
-            )
-        except ValueError:
-            # The client's own message quotes the URL.
-            raise ConfigurationError("REDIS_URL: not a redis://, rediss:// or unix:// address") from None
+    def __init__(self, url: str, *, prefix: str, forgotten_key: str, keep_seconds: float) -> None:
+        self._address = RedisAddress.parse(url)
+        with self._translated():
+            self._client = BlockingWay(self._address).server_of(prefix)
         self._prefix = prefix
+        self._forgotten_key = forgotten_key
         self._ttl_seconds = int(keep_seconds) + MAX_LOAD_SECONDS
         self._set = ""
         self._token = b""
@@ -107,7 +107,7 @@ class RedisBatchSets:
 
     def begin(self, source: str) -> bytes | None:
         """See `BatchSets.begin`."""
-        with _translated():
+        with self._translated():
             loading: Any = self._client.hgetall(self._key("loading"))
             self._token = secrets.token_hex(8).encode()
             self._touched.clear()
@@ -129,7 +129,7 @@ class RedisBatchSets:
 
     def write(self, lists: Sequence[tuple[UserKey, ItemList]], progress: bytes) -> None:
         """See `BatchSets.write`; Redis is busy with a thousand lists for some 5 ms."""
-        with _translated(), self._ours() as pipe:
+        with self._translated(), self._ours() as pipe:
             touched: set[str] = set()
             for key, item_list in lists:
                 bucket = self._key(self._set, _bucket(key))
@@ -147,7 +147,7 @@ class RedisBatchSets:
 
     def switch(self, description: bytes) -> int:
         """See `BatchSets.switch`."""
-        with _translated():
+        with self._translated():
             self._bury_forgotten()
             lists = self._count()
             with self._ours() as pipe:
@@ -160,7 +160,7 @@ class RedisBatchSets:
 
     def status(self) -> SetStatus:
         """See `BatchSets.status`."""
-        with _translated():
+        with self._translated():
             current: Any = self._client.get(self._key("current"))
             found: Any = self._client.hmget(self._key("loading"), ["mark", "set"])
             progress = (found[0] or b"") if found[1] else None
@@ -172,7 +172,7 @@ class RedisBatchSets:
 
     def drop(self) -> None:
         """See `BatchSets.drop`; the active set goes first, so that no set is served in part."""
-        with _translated():
+        with self._translated():
             self._client.delete(self._key("current"), self._key("loading"))
             self._remove_others()
 
@@ -192,6 +192,19 @@ class RedisBatchSets:
                 raise BatchError(OTHER_LOAD)
             pipe.multi()
             yield pipe
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except WatchError as error:
+            raise BatchError(OTHER_LOAD) from error
+        except OutOfMemoryError as error:
+            raise BatchError(
+                "Redis is full; what was loaded stays, the same command goes on once there is room"
+            ) from error
+        except (RedisError, OSError, Refusal) as error:
+            raise BatchError(f"REDIS_URL: {words_of(error, self._address)}") from error
 
     def _items(self) -> Iterator[str]:
         for number in range(MAX_NUMBERED // ITEMS_IN_A_HASH):
@@ -216,12 +229,21 @@ class RedisBatchSets:
         return total
 
     def _bury_forgotten(self) -> None:
-        stones: Any = self._client.smembers(self._key(self._set, "forgotten"))
-        for stone in stones:
-            bucket = self._key(self._set, _bucket(stone))
-            fields: Any = self._client.hkeys(bucket)
-            if theirs := [field for field in fields if buries(stone, stone[:BUCKET_BYTES] + field)]:
-                self._client.hdel(bucket, *theirs)
+        """Leave out the lists of users who were forgotten after their file was made, also long before this load."""
+        stones: Any = self._client.zrange(self._forgotten_key, 0, -1, withscores=True)
+        for some in _chunks(stones):
+            with self._client.pipeline(transaction=False) as pipe:
+                for stone, _ in some:
+                    pipe.hgetall(self._key(self._set, _bucket(stone)))
+                buckets = pipe.execute()
+            for (stone, stamp), lists in zip(some, buckets, strict=True):
+                theirs = [
+                    field
+                    for field, packed in lists.items()
+                    if buries(stone, stone[:BUCKET_BYTES] + field) and made_at(packed) <= stamp / _MICROSECONDS
+                ]
+                if theirs:
+                    self._client.hdel(self._key(self._set, _bucket(stone)), *theirs)
 
     def _remove_others(self) -> None:
         """Remove every set that is neither active nor being loaded; also those of loads that were killed."""
@@ -236,7 +258,7 @@ class RedisBatchSets:
 
     def _keys_of(self, name: str) -> Iterator[str]:
         yield from (self._key(name, f"{number:x}") for number in range(BUCKETS))
-        yield from (self._key(name, what) for what in ("about", "forgotten"))
+        yield self._key(name, "about")
 
     def _remove_items(self, name: str) -> None:
         items = (self._key(name, f"items:{number}") for number in count())
@@ -249,19 +271,7 @@ def _bucket(key: bytes) -> str:
     return f"{int.from_bytes(key[:2], 'big'):x}"
 
 
-def _chunks(names: Iterable[str]) -> Iterator[list[str]]:
-    names = iter(names)
-    while some := list(islice(names, _MAX_COMMANDS_AT_ONCE)):
+def _chunks(all_of_them: Iterable[_One]) -> Iterator[list[_One]]:
+    rest = iter(all_of_them)
+    while some := list(islice(rest, _MAX_COMMANDS_AT_ONCE)):
         yield some
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except WatchError as error:
-        raise BatchError(OTHER_LOAD) from error
-    except OutOfMemoryError as error:
-        raise BatchError("Redis is full; what was loaded stays, the same command goes on once there is room") from error
-    except (RedisError, OSError) as error:
-        raise BatchError(f"REDIS_URL: Redis failed: {type(error).__name__}") from error

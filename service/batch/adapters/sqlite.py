@@ -18,10 +18,10 @@ from urllib.parse import quote
 
 from service.batch.codes import ItemCodes, unpack
 from service.batch.ports import OTHER_LOAD, SetStatus
-from service.batch.tombstone import BUCKET_BYTES, buries, tombstone
 from service.errors import BatchError, SharedStateUnavailable
 from service.lists.envelope import Envelope, seal
 from service.lists.keys import UserKey, UserPrefix
+from service.lists.tombstone import BUCKET_BYTES, buries, tombstone
 from service.models import ItemList
 
 FILE_NAME: Final = "batch-lists.sqlite"

@@ -1,48 +1,51 @@
 """Items taken out of every answer, shared by all replicas."""
 
-import asyncio
-from contextlib import suppress
-from typing import Self
+from collections.abc import Callable
+from typing import Final, Self
 
-import structlog
-from redis.asyncio.client import Pipeline
-
-from service.catalog.block_list import check_room
+from service.catalog.block_list import MAX_BLOCKED_ITEMS, check_room
+from service.clock import Clock
 from service.errors import SharedStateUnavailable
-from service.fleet.client import RedisClient, stop_task
+from service.fleet.client import RedisClient
+from service.fleet.ledger import Keeping, Ledger
 
-_log = structlog.stdlib.get_logger(__name__)
-
-LOOK_SECONDS = 0.4
-"""Between two looks at the version: every replica knows of a block within a second, without a channel that could be
-lost unnoticed."""
+UNBLOCKED_SECONDS: Final = 7 * 86_400.0
+"""How long it is known that an item was unblocked, so that no replica's copy blocks it again."""
 
 
 class RedisBlockList:
-    """A set in Redis and its copy in every replica.
+    """A ledger in Redis, and its copy in every replica.
 
-    When Redis is down, replicas go on with their copies and a change raises `SharedStateUnavailable`. When Redis has
-    lost its memory, the first replica that notices puts its copy back: no blocked item may return by accident.
+    When Redis is down, the copies stay active and a change raises `SharedStateUnavailable`. When Redis has lost its
+    memory, or some of it, the replicas put back what they know: an item once blocked must not return by accident.
+
+    Args:
+        client: Open for as long as this list is.
+        key: The ledger's, with a hash tag.
+        clock: For the ledger.
+        others: How many other replicas are alive, which could know of a block.
     """
 
-    def __init__(self, client: RedisClient, *, prefix: str) -> None:
-        self._client = client
-        self._items_key = f"{prefix}:blocked"
-        self._version_key = f"{prefix}:blocked:version"
+    def __init__(self, client: RedisClient, *, key: str, clock: Clock, others: Callable[[], int]) -> None:
         self._items: frozenset[str] = frozenset()
-        self._seen: bytes | str | None = None
         self._version = 0
-        self._task: asyncio.Task[None] | None = None
+        self._ledger = Ledger(
+            client,
+            key,
+            clock=clock,
+            keeping=Keeping(entry_seconds=None, removal_seconds=UNBLOCKED_SECONDS, most=MAX_BLOCKED_ITEMS),
+            others=others,
+            on_change=self._on_change,
+        )
 
     async def __aenter__(self) -> Self:
-        with suppress(SharedStateUnavailable):
-            await self._look()
-        self._task = asyncio.create_task(self._keep_looking(), name="block-list")
+        """Learn what is blocked, also from replicas that know more than Redis; succeeds without Redis too."""
+        await self._ledger.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            await stop_task(self._task)
+        """Stop to look; before the client is closed."""
+        await self._ledger.__aexit__()
 
     @property
     def version(self) -> int:
@@ -63,11 +66,11 @@ class RedisBlockList:
             BlockListFull: No room.
             SharedStateUnavailable: Redis did not take it.
         """
-        await self._look()
+        await self._ledger.look()
         check_room(self._items, item_id)
-        async with self._client.use() as redis:
-            await _change(redis.pipeline(), "SADD", self._items_key, self._version_key, item_id)
-        await self._look()
+        await self._ledger.add(_name(item_id))
+        if item_id not in self._items:
+            raise SharedStateUnavailable("Redis did not keep it")
 
     async def unblock(self, item_id: str) -> None:
         """Let an item be shown again; unknown ids are fine.
@@ -75,40 +78,14 @@ class RedisBlockList:
         Raises:
             SharedStateUnavailable: Redis did not take it.
         """
-        await self._look()
-        async with self._client.use() as redis:
-            await _change(redis.pipeline(), "SREM", self._items_key, self._version_key, item_id)
-        await self._look()
+        await self._ledger.remove(_name(item_id))
 
-    async def _keep_looking(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            with suppress(SharedStateUnavailable):
-                await self._look()
-
-    async def _look(self) -> None:
-        async with self._client.use() as redis:
-            seen = await redis.get(self._version_key)
-            if seen is not None and seen == self._seen:
-                return
-            if seen is None and self._items:
-                _log.warning("block_list_put_back", items=len(self._items))
-                await _change(redis.pipeline(), "SADD", self._items_key, self._version_key, *self._items)
-                return
-            members = await redis.smembers(self._items_key)
-        self._seen = seen
-        items = frozenset(_text(member) for member in members)
+    def _on_change(self) -> None:
+        items = frozenset(name.decode("utf-8", "surrogatepass") for name in self._ledger.entries)
         if items != self._items:
             self._items = items
             self._version += 1
 
 
-async def _change(pipeline: Pipeline, command: str, items_key: str, version_key: str, *item_ids: str) -> None:
-    async with pipeline:
-        await pipeline.execute_command(command, items_key, *item_ids)
-        await pipeline.execute_command("INCR", version_key)
-        await pipeline.execute()
-
-
-def _text(member: bytes | str) -> str:
-    return member if isinstance(member, str) else member.decode(errors="replace")
+def _name(item_id: str) -> bytes:
+    return item_id.encode("utf-8", "surrogatepass")

@@ -3,18 +3,18 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from typing import Final, Self
 
 import structlog
-from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from service.errors import SharedStateUnavailable
+from service.fleet.causes import cause_of
 from service.fleet.client import RedisClient, stop_task
 from service.lists.adapters.outcome_codec import unpack_outcome
-from service.lists.keys import UserPrefix
+from service.lists.keys import USER_PREFIX_BYTES, UserPrefix
 from service.lists.ports import ABANDONED, Landing, ListsRecorder, Outcome
 
 RESUBSCRIBE_SECONDS: Final = 0.25
@@ -30,7 +30,7 @@ class FlightChannel:
     """A subscription of this replica, renewed when it is lost, and the followers who wait for a message.
 
     A message is the key's length in one byte, the key, and a packed outcome. Without an outcome the key is a user
-    prefix, and means: forget this user.
+    prefix, and means: forget this user. Anything else on the channel is counted, and passed over.
 
     Followers get `SharedStateUnavailable` as soon as Redis is known to be down. When only the subscription was lost
     they get `ABANDONED` once it is back, since the end of their flight may have been missed.
@@ -74,10 +74,19 @@ class FlightChannel:
         """What to publish at the end of a flight, with its packed outcome; without one, to have a user forgotten."""
         return bytes([len(key)]) + key + packed
 
-    async def listeners(self, redis: Redis) -> int:
-        """How many replicas are subscribed, by Redis's count."""
-        [(_, listeners)] = await redis.pubsub_numsub(self.name)
-        return int(listeners)
+    async def listeners(self) -> int:
+        """How many replicas are subscribed, by Redis's count: each server knows those that are connected to it.
+
+        Raises:
+            SharedStateUnavailable: Redis did not say.
+        """
+        listeners = 0
+        async with aclosing(self._client.masters()) as masters:
+            async for master in masters:
+                async with self._client.use(spread=True):
+                    [(_, count)] = await master.pubsub_numsub(self.name)
+                listeners += int(count)
+        return listeners
 
     @asynccontextmanager
     async def follow(self, key: bytes) -> AsyncIterator[Landing]:
@@ -103,18 +112,26 @@ class FlightChannel:
         while True:
             if self._client.up:
                 try:
-                    async with self._client.redis.pubsub() as subscription:
+                    async with self._client.subscription() as subscription:
                         await self._listen(subscription)
-                except (RedisError, OSError, TimeoutError) as error:
-                    _logger.info("flights_channel_lost", error=type(error).__name__)
+                except (RedisError, OSError, TimeoutError, SharedStateUnavailable) as error:
+                    self._lose(error)
                 if self.listening.is_set():
                     self.listening.clear()
                     self._lost = True
                     self._recorder.lists_event("resubscribed")
             await asyncio.sleep(RESUBSCRIBE_SECONDS)
 
+    def _lose(self, error: BaseException) -> None:
+        cause = cause_of(error, tls=self._client.address.tls is not None)
+        _logger.info("flights_channel_lost", cause=cause.words)
+        if cause.lasting:
+            # Without the channel one user could cost a transaction on every replica.
+            self._client.mark_down(error)
+
     async def _listen(self, subscription: PubSub) -> None:
-        await subscription.subscribe(self.name)
+        async with asyncio.timeout(SILENCE_SECONDS):
+            await subscription.subscribe(self.name)
         asked = False
         while True:
             message = await subscription.get_message(timeout=SILENCE_SECONDS)
@@ -134,18 +151,19 @@ class FlightChannel:
                 self._heard(message["data"])
 
     def _heard(self, message: bytes) -> None:
-        key, packed = message[1 : 1 + message[0]], message[1 + message[0] :]
+        length = message[0] if message else 0
+        key, packed = message[1 : 1 + length], message[1 + length :]
+        if len(key) != length or length < USER_PREFIX_BYTES:
+            self._recorder.lists_event("unreadable")
+            return
         if not packed:
             self._on_forget(UserPrefix(key))
-            return
-        followers = self._followers.get(key, ())
-        if not followers:
             return
         outcome = unpack_outcome(packed)
         if outcome is None:
             self._recorder.lists_event("unreadable")
-        else:
-            _end(followers, outcome)
+            return
+        _end(self._followers.get(key, ()), outcome)
 
     def _on_change(self, up: bool) -> None:  # noqa: FBT001 - the listener's signature
         if not up:

@@ -3,10 +3,12 @@
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from copy import copy
 from pathlib import Path
 from typing import Any, Final, Self
+
+from redis.asyncio import Redis
 
 from service.clock import Clock
 from service.constants import MAX_LISTS_WITH_VALUES, PIN_SECONDS
@@ -103,29 +105,34 @@ class RedisLists:
             return await self._found_or_lead(key, lease_seconds, background)
 
     async def _found_or_lead(self, key: UserKey, lease_seconds: float, background: bool) -> Boarding:  # noqa: FBT001  # handed on
-        boarding, pin_unreadable = await self._board_once(key, lease_seconds, background)
-        if pin_unreadable:
-            # The script took it for a pin and gave no lead.
-            async with self._client.use() as redis:
-                await redis.delete(self._keys(key)[1])
+        boarding, unreadable = await self._board_once(key, lease_seconds, background)
+        if unreadable and not boarding.leader and not boarding.lease_seconds:
+            # The script took it for a pin or a fresh list, and gave no lead.
+            async with self._client.use(unreadable[0]) as redis:
+                await redis.delete(*unreadable)
             boarding, _ = await self._board_once(key, lease_seconds, background)
         return boarding
 
-    async def _board_once(self, key: UserKey, lease_seconds: float, background: bool) -> tuple[Boarding, bool]:  # noqa: FBT001  # handed on
+    async def _board_once(self, key: UserKey, lease_seconds: float, background: bool) -> tuple[Boarding, list[str]]:  # noqa: FBT001  # handed on
+        """What there is, and which of it this version cannot read."""
         token = (_BACKGROUND if background else "") + secrets.token_hex(8)
         lease_ms = max(1, round(lease_seconds * 1000))
         now = self._clock.time()
         earliest, latest = now - self._freshness.fresh_seconds, self._freshness.latest(now)
-        async with self._client.use():
+        names = self._keys(key)
+        async with self._client.use(*names[:1]):
             reply: Any = await self._board(
-                keys=self._keys(key), args=[repr(earliest), repr(latest), VERSION, token, lease_ms, OUTCOME_VERSION]
+                keys=names, args=[repr(earliest), repr(latest), VERSION, token, lease_ms, OUTCOME_VERSION]
             )
         kept, pin, leads, lasts_ms, leader = reply
         envelope = readable(kept)
         pinned = unpack_outcome(pin) if pin is not None else None
+        unreadable = []
         if kept is not None and envelope is None:
-            self._recorder.lists_event("unreadable")
+            unreadable.append(names[0])
         if pin is not None and pinned is None:
+            unreadable.append(names[1])
+        for _ in unreadable:
             self._recorder.lists_event("unreadable")
         if leads:
             self._remember_token(key, token, lease_seconds)
@@ -137,7 +144,7 @@ class RedisLists:
             lease_seconds=0.0 if leader is None else lasts_ms / 1000,
             background=leader is not None and leader.startswith(_BACKGROUND.encode()),
         )
-        return boarding, pin is not None and pinned is None and not leads and leader is None
+        return boarding, unreadable
 
     async def land(self, key: UserKey, outcome: Outcome, *, led: bool) -> Landed:
         """See `SharedLists.land`; live lists are kept, anything less is pinned for `PIN_SECONDS`."""
@@ -177,8 +184,9 @@ class RedisLists:
             channel.message(key, pack_outcome(ABANDONED)),
         ]
         ages: list[str | bytes | int] = [repr(earliest), repr(self._freshness.latest(now)), VERSION, OUTCOME_VERSION]
-        async with self._client.use():
-            return await self._land(keys=self._keys(key), args=[*what, *messages, *ages])
+        names = self._keys(key)
+        async with self._client.use(*names[:1]):
+            return await self._land(keys=names, args=[*what, *messages, *ages])
 
     def follow(self, key: UserKey) -> AbstractAsyncContextManager[Landing]:
         """See `SharedLists.follow`; any number may follow one flight."""
@@ -186,8 +194,9 @@ class RedisLists:
 
     async def look(self, key: UserKey) -> Envelope | None:
         """See `SharedLists.look`; one round trip."""
-        async with self._client.use() as redis:
-            kept: Any = await redis.get(self._keys(key)[0])
+        name = self._keys(key)[0]
+        async with self._client.use(name) as redis:
+            kept: Any = await redis.get(name)
         return readable(kept)
 
     async def made_at(self, keys: Sequence[UserKey]) -> list[float | None]:
@@ -196,9 +205,12 @@ class RedisLists:
         Raises:
             SharedStateUnavailable: Redis did not answer in time for this many.
         """
-        async with self._client.use() as redis, redis.pipeline(transaction=False) as pipe:
-            for key in keys:
-                pipe.getrange(self._keys(key)[0], 0, HEADER_BYTES - 1)
+        if not keys:
+            return []
+        names = [self._keys(key)[0] for key in keys]
+        async with self._client.use(*names) as redis, redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.getrange(name, 0, HEADER_BYTES - 1)
             heads = await pipe.execute()
         return [None if readable(head) is None else created_at(head) for head in heads]
 
@@ -210,20 +222,26 @@ class RedisLists:
         """
         async with self._client.use() as redis:
             await redis.publish(self.channel.name, self.channel.message(user_prefix))
-        cursor: int | str = "0"
-        while cursor:
-            async with self._client.use() as redis:
-                cursor, found = await redis.scan(int(cursor), f"{self._prefix}:{{{user_prefix.hex()}*", SCAN_COUNT)
-                # A flight is a lead of some seconds, not an answer; without it two replicas could ask at a time.
-                kept = [key for key in found if key[-7:] != b":flight"]
-                if kept:
-                    await redis.unlink(*kept)
+        async with aclosing(self._client.masters()) as masters:
+            async for master in masters:
+                await self._delete(master, user_prefix)
         # A replica may have come since the last beat.
         await self._heartbeat.beat()
-        async with self._client.use() as redis:
-            listening = await self.channel.listeners(redis)
+        listening = await self.channel.listeners()
         if listening < self._heartbeat.replicas:
             raise SharedStateUnavailable(f"{listening} of {self._heartbeat.replicas} replicas listen")
+
+    async def _delete(self, master: Redis, user_prefix: UserPrefix) -> None:
+        """Delete what one server keeps of a user; each step has a deadline."""
+        cursor: int | str = "0"
+        while cursor:
+            async with self._client.use(spread=True):
+                cursor, found = await master.scan(int(cursor), f"{self._prefix}:{{{user_prefix.hex()}*", SCAN_COUNT)
+                # A flight is a lead of some seconds, not an answer; without it two replicas could ask at a time.
+                kept = [key for key in found if key[-7:] != b":flight"]
+                # One by one: in a cluster each belongs to a slot of its own.
+                for key in kept:
+                    await master.unlink(key)
 
     async def _bound(self, key: bytes) -> None:
         """Let the list's user keep the latest lists with values, no more than allowed."""
@@ -239,15 +257,16 @@ class RedisLists:
                 self._recorder.lists_event("full")
                 return
             if oldest:
-                async with self._client.use() as redis, redis.pipeline(transaction=False) as pipe:
-                    for name in oldest:
+                names = [index, *(name.decode() for name in oldest)]
+                async with self._client.use(*names) as redis, redis.pipeline(transaction=False) as pipe:
+                    for name in names[1:]:
                         pipe.unlink(name)
-                    pipe.zrem(index, *oldest)
+                    pipe.zrem(index, *names[1:])
                     await pipe.execute()
 
     async def _index(self, index: str, name: str) -> list[bytes]:
         """Note a list as its user's latest; returns the names of those beyond the bound."""
-        async with self._client.use() as redis, redis.pipeline(transaction=False) as pipe:
+        async with self._client.use(index) as redis, redis.pipeline(transaction=False) as pipe:
             pipe.zadd(index, {name: self._clock.time()})
             pipe.pexpire(index, self._stale_ms)
             pipe.zrange(index, 0, -MAX_LISTS_WITH_VALUES - 1)

@@ -1,0 +1,230 @@
+"""Finds the server that answers for Redis: a standalone one, a cluster's nodes, or the master that sentinels name."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import redis.asyncio as aioredis
+from redis.exceptions import RedisError, ResponseError
+
+from service.fleet.address import HostPort, RedisAddress
+from service.fleet.causes import Refusal, cause_of
+from service.fleet.connections import AnyRedis, Connector, PatientCluster
+from service.fleet.rights import look_at_rights
+
+OLDEST: Final = {"redis": (7, 0), "valkey": (8, 0)}
+"""Oldest versions that run the service's scripts and are tested."""
+
+NEEDED: Final = "Redis 7 or Valkey 8, or a newer one, is needed"
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What a server says of itself.
+
+    Attributes:
+        server: Its name and version; empty if it does not say.
+        mode: `standalone`, `cluster` or `sentinel`.
+        role: `master` or `replica`.
+    """
+
+    server: str
+    mode: str
+    role: str
+
+
+@dataclass(slots=True)
+class Route:
+    """A way to Redis that was found good."""
+
+    redis: AnyRedis
+    server: str
+    """Name and version."""
+
+    mode: str
+    at: HostPort | None = None
+    """The one server; None for a socket and for a cluster."""
+
+    def node_of(self, keys: Sequence[str]) -> str | None:
+        """The cluster's node for these keys; None if it is not known, if there are several, or without a cluster."""
+        if not keys or not isinstance(self.redis, PatientCluster):
+            return None
+        try:
+            nodes = {node.name for node in map(self.redis.get_node_from_key, keys) if node is not None}
+        except RedisError:
+            return None
+        return nodes.pop() if len(nodes) == 1 else None
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self.redis.aclose()
+
+
+class Pathfinder:
+    """Finds a route, and says why there is none.
+
+    Args:
+        address: Of `REDIS_URL`.
+        connector: Makes its clients.
+    """
+
+    def __init__(self, address: RedisAddress, connector: Connector) -> None:
+        self._address = address
+        self._connector = connector
+        self._tls = address.tls is not None
+
+    async def find(self, last: Route | None) -> Route:
+        """A route that works now; the last one itself if it still does, with new connections.
+
+        Raises:
+            Refusal: Redis answers, but the service cannot work with it.
+            RedisError, OSError, TimeoutError: It does not answer.
+        """
+        self._connector.look_up.forget()
+        if self._address.kind == "cluster":
+            return await self._cluster(self._address.hosts)
+        at = None
+        if self._address.kind == "sentinel":
+            at = await self.master()
+        elif self._address.kind == "server":
+            [at] = self._address.hosts
+        if last is not None and isinstance(last.redis, aioredis.Redis) and last.at == at:
+            await last.redis.connection_pool.disconnect(inuse_connections=False)
+            return await self._judged(last.redis, at, reused=True)
+        client = self._connector.socket() if at is None else self._connector.server(at)
+        return await self._judged(client, at)
+
+    async def master(self) -> HostPort:
+        """The master's address, as the sentinel says that answers first.
+
+        Raises:
+            Refusal: The sentinels know no such master.
+            RedisError, OSError, TimeoutError: No sentinel answers.
+        """
+        asking = [asyncio.create_task(self._ask(at), name="redis-sentinel") for at in self._address.hosts]
+        error: BaseException | None = None
+        try:
+            for one in asyncio.as_completed(asking):
+                try:
+                    found = await one
+                except (RedisError, OSError, TimeoutError) as failure:
+                    error = error or failure
+                    continue
+                if found is not None:
+                    return found
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+        if error is not None:
+            raise error
+        raise Refusal("master", f"the sentinels know no master named {self._address.service}", lasting=False)
+
+    async def _ask(self, at: HostPort) -> HostPort | None:
+        async with self._connector.sentinel(at) as client:
+            found: Any = await client.execute_command(  # type: ignore[no-untyped-call]  # the library's
+                "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._address.service
+            )
+        if found is None:
+            return None
+        host, port = found
+        return HostPort(_text(host), int(port))
+
+    async def _judged(self, client: aioredis.Redis, at: HostPort | None, *, reused: bool = False) -> Route:
+        keep = False
+        try:
+            greeting = await greet(client)
+            if greeting.mode == "cluster" and at is not None and self._address.kind == "server":
+                return await self._cluster([at])
+            if greeting.mode == "sentinel":
+                raise Refusal("sentinel", "this is a sentinel; write redis+sentinel://host:port/name-of-the-master")
+            if greeting.role != "master":
+                raise Refusal("read_only", "this server is a replica, which takes no writes", lasting=False)
+            await look_at_rights(client, cluster=False, tls=self._tls)
+            keep = True
+            return Route(client, greeting.server, "sentinel" if self._address.kind == "sentinel" else "standalone", at)
+        finally:
+            if not keep and not reused:
+                await client.aclose()
+
+    async def _cluster(self, seeds: Sequence[HostPort]) -> Route:
+        error: BaseException | None = None
+        for at in seeds:
+            try:
+                server = await self._look_at_node(at)
+            except (RedisError, OSError, TimeoutError) as failure:
+                error = error or failure
+                continue
+            break
+        else:
+            raise error or Refusal("cluster", "no node is named")
+        cluster = self._connector.cluster([at, *(one for one in seeds if one != at)])
+        found = False
+        try:
+            await cluster.initialize()
+            await self._look_at_masters(cluster, but=at)
+            found = True
+        finally:
+            if not found:
+                await cluster.aclose()
+        return Route(cluster, server, "cluster")
+
+    async def _look_at_node(self, at: HostPort) -> str:
+        client = self._connector.node(at)
+        try:
+            greeting = await greet(client)
+            if greeting.mode != "cluster":
+                raise Refusal("cluster", f"{at} is not in cluster mode; write redis:// or redis+sentinel://")
+            await look_at_rights(client, cluster=True, tls=self._tls)
+        finally:
+            await client.aclose()
+        return greeting.server
+
+    async def _look_at_masters(self, cluster: PatientCluster, but: HostPort) -> None:
+        """Rights are kept by each node apart; a node that is down now is met later."""
+        others = [HostPort(node.host, int(node.port)) for node in cluster.get_primaries()]
+        looks = [self._look_at_node(at) for at in others if at != but]
+        for outcome in await asyncio.gather(*looks, return_exceptions=True):
+            if isinstance(outcome, Refusal) and outcome.cause.kind == "rights":
+                raise outcome
+
+
+async def greet(client: aioredis.Redis) -> Greeting:
+    """What the server says of itself.
+
+    Raises:
+        Refusal: It is too old.
+        RedisError, OSError, TimeoutError: It does not answer, or does not let us in.
+    """
+    try:
+        answer: Any = await client.execute_command("HELLO")  # type: ignore[no-untyped-call]  # the library's
+    except ResponseError as error:
+        # A proxy may not know it. Everything else about it is found out by what it does.
+        if cause_of(error, tls=False).kind != "command":
+            raise
+        return Greeting("", "standalone", "master")
+    return greeting_of(answer)
+
+
+def greeting_of(answer: Any) -> Greeting:  # noqa: ANN401  # a list or a mapping, as the server and the library like
+    """What the answer to `HELLO` says.
+
+    Raises:
+        Refusal: The server is too old.
+    """
+    pairs = answer.items() if isinstance(answer, dict) else zip(answer[::2], answer[1::2], strict=False)
+    said = {_text(name): one for name, one in pairs}
+    name, version = _text(said.get("server", "redis")).lower(), _text(said.get("version", ""))
+    server = f"{name.capitalize()} {version}"
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    oldest = OLDEST.get(name)
+    if numbers is not None and oldest is not None and (int(numbers[1]), int(numbers[2])) < oldest:
+        raise Refusal("version", f"{server} is too old; {NEEDED}")
+    role = "master" if _text(said.get("role", "master")) == "master" else "replica"
+    return Greeting(server, _text(said.get("mode", "standalone")), role)
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,124 @@
+"""E4: what `REDIS_URL` may say."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import ConfigurationError
+from service.fleet.address import SET_BY_THE_SERVICE, HostPort, Login, RedisAddress, TlsTerms
+
+SECRET = "hunter2"
+
+
+def problem(url: str) -> str:
+    """The one line that refuses an address."""
+    with pytest.raises(ConfigurationError) as raised:
+        RedisAddress.parse(url)
+    [line] = raised.value.problems
+    assert line.startswith("REDIS_URL: ")
+    assert "\n" not in line
+    return line
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "hosts", "db"),
+    [
+        ("redis://cache", "server", ["cache:6379"], 0),
+        ("rediss://cache.example:6380/3", "server", ["cache.example:6380"], 3),
+        ("redis://[::1]:7000?db=2", "server", ["[::1]:7000"], 2),
+        ("redis+cluster://a:7000,b:7001,c", "cluster", ["a:7000", "b:7001", "c:6379"], 0),
+        ("rediss+cluster://a/0", "cluster", ["a:6379"], 0),
+        ("redis+sentinel://a:26379,b/main", "sentinel", ["a:26379", "b:26379"], 0),
+        ("redis+sentinel://[fe80::1]:1,b:2/main/4", "sentinel", ["[fe80::1]:1", "b:2"], 4),
+        ("unix:///run/redis.sock?db=1", "socket", [], 1),
+        (" redis://cache ", "server", ["cache:6379"], 0),
+    ],
+)
+def test_every_kind_of_address_is_read(url: str, kind: str, hosts: list[str], db: int) -> None:
+    """E2, E3, E4."""
+    address = RedisAddress.parse(url)
+    assert (address.kind, [str(one) for one in address.hosts], address.db) == (kind, hosts, db)
+
+
+def test_a_sentinel_address_names_the_master_and_the_logins_of_both() -> None:
+    """E3."""
+    address = RedisAddress.parse("rediss+sentinel://app:p%40ss@a,b:2/main/1?sentinel_password=other")
+    assert (address.service, address.login) == ("main", Login("app", "p@ss"))
+    assert address.sentinel_login == Login(None, "other")
+    assert address.shown == "main of the sentinels a:26379,b:2"
+    assert address.tls == TlsTerms()
+
+
+def test_the_options_of_tls_are_taken() -> None:
+    """E4."""
+    address = RedisAddress.parse("rediss://cache?ssl_cert_reqs=none&ssl_ca_certs=/ca.pem&client_name=shop")
+    assert address.tls == TlsTerms(ca_certs="/ca.pem", cert_reqs="none", check_hostname=False)
+    assert (address.client_name, address.hosts) == ("shop", (HostPort("cache", 6379),))
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("redis://cache?ssl_cert_reqs=none", "is for TLS; write rediss://"),
+        ("redis://cache?colour=blue", "there is no option colour; there are client_name, db, password, username"),
+        ("redis://cache?db=1&db=2", "stands twice"),
+        ("redis://cache?db=", "has no value"),
+        ("redis://cache/shop", "must be a number such as /0"),
+        ("redis://cache/1?db=2", "names two databases"),
+        ("redis://cache/1/2", "the database's number only"),
+        ("redis://a,b", "names several hosts"),
+        ("redis://", "and name a host"),
+        ("redis://cache:0", "a port from 1 to 65535"),
+        ("redis://cache:port", "a port from 1 to 65535"),
+        ("redis://::1", "an IPv6 address stands in [ ]"),
+        ("redis://[cache]:1", "cannot be read as an address"),
+        ("redis+cluster://a,b/1", "database 0 only"),
+        ("redis+cluster://a,,b", "and name a host"),
+        ("redis+sentinel://a,b", "must name the master"),
+        ("redis+sentinel://a/main/x", "must be a number"),
+        ("redis://a?sentinel_password=x", "is for redis+sentinel://"),
+        ("rediss://a?ssl_cert_reqs=maybe", "one of required, optional, none"),
+        ("rediss://a?ssl_check_hostname=perhaps", "true or false"),
+        ("unix://", "must name a socket"),
+        ("valkey://cache", "must begin with one of redis://, rediss://"),
+        ("cache:6379", "must begin with one of"),
+        ("http://cache", "must begin with one of"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_one_line(url: str, says: str) -> None:
+    """E4."""
+    assert says in problem(url)
+
+
+@pytest.mark.parametrize("option", sorted(SET_BY_THE_SERVICE))
+def test_an_option_that_would_break_the_service_is_refused(option: str) -> None:
+    """E4."""
+    assert problem(f"rediss://cache?{option}=1") == (
+        f"REDIS_URL: the option {option} is the service's to set; leave it out"
+    )
+
+
+@pytest.mark.parametrize("character", list("/?#@:[]%,& ="))
+@pytest.mark.parametrize("form", ["redis://:{}@cache/0", "redis://user:{}@cache:1", "redis+sentinel://u:{}@a:1,b:2/m"])
+def test_a_password_that_should_have_been_escaped_is_never_repeated(form: str, character: str) -> None:
+    """E4."""
+    for password in (f"{SECRET}{character}tail", f"1{character}{SECRET}", f"9{character}{SECRET}=1"):
+        try:
+            address = RedisAddress.parse(form.format(password))
+        except ConfigurationError as error:
+            assert SECRET not in str(error)
+        else:
+            assert SECRET not in repr(address) + address.shown
+
+
+@given(st.text(max_size=40), st.sampled_from(["redis", "rediss", "redis+cluster", "redis+sentinel", "unix", "x"]))
+def test_any_text_is_an_address_or_one_line(text: str, scheme: str) -> None:
+    """E4."""
+    for url in (text, f"{scheme}://{text}", f"{scheme}://user:{SECRET}@{text}", f"{scheme}://a/b?{text}"):
+        try:
+            address = RedisAddress.parse(url)
+        except ConfigurationError as error:
+            assert len(error.problems) == 1
+            assert SECRET not in str(error)
+        else:
+            assert SECRET not in repr(address) + address.shown
