@@ -98,27 +98,27 @@ def test_an_option_that_would_break_the_service_is_refused(option: str) -> None:
     )
 
 
+def said_of(url: str) -> str:
+    """All that an address or its refusal could bring into a log."""
+    try:
+        address = RedisAddress.parse(url)
+    except ConfigurationError as error:
+        return "\n".join(error.problems)
+    return repr(address) + address.shown
+
+
 @pytest.mark.parametrize("character", list("/?#@:[]%,& ="))
 @pytest.mark.parametrize("form", ["redis://:{}@cache/0", "redis://user:{}@cache:1", "redis+sentinel://u:{}@a:1,b:2/m"])
 def test_a_password_that_should_have_been_escaped_is_never_repeated(form: str, character: str) -> None:
     """E4."""
     for password in (f"{SECRET}{character}tail", f"1{character}{SECRET}", f"9{character}{SECRET}=1"):
-        try:
-            address = RedisAddress.parse(form.format(password))
-        except ConfigurationError as error:
-            assert SECRET not in str(error)
-        else:
-            assert SECRET not in repr(address) + address.shown
+        assert SECRET not in said_of(form.format(password))
 
 
 @given(st.text(max_size=40), st.sampled_from(["redis", "rediss", "redis+cluster", "redis+sentinel", "unix", "x"]))
 def test_any_text_is_an_address_or_one_line(text: str, scheme: str) -> None:
     """E4."""
     for url in (text, f"{scheme}://{text}", f"{scheme}://user:{SECRET}@{text}", f"{scheme}://a/b?{text}"):
-        try:
-            address = RedisAddress.parse(url)
-        except ConfigurationError as error:
-            assert len(error.problems) == 1
-            assert SECRET not in str(error)
-        else:
-            assert SECRET not in repr(address) + address.shown
+        said = said_of(url)
+        assert "\n" not in said
+        assert SECRET not in said
