@@ -134,7 +134,7 @@ def test_the_content_of_a_text_says_what_it_is(tmp_path: Path, content: bytes, u
         (b"BZh91AY&SY", "bzip2"),
         (b"u\0s\0e\0r\0", "is not text"),
         ("user_id\nu1".encode("utf-16"), "is UTF-16; save it as UTF-8"),
-        (gzip.compress("user_id\nu1".encode("utf-16")), "is UTF-16; save it as UTF-8"),
+        (gzip.compress("user_id\nu1".encode("utf-16"), mtime=0), "is UTF-16; save it as UTF-8"),
         (archive(xl__workbook_txt=b"x", **{"[Content_Types].xml": b"<x/>"}), "Excel workbook; save it as CSV"),
         (archive(a_txt=EXPORT * 50)[:-40], "damaged or cut short"),
         (archive(), "an archive without a file"),
