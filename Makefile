@@ -39,9 +39,10 @@ bench: .venv/.dev  ## run the benchmarks
 
 lock: .venv/.dev  ## bring requirements/ in line with pyproject.toml; UPGRADE=--upgrade renews the versions
 	$(LOCK) $(UPGRADE) pyproject.toml --output-file requirements/runtime.txt
-	$(LOCK) $(UPGRADE) pyproject.toml --extra otel -c requirements/runtime.txt --output-file requirements/otel.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --extra liquid -c requirements/runtime.txt --output-file requirements/liquid.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --extra liquid --extra otel -c requirements/liquid.txt --output-file requirements/otel.txt
 	$(LOCK) $(UPGRADE) pyproject.toml --extra plot -c requirements/runtime.txt --output-file requirements/plot.txt
-	$(LOCK) $(UPGRADE) pyproject.toml --extra otel --extra plot --group dev -c requirements/otel.txt -c requirements/plot.txt --output-file requirements/dev.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --extra liquid --extra otel --extra plot --group dev -c requirements/otel.txt -c requirements/plot.txt --output-file requirements/dev.txt
 	printf 'hatchling\neditables\n' | $(LOCK) $(UPGRADE) - -c requirements/dev.txt --output-file requirements/build.txt
 
 release: .venv/.dev  ## commit and tag a release; VERSION=x.y.z
@@ -50,9 +51,9 @@ release: .venv/.dev  ## commit and tag a release; VERSION=x.y.z
 .venv/bin/python:
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo 'no venv: on Debian, apt-get install python3-venv' >&2; exit 1; }
 
-.venv/.runtime: pyproject.toml requirements/runtime.txt requirements/build.txt | .venv/bin/python
+.venv/.runtime: pyproject.toml requirements/liquid.txt requirements/build.txt | .venv/bin/python
 	@echo "installing into .venv, this once"
-	$(PIP_INSTALL) --require-hashes -r requirements/runtime.txt -r requirements/build.txt
+	$(PIP_INSTALL) --require-hashes -r requirements/liquid.txt -r requirements/build.txt
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -15,6 +15,7 @@ ServiceError
 ├── BatchError                    a batch's output cannot be read or loaded
 ├── CredentialsUnavailable        no source gives credentials of AWS; those in hand, if any, stay in use
 ├── BlockListFull                 no more items can be blocked
+├── TemplateError                 Braze could not render a template; knows where
 └── SharedStateUnavailable        Redis (or the data folder) did not answer; the caller goes on without it
     └── SharedStateFull           Redis is there but has no memory left for this write
 """
@@ -115,3 +116,17 @@ class CredentialsUnavailable(ServiceError):
 
 class BlockListFull(ServiceError):
     """No more items can be blocked; the message tells the bound."""
+
+
+class TemplateError(ServiceError):
+    """A template that Braze could not render, so that no message is sent.
+
+    Attributes:
+        problem: What is wrong, for the template's author.
+        offset: Where in the template it begins; None: nowhere in particular.
+    """
+
+    def __init__(self, problem: str, offset: int | None = None) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.offset = offset

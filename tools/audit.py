@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-LOCKS = ("requirements/runtime.txt", "requirements/build.txt")
+LOCKS = ("requirements/liquid.txt", "requirements/build.txt")
 
 
 def main() -> int:

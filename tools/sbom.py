@@ -1,6 +1,6 @@
 """Write a software bill of materials, as CycloneDX JSON, to standard output.
 
-Without an argument it is that of requirements/runtime.txt: exactly what is locked, hashes included. With the name of
+Without an argument it is that of requirements/liquid.txt: exactly what is locked, hashes included. With the name of
 an image it is that of what is installed there: every Python package, and the base's own Debian packages.
 """
 
@@ -32,7 +32,7 @@ def main() -> int:
         print(json.dumps(of_image(sys.argv[1]), indent=2))
         return 0
     command = [sys.executable, "-m", "cyclonedx_py", "requirements", "--pyproject", "pyproject.toml"]
-    options = ["--short-PURLs", "--output-reproducible", "--of", "JSON", "requirements/runtime.txt"]
+    options = ["--short-PURLs", "--output-reproducible", "--of", "JSON", "requirements/liquid.txt"]
     return subprocess.run([*command, *options], cwd=ROOT, check=False).returncode  # noqa: S603  # our own command
 
 

@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "catalog": "Look after the catalogue.",
     "doctor": "Check a set-up from end to end, and say what to do.",
     "hash-key": "Print a key as API_KEYS may hold it.",
+    "liquid": "Check and render templates as Braze would.",
     "local-personalize": "Run a local Personalize until a signal.",
     "plan": "Say what a send will get before it is sent.",
     "prewarm": "Fetch the lists of a send before it begins.",

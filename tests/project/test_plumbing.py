@@ -26,7 +26,9 @@ def pins(lock: str) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9._-]+)(?:\[[a-z0-9,-]+\])?==([^ ;]+)", text_of(lock), re.MULTILINE))
 
 
-@pytest.mark.parametrize("lock", [f"requirements/{name}.txt" for name in ("runtime", "otel", "plot", "dev", "build")])
+@pytest.mark.parametrize(
+    "lock", [f"requirements/{name}.txt" for name in ("runtime", "liquid", "otel", "plot", "dev", "build")]
+)
 def test_every_locked_file_has_a_hash_and_none_an_address(lock: str) -> None:
     entries = re.split(r"\n(?=[a-z0-9])", text_of(lock))
 
@@ -37,10 +39,10 @@ def test_every_locked_file_has_a_hash_and_none_an_address(lock: str) -> None:
 
 
 def test_the_locks_agree_with_each_other() -> None:
-    names = ("runtime", "otel", "plot", "dev", "build")
-    runtime, otel, plot, dev, build = (pins(f"requirements/{name}.txt") for name in names)
+    names = ("runtime", "liquid", "otel", "plot", "dev", "build")
+    runtime, liquid, otel, plot, dev, build = (pins(f"requirements/{name}.txt") for name in names)
 
-    assert runtime.items() < otel.items() <= dev.items()
+    assert runtime.items() < liquid.items() < otel.items() <= dev.items()
     assert runtime.items() < plot.items() <= dev.items()
     assert {name: version for name, version in build.items() if dev.get(name, version) != version} == {}
 

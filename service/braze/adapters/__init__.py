@@ -1,0 +1,1 @@
+"""Callers that reach a service."""

@@ -1,0 +1,155 @@
+"""Renders a template for one user. python-liquid parses expressions and walks the tree; the cutting is `source.py`'s.
+
+Nothing here stops a filter that is slow in itself. A template that nobody has read goes to `sandbox.py`.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import Final
+
+from liquid import Environment
+from liquid.exceptions import LiquidError
+from liquid.template import BoundTemplate
+from liquid.token import TOKEN_CONTENT, TOKEN_EXPRESSION, TOKEN_OUTPUT, TOKEN_TAG, Token
+
+from service.braze.filters import FILTERS, NOT_OF_BRAZE, UNSUPPORTED
+from service.braze.ports import Caller, Job, Message
+from service.braze.source import USER, Piece, as_liquid, pieces
+from service.braze.tags import (
+    CALLER,
+    AbortMessage,
+    BrazeAssign,
+    BrazeCapture,
+    BrazeIf,
+    BrazeUnless,
+    CallLog,
+    ConnectedContent,
+    MessageAborted,
+)
+from service.errors import TemplateError
+
+MAX_ITERATIONS: Final = 100_000
+"""Of all loops, inner ones multiplied."""
+
+MAX_OUTPUT_BYTES: Final = 2_000_000
+"""Of a message. A mail of more than 102 kB is cut off by Gmail; this is twenty times that."""
+
+MAX_VARIABLE_BYTES: Final = 10_000_000
+"""Of all variables of a template."""
+
+MAX_BLOCK_DEPTH: Final = 5
+"""Content Blocks within Content Blocks."""
+
+NOT_OF_BRAZE_TAGS: Final = ("include", "render", "doc", "ifchanged")
+"""Braze has no files to include, and Content Blocks instead."""
+
+_BLOCK: Final = re.compile(r"content_blocks\.\$\{([^}]*)\}\s*(?:\|.*)?", re.DOTALL)
+_RAW_TAGS: Final = frozenset({"connected_content", "abort_message", "#"})
+
+
+class BrazeEnvironment(Environment):
+    """Tags, filters and limits. Content Blocks become part of the template, as if they were written there."""
+
+    block_nesting_limit = 100
+    loop_iteration_limit = MAX_ITERATIONS
+    output_stream_limit = MAX_OUTPUT_BYTES
+    local_namespace_limit = MAX_VARIABLE_BYTES
+
+    def __init__(self, blocks: Mapping[str, str]) -> None:
+        super().__init__()
+        self._blocks = blocks
+        for name in NOT_OF_BRAZE_TAGS:
+            del self.tags[name]
+        for tag in (AbortMessage, BrazeAssign, BrazeCapture, BrazeIf, BrazeUnless, ConnectedContent):
+            self.add_tag(tag)
+        for name in NOT_OF_BRAZE:
+            del self.filters[name]
+        for name, function in FILTERS.items():
+            self.add_filter(name, function)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def tokenizer(self) -> Callable[[str], Iterator[Token]]:
+        """Cuts a template into python-liquid's tokens."""
+        return lambda template: self._tokens(template, 0)
+
+    def _tokens(self, template: str, depth: int) -> Iterator[Token]:
+        for piece in pieces(template):
+            block = _BLOCK.fullmatch(piece.inner) if piece.kind == "output" else None
+            if block is not None:
+                yield from self._block(block[1], depth, piece)
+            elif piece.kind == "text":
+                yield Token(TOKEN_CONTENT, piece.inner, piece.start, template)
+            else:
+                named = TOKEN_OUTPUT if piece.kind == "output" else TOKEN_TAG
+                yield Token(named, piece.name or piece.inner, piece.start, template)
+                inner = piece.inner if piece.name in _RAW_TAGS else as_liquid(piece.inner)
+                if inner.strip():
+                    yield Token(TOKEN_EXPRESSION, inner, piece.inner_start, template)
+
+    def _block(self, name: str, depth: int, piece: Piece) -> Iterator[Token]:
+        if name not in self._blocks:
+            raise TemplateError(f"there is no Content Block {name!r}", piece.start)
+        if depth == MAX_BLOCK_DEPTH:
+            raise TemplateError(f"Content Blocks stand within each other more than {MAX_BLOCK_DEPTH} deep", piece.start)
+        try:
+            yield from self._tokens(self._blocks[name], depth + 1)
+        except TemplateError as error:
+            raise TemplateError(f"in the Content Block {name!r}: {error.problem}", piece.start) from error
+
+
+def parse(template: str, blocks: Mapping[str, str] | None = None) -> BoundTemplate:
+    """A template, ready to be rendered.
+
+    Raises:
+        TemplateError: Braze would refuse it.
+    """
+    try:
+        return BrazeEnvironment(blocks or {}).from_string(template)
+    except LiquidError as error:
+        raise _translated(error, template) from error
+
+
+@lru_cache(maxsize=32)
+def _parsed(template: str, blocks: tuple[tuple[str, str], ...]) -> BoundTemplate:
+    return parse(template, dict(blocks))
+
+
+def render(job: Job, caller: Caller) -> Message:
+    """The message of one user.
+
+    Raises:
+        TemplateError: Braze would send nothing; says why, and where.
+    """
+    template = _parsed(job.template, tuple(sorted(job.blocks.items())))
+    log = CallLog(caller)
+    values = {**job.namespaces, USER: job.attributes, CALLER: log}
+    aborted = None
+    text = ""
+    try:
+        text = template.render(values)
+    except MessageAborted as abort:
+        aborted = str(abort)
+    except LiquidError as error:
+        raise _translated(error, job.template) from error
+    except (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError, ValueError, AttributeError) as error:
+        # A filter got a value that it does not take; which errors that raises is the filter's own affair.
+        raise TemplateError(f"a filter cannot take this value: {str(error) or type(error).__name__}") from error
+    return Message(text, aborted, tuple(log.made))
+
+
+def _translated(error: LiquidError, template: str) -> TemplateError:
+    if isinstance(error.__cause__, TemplateError):
+        return error.__cause__
+    token = error.token
+    offset = token.start_index if token is not None and token.source == template and token.start_index >= 0 else None
+    message = str(error.message)
+    found = re.fullmatch(r"unknown filter '(\w+)'", message)
+    if found and found[1] in UNSUPPORTED:
+        message = f"Braze has no filter {found[1]}: {UNSUPPORTED[found[1]]}"
+    wanting = re.fullmatch(r"(\w+): .*positional argument.*", message)
+    if wanting:
+        message = f"{wanting[1]}: this filter takes another number of arguments"
+    return TemplateError(message, offset)

@@ -1,0 +1,128 @@
+"""`personalize-connect liquid`."""
+
+import sys
+from base64 import b64encode
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import click
+
+from service.cli.group import EXIT_FAILED
+from service.errors import ConfigurationError, TemplateError
+from service.settings import load
+from service.settings.access import AccessSettings
+
+try:
+    from service.braze.adapters.http import ServiceCaller
+    from service.braze.blocks import read_blocks
+    from service.braze.cases import CASES, made_up
+    from service.braze.ports import Caller, Job, Message
+    from service.braze.sandbox import Sandbox
+    from service.braze.source import line_and_column
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] not in {"liquid", "dateutil"}:
+        raise
+    raise ConfigurationError("python-liquid is not installed: pip install 'personalize-connect[liquid]'") from error
+
+CHANNELS: Final = ("email", "push", "content-card")
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.group("liquid")
+def command() -> None:
+    """Check and render templates as Braze would."""
+
+
+@command.command("render")
+@click.argument("file", type=FILE)
+@click.option("--user-id", required=True, help="What ${user_id} stands for; may be empty.")
+@click.option("--as", "channel", type=click.Choice(CHANNELS), default="email", help="What the message is.")
+@click.option(
+    "--case", "cases", type=click.Choice([*CASES, "all"]), multiple=True, help="A hard case; may be repeated."
+)
+@click.option("--service", default="", show_default="made-up items", help="URL of the service that answers the calls.")
+@click.option("--attribute", "attributes", multiple=True, help="NAME=VALUE or NAMESPACE.NAME=VALUE; may be repeated.")
+@click.option("--blocks", type=FOLDER, help="Folder of Content Blocks: NAME.liquid or NAME.html.")
+def render(
+    *,
+    file: Path,
+    user_id: str,
+    channel: str,
+    cases: tuple[str, ...],
+    service: str,
+    attributes: tuple[str, ...],
+    blocks: Path | None,
+) -> None:
+    """Show what Braze would send to a user.
+
+    The calls of the template go to --service and nowhere else, whatever host they name. BASIC_AUTH and API_KEYS, of the
+    environment or .env, stand for the credentials that Braze stores. The message goes to standard output; the calls,
+    and why nothing is sent, to standard error.
+
+    Exit status 0: rendered, or aborted as the template wants it. 1: Braze would fail to render it.
+    """
+    caller: Caller = ServiceCaller(service, {"*": _credentials()}) if service else made_up
+    if not service:
+        click.echo("without --service the items are made up", err=True)
+    job = _job(file, user_id, attributes, read_blocks(blocks) if blocks else {})
+    failed = False
+    wanted = list(CASES) if "all" in cases else list(cases)
+    for case in wanted or [""]:
+        if len(wanted) > 1:
+            click.echo(f"--- {case}")
+        with Sandbox(CASES[case](caller) if case else caller) as sandbox:
+            try:
+                _show(sandbox.render(job), channel)
+            except TemplateError as error:
+                failed = True
+                line, column = line_and_column(job.template, error.offset or 0)
+                click.echo(f"{file}:{line}:{column}: Braze sends nothing: {error.problem}", err=True)
+    if failed:
+        sys.exit(EXIT_FAILED)
+
+
+def _show(message: Message, channel: str) -> None:
+    for call in message.calls:
+        click.echo(f"call: {call.status} {call.url}{f' ({call.problem})' if call.problem else ''}", err=True)
+    if message.aborted is not None:
+        click.echo(f"not sent, the template aborted: {message.aborted}", err=True)
+        return
+    text = message.text if channel == "email" else message.text.strip()
+    if not text.strip():
+        click.echo("the message is blank", err=True)
+    click.echo(text)
+
+
+def _job(file: Path, user_id: str, attributes: tuple[str, ...], blocks: Mapping[str, str]) -> Job:
+    own: dict[str, object] = {"user_id": user_id}
+    namespaces: dict[str, dict[str, object]] = {}
+    for one in attributes:
+        name, equals, value = one.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{one!r} is not NAME=VALUE", param_hint="--attribute")
+        namespace, dot, inner = name.partition(".")
+        if dot:
+            namespaces.setdefault(namespace, {})[inner] = value
+        else:
+            own[name] = value
+    return Job(_text(file), own, namespaces, blocks)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{file}: is not UTF-8: {error.reason} at byte {error.start}") from error
+
+
+def _credentials() -> dict[str, str]:
+    """The headers that a stored credential sends."""
+    access = load(AccessSettings)
+    headers = {}
+    if access.basic_auth_pair:
+        headers["Authorization"] = "Basic " + b64encode(access.basic_auth_pair.encode()).decode()
+    if access.api_key_list:
+        headers["X-API-Key"] = access.api_key_list[0]
+    return headers
