@@ -20,8 +20,11 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+FIRST_LINE_SECONDS: Final = 1.0
+"""Until the first line about the progress where there is no terminal to draw it on."""
+
 LINE_SECONDS: Final = 30.0
-"""Between two lines about the progress where there is no terminal to draw it on."""
+"""Between two such lines."""
 
 BYTES: Final = "bytes"
 """The unit of work that is shown in kB, MB, GB."""
@@ -40,17 +43,17 @@ class TerminalDisplay:
         # Rich would also draw into a file or a pipe if a variable such as FORCE_COLOR says so.
         self._console = Console(file=stream, force_terminal=stream.isatty())
         self._clock = clock
-        self._mentioned_at = clock()
+        self._due_at = clock() + FIRST_LINE_SECONDS
 
     def say(self, line: str) -> None:
         """Show a line that stays, above the progress if any is drawn."""
         self._console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
     def mention(self, line: Callable[[], str]) -> None:
-        """Show a line if `LINE_SECONDS` are over since the last one, and nothing is drawn."""
-        if self._console.is_interactive or self._clock() - self._mentioned_at < LINE_SECONDS:
+        """Show a line if one is due, and nothing is drawn."""
+        if self._console.is_interactive or self._clock() < self._due_at:
             return
-        self._mentioned_at = self._clock()
+        self._due_at = self._clock() + LINE_SECONDS
         self.say(line())
 
     @contextmanager

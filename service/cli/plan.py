@@ -8,9 +8,11 @@ from typing import Final
 import click
 from rich.console import Console
 
+from service.cli.display import TerminalDisplay
 from service.cli.group import EXIT_FAILED
 from service.cli.options import Number, setting_option
 from service.sends.plan.answers import MAX_PRICE, Plan, Prices, plan
+from service.sends.plan.limits import BRAZE_PEAK
 from service.sends.plan.picture import PictureUnavailable, check_possible, draw
 from service.sends.plan.send import MAX_GAP_SECONDS, MAX_MINUTES, MAX_PASSES, MAX_PEAK, MAX_RECIPIENTS, Send
 from service.sends.plan.table import table
@@ -61,8 +63,8 @@ _PRICE: Final = Number(0, MAX_PRICE)
 @click.option(
     "--peak",
     type=Number(1, MAX_PEAK),
-    default=DEFAULTS.peak,
-    help="Peak within a minute over its average.",
+    default=BRAZE_PEAK,
+    help="Peak within a minute over its average; Braze has been seen at 2.4.",
 )
 @click.option("--latency-ms", type=_NOT_NEGATIVE, default=1000 * DEFAULTS.latency_seconds, help="Of a transaction.")
 @click.option(
@@ -77,7 +79,11 @@ _PRICE: Final = Number(0, MAX_PRICE)
 @click.option("--price-per-tps-hour", type=_PRICE, help="What you pay; no price, no cost.")
 @click.option("--price-per-1000-batch", type=_PRICE, help="For batch lists of 1,000 users.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write a picture of the send, a PNG.")
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a picture of the send: send.svg, or send.png with matplotlib.",
+)
 def command(
     *,
     recipients: int,
@@ -138,11 +144,13 @@ def command(
         raise click.UsageError(str(error)) from None
     try:
         if plot is not None:
-            check_possible()
-        answers = plan(send, prices=prices, spare=spare)
+            check_possible(plot)
+        display = TerminalDisplay()
+        answers = plan(send, prices=prices, spare=spare, display=display)
         _print(answers, as_json=as_json)
         if plot is not None:
             draw(answers, plot)
+            display.say(f"wrote {plot}")
     except PictureUnavailable as error:
         click.echo(f"plan: --plot: {error}", err=True)
         sys.exit(EXIT_FAILED)

@@ -20,13 +20,14 @@ class Seconds:
         return self.now
 
 
-def test_without_a_terminal_a_line_is_due_every_thirty_seconds_and_nothing_is_drawn() -> None:
+def test_without_a_terminal_a_line_is_due_after_a_second_and_every_thirty_and_nothing_is_drawn() -> None:
+    """H13: a pipe got escape codes, and nothing at all for half a minute."""
     stream, clock = io.StringIO(), Seconds()
     display = TerminalDisplay(stream, clock)
 
     with display.track("load", "lists", 100) as track:
-        for done in (10, 20, 30, 40):
-            clock.now += 15
+        for done, seconds in ((10, 0.9), (20, 0.1), (30, 29), (40, 1)):
+            clock.now += seconds
             track.reach(done, "half way")
             display.mention(lambda done=done: f"{done} of 100")  # type: ignore[misc]  # mypy cannot infer a default
         display.say("[bold]a line[/bold] of :smile: " + "words " * 40)

@@ -4,11 +4,14 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from service.constants import PERSONALIZE_MAX_TPS, SPENT_SHARE
+from service.constants import PERSONALIZE_MAX_TPS
+from service.sends.display import Display, NoDisplay
 from service.sends.plan.course import SOURCES, Course
 from service.sends.plan.limits import BRAZE_PEAK, MIN_MESSAGES_PER_MINUTE, least_tps, most_messages_per_minute
+from service.sends.plan.prewarm_plan import PrewarmPlan, plan_prewarm
 from service.sends.plan.send import Send
 from service.sends.plan.simulation import MAX_EXACT_RECIPIENTS, simulate
+from service.sends.plan.verdict import Verdict, verdict_on
 from service.sends.plan.words import duration
 from service.sends.ports import DEFAULT_SPARE
 
@@ -36,27 +39,6 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True)
-class PrewarmPlan:
-    """Making a list for everyone without a fresh one before the send begins.
-
-    Attributes:
-        recipients: Who they are.
-        spare: Share of the TPS that is spent on it.
-        seconds: How long it takes, so how long before the send it must start at the latest.
-        fresh_seconds_needed: `CACHE_FRESH_SECONDS` with which the first of these lists is fresh to the end of the send.
-        all_fresh: Whether that is what the service has.
-        all_usable: Whether the first of these lists can still be shown at the end of the send, at least as a stale one.
-    """
-
-    recipients: int
-    spare: float
-    seconds: float
-    fresh_seconds_needed: float
-    all_fresh: bool
-    all_usable: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Cost:
     """What things cost, in the currency of the prices; None where no price was given."""
 
@@ -70,15 +52,17 @@ class Plan:
     """The answers.
 
     Attributes:
+        verdict: Whether that is good, and what to do if it is not.
         course: The send as it would go.
         all_live_per_minute: Highest messages a minute at which all have a live or fresh list.
-        all_live_per_minute_in_bursts: The same if the messages of a minute are as crowded as Braze's have been course.
+        all_live_per_minute_in_bursts: The same if the messages of a minute are as crowded as Braze's have been seen.
         all_live_tps: Lowest whole `PERSONALIZE_TPS` at which all have one within the minutes given.
         prewarm: What it takes to have all lists before.
         tps_hours: Of the campaign during the send.
         cost: Of the send, of prewarming and of the batch.
     """
 
+    verdict: Verdict
     course: Course
     all_live_per_minute: int
     all_live_per_minute_in_bursts: int
@@ -123,6 +107,11 @@ class Plan:
         """For `--json`; shares 0 to 1, times in seconds, costs null where no price was given."""
         send, course = self.course.send, self.course
         return {
+            "verdict": {
+                "all_fresh": self.verdict.all_fresh,
+                "sentence": self.verdict.sentence,
+                "ways_out": list(self.verdict.ways_out),
+            },
             "send": {name: getattr(send, name) for name in send.__slots__},
             "scale": course.scale,
             "recipients": {
@@ -161,7 +150,14 @@ class Plan:
         }
 
 
-def plan(send: Send, *, prices: Prices, spare: float = DEFAULT_SPARE, at_most: int = MAX_EXACT_RECIPIENTS) -> Plan:
+def plan(
+    send: Send,
+    *,
+    prices: Prices,
+    spare: float = DEFAULT_SPARE,
+    at_most: int = MAX_EXACT_RECIPIENTS,
+    display: Display | None = None,
+) -> Plan:
     """Answer everything about a send; takes up to a minute.
 
     Args:
@@ -169,14 +165,22 @@ def plan(send: Send, *, prices: Prices, spare: float = DEFAULT_SPARE, at_most: i
         prices: What the operator pays.
         spare: Share of the TPS that prewarm may spend.
         at_most: Recipients simulated one by one.
+        display: Where people watch.
 
     Raises:
         ValueError: `spare` is not above 0 and at most 1.
     """
     if not 0 < spare <= 1:
         raise ValueError(f"spare is {spare:g}, and can be above 0 and up to 1")
-    course = simulate(send, at_most=at_most)
-    prewarm = _prewarm(send, spare)
+    display = display or NoDisplay()
+    course = _watched(send, at_most, display)
+    prewarm = plan_prewarm(send, spare)
+    with display.track("looking for the rate and the TPS", "sends") as track:
+        per_minute = most_messages_per_minute(send, on_step=track.advance)
+        in_bursts = per_minute
+        if send.peak < BRAZE_PEAK:
+            in_bursts = most_messages_per_minute(replace(send, peak=BRAZE_PEAK), on_step=track.advance)
+        tps = least_tps(send, on_step=track.advance)
     hours = send.seconds / HOUR_SECONDS
     per_hour, per_1000 = prices.per_tps_hour, prices.per_1000_batch
     cost = Cost(
@@ -185,25 +189,26 @@ def plan(send: Send, *, prices: Prices, spare: float = DEFAULT_SPARE, at_most: i
         batch=None if per_1000 is None else round(send.recipients * send.batch) / 1000 * per_1000,
     )
     return Plan(
+        verdict=verdict_on(course, per_minute=per_minute, tps=tps, prewarm=prewarm),
         course=course,
-        all_live_per_minute=most_messages_per_minute(send),
-        all_live_per_minute_in_bursts=most_messages_per_minute(replace(send, peak=max(send.peak, BRAZE_PEAK))),
-        all_live_tps=least_tps(send),
+        all_live_per_minute=per_minute,
+        all_live_per_minute_in_bursts=in_bursts,
+        all_live_tps=tps,
         prewarm=prewarm,
         tps_hours=send.tps * hours,
         cost=cost,
     )
 
 
-def _prewarm(send: Send, spare: float) -> PrewarmPlan:
-    recipients = send.recipients - round(send.recipients * send.cached)
-    seconds = recipients / (send.tps * SPENT_SHARE * spare)
-    needed = seconds + send.seconds if recipients else 0.0
-    return PrewarmPlan(
-        recipients=recipients,
-        spare=spare,
-        seconds=seconds,
-        fresh_seconds_needed=needed,
-        all_fresh=needed <= send.fresh_seconds,
-        all_usable=needed <= send.stale_seconds,
-    )
+def _watched(send: Send, at_most: int, display: Display) -> Course:
+    total = min(send.recipients, at_most)
+    done = 0
+    with display.track("simulating", "recipients", total) as track:
+
+        def advance(recipients: int) -> None:
+            nonlocal done
+            done += recipients
+            track.advance(recipients)
+            display.mention(lambda: f"simulating: {done:,} of {total:,} recipients")
+
+        return simulate(send, at_most=at_most, on_recipients=advance)

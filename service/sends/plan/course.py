@@ -1,5 +1,6 @@
 """What came of a send."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final, Self, cast
@@ -14,6 +15,10 @@ MAX_PARTS: Final = 120
 
 PART_SECONDS: Final = 2.0
 """Shortest part: in a shorter one a slot more or less looks like a change of the rate."""
+
+WHOLE_MINUTES: Final = 10
+"""A send of so many minutes is cut into whole ones: Braze crowds the messages of a minute, and half minutes would show
+nothing but that."""
 
 SOURCES: Final[tuple[Source, ...]] = ("personalize", "cache", "stale", "batch", "popular")
 """What can be shown, best first; `empty` needs an empty catalogue."""
@@ -50,7 +55,7 @@ class Course:
     @classmethod
     def of(cls, send: Send) -> Self:
         """A send of which nothing has happened yet."""
-        parts = max(1, min(MAX_PARTS, int(send.seconds / PART_SECONDS)))
+        parts = _parts(send)
         return cls(send, 1.0, series={source: [0] * parts for source in SOURCES}, transaction_series=[0] * parts)
 
     def share(self, source: Source) -> float:
@@ -111,3 +116,9 @@ def _to_total(counts: Counter[Source], total: int) -> Counter[Source]:
     scaled = Counter({source: count * total // counts.total() for source, count in counts.items()})
     scaled[max(scaled, key=scaled.__getitem__)] += total - scaled.total()
     return scaled
+
+
+def _parts(send: Send) -> int:
+    if send.minutes < WHOLE_MINUTES:
+        return max(1, min(MAX_PARTS, int(send.seconds / PART_SECONDS)))
+    return round(send.minutes / math.ceil(send.minutes / MAX_PARTS))

@@ -25,11 +25,15 @@ SAMPLE_RECIPIENTS: Final = 20_000
 """Simulated for each step of a search."""
 
 
-def most_messages_per_minute(send: Send) -> int:
+def most_messages_per_minute(send: Send, *, on_step: Callable[[], None] = lambda: None) -> int:
     """The highest Braze rate limit at which all recipients get a live or a fresh list.
 
     Found by simulation between two rates: the one with a slot for each recipient, and the one with a slot for each
     missing list. 0 when there is none.
+
+    Args:
+        send: What is sent; its minutes play no part.
+        on_step: Called before each simulation.
     """
     slots = send.tps * SPENT_SHARE / send.peak
     fresh_for = send.fresh_seconds - send.cached_age_seconds
@@ -45,6 +49,7 @@ def most_messages_per_minute(send: Send) -> int:
         high = low
 
     def enough(per_minute: int) -> bool:
+        on_step()
         minutes = min(send.recipients / per_minute, MAX_MINUTES)
         return _all_served(replace(send, minutes=minutes))
 
@@ -55,17 +60,26 @@ def most_messages_per_minute(send: Send) -> int:
     return _last(enough, max(1, min(least, most)), most)
 
 
-def least_tps(send: Send) -> int:
+def least_tps(send: Send, *, on_step: Callable[[], None] = lambda: None) -> int:
     """The lowest whole TPS at which all recipients get a live or a fresh list within the send's minutes.
 
     It can be more than Personalize allows.
+
+    Args:
+        send: What is sent; its TPS play no part.
+        on_step: Called before each simulation.
     """
+
+    def too_few(tps: int) -> bool:
+        on_step()
+        return not _all_served(send, tps)
+
     crowded = send.rate * send.peak / SPENT_SHARE
     aging = send.cached_age_seconds + send.seconds > send.fresh_seconds
     least = math.ceil(crowded * (1.0 if aging else 1 - send.cached) - 1e-6)
     most = math.ceil(crowded - 1e-6)
     # What is too little grows up to one below the answer.
-    return 1 + _last(lambda tps: not _all_served(send, tps), max(1, least) - 1, max(1, most) - 1)
+    return 1 + _last(too_few, max(1, least) - 1, max(1, most) - 1)
 
 
 def _last(holds: Callable[[int], bool], low: int, high: int) -> int:

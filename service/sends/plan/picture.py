@@ -1,103 +1,63 @@
-"""The course of a send as a picture."""
+"""Writes the picture of a send into a file; the end of its name says how it is drawn."""
 
-from dataclasses import dataclass
-from importlib import import_module
+import os
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
-from service.models import Source
 from service.sends.plan.answers import Plan
-from service.sends.plan.course import SOURCES
-from service.sends.plan.table import WHAT
+from service.sends.plan.curves import curves
+from service.sends.plan.svg import svg
 
-COLORS: dict[Source, str] = {
-    "personalize": "#1b7837",
-    "cache": "#7fbf7b",
-    "stale": "#d9a441",
-    "batch": "#4393c3",
-    "popular": "#bdbdbd",
-}
-"""One for each source, the same in every picture."""
+SUFFIXES: Final = (".svg", ".png")
+"""How the names of pictures end. An SVG needs nothing that is not installed, and opens in every browser."""
 
 
 class PictureUnavailable(Exception):
-    """No picture can be made; the text says why."""
+    """No picture can be made; the text says why, and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Curves:
-    """What is drawn; everything by the second.
-
-    Attributes:
-        minutes: Middle of each part of the send.
-        recipients: By source, one for each part.
-        transactions: One for each part.
-        tps: The line that transactions stay below.
-    """
-
-    minutes: list[float]
-    recipients: dict[Source, list[float]]
-    transactions: list[float]
-    tps: float
-
-
-def curves(plan: Plan) -> Curves:
-    """The numbers of the picture; sources that nobody got are left out."""
-    course = plan.course
-    seconds = course.send.seconds / len(course.transaction_series)
-    return Curves(
-        minutes=[(place + 0.5) * seconds / 60 for place in range(len(course.transaction_series))],
-        recipients={
-            source: [count / seconds for count in course.series[source]]
-            for source in SOURCES
-            if any(course.series[source])
-        },
-        transactions=[count / seconds for count in course.transaction_series],
-        tps=course.send.tps,
-    )
-
-
-def check_possible() -> None:
+def check_possible(path: Path) -> None:
     """Say before a long simulation that there will be no picture of it.
 
     Raises:
-        PictureUnavailable: matplotlib is not installed.
+        PictureUnavailable: The name ends otherwise, what draws it is not installed, or nothing can be written there.
     """
+    if path.suffix.lower() not in SUFFIXES:
+        raise PictureUnavailable(f"{path} must end in {' or '.join(SUFFIXES)}")
+    if path.suffix.lower() == ".png" and find_spec("matplotlib") is None:
+        raise PictureUnavailable(
+            f"a PNG needs matplotlib, which is not installed; {path.with_suffix('.svg')} needs nothing. In a checkout,"
+            " .venv/bin/pip install --require-hashes -r requirements/plot.txt installs it, and"
+            " docker build --build-arg LOCK=plot . puts it into the image"
+        )
+    # As the system says it, which knows of rights and of disks that are read-only.
     try:
-        import_module("matplotlib")
-    except ImportError:
-        raise PictureUnavailable("needs matplotlib: pip install 'personalize-connect[plot]'") from None
+        os.close(os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY))
+        is_writable = os.access(path if path.exists() else path.parent, os.W_OK)
+    except OSError as error:
+        raise _unwritable(path, error.strerror) from error
+    if not is_writable:
+        raise _unwritable(path, "no right to write there, or a read-only disk")
 
 
 def draw(plan: Plan, path: Path) -> None:
-    """Write a PNG: above, what recipients get; below, the transactions against the TPS.
+    """Write a picture: above, what recipients get; below, the transactions against the TPS.
 
     Raises:
-        PictureUnavailable: matplotlib is not installed, or the file cannot be written.
+        PictureUnavailable: The file cannot be written.
     """
-    check_possible()
-    # This interface needs no display and keeps no state.
-    from matplotlib.figure import Figure  # noqa: PLC0415  # an extra
-
-    data = curves(plan)
-    figure = Figure(figsize=(10, 6.5), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-    above.stackplot(
-        data.minutes,
-        *data.recipients.values(),
-        labels=[WHAT[source] for source in data.recipients],
-        colors=[COLORS[source] for source in data.recipients],
-    )
-    above.axhline(data.tps, color="black", linestyle="--", label=f"{data.tps:g} TPS")
-    above.set_ylabel("recipients a second")
-    above.legend(loc="upper right")
-    above.set_title(f"{plan.course.send.recipients:,} recipients, {plan.course.send.minutes:g} minutes")
-    below.plot(data.minutes, data.transactions, color=COLORS["personalize"], label="transactions")
-    below.axhline(data.tps, color="black", linestyle="--", label=f"{data.tps:g} TPS")
-    below.set_ylabel("transactions a second")
-    below.set_ylim(bottom=0)
-    below.set_xlabel("minutes")
-    below.legend(loc="lower right")
+    drawn = curves(plan)
     try:
-        figure.savefig(path, format="png", dpi=120)
+        if path.suffix.lower() == ".svg":
+            path.write_text(svg(drawn), "utf-8")
+            return
+        from service.sends.plan.png import write_png  # noqa: PLC0415  # of an extra
+
+        write_png(drawn, path)
     except OSError as error:
-        raise PictureUnavailable(f"{path} cannot be written: {error.strerror}") from error
+        raise _unwritable(path, error.strerror) from error
+
+
+def _unwritable(path: Path, why: str | None) -> PictureUnavailable:
+    return PictureUnavailable(f"{path} cannot be written: {why}")

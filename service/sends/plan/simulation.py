@@ -9,6 +9,7 @@ a shorter while, in which the lists that were there before age faster. Deadlines
 length, since it is against the rate that they matter.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -33,10 +34,20 @@ from service.sends.plan.timeline import Timeline
 MAX_EXACT_RECIPIENTS: Final = 1_000_000
 """Largest send that is simulated message by message."""
 
+RECIPIENTS_A_STEP: Final = 2_000
+"""Recipients between two signs of progress: some hundredths of a second."""
+
 _MIN_WAIT_SECONDS: Final = 0.001
 
 
-def simulate(send: Send, *, at_most: int = MAX_EXACT_RECIPIENTS, seed: int = 0, tps: float | None = None) -> Course:
+def simulate(
+    send: Send,
+    *,
+    at_most: int = MAX_EXACT_RECIPIENTS,
+    seed: int = 0,
+    tps: float | None = None,
+    on_recipients: Callable[[int], None] = lambda _: None,
+) -> Course:
     """Run a send.
 
     Args:
@@ -44,12 +55,13 @@ def simulate(send: Send, *, at_most: int = MAX_EXACT_RECIPIENTS, seed: int = 0, 
         at_most: Recipients simulated one by one; a larger send is scaled down to them.
         seed: Of the order in which recipients with and without a list come.
         tps: Instead of the send's; may exceed what Personalize allows.
+        on_recipients: Called now and then with how many recipients have been simulated since.
     """
     scale = max(1.0, send.recipients / at_most)
     if scale == 1.0:
-        return Simulation(send, 1.0, seed, tps).run()
+        return Simulation(send, 1.0, seed, tps).run(on_recipients)
     short = replace(send, recipients=at_most, minutes=send.minutes / scale)
-    return Simulation(short, scale, seed, tps).run().scaled_up(send, scale)
+    return Simulation(short, scale, seed, tps).run(on_recipients).scaled_up(send, scale)
 
 
 @dataclass(slots=True)
@@ -80,11 +92,13 @@ class Simulation:
         self._sending = True
         self._calls_to_come = 0
 
-    def run(self) -> Course:
+    def run(self, on_recipients: Callable[[int], None] = lambda _: None) -> Course:
         """The whole send, and what it leaves behind."""
         for recipient in self._recipients:
             self._timeline.advance_to(recipient.asked_at)
             self._ask(recipient, first=True)
+            if recipient.number % RECIPIENTS_A_STEP == RECIPIENTS_A_STEP - 1:
+                on_recipients(RECIPIENTS_A_STEP)
         self._sending = False
         self._timeline.finish()
         self._course.longest_wait_seconds = self._slots.longest_wait_seconds

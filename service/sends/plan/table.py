@@ -21,7 +21,7 @@ WHAT: dict[Source, str] = {
 
 
 def table(plan: Plan) -> Group:
-    """Shares, answers and notes, to be printed by rich."""
+    """The verdict, shares, answers and notes, to be printed by rich."""
     send, course = plan.course.send, plan.course
     shares = Table(title=f"{send.recipients:,} recipients in {duration(send.seconds)} at {send.tps:g} TPS")
     for heading in ("list", "recipients", "share", "calls", "share of calls"):
@@ -39,16 +39,28 @@ def table(plan: Plan) -> Group:
     answers.add_column(justify="right")
     for row in _answers(plan):
         answers.add_row(*row)
-    return Group(shares, answers, *(Text(f"- {note}") for note in plan.notes()))
+    verdict = plan.verdict
+    ways = (Text(f"{number}. {way}") for number, way in enumerate(verdict.ways_out, 1))
+    return Group(
+        Text(verdict.sentence, style="bold"),
+        *ways,
+        Text(),
+        shares,
+        answers,
+        *(Text(f"- {note}") for note in plan.notes()),
+    )
 
 
 def _answers(plan: Plan) -> list[tuple[str, str]]:
     send, course, cost = plan.course.send, plan.course, plan.cost
-    bursts = max(send.peak, BRAZE_PEAK)
+    in_bursts = []
+    if send.peak < BRAZE_PEAK:
+        bursts = f"  with {BRAZE_PEAK:g} times as many at the peaks of a minute"
+        in_bursts = [(bursts, f"{plan.all_live_per_minute_in_bursts:,}")]
     rows = [
         ("messages a minute of this send", f"{send.recipients / send.minutes:,.0f}"),
         ("messages a minute at which all could be live", f"{plan.all_live_per_minute:,}"),
-        (f"  with {bursts:g} times as many at the peaks of a minute", f"{plan.all_live_per_minute_in_bursts:,}"),
+        *in_bursts,
         ("TPS at which all could be live in this time", f"{plan.all_live_tps:,}"),
         ("lists to prewarm", f"{plan.prewarm.recipients:,}"),
         ("prewarm must start, before the send", duration(plan.prewarm.seconds)),

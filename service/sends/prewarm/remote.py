@@ -8,18 +8,21 @@ from typing import Any, Final
 
 import aiohttp
 
-from service.constants import MAX_PREWARM_SECONDS, MAX_PREWARM_USERS
+from service.constants import MAX_PREWARM_USERS
 from service.errors import ConfigurationError, SharedStateUnavailable
 from service.sends.ports import ListMaker, PrewarmReport, PrewarmTerms
 
 PATH: Final = "/users/prewarm"
+
+MAX_STEP_SECONDS: Final = 1.0
+"""Longest wait for slots of one call: what it has fetched is known only at its end, and people watch it."""
 
 MAX_ANSWER_SECONDS: Final = 30.0
 """Far above the time that a replica takes slots for and that its last transactions need."""
 
 
 class RemoteLists:
-    """A `ListMaker` that asks a replica to fetch, in calls of a few seconds.
+    """A `ListMaker` that asks a replica to fetch, in calls of a second.
 
     Args:
         session: Ends after these lists.
@@ -42,9 +45,7 @@ class RemoteLists:
             ConfigurationError: It answers that it never will: wrong key or address.
         """
         first, rest = users[:MAX_PREWARM_USERS], users[MAX_PREWARM_USERS:]
-        answer = await self._post(
-            {"user_ids": list(first), "seconds": min(seconds, MAX_PREWARM_SECONDS), **asdict(terms)}
-        )
+        answer = await self._post({"user_ids": list(first), "seconds": min(seconds, MAX_STEP_SECONDS), **asdict(terms)})
         report = PrewarmReport(**answer)
         for _ in range(report.fetched + report.kept):
             on_done()

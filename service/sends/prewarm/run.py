@@ -3,14 +3,15 @@
 import asyncio
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Final
 
 from service.clock import Clock
 from service.errors import SharedStateUnavailable
+from service.sends.display import Display, Track
 from service.sends.ports import ListMaker, PrewarmReport, PrewarmTerms
 from service.sends.prewarm.deadline import Deadline
-from service.sends.prewarm.display import Display, Track
 from service.sends.prewarm.totals import RecentRate, Totals
 from service.sends.users.files import UsersFiles
 from service.sends.users.findings import Findings
@@ -102,6 +103,7 @@ class Prewarm:
                 named += len(chunk)
                 self._totals.wanted += len(report.left)
                 track.advance(len(chunk))
+                self._display.mention(partial(_looked_up, named))
         for sentence in self._findings.words():
             self._display.say(sentence)
         if not named:
@@ -232,6 +234,10 @@ class Prewarm:
         then = dt.datetime.fromtimestamp(self._clock.time() + seconds).astimezone()
         days = (then.date() - dt.datetime.fromtimestamp(self._clock.time()).astimezone().date()).days
         return f"{then:%Y-%m-%d %H:%M:%S}" if days else f"{then:%H:%M:%S}"
+
+
+def _looked_up(users: int) -> str:
+    return f"looking up: {users:,} users"
 
 
 def _some(users: Iterator[str]) -> list[str]:

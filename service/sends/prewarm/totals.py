@@ -6,8 +6,8 @@ from typing import Final
 
 from service.clock import Clock
 
-MAX_ROUNDS: Final = 6
-"""Rounds whose rate says when all will be done."""
+RATE_SECONDS: Final = 60.0
+"""Time whose rate says when all will be done: however long a round takes, it is about as steady."""
 
 
 @dataclass(slots=True)
@@ -33,11 +33,11 @@ class Totals:
 
 
 class RecentRate:
-    """The rate of the last rounds."""
+    """The rate of the last `RATE_SECONDS`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._rounds: deque[tuple[float, int]] = deque([(clock.monotonic(), 0)], maxlen=MAX_ROUNDS + 1)
+        self._rounds: deque[tuple[float, int]] = deque([(clock.monotonic(), 0)])
 
     def after_round(self, done: int) -> float:
         """Users a second over the last rounds.
@@ -45,6 +45,9 @@ class RecentRate:
         Args:
             done: Users done since the beginning, this round's included.
         """
-        self._rounds.append((self._clock.monotonic(), done))
-        (first_at, first_done), (last_at, last_done) = self._rounds[0], self._rounds[-1]
+        rounds = self._rounds
+        rounds.append((self._clock.monotonic(), done))
+        while len(rounds) > 2 and rounds[1][0] <= rounds[-1][0] - RATE_SECONDS:  # noqa: PLR2004  # a first and a last
+            rounds.popleft()
+        (first_at, first_done), (last_at, last_done) = rounds[0], rounds[-1]
         return (last_done - first_done) / max(last_at - first_at, 0.001)

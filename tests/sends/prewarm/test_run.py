@@ -147,9 +147,11 @@ def test_the_progress_ends_where_everybody_has_a_list(users: Callable[[int], Pat
     ran = run(users(500), have={f"u{n}" for n in range(200)})
     assert ran.display.done == {"looking up": 500, "prewarm": 300}
     assert ran.display.expected == {"looking up": None, "prewarm": 300}
+    looking, *rounds = ran.display.mentions
+    assert looking == "looking up: 500 users"
     # After each round of ten seconds at 8 a second.
-    assert ran.display.mentions[0].startswith("80 of 300, 8 a second, ready at about ")
-    assert [one.partition(" ")[0] for one in ran.display.mentions] == ["80", "160", "240", "300"]
+    assert rounds[0].startswith("80 of 300, 8 a second, ready at about ")
+    assert [one.partition(" ")[0] for one in rounds] == ["80", "160", "240", "300"]
 
 
 def test_the_progress_expects_no_list_that_others_have_fetched_meanwhile(users: Callable[[int], Path]) -> None:

@@ -1,7 +1,7 @@
-"""How a prewarm shows people what it does; the command line draws it."""
+"""How a long command shows people what it does; the command line draws it."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 
@@ -26,3 +26,26 @@ class Display(Protocol):
 
     def track(self, what: str, unit: str, total: int | None = None) -> AbstractContextManager[Track]:
         """Draw the progress of some work for as long as the block lasts."""
+
+
+class NoDisplay:
+    """A `Display` that nobody watches."""
+
+    def say(self, line: str) -> None:
+        """Nobody hears it."""
+
+    def mention(self, line: Callable[[], str]) -> None:
+        """As above."""
+
+    def track(self, what: str, unit: str, total: int | None = None) -> AbstractContextManager[Track]:
+        """As above."""
+        del what, unit, total
+        return nullcontext(_NoTrack())
+
+
+class _NoTrack:
+    def advance(self, count: int = 1) -> None:
+        pass
+
+    def expect(self, total: int) -> None:
+        pass
