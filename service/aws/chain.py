@@ -5,6 +5,7 @@ computing. None of that may hold up a request. Each look is a new session, since
 """
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -29,6 +30,9 @@ _NESTED: Final = AioConfig(connect_timeout=2, read_timeout=5, retries={"total_ma
 """How the chain itself asks STS and SSO; the SDK would wait for a minute, five times."""
 
 Result = TypeVar("Result")
+
+# It logs each refresh that fails with its traceback, and raises the same. Here it is one line when it begins.
+logging.getLogger("aiobotocore.credentials").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)

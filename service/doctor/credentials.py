@@ -12,6 +12,7 @@ from service.doctor.findings import Finding, error, ok, seconds_in_words, warnin
 from service.doctor.targets import Target
 from service.errors import ConfigurationError
 from service.personalize.sdk.advice import ADVICE_BY_CODE, NO_CREDENTIALS
+from service.personalize.sdk.runtime import place_of
 
 
 async def check_credentials(aws: AwsSession) -> list[Finding]:
@@ -69,7 +70,7 @@ def check_regions(targets: Sequence[Target], identity: Identity) -> Iterator[Fin
 
 def _check_arns(target: Target, identity: Identity) -> Iterator[Finding]:
     for filter_arn in target.filter_arns:
-        if filter_arn.split(":")[3:5] != target.arn.split(":")[3:5]:
+        if place_of(filter_arn) != place_of(target.arn):
             what = f"the filter {filter_arn} is not of the region and account of {target.arn}"
             yield error(target.name, what, "name a filter of the same dataset group")
     if identity.account and target.account != identity.account:

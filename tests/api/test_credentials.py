@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from service.aws import credentials
 from service.local_personalize.app import create_app
@@ -18,7 +19,7 @@ from tests.support.amazon import Amazon
 from tests.support.credential_endpoint import CredentialEndpoint
 from tests.support.front_door import Door, OpenDoor
 from tests.support.local_personalize import LocalPersonalize, serving
-from tests.support.processes import SAMPLE
+from tests.support.processes import CAMPAIGN_ARN, SAMPLE
 from tests.support.waiting import until
 
 NO_KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
@@ -303,6 +304,43 @@ async def test_sts_that_cannot_be_reached_stops_no_start(
         assert await callers.source() == "popular"
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", amazon.url)
         await callers.are_answered_personally()
+
+
+@pytest.mark.parametrize(
+    ("settings", "event", "words"),
+    [
+        (NO_KEYS, "aws_credentials_missing", "no AWS credentials: none in the environment"),
+        (NO_KEYS, "personalize_failed", "give the task, pod or instance a role"),
+        (
+            {"PERSONALIZE_CAMPAIGN_ARN": CAMPAIGN_ARN.replace("us-east-1", "eu-west-1")},
+            "personalize_failed",
+            "correct the ARN, its region and account",
+        ),
+        (
+            {"PERSONALIZE_FILTER_ARN": CAMPAIGN_ARN.replace("campaign/local", "filter/gone")},
+            "personalize_failed",
+            "There is no resource arn:aws:personalize:us-east-1:000000000000:filter/gone",
+        ),
+        (
+            {"PERSONALIZE_FILTER_ARN": "arn:aws:personalize:eu-west-1:000000000000:filter/gone"},
+            "personalize_filter_elsewhere",
+            "name a filter of the same region and account",
+        ),
+    ],
+)
+async def test_what_keeps_everybody_from_personal_answers_is_logged_in_words(
+    open_door: OpenDoor,
+    local: LocalPersonalize,
+    settings: dict[str, str],
+    event: str,
+    words: str,
+) -> None:
+    """D5: at the start where it shows there, else with the first transaction; never only "ready"."""
+    with capture_logs() as logs:
+        async with open_door(local_personalize=local.url, **{**CATALOG, **settings}) as door:
+            assert await Callers(door).source() == "popular"
+
+    assert any(line["event"] == event and line["log_level"] == "warning" and words in str(line) for line in logs)
 
 
 async def test_a_catalogue_in_s3_waits_at_the_start_for_a_role_that_comes_late(

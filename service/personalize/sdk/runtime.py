@@ -73,6 +73,13 @@ async def open_personalize(
         max_pool_connections=max_pool_connections,
         parameter_validation=False,
     )
+    if filter_arn and place_of(filter_arn) != place_of(campaign_arn or recommender_arn or ""):
+        _log.warning(
+            "personalize_filter_elsewhere",
+            arn=campaign_arn or recommender_arn,
+            filter_arn=filter_arn,
+            advice="name a filter of the same region and account",
+        )
     runtime = _Runtime(aws, config, region_of(campaign_arn or recommender_arn or ""))
     recommender = PersonalizeRecommender(
         runtime, campaign_arn=campaign_arn, recommender_arn=recommender_arn, filter_arn=filter_arn, clock=clock
@@ -94,6 +101,11 @@ def region_of(arn: str) -> str | None:
     """The region in an ARN."""
     parts = arn.split(":")
     return parts[3] or None if len(parts) > 3 else None  # noqa: PLR2004  # arn:partition:service:region:...
+
+
+def place_of(arn: str) -> tuple[str, ...]:
+    """Region and account in an ARN: only a filter of the same place can be asked for."""
+    return tuple(arn.split(":")[3:5])
 
 
 class _Runtime:
