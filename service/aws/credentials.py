@@ -123,6 +123,11 @@ class AwsCredentials:
         return self._problem
 
     @property
+    def failing(self) -> bool:
+        """Whether the last look found nothing, or nothing better than what is in hand."""
+        return self._failing_since is not None
+
+    @property
     def seconds_left(self) -> float:
         """Until the credentials in hand end: infinite where they never do, 0 when they have or there are none."""
         return 0.0 if self.found is None else self._left(self.found)
@@ -184,11 +189,16 @@ class AwsCredentials:
         """The error of a client that has nothing to sign with."""
         return MissingCredentialsError(problem=self._problem)
 
-    def refused(self, code: str) -> None:
-        """AWS has refused the credentials in hand: look again, soon, but not for each refusal."""
+    def refused(self, code: str, access_key: str) -> None:
+        """AWS has refused what was signed with this key: look again, soon, but not for each refusal.
+
+        Nothing happens if another key is in hand by now.
+        """
         found = self.found
-        if found is not None and found.access_key != self._refused_key:
-            self._refused_key = found.access_key
+        if found is None or found.access_key != access_key:
+            return
+        if access_key != self._refused_key:
+            self._refused_key = access_key
             _log.warning("aws_credentials_refused", code=code, source=found.source)
         self._asked.set()
 

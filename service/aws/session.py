@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Self
+from contextvars import ContextVar
+from typing import Any, Final, Self
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
@@ -14,6 +15,9 @@ from service.aws.credentials import REFUSALS, AwsCredentials
 from service.aws.region import region_name
 from service.clock import Clock, SystemClock
 from service.errors import ConfigurationError
+
+_signed_with: Final = ContextVar("signed_with", default="")
+"""Access key of the call that this task makes: by the time of a refusal there may be another one in use."""
 
 
 class AwsSession:
@@ -116,7 +120,7 @@ class AwsSession:
             return
         code = str(parsed.get("Error", {}).get("Code", ""))
         if code in REFUSALS:
-            self.credentials.refused(code)
+            self.credentials.refused(code, _signed_with.get())
         if self.on_answer is not None:
             self.on_answer(parsed)
 
@@ -145,7 +149,9 @@ class SigningCredentials:
         Raises:
             MissingCredentialsError: There are no credentials yet.
         """
-        return self._credentials.frozen()
+        frozen = self._credentials.frozen()
+        _signed_with.set(frozen.access_key)
+        return frozen
 
     def get_account_id(self) -> str | None:
         """The account, where the source of the credentials tells it."""

@@ -54,6 +54,11 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
     async with AsyncExitStack() as stack:
         telemetry = Telemetry(access_log_sample=settings.access_log_sample, placements=settings.placements)
         aws = await stack.enter_async_context(aws_session(settings, clock))
+        telemetry.gauge(
+            "aws_credentials_failing",
+            "1 while no source gives AWS credentials, or none before the end of those in use.",
+            lambda: float(aws.credentials.failing),
+        )
         catalog, refresher = await _open_catalog(settings, clock, telemetry, aws, stack)
         override = overrides.recommender
         recommenders = {} if override is not None else await open_recommenders(settings, clock, aws, stack)

@@ -119,9 +119,11 @@ async def test_a_role_that_cannot_be_asked_at_the_start_is_asked_until_it_answer
             return "aws_credentials_missing" in logged
 
         await until(is_missing)
+        await door.shows("aws_credentials_failing 1.0")
         await endpoint.open()
         await callers.are_answered_personally()
         assert (await door.get("/readyz")).status_code == 200
+        await door.shows("aws_credentials_failing 0.0")
 
     logged += events(capsys)
     assert [event for event in logged if event != "aws_credentials_awaited"] == [

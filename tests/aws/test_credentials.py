@@ -204,11 +204,11 @@ def test_refused_credentials_are_read_again_at_once_and_then_every_five_seconds(
         assert len(source.asked_at) == 1
         refused_at = source.clock.monotonic()
         source.key = "KEY2"
-        credentials.refused("ExpiredTokenException")
+        credentials.refused("ExpiredTokenException", credentials.frozen().access_key)
         await asyncio.sleep(0.01)
         assert credentials.frozen().access_key == "KEY2"
         for _ in range(1000):
-            credentials.refused("ExpiredTokenException")
+            credentials.refused("ExpiredTokenException", credentials.frozen().access_key)
             await asyncio.sleep(0.1)
         assert 19 <= source.looks_in(refused_at, refused_at + 100) <= 21
         logged = events(logs)
@@ -226,7 +226,7 @@ def test_a_file_that_is_gone_when_it_is_read_again_is_read_when_it_is_back() -> 
         await credentials.arrive(1)
         await asyncio.sleep(60)
         source.problem = "no AWS credentials"
-        credentials.refused("InvalidClientTokenId")
+        credentials.refused("InvalidClientTokenId", credentials.frozen().access_key)
         await asyncio.sleep(60)
         assert credentials.frozen().access_key == "KEY1"
         assert len(logs) == 3
