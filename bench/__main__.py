@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import batch, catalog, planned, prewarm, rolling, sends, speed
+from bench import batch, catalog, plans, prewarm, rolling_restart, sends, speed
 from bench.speed import DATA, LOAD_CORE
 from tests.support.processes import ROOT
 
@@ -27,16 +27,16 @@ QUICK_REPEATS = {"hits": 3, "misses": 1, "many_users": 2, "connections": 1, "sta
 ON_REQUEST = {**speed.ON_REQUEST, "catalog": catalog.catalog}
 SENDS = {
     **dict(sends.scenarios()),
-    "rolling_restart": rolling.rolling_restart,
+    "rolling_restart": rolling_restart.rolling_restart,
     "prewarm": prewarm.prewarm,
     "batch": batch.batch,
-    "planned_sends": planned.planned_sends,
+    "planned_sends": plans.planned_sends,
 }
 PROMISES = {
-    "rolling_restart": rolling.promises,
+    "rolling_restart": rolling_restart.promises,
     "prewarm": prewarm.promises,
     "batch": batch.promises,
-    "planned_sends": planned.promises,
+    "planned_sends": plans.promises,
 }
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import uvicorn.config
 
 from bench.load import Load, call_each, connect_at_once, flood, paced
-from bench.quiet import Quiet
+from bench.quiet_machine import Quiet
 from tests.support.ports import free_port
 from tests.support.processes import RETAIL, SAMPLE, Process, local_personalize, running, service
 
@@ -155,7 +155,7 @@ def misses(repeats: int) -> list[Figure]:
 
 def many_users(repeats: int) -> list[Figure]:
     """Hits spread over a hundred thousand cached users against five hundred, and what the lists weigh."""
-    with replica_of(None, arguments=("bench.prefilled",), CACHE_MAX_MB="512") as replica:
+    with replica_of(None, arguments=("bench.prefilled_service",), CACHE_MAX_MB="512") as replica:
         # Once with a few, so that what is made at first use is not counted.
         replica.post(f"/_fill?users={USERS}")
         empty = replica.resident_mib()
@@ -357,7 +357,7 @@ def reference(kind: str, replica: Process | None, **other: object) -> Iterator[P
         file = Path(folder) / "answer.json"
         file.write_text(json.dumps({"headers": headers, "body": body.decode("latin-1")}), "utf-8")
         port = free_port()
-        command = [sys.executable, "-m", "bench.raw_asgi", kind, str(port), str(file), json.dumps(other)]
+        command = [sys.executable, "-m", "bench.reference_server", kind, str(port), str(file), json.dumps(other)]
         with running(command, port=port, probe="/recommendations?user_id=u0", core=SERVER_CORE) as process:
             yield process
 

@@ -95,7 +95,7 @@ def test_a_thousand_calls_for_one_user_cost_one_transaction() -> None:
 
 
 class EverybodysBatch:
-    """A batch with the same list for whoever is asked for."""
+    """A batch with the same list for everybody."""
 
     def __init__(self) -> None:
         self.envelope = seal(ItemList(ITEMS[:25], "", EPOCH))

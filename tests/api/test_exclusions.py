@@ -102,7 +102,7 @@ async def test_blocking_needs_an_admin_key(open_door: OpenDoor, headers: dict[st
         assert (await door.http.get("/items/blocked", headers=headers)).status_code == 401
 
 
-async def test_a_block_that_cannot_be_kept_is_refused_and_not_in_force(open_door: OpenDoor, tmp_path: Path) -> None:
+async def test_a_block_that_cannot_be_kept_is_refused_and_not_active(open_door: OpenDoor, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file, not a folder")
     async with open_door(ADMIN_KEYS="root", DATA_DIR="taken") as door:
         answer = await door.http.put("/items/item037/block", headers=ADMIN)

@@ -342,7 +342,7 @@ def in_files(folder: Path, user: str = USER) -> list[str]:
     return [path.name for path in files if any(one in path.read_bytes() for one in searched)]
 
 
-async def test_without_redis_nobody_is_told_that_a_user_was_forgotten_and_the_replica_forgets_all_the_same(
+async def test_without_redis_a_request_to_forget_fails_and_the_replica_forgets_all_the_same(
     fleet: OpenFleet, redis_server: RedisServer
 ) -> None:
     async with fleet() as doors:

@@ -1,4 +1,4 @@
-"""POST /users/prewarm: lists made ahead in the budget of a replica that is alone."""
+"""POST /users/prewarm: lists fetched before a send, in the budget of an embedded replica."""
 
 import asyncio
 
@@ -55,7 +55,7 @@ async def test_it_answers_when_its_time_is_over_and_keeps_to_its_share(open_door
         assert 0 < len(door.personalize.asked) <= 12
 
 
-async def test_a_failure_is_told_and_shown_to_nobody(open_door: OpenDoor) -> None:
+async def test_a_failure_is_reported_and_shown_to_nobody(open_door: OpenDoor) -> None:
     async with open_door(ADMIN_KEYS="an-admin-key") as door:
         door.personalize.failure = RecommenderTimeout()
         assert (await prewarm(door, "u1"))["failed"] == {"u1": "timeout"}

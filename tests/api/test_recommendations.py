@@ -229,7 +229,7 @@ async def test_other_paths_and_methods_have_json_errors(door: Door, method: str,
     assert answer.json()["error"]
 
 
-async def test_a_wrong_method_is_told_all_right_ones(door: Door) -> None:
+async def test_a_wrong_method_gets_a_list_of_all_right_ones(door: Door) -> None:
     assert (await door.http.get("/items/a/block")).headers["Allow"] == "DELETE, PUT"
 
 

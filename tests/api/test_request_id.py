@@ -49,16 +49,16 @@ async def test_a_live_answer_and_a_hit_each_get_one_access_line(
         assert "somebody" not in json.dumps(line)
 
 
-async def test_a_logged_request_without_an_id_is_given_one_and_told(
+async def test_a_logged_request_without_an_id_is_given_one_that_the_answer_bears(
     open_door: OpenDoor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure_logging("info", "json")
     async with open_door(ACCESS_LOG_SAMPLE="1") as door:
-        told = [(await door.get("/recommendations", user_id="u")).headers["X-Request-Id"] for _ in range(2)]
+        given = [(await door.get("/recommendations", user_id="u")).headers["X-Request-Id"] for _ in range(2)]
 
-    assert [line["request_id"] for line in access_lines(capsys.readouterr().err)] == told
-    assert all(re.fullmatch("[0-9a-f]{32}", one) for one in told)
-    assert told[0] != told[1]
+    assert [line["request_id"] for line in access_lines(capsys.readouterr().err)] == given
+    assert all(re.fullmatch("[0-9a-f]{32}", one) for one in given)
+    assert given[0] != given[1]
 
 
 async def test_without_a_sample_there_is_no_line_and_no_made_up_id(

@@ -138,7 +138,7 @@ def test_an_instance_role_whose_end_the_sdk_puts_off_is_looked_at_often() -> Non
     log_of(story)
 
 
-def test_a_refresh_that_fails_ten_times_and_then_works_is_told_twice() -> None:
+def test_a_refresh_that_fails_ten_times_and_then_works_is_logged_twice() -> None:
     """D3: once when it begins to fail, once when it is over."""
 
     async def story(source: Source, credentials: AwsCredentials, logs: list[Any]) -> None:

@@ -124,7 +124,7 @@ def test_a_field_that_could_be_two_columns_is_refused() -> None:
         compile_item_exclusion(parsed, ["price", "Price"])
 
 
-def test_columns_of_items_and_users_can_be_checked_ahead() -> None:
+def test_columns_of_items_and_users_can_be_checked_beforehand() -> None:
     parsed = parse_filter(
         "INCLUDE ItemID WHERE Items.PRICE < CurrentItem.PRICE IF CurrentUser.AGE > 1 | "
         'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*")'

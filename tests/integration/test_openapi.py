@@ -12,8 +12,8 @@ from tests.support.processes import Process, service
 
 ADMIN = {"X-API-Key": "admin"}
 
-# Which columns and placeholders there are is the catalogue's and the filters' matter; and whoever asks GET of
-# /users/prewarm is told of DELETE, since there may be a user of that name.
+# Which columns and placeholders there are is the catalogue's and the filters' matter; and who asks GET of
+# /users/prewarm hears of DELETE, since there may be a user of that name.
 UNFIT = "positive_data_acceptance,allow_header_conformance"
 
 # Of a repeated parameter the first counts, and what the document does not name is ignored.

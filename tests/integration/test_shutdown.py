@@ -47,7 +47,7 @@ def sockets_in_use(*ports: int) -> list[str]:
 
 
 async def under_way(personalize: Process, count: int) -> None:
-    """Return once so many transactions have begun."""
+    """Return once this many transactions have begun."""
     await until(lambda: asyncio.to_thread(lambda: personalize.get_json("/_stats")["transactions"] >= count))
 
 

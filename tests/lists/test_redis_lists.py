@@ -242,7 +242,7 @@ async def test_of_two_pins_the_first_one_is_shown(one: Replica, other: Replica) 
     assert (await other.lists.land(KEY, Outcome(None, "popular", "timeout"), led=False)).outcome == first
 
 
-async def test_followers_are_told_whether_somebody_waits_for_the_flight(one: Replica, other: Replica) -> None:
+async def test_followers_hear_whether_somebody_waits_for_the_flight(one: Replica, other: Replica) -> None:
     """K3."""
     for background in (True, False):
         key = UserKey(bytes([background]) * 15)

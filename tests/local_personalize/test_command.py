@@ -29,7 +29,7 @@ def test_it_says_where_it_listens_and_stops_on_ctrl_c(shop: Path) -> None:
 
 
 @pytest.mark.processes
-def test_the_real_sdk_finds_it_through_the_environment_alone(shop: Path) -> None:
+def test_the_real_sdk_finds_it_through_nothing_but_the_environment(shop: Path) -> None:
     script = (
         "import boto3; print(boto3.client('personalize-runtime').get_recommendations(campaignArn="
         "'arn:aws:personalize:us-east-1:000000000000:campaign/local', userId='camper0')"

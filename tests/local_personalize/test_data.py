@@ -108,7 +108,7 @@ def test_an_items_file_without_ids_is_named(tmp_path: Path) -> None:
         read_dataset(tmp_path)
 
 
-def test_a_missing_directory_and_an_empty_one_are_told_apart(tmp_path: Path) -> None:
+def test_a_missing_directory_and_an_empty_one_are_different_mistakes(tmp_path: Path) -> None:
     with pytest.raises(LocalPersonalizeError, match="is not a directory"):
         read_dataset(tmp_path / "nowhere")
     with pytest.raises(LocalPersonalizeError, match=r"neither interactions\.csv nor interactions\.csv\.gz"):

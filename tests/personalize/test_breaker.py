@@ -29,7 +29,7 @@ _steps = st.lists(
 
 
 @given(steps=_steps)
-def test_half_open_one_transaction_at_a_time_is_let_through_and_it_alone_decides(
+def test_half_open_one_transaction_at_a_time_is_let_through_and_only_it_decides(
     steps: list[str | tuple[str, int] | float],
 ) -> None:
     clock = SetClock()

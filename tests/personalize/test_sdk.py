@@ -38,7 +38,7 @@ REQUEST = ListRequest(user_id="user1", num_results=25)
 
 
 class Runtime:
-    """An HTTP server that records what it is asked and answers what it is told."""
+    """An HTTP server that records what it is asked and answers as the test says."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -224,7 +224,7 @@ async def test_a_throttled_call_is_one_request(
         (500, "NeverHeardOfException", RecommenderError),
     ],
 )
-async def test_an_error_is_told_by_its_code_and_asked_once(
+async def test_an_error_is_known_by_its_code_and_asked_once(
     runtime: Runtime,
     recommender: PersonalizeRecommender,
     status: int,
@@ -238,7 +238,7 @@ async def test_an_error_is_told_by_its_code_and_asked_once(
     assert len(runtime.asked) == 1
 
 
-async def test_a_failure_is_told_in_the_log_once_a_minute_for_each_kind(
+async def test_a_failure_is_logged_once_a_minute_for_each_kind(
     runtime: Runtime, recommender: PersonalizeRecommender, clock: StandingClock
 ) -> None:
     runtime.answer(403, "AccessDeniedException", b'{"message": "task-role may not GetRecommendations"}')
@@ -250,17 +250,17 @@ async def test_a_failure_is_told_in_the_log_once_a_minute_for_each_kind(
         with pytest.raises(RecommenderError):
             await recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS)
 
-    told = [line for line in logs if line["event"] == "personalize_failed"]
+    logged = [line for line in logs if line["event"] == "personalize_failed"]
     refused = "AccessDeniedException (403): task-role may not GetRecommendations"
-    assert [(line["log_level"], line["reason"], line["problem"]) for line in told] == [
+    assert [(line["log_level"], line["reason"], line["problem"]) for line in logged] == [
         ("warning", "error", refused),
         ("warning", "error", refused),
         ("warning", "error", "503 (503)"),
     ]
-    assert "personalize:GetRecommendations" in told[0]["advice"]
+    assert "personalize:GetRecommendations" in logged[0]["advice"]
 
 
-async def test_what_amazon_quotes_of_a_request_is_not_told(runtime: Runtime) -> None:
+async def test_what_amazon_quotes_of_a_request_is_not_logged(runtime: Runtime) -> None:
     runtime.answer(400, "ValidationException", b'{"message": "no such userId as user1, no such value as red"}')
     with capture_logs() as logs:
         clock = StandingClock()
@@ -270,8 +270,8 @@ async def test_what_amazon_quotes_of_a_request_is_not_told(runtime: Runtime) -> 
                     await recommender.recommend(asked, timeout_seconds=PATIENCE_SECONDS)
                 clock.now += 60.0
 
-    told = [line for line in logs if line["event"] == "personalize_failed"]
-    assert [line["problem"] for line in told] == ["ValidationException (400)"] * 2
+    logged = [line for line in logs if line["event"] == "personalize_failed"]
+    assert [line["problem"] for line in logged] == ["ValidationException (400)"] * 2
     assert "user1" not in str(logs)
     assert "somebody" not in str(logs)
 
@@ -479,7 +479,7 @@ def test_every_code_by_which_the_sdk_knows_throttling_is_throttling() -> None:
 
 
 NEVER_ON_A_CALL = {
-    # the roots themselves, and a base that is told by its code
+    # the roots themselves, and a base that is known by its code
     "BotoCoreError", "ClientError", "EventStreamError",
     # warnings
     "ImminentRemovalWarning", "UnsupportedTLSVersionWarning",

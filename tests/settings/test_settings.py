@@ -215,7 +215,7 @@ def test_no_secret_is_shown(given: type[Given]) -> None:
         ("POPULAR_ITEMS", f"a,{'x' * 257}", "an id is longer than 256 characters"),
     ],
 )
-def test_a_wrong_value_is_told_in_one_line(given: type[Given], name: str, value: str, problem: str) -> None:
+def test_a_wrong_value_is_one_line(given: type[Given], name: str, value: str, problem: str) -> None:
     (line,) = given.problems(**{name: value})
     assert line.startswith(f"{name}: ")
     assert problem in line
@@ -310,7 +310,7 @@ def test_the_sdk_finds_its_variables_of_the_file(
     assert os.environ["AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME"] == "http://local:9100"
 
 
-def test_a_file_that_is_not_text_is_told(given: type[Given], tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_named(given: type[Given], tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"PORT=\xff\xfe\n")
     with pytest.raises(ConfigurationError, match="not UTF-8"):
         given.settings()

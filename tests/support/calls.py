@@ -60,7 +60,7 @@ async def make_call(session: aiohttp.ClientSession, url: str, user: str, wanted:
 
 
 async def call_each(urls: Sequence[str], users: Iterable[str], *, at_once: int = 20) -> list[Call]:
-    """One call for each user, so many at a time; users go round the replicas."""
+    """One call for each user, a few at a time; users go round the replicas."""
     turns = asyncio.Semaphore(at_once)
     async with client() as session:
 

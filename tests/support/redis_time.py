@@ -30,7 +30,7 @@ class RedisTime:
         self.move_to(0.0)
 
     def move_to(self, seconds: float) -> None:
-        """Let it be so many seconds after the test began; a Redis that is down hears of it when it is started."""
+        """Let it be this many seconds after the test began; a Redis that is down hears of it when it is started."""
         self.clock.now = seconds
         if self.server.is_running:
             microseconds = round((EPOCH + seconds) * 1e6)

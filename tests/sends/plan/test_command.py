@@ -46,7 +46,7 @@ def test_a_small_send_is_planned() -> None:
     assert answers["scale"] == 1
 
 
-def test_cost_is_told_of_the_prices_given_only() -> None:
+def test_only_the_prices_given_count_for_the_cost() -> None:
     cost = planned(*SMALL, "--batch", "0.5", "--price-per-1000-batch", "0.1")["cost"]
 
     assert cost == {"send": None, "prewarm": None, "batch": pytest.approx(0.015)}
@@ -108,7 +108,7 @@ def test_a_large_send_says_at_which_scale_it_was_planned() -> None:
     assert sum(one["count"] for one in answers["recipients"].values()) == 3000
 
 
-def test_at_the_rate_limit_told_all_are_live_and_well_above_it_they_are_not() -> None:
+def test_at_the_rate_limit_named_all_are_live_and_well_above_it_they_are_not() -> None:
     send = Send(recipients=5000, passes=3, minutes=60, tps=5, cached=0.4)
 
     limit = most_messages_per_minute(send)
@@ -123,7 +123,7 @@ def test_at_the_rate_limit_told_all_are_live_and_well_above_it_they_are_not() ->
     assert live(1.15 * limit) < 0.99
 
 
-def test_at_the_tps_told_all_are_live_and_one_below_they_are_not() -> None:
+def test_at_the_tps_named_all_are_live_and_one_below_they_are_not() -> None:
     send = Send(recipients=20_000, passes=3, minutes=60, tps=1, cached=0.4, fresh_seconds=7200)
 
     tps = least_tps(send)

@@ -85,7 +85,7 @@ def test_a_higher_tps_takes_no_live_list_away(send: Send, factor: float) -> None
     )
 
 
-def test_those_with_a_list_are_exactly_the_share_that_was_told() -> None:
+def test_those_with_a_list_are_exactly_the_share_that_was_given() -> None:
     course = simulate(Send(recipients=1000, passes=3, minutes=1, tps=0.001, cached=0.4, stale=0.25, batch=0.95))
 
     assert course.recipients["cache"] == 400

@@ -87,7 +87,7 @@ def test_a_caller_of_the_same_user_shares_the_transaction_and_its_failure() -> N
     embedded(scenario)
 
 
-def test_while_personalize_is_left_alone_so_is_the_budget() -> None:
+def test_while_nobody_may_ask_personalize_nobody_spends_the_budget() -> None:
     async def scenario(replica: Replica) -> None:
         replica.personalize.failure = RecommenderTimeout
         made = await replica.prewarmer.make(users(100), ALL, seconds=9.0)
@@ -128,7 +128,7 @@ def test_a_list_from_the_future_is_fetched_again() -> None:
     run_virtual(run())
 
 
-def test_a_failure_is_told_to_no_replica() -> None:
+def test_a_failure_is_shared_with_no_replica() -> None:
     async def run() -> None:
         store = FakeStore(VirtualClock(asyncio.get_running_loop()))
         async with open_replica(shared=store.replica()) as one, open_replica(shared=store.replica()) as other:

@@ -1,4 +1,4 @@
-"""Files of users as Braze, shops and shells hand them over: what they hold is told from their content."""
+"""Files of users as Braze, shops and shells hand them over: what they hold shows from their content."""
 
 import gzip
 import io
@@ -148,7 +148,7 @@ def test_a_file_that_cannot_be_used_is_refused_with_the_way_out(tmp_path: Path, 
         read(path)
 
 
-def test_an_encrypted_archive_is_told_in_words(tmp_path: Path) -> None:
+def test_an_encrypted_archive_is_said_in_words(tmp_path: Path) -> None:
     """H1."""
     content = bytearray(archive(a_txt=EXPORT))
     # The flag stands in the member's own header and in the archive's list.

@@ -54,13 +54,13 @@ def test_the_column_is_the_one_named_or_the_usual_one_whatever_its_case_and_the_
 
 
 @pytest.mark.parametrize("column", ["", "mine"])
-def test_a_missing_column_is_told_with_those_that_are_there(tmp_path: Path, column: str) -> None:
+def test_a_missing_column_is_named_with_those_that_are_there(tmp_path: Path, column: str) -> None:
     path = written(tmp_path / "a.csv", b"email,city\na,b\n")
     with pytest.raises(UsersFileError, match="no column .*; its columns: email, city; name one with --column"):
         read(path, column)
 
 
-def test_lines_without_a_user_are_told_by_kind_and_number_and_the_good_ones_are_done(tmp_path: Path) -> None:
+def test_lines_without_a_user_are_named_by_kind_and_number_and_the_good_ones_are_done(tmp_path: Path) -> None:
     lines = ["n,user_id", "1,u1", "", "2,", "3", f"4,{'x' * 300}", "5,u1", "6,u2", f"7,{'y' * 256}"]
     path = written(tmp_path / "a.csv", "\r\n".join(lines).encode() + b"\r\n8,\xff\xfe\r\n9,u3")
     assert read(path) == (
@@ -75,7 +75,7 @@ def test_lines_without_a_user_are_told_by_kind_and_number_and_the_good_ones_are_
     )
 
 
-def test_only_the_first_numbers_of_many_are_told(tmp_path: Path) -> None:
+def test_only_the_first_numbers_of_many_are_named(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", b"user_id,n\n" + b",1\n" * 1200 + b"u,1\n")
     assert read(path) == (["u"], ["1,200 lines left out, no user id: 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 1,190 more"])
 
@@ -122,13 +122,13 @@ def test_plain_lines_of_gzip_are_ids(tmp_path: Path) -> None:
     assert read(path) == (["u1", "u2", "ü3"], [])
 
 
-def test_a_damaged_gzip_file_is_told_in_words(tmp_path: Path) -> None:
+def test_a_damaged_gzip_file_is_said_in_words(tmp_path: Path) -> None:
     whole = gzip.compress(b"user\n" * 10_000)
     with pytest.raises(UsersFileError, match="damaged or cut short"):
         read(written(tmp_path / "a.gz", whole[:-20]))
 
 
-def test_utf_16_is_told_in_words(tmp_path: Path) -> None:
+def test_utf_16_is_said_in_words(tmp_path: Path) -> None:
     with pytest.raises(UsersFileError, match="is UTF-16; save it as UTF-8"):
         read(written(tmp_path / "a.csv", "user_id\nu1".encode("utf-16")))
 

@@ -1,4 +1,4 @@
-"""Where the CPU of a miss goes: `python -m bench.profile_miss` prints microseconds for each answer, by package.
+"""Where the CPU of a miss goes: `python -m bench.miss_profile` prints microseconds for each answer, by package.
 
 cProfile makes every call dearer, so the shares are what counts, not the sum.
 """

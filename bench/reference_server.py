@@ -1,7 +1,7 @@
 """What the same server can do with the same bytes when nothing has to be decided: the references of a hit.
 
-`python -m bench.raw_asgi raw|fastapi PORT FILE [SETTINGS]`: FILE holds the answer as JSON, `headers` and `body`, both
-in Latin-1; SETTINGS is a JSON object of uvicorn settings that are to be other than the service's.
+`python -m bench.reference_server raw|fastapi PORT FILE [SETTINGS]`: FILE holds the answer as JSON, `headers` and
+`body`, both in Latin-1; SETTINGS is a JSON object of uvicorn settings that are to be other than the service's.
 """
 
 import json

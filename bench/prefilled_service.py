@@ -1,7 +1,7 @@
 """The service with one route more: `POST /_fill?users=N` puts N lists into its cache, without a transaction.
 
-`python -m bench.prefilled`, configured like the service. The users are `filled0` and so on; each list is 25 random
-items of the catalogue. A hundred thousand real misses would take many minutes.
+`python -m bench.prefilled_service`, configured like the service. The users are `filled0` and so on; each list is 25
+random items of the catalogue. A hundred thousand real misses would take many minutes.
 """
 
 import csv
