@@ -63,7 +63,7 @@ _NO_PASSWORD_SET: Final = ("without any password configured", "no password is se
 
 _CERTIFICATES: Final = (
     ("hostname mismatch", "is for another name"),
-    ("IP address mismatch", "is for another address"),
+    ("ip address mismatch", "is for another address"),
     ("has expired", "has expired"),
     ("not yet valid", "is not valid yet"),
     ("self-signed", "is signed by itself or by an authority that is not known here; name its file in ssl_ca_certs"),
@@ -133,7 +133,7 @@ def _of_answer(answer: str) -> Cause:
 def _of_tls(error: ssl.SSLError) -> Cause:
     if isinstance(error, ssl.SSLCertVerificationError):
         said = error.verify_message or str(error)
-        meaning = next((meaning for words, meaning in _CERTIFICATES if words in said), f"is refused: {said}")
+        meaning = next((meaning for words, meaning in _CERTIFICATES if words in said.lower()), f"is refused: {said}")
         return Cause("certificate", f"Redis's certificate {meaning} ({said})", lasting=True)
     reason = error.reason or ""
     if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"):

@@ -158,6 +158,23 @@ class Connector:
             **self._terms(),
         )
 
+    async def speaks(self, at: HostPort, *, tls: bool) -> bool:
+        """Whether a server answers there with, or without, TLS; who it is does not matter."""
+        context = None
+        if tls:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(self._timeout_seconds):
+                [address, *_] = await self.look_up.addresses(at.host, self._timeout_seconds)
+                reader, writer = await asyncio.open_connection(address, at.port, ssl=context)
+                try:
+                    writer.write(b"PING\r\n")
+                    return await reader.read(1) in (b"+", b"-")
+                finally:
+                    writer.close()
+        return False
+
     def _client(
         self, connection_class: type[Any], reached_at: dict[str, Any], login: Login, *, db: int = 0
     ) -> aioredis.Redis:

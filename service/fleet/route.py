@@ -17,6 +17,9 @@ from service.fleet.rights import look_at_rights
 OLDEST: Final = {"redis": (7, 0), "valkey": (8, 0)}
 """Oldest versions that run the service's scripts and are tested."""
 
+_NO_TLS: Final = "there is no TLS at this port; write redis:// for a Redis without it"
+_TLS_WANTED: Final = "this port speaks TLS; write rediss://"
+
 NEEDED: Final = "Redis 7 or Valkey 8, or a newer one, is needed"
 
 
@@ -83,6 +86,21 @@ class Pathfinder:
             RedisError, OSError, TimeoutError: It does not answer.
         """
         self._connector.look_up.forget()
+        try:
+            return await self._found(last)
+        except (RedisError, OSError, TimeoutError) as error:
+            if await self._speaks_otherwise(error):
+                raise Refusal("tls", _NO_TLS if self._tls else _TLS_WANTED) from error
+            raise
+
+    async def _speaks_otherwise(self, error: BaseException) -> bool:
+        """Whether TLS meets a port without it, or the reverse: neither side understands that, so one just waits."""
+        kind = cause_of(error, tls=self._tls).kind
+        if kind not in (("timeout", "closed") if self._tls else ("closed", "protocol")) or not self._address.hosts:
+            return False
+        return await self._connector.speaks(self._address.hosts[0], tls=not self._tls)
+
+    async def _found(self, last: Route | None) -> Route:
         if self._address.kind == "cluster":
             return await self._cluster(self._address.hosts)
         at = None

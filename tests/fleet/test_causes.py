@@ -1,0 +1,300 @@
+"""E5: what the log says of a Redis that cannot be used, on real servers."""
+
+import asyncio
+import datetime as dt
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from structlog.testing import capture_logs
+
+from service.clock import Clock
+from service.errors import ConfigurationError
+from service.fleet.client import RedisClient
+from tests.support.fleet import join
+from tests.support.ports import free_port
+from tests.support.redis import RedisServer
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.processes
+
+SECRET = "hunter2"
+
+
+@dataclass(frozen=True)
+class Servers:
+    """One for each way to be wrong."""
+
+    plain: RedisServer
+    guarded: RedisServer
+    tls: RedisServer
+    tls_with_client_certificates: RedisServer
+    elsewhere: RedisServer
+    old: RedisServer
+    replica: RedisServer
+    folder: Path
+    silent: int
+    odd: int
+
+    def url(self, form: str) -> str:
+        ports = {
+            name: one.port if isinstance(one, RedisServer) else one
+            for name, one in vars(self).items()
+            if not isinstance(one, Path)
+        }
+        return form.format(**ports, closed=free_port(), folder=self.folder)
+
+
+def certificate(folder: Path, name: str, names: str, days: int = 2) -> None:
+    """A certificate that signs itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    until = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
+    hosts = [
+        x509.DNSName(one.removeprefix("DNS:"))
+        if one.startswith("DNS:")
+        else x509.IPAddress(ip_address(one.removeprefix("IP:")))
+        for one in names.split(",")
+    ]
+    made = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(until - dt.timedelta(days=3))
+        .not_valid_after(until)
+        .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / f"{name}.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / f"{name}.key").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+
+
+def tls_server(folder: Path, name: str, *, clients: str) -> RedisServer:
+    port = free_port()
+    options: tuple[str, ...] = ("--tls-port", str(port), "--tls-auth-clients", clients)
+    options += ("--tls-ca-cert-file", str(folder / "own.crt"))
+    options += ("--tls-cert-file", str(folder / f"{name}.crt"), "--tls-key-file", str(folder / f"{name}.key"))
+    return RedisServer(port, options=options, listens=False)
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    folder = tmp_path_factory.mktemp("certificates")
+    certificate(folder, "own", "DNS:localhost,IP:127.0.0.1")
+    certificate(folder, "other", "DNS:elsewhere.example")
+    certificate(folder, "old", "DNS:localhost", days=-1)
+    with ExitStack() as stack:
+        plain = stack.enter_context(RedisServer(options=("--databases", "4")))
+        silent = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        odd = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        yield Servers(
+            plain=plain,
+            guarded=stack.enter_context(RedisServer(options=("--requirepass", SECRET))),
+            tls=stack.enter_context(tls_server(folder, "own", clients="no")),
+            tls_with_client_certificates=stack.enter_context(tls_server(folder, "own", clients="yes")),
+            elsewhere=stack.enter_context(tls_server(folder, "other", clients="no")),
+            old=stack.enter_context(tls_server(folder, "old", clients="no")),
+            replica=stack.enter_context(RedisServer(options=("--replicaof", f"127.0.0.1 {plain.port}"))),
+            folder=folder,
+            silent=silent.getsockname()[1],
+            odd=odd.getsockname()[1],
+        )
+
+
+@pytest.mark.parametrize(
+    ("form", "event", "cause"),
+    [
+        ("redis://127.0.0.1:{closed}", "redis_down", "nothing listens there"),
+        ("redis://127.0.0.1:{silent}", "redis_down", "it did not answer in time"),
+        ("rediss://127.0.0.1:{silent}", "redis_down", "in time"),
+        ("redis://nobody.invalid:6379", "redis_down", "the host is not found"),
+        ("redis://:{closed}x@127.0.0.1:{guarded}", "redis_refused", "Redis does not know the user or password"),
+        ("redis://127.0.0.1:{guarded}", "redis_refused", "Redis wants a password, and REDIS_URL has none"),
+        ("redis://:hunter2@127.0.0.1:{plain}", "redis_refused", "REDIS_URL has a password, and Redis has none set"),
+        ("redis://somebody:hunter2@127.0.0.1:{plain}", "redis_refused", "Redis does not know the user or password"),
+        ("redis://127.0.0.1:{plain}/7", "redis_refused", "Redis has no database of this number"),
+        ("rediss://127.0.0.1:{plain}", "redis_refused", "there is no TLS at this port"),
+        ("redis://127.0.0.1:{tls}", "redis_refused", "this port speaks TLS; write rediss://"),
+        ("rediss://127.0.0.1:{tls}", "redis_refused", "Redis's certificate is signed by itself"),
+        (
+            "rediss://127.0.0.1:{tls}?ssl_ca_certs={folder}/other.crt",
+            "redis_refused",
+            "Redis's certificate is signed by itself",
+        ),
+        (
+            "rediss://127.0.0.2:{tls}?ssl_ca_certs={folder}/own.crt",
+            "redis_down",
+            "nothing listens there",
+        ),
+        (
+            "rediss://127.0.0.1:{elsewhere}?ssl_ca_certs={folder}/other.crt",
+            "redis_refused",
+            "Redis's certificate is for another address",
+        ),
+        (
+            "rediss://localhost:{elsewhere}?ssl_ca_certs={folder}/other.crt",
+            "redis_refused",
+            "Redis's certificate is for another name",
+        ),
+        ("rediss://localhost:{old}?ssl_ca_certs={folder}/old.crt", "redis_refused", "Redis's certificate has expired"),
+        (
+            "rediss://127.0.0.1:{tls_with_client_certificates}?ssl_ca_certs={folder}/own.crt",
+            "redis_refused",
+            "Redis refuses our certificate",
+        ),
+        ("redis://127.0.0.1:{replica}", "redis_down", "this server is a replica, which takes no writes"),
+        ("unix:///nowhere/redis.sock", "redis_down", "there is no such socket"),
+        ("redis+cluster://127.0.0.1:{plain}", "redis_refused", "is not in cluster mode"),
+        ("redis+sentinel://127.0.0.1:{plain}/main", "redis_refused", "Redis does not know a command"),
+        ("redis+sentinel://127.0.0.1:{closed}/main", "redis_down", "nothing listens there"),
+    ],
+)
+async def test_the_cause_is_told_once_in_words_with_the_host(
+    servers: Servers, clock: Clock, form: str, event: str, cause: str
+) -> None:
+    """E5: all of them were a ConnectionError."""
+    url = servers.url(form)
+    with capture_logs() as logs:
+        async with join(url, clock, heartbeat_seconds=600, timeout_seconds=0.5) as member:
+            for _ in range(2):
+                await member.heartbeat.beat()
+            assert not member.client.up
+            host = member.client.address.shown
+
+    [line] = logs
+    assert line["event"].startswith(event)
+    assert cause in line["cause"]
+    assert line["redis"] == host
+    assert SECRET not in repr(logs)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "rediss://127.0.0.1:{tls}?ssl_ca_certs={folder}/own.crt",
+        "rediss://localhost:{tls}?ssl_ca_certs={folder}/own.crt",
+        "rediss://127.0.0.1:{tls}?ssl_cert_reqs=none",
+        (
+            "rediss://127.0.0.1:{tls_with_client_certificates}?ssl_ca_certs={folder}/own.crt"
+            "&ssl_certfile={folder}/own.crt&ssl_keyfile={folder}/own.key"
+        ),
+        "redis://:hunter2@127.0.0.1:{guarded}/3?client_name=shop",
+        "redis://localhost:{plain}",
+    ],
+)
+async def test_a_right_address_gets_in(servers: Servers, clock: Clock, form: str) -> None:
+    """E5."""
+    async with join(servers.url(form), clock, heartbeat_seconds=600, timeout_seconds=1) as member:
+        assert member.client.up
+
+
+@pytest.mark.parametrize(
+    ("form", "says"),
+    [
+        ("rediss://cache?ssl_ca_certs=/nowhere/ca.pem", "ssl_ca_certs /nowhere/ca.pem cannot be read: No such file"),
+        ("rediss://cache?ssl_ca_certs={folder}/own.key", "cannot be read: "),
+        ("rediss://cache?ssl_certfile=/nowhere/a.pem", "the certificate /nowhere/a.pem cannot be read: No such file"),
+    ],
+)
+def test_a_certificate_that_cannot_be_read_stops_the_start(servers: Servers, form: str, says: str) -> None:
+    """E4."""
+    with pytest.raises(ConfigurationError) as raised:
+        RedisClient(servers.url(form))
+    [line] = raised.value.problems
+    assert line.startswith("REDIS_URL: ")
+    assert says in line
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "cause"),
+    [
+        (("CONFIG", "SET", "min-replicas-to-write", "3"), ("CONFIG", "SET", "min-replicas-to-write", "0"), "too few"),
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "this server is a replica"),
+    ],
+)
+async def test_a_redis_that_takes_no_writes_for_a_while_is_down_and_comes_back(
+    redis_server: RedisServer, clock: Clock, begin: tuple[str, ...], end: tuple[str, ...], cause: str
+) -> None:
+    """E1, E5: read-only is no lasting refusal."""
+    with capture_logs() as logs:
+        async with join(redis_server.url, clock, heartbeat_seconds=600) as member:
+            ups = [member.client.up]
+            for change in (begin, end):
+                await asyncio.to_thread(redis_server.ask, *change)
+                await member.heartbeat.beat()
+                await member.heartbeat.beat()
+                ups.append(member.client.up)
+            assert ups == [True, False, True]
+
+    assert [line["event"] for line in logs] == ["redis_up", "redis_down", "redis_up"]
+    assert cause in logs[1]["cause"]
+
+
+async def test_a_disk_that_is_full_is_told_and_looked_at_seldom(clock: Clock, tmp_path: Path) -> None:
+    """E1: MISCONF."""
+    with RedisServer(options=("--dir", str(tmp_path))) as server:
+        (tmp_path / "dump.rdb").mkdir()
+        await asyncio.to_thread(server.ask, "CONFIG", "SET", "save", "1 1")
+        await asyncio.to_thread(server.ask, "SET", "one", "more")
+
+        async def refuses() -> bool:
+            return b"rdb_last_bgsave_status:err" in await asyncio.to_thread(server.ask, "INFO", "persistence")
+
+        await until(refuses)
+        with capture_logs() as logs:
+            async with join(server.url, clock, heartbeat_seconds=600) as member:
+                await member.heartbeat.beat()
+                assert not member.client.up
+    [line] = logs
+    assert line["event"] == "redis_refused"
+    assert "Redis cannot save its data and takes no writes" in line["cause"]
+
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def hello(version: bytes, server: bytes) -> Talk:
+    """A server that says nothing but which one it is."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        said = [b"server", server, b"version", version, b"proto", b"2", b"mode", b"standalone", b"role", b"master"]
+        while await reader.readuntil(b"HELLO\r\n"):
+            writer.write(b"*%d\r\n" % len(said) + b"".join(b"$%d\r\n%s\r\n" % (len(one), one) for one in said))
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await answer(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    return talk
+
+
+@pytest.mark.parametrize(
+    ("server", "version", "says"),
+    [
+        (b"redis", b"6.2.14", "Redis 6.2.14 is too old; Redis 7 or Valkey 8, or a newer one, is needed"),
+        (b"redis", b"5.0.7", "Redis 5.0.7 is too old"),
+        (b"valkey", b"7.2.5", "Valkey 7.2.5 is too old"),
+    ],
+)
+async def test_an_old_server_is_told_at_the_start(clock: Clock, server: bytes, version: bytes, says: str) -> None:
+    """E1: versions."""
+    listener = await asyncio.start_server(hello(version, server), "127.0.0.1", 0)
+    async with listener:
+        url = f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        with capture_logs() as logs:
+            async with join(url, clock, heartbeat_seconds=600) as member:
+                assert not member.client.up
+    [line] = logs
+    assert line["event"] == "redis_refused"
+    assert says in line["cause"]
