@@ -21,7 +21,7 @@ from redis import Redis
 from tests.support.batch_output import catalogue_ids, load, write_batch
 from tests.support.calls import Call, client, make_call, most_in_a_second
 from tests.support.processes import RETAIL, SAMPLE, Process, configuration, local_personalize, service
-from tests.support.redis import RedisServer
+from tests.support.redis import RedisCluster, RedisSentinels, RedisServer
 
 
 @dataclass(slots=True)
@@ -137,9 +137,7 @@ def redis_killed(users: int = 900, per_second: float = 60, tps: float = 20) -> d
         )
         report = done.report(tps, users / per_second)
         report["personalised_by_second"] = _personalised_by_second(done)
-        report["transactions_by_second"] = [
-            count for _, count in sorted(Counter(int(one - began) for one in done.arrivals).items())
-        ]
+        report["transactions_by_second"] = _by_second(done.arrivals, began)
     return report
 
 
@@ -161,6 +159,59 @@ def redis_full(users: int = 600, per_second: float = 60, tps: float = 20) -> dic
 def redis_silent(users: int = 600, per_second: float = 60, tps: float = 20) -> dict[str, Any]:
     """The same send; Redis takes commands and answers none from the third to the sixth second."""
     return _beside_redis(users, per_second, tps, RedisServer.freeze, RedisServer.thaw)
+
+
+def cluster(users: int = 900, per_second: float = 60, tps: float = 20) -> dict[str, Any]:
+    """The same send on a Redis Cluster of three masters."""
+    with ExitStack() as stack:
+        redis = stack.enter_context(RedisCluster(3))
+        personalize, replicas = _fleet_at(stack, tps, redis.url)
+        done = run_send(personalize, replicas, [f"u{n}" for n in range(users)], per_second)
+    return done.report(tps, users / per_second)
+
+
+def redis_node_killed(users: int = 900, per_second: float = 60, tps: float = 20) -> dict[str, Any]:
+    """The same send on a cluster of three masters with a replica each; the budget's master is killed after 4 s."""
+    with ExitStack() as stack:
+        redis = stack.enter_context(RedisCluster(3, replicas=1))
+        master = redis.master_of("pc:{fleet}")
+        return _during(stack, redis.url, [(4.0, master.kill)], users, per_second, tps)
+
+
+def redis_failover(users: int = 900, per_second: float = 60, tps: float = 20) -> dict[str, Any]:
+    """The same send behind three sentinels; the master is killed after 4 s, and its replica takes over."""
+    with ExitStack() as stack:
+        redis = stack.enter_context(RedisSentinels())
+        return _during(stack, redis.url, [(4.0, redis.master.kill)], users, per_second, tps)
+
+
+def redis_switchover(users: int = 900, per_second: float = 60, tps: float = 20) -> dict[str, Any]:
+    """The same; the sentinels let the replica take over from a master that runs on."""
+    with ExitStack() as stack:
+        redis = stack.enter_context(RedisSentinels())
+        return _during(stack, redis.url, [(4.0, redis.fail_over)], users, per_second, tps)
+
+
+def _during(
+    stack: ExitStack,
+    url: str,
+    at: Sequence[tuple[float, Callable[[], None]]],
+    users: int,
+    per_second: float,
+    tps: float,
+) -> dict[str, Any]:
+    personalize, replicas = _fleet_at(stack, tps, url)
+    began = time.time()
+    done = run_send(personalize, replicas, [f"u{n}" for n in range(users)], per_second, at=at)
+    report = done.report(tps, users / per_second)
+    report["personalised_by_second"] = _personalised_by_second(done)
+    report["transactions_by_second"] = _by_second(done.arrivals, began)
+    report["redis_up"] = sum(replica.metric("redis_up") for replica in replicas)
+    return report
+
+
+def _by_second(arrivals: Sequence[float], began: float) -> list[int]:
+    return [count for _, count in sorted(Counter(int(one - began) for one in arrivals).items())]
 
 
 def _beside_redis(
@@ -228,12 +279,16 @@ def all_in_batch(users: int = 3_000, per_second: float = 100, tps: float = 5) ->
 def fleet(stack: ExitStack, tps: float, replicas: int = 3) -> tuple[Process, list[Process], RedisServer]:
     """A local Personalize, replicas of the service on one Redis, and that Redis."""
     redis = stack.enter_context(RedisServer())
+    personalize, group = _fleet_at(stack, tps, redis.url, replicas)
+    return personalize, group, redis
+
+
+def _fleet_at(stack: ExitStack, tps: float, url: str, replicas: int = 3) -> tuple[Process, list[Process]]:
     personalize = stack.enter_context(local_personalize(tps=tps, latency_ms=30))
     group = [
-        stack.enter_context(service(personalize, PERSONALIZE_TPS=str(tps), REDIS_URL=redis.url))
-        for _ in range(replicas)
+        stack.enter_context(service(personalize, PERSONALIZE_TPS=str(tps), REDIS_URL=url)) for _ in range(replicas)
     ]
-    return personalize, group, redis
+    return personalize, group
 
 
 def _personalised_by_second(done: Send) -> list[int]:
@@ -249,6 +304,10 @@ def scenarios() -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
     yield "redis_killed", redis_killed
     yield "redis_full", redis_full
     yield "redis_silent", redis_silent
+    yield "cluster", cluster
+    yield "redis_node_killed", redis_node_killed
+    yield "redis_failover", redis_failover
+    yield "redis_switchover", redis_switchover
     yield "all_in_batch", all_in_batch
     yield "faults", faults
 

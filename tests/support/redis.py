@@ -134,6 +134,13 @@ class RedisCluster:
         """For `REDIS_URL`, of one node, as a configuration endpoint names one."""
         return self.masters[0].url
 
+    def master_of(self, key: str) -> RedisServer:
+        """The server that the key belongs to."""
+        slot = self.masters[0].ask("CLUSTER", "KEYSLOT", key)
+        [port] = [shard[2][1] for shard in self.masters[0].ask("CLUSTER", "SLOTS") if shard[0] <= slot <= shard[1]]
+        [server] = [server for server in self.servers if server.port == port]
+        return server
+
     def __enter__(self) -> Self:
         for server in self.servers:
             self._stack.enter_context(server)
