@@ -53,6 +53,10 @@ MAX_PAUSE_SECONDS: Final = 60.0
 SENTINEL_SECONDS: Final = 1.0
 """Between two looks at whom the sentinels name: a master that was replaced may still answer."""
 
+CHANGING_SECONDS: Final = 2 * SENTINEL_SECONDS
+"""After the sentinels have named another master, it is left alone for so long. By then every replica has left the old
+one, which may have gone on to hand out slots of the budget."""
+
 _logger = structlog.stdlib.get_logger(__name__)
 
 
@@ -84,6 +88,7 @@ class RedisClient:
         self._logged = False
         self._refused_until = float("-inf")
         self._pause_seconds = 0.0
+        self._changed_at = float("-inf")
         self._nodes_asked_from: dict[str, float] = {}
         self._watch: asyncio.Task[None] | None = None
         self._listeners: list[Callable[[bool], None]] = []
@@ -188,9 +193,13 @@ class RedisClient:
             self._failed(error, None)
             raise SharedStateUnavailable(f"Redis failed: {type(error).__name__}") from error
         self._nodes_asked_from.clear()
+        if self.address.kind == "sentinel" and last is not None and last.at != self._route.at:
+            self._changed_at = _now()
         if last is not None and last.redis is not self._route.redis:
             with suppress(RedisError, OSError, TimeoutError):
                 await last.close()
+        if _now() - self._changed_at < CHANGING_SECONDS:
+            raise SharedStateUnavailable("Redis's master has just changed")
 
     def mark_up(self) -> None:
         """Let commands through; the heartbeat was answered."""
