@@ -51,10 +51,12 @@ class HostLookUp:
 
     Args:
         resolve: Asks the system; runs in a thread.
+        monotonic: Seconds, for pauses and ages.
     """
 
-    def __init__(self, resolve: Resolve = resolve) -> None:
+    def __init__(self, resolve: Resolve = resolve, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._resolve = resolve
+        self._monotonic = monotonic
         self._names: dict[str, _Name] = {}
         self._turn = asyncio.Lock()
 
@@ -72,9 +74,9 @@ class HostLookUp:
         if _is_address(host):
             return [host]
         name = self._names.setdefault(host, _Name())
-        if time.monotonic() - name.known_at < KNOWN_SECONDS:
+        if self._monotonic() - name.known_at < KNOWN_SECONDS:
             return list(name.addresses)
-        if name.looking is None and time.monotonic() >= name.not_before:
+        if name.looking is None and self._monotonic() >= name.not_before:
             name.looking = asyncio.create_task(self._look(host, name), name="redis-look-up")
         if name.looking is not None:
             patience = min(seconds, PATIENCE_SECONDS) if name.addresses else seconds
@@ -112,12 +114,12 @@ class HostLookUp:
         except OSError as error:
             name.error = error
             name.pause_seconds = min(MAX_PAUSE_SECONDS, max(FIRST_PAUSE_SECONDS, 2 * name.pause_seconds))
-            name.not_before = time.monotonic() + name.pause_seconds
+            name.not_before = self._monotonic() + name.pause_seconds
         else:
             last = [one for one in name.addresses if one in addresses]
             # Addresses that failed lately stay behind the others.
             name.addresses = [one for one in addresses if one not in last[1:]] + last[1:] if last else addresses
-            name.known_at = time.monotonic()
+            name.known_at = self._monotonic()
             name.error, name.pause_seconds = None, 0.0
         finally:
             name.looking = None

@@ -1,0 +1,138 @@
+"""E6: Redis's name is looked up apart from everybody else's."""
+
+import asyncio
+import socket
+import threading
+import time
+
+import pytest
+
+from service.fleet import look_up
+from service.fleet.client import RedisClient
+from service.fleet.look_up import HostLookUp
+from tests.support.clocks import StandingClock
+from tests.support.redis import RedisServer
+from tests.support.waiting import until
+
+
+class Names:
+    """A name server that answers when it is let."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.at_once = self.most_at_once = 0
+        self.answer = threading.Event()
+        self.addresses: list[str] | None = ["127.0.0.1"]
+
+    def resolve(self, host: str) -> list[str]:
+        self.asked.append(host)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        self.answer.wait(20)
+        self.at_once -= 1
+        if self.addresses is None:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return list(self.addresses)
+
+
+@pytest.fixture
+def names() -> Names:
+    return Names()
+
+
+async def test_names_that_take_long_are_looked_up_one_at_a_time_and_nobody_waits_longer_than_asked(
+    names: Names,
+) -> None:
+    """E6."""
+    found = HostLookUp(names.resolve)
+    waits = [found.addresses(host, 0.05) for host in ["a.example", "b.example", "a.example"] * 10]
+    for outcome in await asyncio.gather(*waits, return_exceptions=True):
+        assert isinstance(outcome, TimeoutError)
+    assert names.asked == ["a.example"]
+    names.answer.set()
+    await until(lambda: len(names.asked) == 2)
+    assert names.most_at_once == 1
+    assert await found.addresses("a.example", 5) == ["127.0.0.1"]
+    assert await found.addresses("b.example", 5) == ["127.0.0.1"]
+    await found.close()
+
+
+async def test_after_a_failure_the_next_look_up_waits_longer_each_time(names: Names) -> None:
+    """E6."""
+    clock = StandingClock()
+    names.addresses = None
+    names.answer.set()
+    found = HostLookUp(names.resolve, clock.monotonic)
+    asked = []
+    for _ in range(40):
+        with pytest.raises(socket.gaierror):
+            await found.addresses("a.example", 5)
+        asked.append(len(names.asked))
+        clock.now += 0.5
+    assert asked[:8] == [1, 1, 2, 2, 2, 2, 3, 3]
+    assert asked[-1] == 5
+    await found.close()
+
+
+async def test_the_last_known_address_is_used_while_the_name_server_is_silent(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E6."""
+    monkeypatch.setattr(look_up, "PATIENCE_SECONDS", 0.01)
+    names.answer.set()
+    found = HostLookUp(names.resolve)
+    assert await found.addresses("a.example", 5) == ["127.0.0.1"]
+    names.answer.clear()
+    found.forget()
+    assert await found.addresses("a.example", 5) == ["127.0.0.1"]
+    assert len(names.asked) == 2
+    names.addresses = ["127.0.0.2"]
+    names.answer.set()
+    await until(lambda: names.at_once == 0)
+    await asyncio.sleep(0)
+    assert await found.addresses("a.example", 5) == ["127.0.0.2"]
+    await found.close()
+
+
+async def test_an_address_that_took_no_connection_is_tried_last(names: Names) -> None:
+    """E6: a name with several addresses."""
+    names.addresses = ["127.0.0.9", "127.0.0.1"]
+    names.answer.set()
+    found = HostLookUp(names.resolve)
+    assert await found.addresses("a.example", 5) == ["127.0.0.9", "127.0.0.1"]
+    found.failed("a.example", "127.0.0.9")
+    assert await found.addresses("a.example", 5) == ["127.0.0.1", "127.0.0.9"]
+    await found.close()
+
+
+@pytest.mark.processes
+async def test_a_redis_with_a_dead_address_beside_a_good_one_is_found(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E6."""
+    monkeypatch.setattr(look_up, "resolve", lambda _: ["127.0.0.9", "127.0.0.1"])
+    monkeypatch.setattr(HostLookUp.__init__, "__defaults__", (look_up.resolve, time.monotonic))
+    async with RedisClient(f"redis://cache.example:{redis_server.port}") as client:
+        await client.find()
+        async with client.attempt() as redis:
+            assert await redis.ping()
+
+
+async def test_while_redis_is_looked_up_the_loops_own_threads_are_free(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E6: Amazon Personalize's name could not be looked up."""
+    monkeypatch.setattr(HostLookUp.__init__, "__defaults__", (names.resolve, time.monotonic))
+    clients = [RedisClient("redis://cache.example", timeout_seconds=0.01) for _ in range(3)]
+    for _ in range(5):
+        for client in clients:
+            with pytest.raises(Exception, match="Redis"):
+                await client.find()
+    assert len(names.asked) == len(clients)
+    # As many as the default executor has threads would be taken, if these look-ups used it.
+    loop = asyncio.get_running_loop()
+    assert await asyncio.wait_for(loop.run_in_executor(None, lambda: "free"), 5) == "free"
+    assert await asyncio.wait_for(loop.getaddrinfo("localhost", 80), 5)
+    names.answer.set()
+    for client in clients:
+        await client.__aexit__()
