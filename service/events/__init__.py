@@ -1,0 +1,1 @@
+"""What users did: taken in, kept safe, used in every answer, and sent on to Personalize."""

@@ -1,0 +1,1 @@
+"""Where events are kept, and Amazon Personalize's events over the AWS SDK."""

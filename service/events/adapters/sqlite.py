@@ -1,0 +1,200 @@
+"""The events of an embedded replica, in one SQLite file in `DATA_DIR`.
+
+A commit is an fsync (`synchronous=FULL`), so that what was answered 202 outlives a crash of the machine. A thread of
+its own reads and writes.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+from service.clock import Clock
+from service.errors import SharedStateUnavailable
+from service.events.event import Event
+from service.events.known import MAX_OF_A_TYPE
+from service.events.ports import Backlog, KnownEvent, Waiting
+from service.lists.keys import UserPrefix
+
+FILE_NAME: Final = "events.sqlite"
+
+SEEN_SECONDS: Final = 48 * 3600.0
+"""An `eventId` that comes again within this time is a duplicate."""
+
+CLAIM_SECONDS: Final = 60.0
+"""A claim of a process that has died lapses after this time."""
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS seen (id TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS seen_at ON seen (at);
+CREATE TABLE IF NOT EXISTS outbox (
+    number INTEGER PRIMARY KEY, user BLOB NOT NULL, packed BLOB NOT NULL, at REAL NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL DEFAULT 0, aside TEXT);
+CREATE INDEX IF NOT EXISTS outbox_due ON outbox (due) WHERE aside IS NULL;
+CREATE TABLE IF NOT EXISTS known (
+    user BLOB NOT NULL, type TEXT NOT NULL, item TEXT NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (user, type, item)) WITHOUT ROWID;
+"""
+
+_Result = TypeVar("_Result")
+
+
+class SqliteEventStore:
+    """An `EventStore` in a file.
+
+    Args:
+        data_dir: `DATA_DIR`.
+        clock: Its Unix time dates what is kept.
+        sends_on: Whether accepted events wait to be sent on.
+    """
+
+    def __init__(self, data_dir: Path, *, clock: Clock, sends_on: bool) -> None:
+        self._path = data_dir / FILE_NAME
+        self._clock = clock
+        self._sends_on = sends_on
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="events")
+        self._connection: sqlite3.Connection | None = None
+
+    async def accept(self, events: Sequence[tuple[UserPrefix, Event]]) -> list[bool]:
+        """See `EventStore.accept`; one commit."""
+        return await self._in_thread(lambda connection: self._accept(connection, events)) if events else []
+
+    async def known(self, user_prefix: UserPrefix) -> list[KnownEvent]:
+        """See `EventStore.known`."""
+
+        def look(connection: sqlite3.Connection) -> list[KnownEvent]:
+            rows = connection.execute("SELECT type, item, at FROM known WHERE user = ? ORDER BY at", (user_prefix,))
+            return [KnownEvent(row[0], row[1], row[2]) for row in rows]
+
+        return await self._in_thread(look)
+
+    async def claim(self, most: int) -> list[Waiting]:
+        """See `EventStore.claim`."""
+        return await self._in_thread(lambda connection: self._claim(connection, most))
+
+    async def done(self, numbers: Sequence[str]) -> None:
+        """See `EventStore.done`."""
+        await self._in_thread(
+            lambda connection: connection.executemany("DELETE FROM outbox WHERE number = ?", [(n,) for n in numbers])
+        )
+
+    async def again(self, numbers: Sequence[str], after_seconds: float) -> None:
+        """See `EventStore.again`."""
+        due = self._clock.time() + after_seconds
+        await self._in_thread(
+            lambda connection: connection.executemany(
+                "UPDATE outbox SET due = ?, attempts = attempts + 1 WHERE number = ?", [(due, n) for n in numbers]
+            )
+        )
+
+    async def aside(self, number: str, problem: str) -> None:
+        """See `EventStore.aside`."""
+        await self._in_thread(
+            lambda connection: connection.execute("UPDATE outbox SET aside = ? WHERE number = ?", (problem, number))
+        )
+
+    async def backlog(self) -> Backlog:
+        """See `EventStore.backlog`."""
+
+        def look(connection: sqlite3.Connection) -> Backlog:
+            waiting, oldest = connection.execute("SELECT count(*), min(at) FROM outbox WHERE aside IS NULL").fetchone()
+            (aside,) = connection.execute("SELECT count(*) FROM outbox WHERE aside IS NOT NULL").fetchone()
+            return Backlog(waiting, oldest, aside)
+
+        return await self._in_thread(look)
+
+    async def retry(self) -> int:
+        """See `EventStore.retry`."""
+        return await self._in_thread(
+            lambda connection: (
+                connection.execute(
+                    "UPDATE outbox SET aside = NULL, attempts = 0, due = 0 WHERE aside IS NOT NULL"
+                ).rowcount
+            )
+        )
+
+    async def forget_user(self, user_prefix: UserPrefix) -> None:
+        """See `Forgettable`; what waits to be sent on is not sent either."""
+
+        def forget(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM known WHERE user = ?", (user_prefix,))
+            connection.execute("DELETE FROM outbox WHERE user = ?", (user_prefix,))
+
+        await self._in_thread(forget)
+
+    async def close(self) -> None:
+        """Close the file."""
+
+        def close() -> None:
+            if self._connection is not None:
+                self._connection.close()
+
+        await asyncio.get_running_loop().run_in_executor(self._thread, close)
+        self._thread.shutdown()
+
+    async def _in_thread(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
+        def in_transaction() -> _Result:
+            connection = self._open()
+            with connection:
+                return work(connection)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, in_transaction)
+        except (sqlite3.Error, OSError) as error:
+            raise SharedStateUnavailable(f"{self._path.name}: {error}") from error
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self._path, check_same_thread=False)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.executescript(_SCHEMA)
+            self._connection = connection
+        return self._connection
+
+    def _accept(self, connection: sqlite3.Connection, events: Sequence[tuple[UserPrefix, Event]]) -> list[bool]:
+        now = self._clock.time()
+        connection.execute("DELETE FROM seen WHERE at < ?", (now - SEEN_SECONDS,))
+        new: list[bool] = []
+        for user_prefix, event in events:
+            inserted = connection.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (event.event_id, now)).rowcount
+            new.append(bool(inserted))
+            if not inserted:
+                continue
+            self._know(connection, user_prefix, event)
+            if self._sends_on and not event.lifts:
+                connection.execute(
+                    "INSERT INTO outbox (user, packed, at) VALUES (?, ?, ?)", (user_prefix, event.packed(), now)
+                )
+        return new
+
+    def _know(self, connection: sqlite3.Connection, user_prefix: UserPrefix, event: Event) -> None:
+        if not event.item_id:
+            return
+        key = (user_prefix, event.event_type, event.item_id)
+        if event.lifts:
+            connection.execute("DELETE FROM known WHERE user = ? AND type = ? AND item = ?", key)
+            return
+        connection.execute(
+            "INSERT INTO known VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
+            (*key, event.sent_at),
+        )
+        connection.execute(
+            "DELETE FROM known WHERE user = ? AND type = ? AND item IN (SELECT item FROM known"
+            " WHERE user = ? AND type = ? ORDER BY at DESC LIMIT -1 OFFSET ?)",
+            (*key[:2], *key[:2], MAX_OF_A_TYPE),
+        )
+
+    def _claim(self, connection: sqlite3.Connection, most: int) -> list[Waiting]:
+        now = self._clock.time()
+        rows = connection.execute(
+            "SELECT number, packed, attempts FROM outbox WHERE aside IS NULL AND due <= ? ORDER BY number LIMIT ?",
+            (now, most),
+        ).fetchall()
+        connection.executemany(
+            "UPDATE outbox SET due = ? WHERE number = ?", [(now + CLAIM_SECONDS, number) for number, _, _ in rows]
+        )
+        return [Waiting(str(number), Event.unpacked(packed), attempts) for number, packed, attempts in rows]

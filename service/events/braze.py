@@ -1,0 +1,145 @@
+"""Events as Braze sends them: Currents' HTTP connector, and webhooks of campaigns and Canvases.
+
+Source: https://www.braze.com/docs/partners/data_and_analytics/data_warehouses/custom_http_connector, and Braze's
+documentation of eCommerce events.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from service.events.event import (
+    Event,
+    EventProblem,
+    event_id_of,
+    moment_of,
+    number_of,
+    properties_of,
+    session_of,
+    text_of,
+)
+
+CUSTOM_EVENT: Final = "users.behaviors.CustomEvent"
+LIFTED_BY: Final[Mapping[str, str]] = {
+    "ecommerce.order_cancelled": "ecommerce.order_placed",
+    "ecommerce.order_refunded": "ecommerce.order_placed",
+}
+"""What undoes what: the event type of the second is lifted for the items of the first."""
+
+REPEATING: Final = frozenset({"ecommerce.cart_updated", "ecommerce.checkout_started"})
+"""Events that name the whole cart each time, so that an item's event is known by the cart and not by the moment."""
+
+MAX_LINE_ITEMS: Final = 100
+
+
+class Ignored(Exception):  # no error: Currents sends everything
+    """The event is of no interest."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrazeTerms:
+    """What of Braze's events is used."""
+
+    event_types: Mapping[str, str]
+    """Braze's name to Personalize's."""
+
+    item_id: str = "product_id"
+    """Property that names the item."""
+
+
+def braze_events(body: object, terms: BrazeTerms, now: float) -> Iterator[Event | EventProblem | Ignored]:
+    """The events of a body, one for each line item; a problem or the word that it is ignored stands for others.
+
+    Raises:
+        EventProblem: The body as a whole is wrong.
+    """
+    if isinstance(body, dict) and isinstance(body.get("events"), list):
+        given = body["events"]
+    else:
+        given = body if isinstance(body, list) else [body]
+    for one in given:
+        try:
+            yield from _events(one, terms, now)
+        except (EventProblem, Ignored) as other:
+            yield other
+
+
+def _events(given: object, terms: BrazeTerms, now: float) -> Iterator[Event]:
+    if not isinstance(given, dict):
+        raise EventProblem("is not a JSON object")
+    name, properties = _name_and_properties(given)
+    event_type = terms.event_types.get(LIFTED_BY.get(name, name), "")
+    lifts = name in LIFTED_BY
+    if not event_type:
+        raise Ignored
+    if _is_bot(given, properties):
+        raise Ignored
+    user: Mapping[str, Any] = given
+    if isinstance(given.get("user"), dict):
+        user = given["user"]
+    user_id = text_of(user, "external_user_id") or text_of(user, "external_id")
+    device_id = text_of(user, "device_id")
+    if not user_id and not device_id:
+        raise EventProblem("user: has neither external_user_id nor device_id")
+    sent_at = moment_of(given.get("time"), now, "time")
+    event_id = text_of(given, "id") or text_of(given, "event_id")
+    items = list(_items(properties, terms.item_id)) or [{}]
+    for number, item in enumerate(items):
+        item_id = text_of(item, terms.item_id)
+        if not item_id and lifts:
+            raise Ignored
+        cart_id = text_of(properties, "cart_id") if name in REPEATING else ""
+        if cart_id:
+            line_id = event_id_of(f"{user_id or device_id} {cart_id}", event_type, item_id, 0.0)
+        elif event_id:
+            line_id = event_id if len(items) == 1 else f"{event_id}:{number}"
+        else:
+            line_id = event_id_of(user_id or device_id, event_type, item_id, sent_at)
+        yield Event(
+            event_type=event_type,
+            user_id=user_id,
+            session_id=text_of(given, "session_id") or (device_id if not user_id else session_of(user_id, sent_at)),
+            sent_at=sent_at,
+            event_id=line_id,
+            item_id=item_id,
+            event_value=_price(item),
+            properties=properties_of(item.get("purchase_properties")),
+            recommendation_id=text_of(properties, "rid", 40),
+            lifts=lifts,
+        )
+
+
+def _name_and_properties(given: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    name = text_of(given, "event_type") or text_of(given, "name")
+    properties = given.get("properties")
+    if not isinstance(properties, dict):
+        properties = {key: value for key, value in given.items() if key != "user"}
+    if name == CUSTOM_EVENT or not name:
+        name = text_of(properties, "name") or text_of(properties, "event_name")
+        custom = properties.get("custom_properties")
+        if isinstance(custom, dict):
+            properties = custom
+    if not name:
+        raise EventProblem("event_type: is missing")
+    return name, properties
+
+
+def _is_bot(given: Mapping[str, Any], properties: Mapping[str, Any]) -> bool:
+    return any(
+        one.get("is_suspected_bot_click") is True or one.get("suspected_bot_click_reason")
+        for one in (given, properties)
+    )
+
+
+def _items(properties: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:
+    """The items that the properties name: a list of products, else the properties themselves."""
+    products = properties.get("products")
+    if isinstance(products, list):
+        yield from [one for one in products if isinstance(one, dict)][:MAX_LINE_ITEMS]
+    elif properties.get(key) is not None:
+        yield properties
+
+
+def _price(item: Mapping[str, Any]) -> float | None:
+    price = item.get("price")
+    return None if isinstance(price, str) else number_of(price, "price")

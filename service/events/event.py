@@ -1,0 +1,233 @@
+"""An event as this service keeps it, and how it is read from the body of `POST /events`."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from math import isfinite
+from typing import Any, Final
+
+import orjson
+
+MAX_EVENTS: Final = 500
+"""Events of one entry of a body. Ours: a day's events of a user, several times over."""
+
+MAX_ENTRIES: Final = 500
+"""Entries of one body."""
+
+MAX_TEXT_CHARACTERS: Final = 256
+"""Longest userId, sessionId, eventType, eventId and itemId. Source: Personalize API reference, PutEvents."""
+
+MAX_PROPERTIES_CHARACTERS: Final = 1024
+"""Longest properties, as JSON. Source: Personalize API reference, PutEvents."""
+
+MAX_RECOMMENDATION_ID_CHARACTERS: Final = 40
+MAX_IMPRESSION: Final = 25
+"""Items of an impression. Source: Personalize API reference, PutEvents."""
+
+MAX_FUTURE_SECONDS: Final = 86_400.0
+"""An event may be dated this far ahead of our clock: callers' clocks and zones differ."""
+
+
+class EventProblem(ValueError):
+    """This entry is no event; the message says which key, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that a user did."""
+
+    event_type: str
+    """As Personalize names it."""
+
+    user_id: str
+    """Empty for a user who is not known; then the session tells them apart."""
+
+    session_id: str
+    sent_at: float
+    """Unix seconds."""
+
+    event_id: str
+    item_id: str = ""
+    event_value: float | None = None
+    properties: str = ""
+    """A JSON object as text; empty for none."""
+
+    recommendation_id: str = ""
+    impression: tuple[str, ...] = ()
+    lifts: bool = False
+    """It undoes what an earlier event of this type said of the item: a refund."""
+
+    @property
+    def owner(self) -> str:
+        """Whose list it changes: a user who is not known is asked for by the session."""
+        return self.user_id or self.session_id
+
+    def packed(self) -> bytes:
+        """As bytes to keep."""
+        return orjson.dumps([getattr(self, name) for name in self.__slots__])
+
+    @classmethod
+    def unpacked(cls, packed: bytes) -> "Event":
+        """From what `packed` made.
+
+        Raises:
+            EventProblem: The bytes are something else.
+        """
+        try:
+            given = dict(zip(cls.__slots__, orjson.loads(packed), strict=True))
+            given["impression"] = tuple(given["impression"])
+            return cls(**given)
+        except (ValueError, TypeError) as error:
+            raise EventProblem(f"not a kept event: {type(error).__name__}") from error
+
+
+def events_of(body: object, now: float) -> Iterator[Event | EventProblem]:
+    """The events of a body of `POST /events`, in order; a problem stands in the place of what is none.
+
+    Raises:
+        EventProblem: The body as a whole is wrong.
+    """
+    entries = body if isinstance(body, list) else [body]
+    if len(entries) > MAX_ENTRIES:
+        raise EventProblem(f"at most {MAX_ENTRIES} entries, not {len(entries)}")
+    for entry in entries:
+        if not isinstance(entry, dict):
+            raise EventProblem("an entry is not a JSON object with userId and eventList")
+        listed = entry.get("eventList")
+        if not isinstance(listed, list) or not 1 <= len(listed) <= MAX_EVENTS:
+            raise EventProblem(f"eventList: is not a list of 1 to {MAX_EVENTS} events")
+        for given in listed:
+            try:
+                yield _event(entry, given, now)
+            except EventProblem as problem:
+                yield problem
+
+
+def _event(entry: Mapping[str, Any], given: object, now: float) -> Event:
+    if not isinstance(given, dict):
+        raise EventProblem("is not a JSON object")
+    user_id = text_of(entry, "userId")
+    session_id = text_of(entry, "sessionId")
+    if not user_id and not session_id:
+        raise EventProblem("userId: is missing, and there is no sessionId")
+    event_type = text_of(given, "eventType")
+    if not event_type:
+        raise EventProblem("eventType: is missing")
+    sent_at = moment_of(given.get("sentAt"), now, "sentAt")
+    item_id = text_of(given, "itemId")
+    return Event(
+        event_type=event_type,
+        user_id=user_id,
+        session_id=session_id or session_of(user_id, sent_at),
+        sent_at=sent_at,
+        event_id=text_of(given, "eventId") or event_id_of(user_id or session_id, event_type, item_id, sent_at),
+        item_id=item_id,
+        event_value=number_of(given.get("eventValue"), "eventValue"),
+        properties=properties_of(given.get("properties")),
+        recommendation_id=text_of(given, "recommendationId", MAX_RECOMMENDATION_ID_CHARACTERS),
+        impression=_impression(given.get("impression")),
+    )
+
+
+def text_of(given: Mapping[str, Any], key: str, most: int = MAX_TEXT_CHARACTERS) -> str:
+    """A text of an object; empty where it is missing.
+
+    Raises:
+        EventProblem: It is no text, or too long.
+    """
+    value = given.get(key)
+    if value is None:
+        return ""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise EventProblem(f"{key}: is not text")
+    if len(value) > most:
+        raise EventProblem(f"{key}: at most {most} characters, not {len(value)}")
+    return value.strip()
+
+
+def number_of(value: object, key: str) -> float | None:
+    """A finite number; None where it is missing.
+
+    Raises:
+        EventProblem: It is none.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise EventProblem(f"{key}: is not a number")
+    return float(value)
+
+
+def moment_of(value: object, now: float, key: str) -> float:
+    """Unix seconds of a moment written as seconds, milliseconds or ISO 8601; now where it is missing.
+
+    Raises:
+        EventProblem: It is none, or lies in the future.
+    """
+    if value is None:
+        return now
+    moment = _moment_of_text(value, key) if isinstance(value, str) else number_of(value, key) or 0.0
+    if moment > 1e11:  # noqa: PLR2004  # no event is of the year 5138: these are milliseconds
+        moment /= 1000
+    if moment <= 0 or moment > now + MAX_FUTURE_SECONDS:
+        raise EventProblem(f"{key}: is before 1970, or more than a day in the future")
+    return moment
+
+
+def _moment_of_text(text: str, key: str) -> float:
+    with suppress(ValueError):
+        return number_of(float(text), key) or 0.0
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise EventProblem(f"{key}: is neither Unix seconds nor ISO 8601") from None
+    if parsed.tzinfo is None:
+        raise EventProblem(f"{key}: has no time zone")
+    return parsed.timestamp()
+
+
+def properties_of(value: object) -> str:
+    """Properties as the JSON text that Personalize wants.
+
+    Raises:
+        EventProblem: They are no object, or too long.
+    """
+    if value is None or value == {}:
+        return ""
+    if isinstance(value, str):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            raise EventProblem("properties: is not JSON") from None
+    if not isinstance(value, dict):
+        raise EventProblem("properties: is not a JSON object")
+    text = orjson.dumps(value).decode()
+    if len(text) > MAX_PROPERTIES_CHARACTERS:
+        raise EventProblem(f"properties: at most {MAX_PROPERTIES_CHARACTERS} characters as JSON, not {len(text)}")
+    return text
+
+
+def _impression(value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+        raise EventProblem("impression: is not a list of item ids")
+    if len(value) > MAX_IMPRESSION:
+        raise EventProblem(f"impression: at most {MAX_IMPRESSION} items, not {len(value)}")
+    return tuple(value)
+
+
+def session_of(user_id: str, sent_at: float) -> str:
+    """A session for a caller that knows none: one of a user and day."""
+    day = int(sent_at // 86_400)
+    return "day-" + blake2b(f"{day}:{user_id}".encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def event_id_of(owner: str, event_type: str, item_id: str, sent_at: float) -> str:
+    """An id for an event whose caller gave none: the same event sent again has the same."""
+    what = "\0".join((owner, event_type, item_id, f"{sent_at:.3f}"))
+    return blake2b(what.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

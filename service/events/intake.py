@@ -1,0 +1,77 @@
+"""Takes events in: answers only when they are safe."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from service.events.braze import Ignored
+from service.events.event import Event, EventProblem
+from service.events.known import KnownEvents
+from service.events.ports import EventStore, KnownEvent
+
+
+class EventRecorder(Protocol):
+    """Where events are counted."""
+
+    def events(self, result: str, count: int) -> None:
+        """So many events were `accepted`, `duplicate`, `ignored`, `rejected`, `sent` or `aside`."""
+
+
+@dataclass(slots=True)
+class IntakeReport:
+    """What became of the events of one body."""
+
+    accepted: int = 0
+    duplicate: int = 0
+    ignored: int = 0
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Intake:
+    """Keeps events safe, and lets this replica know of them.
+
+    Args:
+        store: Keeps them.
+        known: Gets those of users who are asked for here.
+        recorder: Counts.
+    """
+
+    def __init__(self, store: EventStore, *, known: KnownEvents, recorder: EventRecorder) -> None:
+        self._store = store
+        self._known = known
+        self._recorder = recorder
+
+    async def take(self, events: Iterable[Event | EventProblem | Ignored]) -> IntakeReport:
+        """Keep what is an event; safe when this returns.
+
+        Raises:
+            EventProblem: The body as a whole is wrong.
+            SharedStateUnavailable: None of the events is known to be safe.
+        """
+        report = IntakeReport()
+        kept: list[Event] = []
+        for index, one in enumerate(events):
+            if isinstance(one, Event):
+                kept.append(one)
+            elif isinstance(one, EventProblem):
+                report.rejected.append({"index": index, "problem": str(one)})
+            else:
+                report.ignored += 1
+        prefixes = [self._known.prefix(one.owner) for one in kept]
+        for one, prefix, new in zip(
+            kept, prefixes, await self._store.accept(list(zip(prefixes, kept, strict=True))), strict=True
+        ):
+            if new:
+                report.accepted += 1
+                self._known.heard(prefix, [KnownEvent(one.event_type, one.item_id, one.sent_at, one.lifts)])
+            else:
+                report.duplicate += 1
+        for result, count in (
+            ("accepted", report.accepted),
+            ("duplicate", report.duplicate),
+            ("ignored", report.ignored),
+            ("rejected", len(report.rejected)),
+        ):
+            if count:
+                self._recorder.events(result, count)
+        return report

@@ -1,0 +1,157 @@
+"""What is known of the users that this replica was asked for, and what follows for their answers.
+
+A user's events are loaded once, on the ordinary way of an answer, and kept here as long as there is room. From then on
+the store tells every change, so that an answer only looks into memory.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from service.clock import Clock
+from service.errors import SharedStateUnavailable
+from service.events.ports import EventStore, KnownEvent
+from service.lists.keys import UserKeys, UserPrefix
+
+MAX_OF_A_TYPE: Final = 100
+"""Events of a user and type that count. Source: Personalize developer guide, filter expressions."""
+
+MAX_USERS: Final = 200_000
+"""Users kept in memory, the longest unasked go first; about 100 MB with ten events each."""
+
+LOAD_SECONDS: Final = 0.1
+"""Longest wait of an answer for a user's events."""
+
+
+@dataclass(slots=True)
+class UserEvents:
+    """The latest events of one user, by type and item."""
+
+    by_type: dict[str, dict[str, float]] = field(default_factory=dict)
+    version: int = 0
+    """Changes with every event."""
+
+    def add(self, known: KnownEvent) -> None:
+        """Take in an event; an older one of the same item changes nothing."""
+        items = self.by_type.setdefault(known.event_type, {})
+        if known.lifts:
+            items.pop(known.item_id, None)
+        else:
+            at = max(known.at, items.pop(known.item_id, known.at))
+            items[known.item_id] = at
+            while len(items) > MAX_OF_A_TYPE:
+                del items[min(items, key=items.__getitem__)]
+        self.version += 1
+
+
+class KnownEvents:
+    """The events of users, in this process."""
+
+    def __init__(self, store: EventStore, *, keys: UserKeys, clock: Clock, max_users: int = MAX_USERS) -> None:
+        self._store = store
+        self._keys = keys
+        self._clock = clock
+        self._max_users = max_users
+        self._users: OrderedDict[UserPrefix, UserEvents] = OrderedDict()
+        self._loading: dict[UserPrefix, asyncio.Task[None]] = {}
+        self._changes = 0
+
+    def __len__(self) -> int:
+        """Users whose events are here."""
+        return len(self._users)
+
+    def prefix(self, owner: str) -> UserPrefix:
+        """What names a user here."""
+        return self._keys.prefix(owner)
+
+    def here(self, user_id: str) -> UserEvents | None:
+        """The user's events; None while they are not loaded."""
+        found = self._users.get(self._keys.prefix(user_id))
+        if found is not None:
+            self._users.move_to_end(self._keys.prefix(user_id))
+        return found
+
+    async def load(self, user_id: str, within_seconds: float) -> None:
+        """Have the user's events here, as far as the time allows; never fails."""
+        user_prefix = self._keys.prefix(user_id)
+        if user_prefix in self._users:
+            return
+        task = self._loading.get(user_prefix)
+        if task is None:
+            task = self._loading[user_prefix] = asyncio.create_task(self._load(user_prefix))
+            task.add_done_callback(lambda _: self._loading.pop(user_prefix, None))
+        await asyncio.wait({task}, timeout=max(0.0, min(within_seconds, LOAD_SECONDS)))
+
+    def heard(self, user_prefix: UserPrefix, events: Iterable[KnownEvent]) -> None:
+        """A store tells what has happened; users that are not here are loaded when they are asked for."""
+        self._changes += 1
+        found = self._users.get(user_prefix)
+        if found is not None:
+            for one in events:
+                found.add(one)
+
+    def forget_all(self) -> None:
+        """Something may have been missed: load everybody anew."""
+        self._changes += 1
+        self._users.clear()
+
+    async def forget_user(self, user_prefix: UserPrefix) -> None:
+        """See `Forgettable`."""
+        self._changes += 1
+        self._users.pop(user_prefix, None)
+
+    async def _load(self, user_prefix: UserPrefix) -> None:
+        # What is told while the look-up is on its way may be missing in its answer: look again.
+        for _ in range(3):
+            changes = self._changes
+            try:
+                known = await self._store.known(user_prefix)
+            except SharedStateUnavailable:
+                return
+            if changes == self._changes:
+                break
+        found = UserEvents()
+        for one in known:
+            found.add(one)
+        self._users[user_prefix] = found
+        while len(self._users) > self._max_users:
+            self._users.popitem(last=False)
+
+
+class Bought:
+    """Which items a user's own events keep out of the user's answers.
+
+    Args:
+        known: What users did.
+        exclude_after: Event type, and for how many seconds its item is in no answer.
+        clock: Its Unix time tells an event's age.
+    """
+
+    def __init__(self, known: KnownEvents, exclude_after: Mapping[str, float], clock: Clock) -> None:
+        self._known = known
+        self._exclude_after = {kind: seconds for kind, seconds in exclude_after.items() if seconds > 0}
+        self._clock = clock
+
+    def items(self, user_id: str) -> frozenset[str]:
+        """Items that are in none of the user's answers now; none for a user whose events are not here."""
+        found = self._known.here(user_id) if user_id else None
+        if found is None:
+            return frozenset()
+        now = self._clock.time()
+        return frozenset(
+            item_id
+            for kind, seconds in self._exclude_after.items()
+            for item_id, at in found.by_type.get(kind, {}).items()
+            if item_id and now - at < seconds
+        )
+
+    def version(self, user_id: str) -> int:
+        """Changes with every event of the user; -1 while they are not here."""
+        found = self._known.here(user_id)
+        return -1 if found is None else found.version
+
+    async def load(self, user_id: str, within_seconds: float) -> None:
+        """Have the user's events here, as far as the time allows."""
+        await self._known.load(user_id, within_seconds)

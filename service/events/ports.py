@@ -1,0 +1,88 @@
+"""Where events are kept, and who takes them on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from service.events.event import Event
+from service.lists.keys import UserPrefix
+from service.lists.ports import Forgettable
+
+
+@dataclass(frozen=True, slots=True)
+class KnownEvent:
+    """The latest of a user's events of one type about one item."""
+
+    event_type: str
+    item_id: str
+    at: float
+    """Unix seconds."""
+
+    lifts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An event that is to be sent on."""
+
+    number: str
+    """The store's own name for it."""
+
+    event: Event
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits, and what was given up."""
+
+    waiting: int = 0
+    oldest_at: float | None = None
+    aside: int = 0
+
+
+class EventStore(Forgettable, Protocol):
+    """Keeps events until they are sent on, and what is known of each user."""
+
+    async def accept(self, events: Sequence[tuple[UserPrefix, Event]]) -> list[bool]:
+        """Keep events safe, so that no crash loses them; for each whether it is new.
+
+        Raises:
+            SharedStateUnavailable: None of them is known to be safe.
+        """
+
+    async def known(self, user_prefix: UserPrefix) -> list[KnownEvent]:
+        """What is known of a user, the oldest first.
+
+        Raises:
+            SharedStateUnavailable: It cannot be looked up now.
+        """
+
+    async def claim(self, most: int) -> list[Waiting]:
+        """Events to send on, each claimed by nobody else for a while."""
+
+    async def done(self, numbers: Sequence[str]) -> None:
+        """These were sent on."""
+
+    async def again(self, numbers: Sequence[str], after_seconds: float) -> None:
+        """These could not be sent on; claim them again later."""
+
+    async def aside(self, number: str, problem: str) -> None:
+        """This one never will be taken; keep it apart."""
+
+    async def backlog(self) -> Backlog:
+        """What waits, and what was given up."""
+
+    async def retry(self) -> int:
+        """Let what was given up wait again; how many."""
+
+
+class EventTaker(Protocol):
+    """Amazon Personalize's PutEvents, or what stands in for it."""
+
+    async def put(self, user_id: str, session_id: str, events: Sequence[Event]) -> None:
+        """Send the events of one user and session, at most 10.
+
+        Raises:
+            RecommenderError: They were not taken; `RecommenderRefused` if they never will be.
+        """

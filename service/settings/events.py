@@ -1,0 +1,78 @@
+"""Who may send events, what they are called, and what follows from them."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field, SecretStr
+
+from service.settings.access import file_keys, secret
+from service.settings.base import Problem, SettingsGroup, shown, split
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "": 1}
+_DURATION = re.compile(r"([0-9]{1,9})(s|m|h|d|w|)")
+
+
+class EventSettings(SettingsGroup):
+    """Events in, and what they change."""
+
+    event_keys: SecretStr | None = None
+    """Comma-separated keys that open POST /events; without any there are no events."""
+
+    event_keys_file: Path | None = None
+    """More of them, one a line."""
+
+    personalize_tracking_id: str | None = None
+    """Event tracker; without one events are kept and used here, and not sent on."""
+
+    personalize_events_tps: float = Field(100, gt=0, le=1_000)
+    """PutEvents calls per second, all replicas together."""
+
+    event_types: str | None = None
+    """Braze's names to Personalize's, `ecommerce.order_placed=Purchase,ecommerce.product_viewed=View`."""
+
+    event_item_id: str = "product_id"
+    """Property of Braze's events that names the item."""
+
+    exclude_after: str | None = None
+    """Event types, and for how long their items are in no answer of the user: `Purchase:180d,View:0`."""
+
+    group_column: str | None = None
+    """Catalogue column of variants: buying one hides all."""
+
+    @property
+    def event_key_list(self) -> list[str]:
+        """Keys that open POST /events."""
+        return split(secret(self.event_keys)) + file_keys(self.event_keys_file)
+
+    @property
+    def event_type_names(self) -> Mapping[str, str]:
+        """Braze's name to Personalize's."""
+        pairs = (pair.partition("=") for pair in split(self.event_types or ""))
+        return {braze.strip(): ours.strip() for braze, _, ours in pairs}
+
+    @property
+    def exclude_after_seconds(self) -> Mapping[str, float]:
+        """Event type, and for how many seconds its item is in no answer."""
+        found = {}
+        for pair in split(self.exclude_after or ""):
+            kind, _, duration = pair.rpartition(":")
+            if match := _DURATION.fullmatch(duration.strip()):
+                found[kind.strip()] = float(int(match[1]) * _UNITS[match[2]])
+        return found
+
+    def problems(self) -> Iterator[Problem]:
+        """Pairs that say nothing, durations that are none, and settings that are of no use without a key."""
+        for pair in split(self.event_types or ""):
+            braze, _, ours = pair.partition("=")
+            if not braze.strip() or not ours.strip():
+                yield Problem.of("event_types", f"{shown(pair)} is not BRAZE=PERSONALIZE, such as a.b=Purchase")
+        for pair in split(self.exclude_after or ""):
+            kind, _, duration = pair.rpartition(":")
+            if not kind.strip() or not _DURATION.fullmatch(duration.strip()):
+                yield Problem.of("exclude_after", f"{shown(pair)} is not TYPE:DURATION, such as Purchase:180d or View:0")
+        if not self.event_key_list:
+            for name in ("personalize_tracking_id", "event_types", "exclude_after"):
+                if getattr(self, name):
+                    yield Problem((name, "event_keys"), f"{name.upper()}: is of no use without EVENT_KEYS")
