@@ -10,6 +10,7 @@ from fastapi.staticfiles import StaticFiles
 
 from service.api import admin, error_table
 from service.api.answers import router as answers_router
+from service.api.events import router as events_router
 from service.api.hit_lane import HitLane
 from service.api.lifecycle import Lifecycle, install_lifecycle
 from service.api.routes import router
@@ -58,7 +59,7 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
         openapi_url=None,
     )
     install_lifecycle(app, lifecycle)
-    routers = (answers_router, router, admin.router, admin.pages)
+    routers = (answers_router, events_router, router, admin.router, admin.pages)
     for one in routers:
         app.include_router(one)
     error_table.install(app, routers)

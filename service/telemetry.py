@@ -24,7 +24,8 @@ LABELS: Final[Mapping[str, tuple[str, ...]]] = {
     "source": SOURCES,
     "degraded_reason": ("", *get_args(DegradedReason)),
     "outcome": ("ok", "empty", "throttled", "timeout", "error"),
-    "reason": ("requested", "blocked", "unknown", "excluded", "max_per"),
+    "reason": ("requested", "blocked", "unknown", "excluded", "max_per", "bought"),
+    "result": ("accepted", "duplicate", "ignored", "rejected", "sent", "aside"),
     "event": ("full", "unreadable", "resubscribed"),
 }
 """Every value that a label can have."""
@@ -76,17 +77,24 @@ class Telemetry:
             ["event"],
             registry=self.registry,
         )
+        self._events = Counter("events", "Events taken in and sent on, by result.", ["result"], registry=self.registry)
         self.unauthorized = Counter("http_unauthorized", "Requests without a valid credential.", registry=self.registry)
         # From the start, so that a rate sees the first of each.
         for placement in placements:
             for outcome in LABELS["outcome"]:
                 self.transactions.labels(placement, outcome)
+        for result in LABELS["result"]:
+            self._events.labels(result)
         self._lists_events = {event: lists_events.labels(event) for event in LABELS["event"]}
         self._dropped = {reason: self.items_dropped.labels(reason) for reason in LABELS["reason"]}
 
     def gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """A metric whose value is read when it is asked for."""
         self.registry.register(_ReadGauge(name, documentation, read))
+
+    def events(self, result: str, count: int) -> None:
+        """Events were `accepted`, `duplicate`, `ignored`, `rejected`, `sent` or put `aside`."""
+        self._events.labels(result).inc(count)
 
     def gauges(self, name: str, documentation: str, read: Callable[[], Mapping[str, float]]) -> None:
         """A metric with a value for each placement, read when it is asked for."""

@@ -7,6 +7,7 @@ from typing import Final
 
 from service.answers.arrangement import Arrangement
 from service.answers.popular import PopularItems
+from service.answers.ports import OwnEvents
 from service.answers.rendering import render_items, render_object
 from service.answers.rules import ItemRules
 from service.answers.selection import Selection, select
@@ -89,6 +90,11 @@ class Assembly:
             InvalidQuery: `fields` names a column that the catalogue lacks, or an exclusion lacks a value.
         """
         self._rules.check(query)
+
+    @property
+    def own_events(self) -> OwnEvents:
+        """What the user's own events keep out of the user's answers."""
+        return self._rules.own_events
 
     def valid_until(self) -> float:
         """Unix seconds until which an answer of now stays as it is, if nothing else changes."""

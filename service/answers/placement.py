@@ -80,6 +80,8 @@ class Placement:
             arm = self.arm_of(query)
         arm.assembly.check(query)
         deadline -= margin_seconds(deadline - self._clock.monotonic())
+        if query.user_id:
+            await arm.assembly.own_events.load(query.user_id, deadline - self._clock.monotonic())
         outcome, timings = await arm.find(query, deadline, key)
         answered_by = ""
         if self._fallbacks and outcome.source == "popular" and outcome.degraded_reason is not None:

@@ -1,8 +1,9 @@
 """What may be shown to a request: the active catalogue, the block list, and the operator's exclusion."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from service.answers.exclusions import RequestExclusion
+from service.answers.ports import OwnEvents
 from service.answers.rendering import check_fields
 from service.answers.selection import Rules
 from service.catalog.current import CurrentCatalog
@@ -19,14 +20,25 @@ class ItemRules:
         blocked: Items that an operator took out of every answer.
         exclusions: The operator's exclusions that the catalogue has not applied already: the placement's own, and the
             service's where requests fill its placeholders.
+        own_events: What users did.
+        group_column: Catalogue column of variants: a user's event about one keeps all of them out.
     """
 
     def __init__(
-        self, *, catalog: CurrentCatalog, blocked: BlockList, exclusions: Sequence[RequestExclusion] = ()
+        self,
+        *,
+        catalog: CurrentCatalog,
+        blocked: BlockList,
+        exclusions: Sequence[RequestExclusion] = (),
+        own_events: OwnEvents,
+        group_column: str | None = None,
     ) -> None:
         self._catalog = catalog
         self._blocked = blocked
         self._exclusions = tuple(exclusions)
+        self._group_column = group_column
+        self.own_events = own_events
+        """What the user's own events keep out of the user's answers."""
 
     @property
     def version(self) -> int:
@@ -61,5 +73,25 @@ class ItemRules:
             def shows(row: CatalogRow) -> bool:
                 return all(one(row) for one in bound)
 
-        exclude = query.exclude | {query.item_id} if query.item_id else query.exclude
-        return Rules(catalog=catalog, exclude=exclude, blocked=self._blocked, shows=shows)
+        bought = self.own_events.items(query.user_id)
+        return Rules(
+            catalog=catalog,
+            exclude=query.exclude | {query.item_id} if query.item_id else query.exclude,
+            blocked=self._blocked,
+            shows=shows,
+            bought=bought,
+            like_bought=self._like(bought, catalog) if bought and self._group_column else None,
+        )
+
+    def _like(self, item_ids: Collection[str], catalog: ItemCatalog) -> Callable[[CatalogRow], bool] | None:
+        """A test whether a row is in a group of these items; None if they have none.
+
+        An item that the catalogue does not hold here has no group.
+        """
+        column, columns = self._group_column, catalog.columns
+        if column is None or column not in columns:
+            return None
+        place = list(columns).index(column)
+        rows = catalog.rows(list(item_ids))
+        groups = {row.further_value(place) for row in rows if row is not None} - {None, ""}
+        return (lambda row: row.further_value(place) in groups) if groups else None

@@ -36,6 +36,10 @@ class Rules:
     blocked: Container[str]
     shows: Callable[[CatalogRow], bool] | None = None
     """The operator's exclusion where it depends on the request; None where `CatalogRow.eligible` says it all."""
+    bought: Container[str] = ()
+    """Items that the user's own events keep out."""
+    like_bought: Callable[[CatalogRow], bool] | None = None
+    """Whether a row is another variant of such an item."""
 
 
 def select(
@@ -89,6 +93,8 @@ def reason_to_drop(item_id: str, row: CatalogRow | None, rules: Rules) -> str | 
         return "blocked"
     if row is None:
         return "unknown"
+    if item_id in rules.bought or (rules.like_bought is not None and rules.like_bought(row)):
+        return "bought"
     if not row.eligible or (rules.shows is not None and not rules.shows(row)):
         return "excluded"
     return None

@@ -30,8 +30,10 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # Plain tuples of bytes and numbers: after its first look the garbage collector leaves them in peace, which it does not
 # do for instances. The list's key, the list, the rules' version, Unix second until which it is fresh and at which it
-# was made, headers, body, and what telemetry counts.
-Rendered: TypeAlias = tuple[UserKey, Envelope, int, float, float, tuple[tuple[bytes, bytes], ...], bytes, Hit]
+# was made, headers, body, what telemetry counts, and the user whose own events it depends on, with their version.
+Rendered: TypeAlias = tuple[
+    UserKey, Envelope, int, float, float, tuple[tuple[bytes, bytes], ...], bytes, Hit, UserPrefix, int
+]
 
 KINDS: Final[Mapping[str, RequestKind]] = {
     RECOMMENDATIONS_PATH: "recommendations",
@@ -142,13 +144,16 @@ class HitLane:
                 version == services.rules_version()
                 and made_at - MAX_CLOCK_SKEW_SECONDS <= services.clock.time() < fresh_until
                 and services.memory.get(key) is envelope
+                and (not rendered[8] or services.events_version(rendered[8]) == rendered[9])
             ):
                 return rendered
         return self._render(services, scope, began, memo_key)
 
     async def forget_user(self, user_prefix: UserPrefix) -> None:
         """See `Forgettable`."""
-        await discard_where(self._memo, lambda _, rendered: rendered[0].startswith(user_prefix))
+        await discard_where(
+            self._memo, lambda _, rendered: rendered[0].startswith(user_prefix) or rendered[8] == user_prefix
+        )
 
     def _render(self, services: Services, scope: Scope, began: float, memo_key: bytes) -> Rendered | None:
         try:
@@ -156,6 +161,10 @@ class HitLane:
             asked = scope[ASKED] = asked_by(services, query, began)
             envelope = None if asked.key is None else asked.arm.lists.fresh(asked.key)
             if asked.key is None or envelope is None:
+                return None
+            user_prefix, events_version = services.own_events_of(query.user_id)
+            if events_version < 0:
+                # What the user did is not known here yet: it is loaded on the ordinary way.
                 return None
             answer = asked.placement.from_list(query, asked.arm, envelope)
         except InvalidQuery:
@@ -171,6 +180,8 @@ class HitLane:
             tuple(lasting_headers(answer)),
             answer.body,
             (answer.placement, answer.variant or "", answer.degraded_reason or "", answer.dropped),
+            user_prefix,
+            events_version,
         )
         self._memo.put(memo_key, rendered)
         return rendered

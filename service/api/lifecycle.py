@@ -14,8 +14,9 @@ from service.catalog.ports import BlockList
 from service.catalog.refresh import CatalogRefresher
 from service.clock import Clock
 from service.credentials import Access
+from service.events.services import EventServices
 from service.lists.forgetting import Forgetting
-from service.lists.keys import UserKey
+from service.lists.keys import UserKey, UserPrefix
 from service.lists.memory import ListMemory
 from service.models import RecommendationQuery
 from service.sends.ports import ListMaker
@@ -26,6 +27,9 @@ ACCESS_LINE: Final = "personalize_connect.access_line"
 
 ASKED: Final = "personalize_connect.asked"
 """Of a request's scope: what the hit lane has found out already, an `Asked`; absent if it has not looked."""
+
+
+NOBODY: Final = UserPrefix(b"")
 
 
 def _nothing() -> None:
@@ -70,6 +74,14 @@ class Administration:
 
 
 @dataclass(frozen=True, slots=True)
+class EventRoutes:
+    """Who may send events, and what takes them."""
+
+    gate: Gate
+    services: EventServices
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceLimits:
     """Numbers and choices of the operator that routes need."""
 
@@ -99,6 +111,20 @@ class Services:
     """Changes whenever an answer rendered before could now be different."""
     caches: list[Cache]
     """Everything that counts as `cache_bytes`."""
+    events: EventRoutes | None = None
+    """None where no EVENT_KEYS are set."""
+
+    def own_events_of(self, user_id: str) -> tuple[UserPrefix, int]:
+        """Whose events an answer to this user depends on, and their version; none where nothing can depend on them."""
+        if self.events is None or not user_id:
+            return NOBODY, 0
+        known = self.events.services.known
+        user_prefix = known.prefix(user_id)
+        return user_prefix, known.version(user_prefix)
+
+    def events_version(self, user_prefix: UserPrefix) -> int:
+        """Changes with every event of a user; negative while the user's events are not here."""
+        return 0 if self.events is None else self.events.services.known.version(user_prefix)
 
 
 @dataclass(slots=True)

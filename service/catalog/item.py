@@ -65,6 +65,11 @@ class CatalogRow:
         item.update(zip(columns, orjson.loads(self.extras), strict=True))
         return item
 
+    def further_value(self, place: int) -> str | None:
+        """A further column's value as text; None for none."""
+        value = orjson.loads(self.extras)[place]
+        return None if value is None else str(value)
+
     def with_further(self, places: Sequence[tuple[str, int]]) -> bytes:
         """The item as a JSON object with further columns at its end, each given by name and place in `extras`."""
         if not places:

@@ -57,6 +57,7 @@ class KnownEvents:
         self._users: OrderedDict[UserPrefix, UserEvents] = OrderedDict()
         self._loading: dict[UserPrefix, asyncio.Task[None]] = {}
         self._changes = 0
+        self._loads = 0
 
     def __len__(self) -> int:
         """Users whose events are here."""
@@ -66,11 +67,17 @@ class KnownEvents:
         """What names a user here."""
         return self._keys.prefix(owner)
 
+    def version(self, user_prefix: UserPrefix) -> int:
+        """Changes with every event of the user; -1 while they are not here."""
+        found = self._users.get(user_prefix)
+        return -1 if found is None else found.version
+
     def here(self, user_id: str) -> UserEvents | None:
         """The user's events; None while they are not loaded."""
-        found = self._users.get(self._keys.prefix(user_id))
+        user_prefix = self._keys.prefix(user_id)
+        found = self._users.get(user_prefix)
         if found is not None:
-            self._users.move_to_end(self._keys.prefix(user_id))
+            self._users.move_to_end(user_prefix)
         return found
 
     async def load(self, user_id: str, within_seconds: float) -> None:
@@ -112,7 +119,9 @@ class KnownEvents:
                 return
             if changes == self._changes:
                 break
-        found = UserEvents()
+        # Never a version that an answer of before may hold.
+        self._loads += 1
+        found = UserEvents(version=self._loads << 20)
         for one in known:
             found.add(one)
         self._users[user_prefix] = found

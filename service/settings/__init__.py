@@ -18,6 +18,7 @@ from service.settings.access import AccessSettings, secret
 from service.settings.base import SettingsGroup
 from service.settings.catalog import CatalogSettings
 from service.settings.client import ClientSettings
+from service.settings.events import EventSettings
 from service.settings.personalize import PersonalizeSettings
 from service.settings.placements import PlacementTerms
 from service.settings.send import SendSettings
@@ -43,7 +44,14 @@ SDK_PREFIXES = ("AWS_", "OTEL_")
 
 
 class Settings(
-    ServerSettings, PersonalizeSettings, SendSettings, CatalogSettings, StateSettings, AccessSettings, SettingsGroup
+    ServerSettings,
+    PersonalizeSettings,
+    SendSettings,
+    CatalogSettings,
+    StateSettings,
+    EventSettings,
+    AccessSettings,
+    SettingsGroup,
 ):
     """What the operator decides; a blank value is the default.
 

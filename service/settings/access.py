@@ -43,12 +43,12 @@ class AccessSettings(SettingsGroup):
     @property
     def api_key_list(self) -> list[str]:
         """Keys that open the recommendations."""
-        return split(secret(self.api_keys)) + _keys(self.api_keys_file)
+        return split(secret(self.api_keys)) + file_keys(self.api_keys_file)
 
     @property
     def admin_key_list(self) -> list[str]:
         """Keys that open the administration as well."""
-        return split(secret(self.admin_keys)) + _keys(self.admin_keys_file)
+        return split(secret(self.admin_keys)) + file_keys(self.admin_keys_file)
 
     @property
     def basic_auth_pair(self) -> str | None:
@@ -121,7 +121,8 @@ def secret(value: SecretStr | None) -> str:
     return "" if value is None else value.get_secret_value().strip()
 
 
-def _keys(path: Path | None) -> list[str]:
+def file_keys(path: Path | None) -> list[str]:
+    """The keys of a mounted file; none if it cannot be read."""
     return split(",".join(_lines(path)))
 
 
@@ -141,4 +142,4 @@ def _file_problem(path: Path) -> str:
         return f"{shown(str(path))} cannot be read: {error.strerror}"
     except UnicodeDecodeError:
         return f"{shown(str(path))} is not UTF-8"
-    return "" if _keys(path) else f"{shown(str(path))} holds no credential"
+    return "" if file_keys(path) else f"{shown(str(path))} holds no credential"

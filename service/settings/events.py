@@ -71,7 +71,9 @@ class EventSettings(SettingsGroup):
         for pair in split(self.exclude_after or ""):
             kind, _, duration = pair.rpartition(":")
             if not kind.strip() or not _DURATION.fullmatch(duration.strip()):
-                yield Problem.of("exclude_after", f"{shown(pair)} is not TYPE:DURATION, such as Purchase:180d or View:0")
+                yield Problem.of(
+                    "exclude_after", f"{shown(pair)} is not TYPE:DURATION, such as Purchase:180d or View:0"
+                )
         if not self.event_key_list:
             for name in ("personalize_tracking_id", "event_types", "exclude_after"):
                 if getattr(self, name):

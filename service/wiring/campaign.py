@@ -14,7 +14,7 @@ from service.answers.assembly import Assembly, AssemblyTerms
 from service.answers.exclusions import RequestExclusion
 from service.answers.placement import Placement, Placements
 from service.answers.popular import PopularItems, PopularLists
-from service.answers.ports import UseCase
+from service.answers.ports import NoEvents, OwnEvents, UseCase
 from service.answers.rank import Rank
 from service.answers.recommend import Recommend
 from service.answers.rules import ItemRules
@@ -77,6 +77,7 @@ class Outside:
     blocked: BlockList
     recorder_of: Callable[[str], Recorder]
     """Of a placement."""
+    own_events: OwnEvents = field(default_factory=NoEvents)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,9 @@ class Terms:
 
     max_waiting: int = MAX_WAITING_CALLERS
     """Callers that wait for a live list at a time, of one arm."""
+
+    group_column: str | None = None
+    """Catalogue column of variants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +238,13 @@ class _Builder:
         top_up = self._terms.top_up if placement.top_up is None else placement.top_up
         assembly = Assembly(
             clock=clock,
-            rules=ItemRules(catalog=outside.catalog, blocked=outside.blocked, exclusions=exclusions),
+            rules=ItemRules(
+                catalog=outside.catalog,
+                blocked=outside.blocked,
+                exclusions=exclusions,
+                own_events=outside.own_events,
+                group_column=self._terms.group_column,
+            ),
             arrangement=Arrangement(
                 ArrangementTerms(
                     pins=tuple(

@@ -1,14 +1,17 @@
 """Builds everything that answers requests, in order, and closes it in reverse."""
 
+import asyncio
 import gc
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
 from service.answers.exclusions import RequestExclusion
+from service.answers.ports import NoEvents
 from service.api.auth import Gate
-from service.api.lifecycle import Administration, ServiceLimits, Services
+from service.api.lifecycle import Administration, EventRoutes, ServiceLimits, Services
 from service.aws.session import AwsSession
 from service.catalog.adapters.source import open_source
 from service.catalog.current import CurrentCatalog
@@ -16,8 +19,10 @@ from service.catalog.item import ITEM_COLUMNS
 from service.catalog.ports import ItemCatalog
 from service.catalog.refresh import CatalogRefresher
 from service.clock import Clock, SystemClock
-from service.errors import ConfigurationError
+from service.errors import ConfigurationError, SharedStateUnavailable
+from service.events.services import EventServices
 from service.filters import FilterError, compile_item_exclusion, parse_filter
+from service.fleet.client import stop_task
 from service.lists.forgetting import Forgetting, ForgottenLately
 from service.lists.memory import ListMemory
 from service.personalize.campaign import PersonalizeCampaign
@@ -29,6 +34,9 @@ from service.wiring.campaign import AnsweringReplica, Outside, Stores, Terms, op
 from service.wiring.names import freshness, user_keys
 from service.wiring.sdk import aws_session, open_recommenders
 from service.wiring.shared import SharedState, open_shared_state
+
+BACKLOG_SECONDS: Final = 2.0
+"""Between two looks at what waits to be sent on."""
 
 MEMO_SHARE: Final = 0.25
 """Of CACHE_MAX_MB, for rendered answers; the lists they are rendered from take the rest."""
@@ -63,6 +71,21 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
         override = overrides.recommender
         recommenders = {} if override is not None else await open_recommenders(settings, clock, aws, stack)
         stores, shared = await _open_stores(settings, clock, telemetry, stack)
+        events = None
+        if settings.event_key_list:
+            # Nothing of it is imported without a key.
+            from service.wiring.events import open_events  # noqa: PLC0415  # an optional room
+
+            events = await open_events(
+                settings,
+                stack,
+                clock=clock,
+                aws=aws,
+                way=shared.way,
+                forgetting=stores.forgetting,
+                telemetry=telemetry,
+            )
+            await _open_event_gauges(telemetry, events, stack)
         outside = Outside(
             clock=clock,
             recommender_of=recommenders.__getitem__ if override is None else lambda _: override,
@@ -71,6 +94,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             catalog=catalog,
             blocked=shared.blocked,
             recorder_of=telemetry.recorder_of,
+            own_events=NoEvents() if events is None else events.bought,
         )
         terms = Terms(
             secret=settings.user_key,
@@ -79,6 +103,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             curated=settings.popular_ids,
             exclusion=_request_exclusion(settings, catalog.snapshot),
             top_up=settings.top_up,
+            group_column=settings.group_column,
         )
         replica = await stack.enter_async_context(open_answers(outside, terms, settings.placements))
         refresher.start()
@@ -108,6 +133,11 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             memory=stores.memory,
             rules_version=lambda: catalog.snapshot.version + shared.blocked.version,
             caches=[stores.memory],
+            events=None
+            if events is None
+            else EventRoutes(
+                Gate(api_keys=settings.event_key_list, basic=None, admin_keys=(), anonymous=False), events
+            ),
         )
         _open_gauges(telemetry, replica, services, catalog, shared)
         _calm_the_collector()
@@ -159,6 +189,23 @@ async def _open_stores(
         settings, stack, clock=clock, memory=memory, forgetting=forgetting, recorder=telemetry
     )
     return Stores(memory, shared.lists_of, shared.batch_of, lately, forgetting), shared
+
+
+async def _open_event_gauges(telemetry: Telemetry, events: EventServices, stack: AsyncExitStack) -> None:
+    """What waits to be sent on, looked at every few seconds."""
+    waiting = telemetry.stored_gauge("events_waiting", "Events that wait to be sent on.")
+    oldest = telemetry.stored_gauge("events_oldest_seconds", "Age of the event that waits longest; 0 if none waits.")
+
+    async def look() -> None:
+        while True:
+            with suppress(SharedStateUnavailable):
+                backlog = await events.store.backlog()
+                waiting.set(backlog.waiting)
+                oldest.set(0.0 if backlog.oldest_at is None else max(0.0, time.time() - backlog.oldest_at))
+            await asyncio.sleep(BACKLOG_SECONDS)
+
+    task = asyncio.create_task(look(), name="events-backlog")
+    stack.push_async_callback(stop_task, task)
 
 
 def _open_gauges(

@@ -49,6 +49,8 @@ class SharedState:
     blocked: BlockList
     redis_up: Callable[[], float]
     """1 when Redis answers or none is configured."""
+    way: "RedisWay | None" = None
+    """None in an embedded replica."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ async def open_shared_state(
         batch_of=batches.__getitem__,
         blocked=blocked,
         redis_up=lambda: float(way.client.up),
+        way=way,
     )
 
 

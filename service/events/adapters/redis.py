@@ -49,8 +49,6 @@ class RedisEventStore:
         clock: Its Unix time dates claims.
         sends_on: Whether accepted events wait to be sent on.
         keep_seconds: How long what is known of a user is kept.
-        on_events: Called with what another replica accepted.
-        on_gap: Called when something may have been missed.
     """
 
     def __init__(
@@ -62,8 +60,6 @@ class RedisEventStore:
         clock: Clock,
         sends_on: bool,
         keep_seconds: float,
-        on_events: Callable[[UserPrefix, Iterable[KnownEvent]], None] = lambda _, __: None,
-        on_gap: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
         self._prefix = prefix
@@ -73,12 +69,16 @@ class RedisEventStore:
         self._clock = clock
         self._sends_on = sends_on
         self._keep_seconds = max(KEEP_SECONDS, int(keep_seconds))
-        self._on_events = on_events
-        self._on_gap = on_gap
+        self._on_events: Callable[[UserPrefix, Iterable[KnownEvent]], None] = lambda _, __: None
+        self._on_gap: Callable[[], None] = lambda: None
         self._accept = client.script(_HERE / "accept.lua")
         self._last = "$"
         self._follower: asyncio.Task[None] | None = None
         self._grouped = False
+
+    def listen(self, on_events: Callable[[UserPrefix, Iterable[KnownEvent]], None], on_gap: Callable[[], None]) -> None:
+        """Call these with what any replica accepted, and when something may have been missed."""
+        self._on_events, self._on_gap = on_events, on_gap
 
     async def __aenter__(self) -> Self:
         """Begin to follow the stream; succeeds without Redis too."""

@@ -1,0 +1,66 @@
+"""What users did, as callers of Personalize and as Braze send it.
+
+Nothing here answers 429 or 503: Braze counts those as a host that is unhealthy. What cannot be kept safe is a 500,
+which Braze sends again.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from http import HTTPStatus
+
+import orjson
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from service.api.lifecycle import EventRoutes, services_of
+from service.errors import InvalidQuery, SharedStateUnavailable, Unauthorized
+from service.events.braze import Ignored, braze_events
+from service.events.event import Event, EventProblem, events_of
+
+router = APIRouter(tags=["events"])
+
+
+@router.post("/events", status_code=HTTPStatus.ACCEPTED)
+async def take_events(request: Request) -> JSONResponse:
+    """Events in the words of PutEvents, or a list of such bodies; 202 once they are safe."""
+    routes, now = _routes(request), services_of(request).clock.time()
+    body = await _body(request)
+    return await _taken(routes, lambda: events_of(body, now))
+
+
+@router.post("/events/braze", status_code=HTTPStatus.ACCEPTED)
+async def take_braze_events(request: Request) -> JSONResponse:
+    """What Currents' HTTP connector and Braze's webhooks send; 202 once it is safe."""
+    routes, now = _routes(request), services_of(request).clock.time()
+    body = await _body(request)
+    return await _taken(routes, lambda: braze_events(body, routes.services.braze, now))
+
+
+def _routes(request: Request) -> EventRoutes:
+    routes = services_of(request).events
+    if routes is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    if not routes.gate.admits(request.scope["headers"]):
+        raise Unauthorized
+    return routes
+
+
+async def _body(request: Request) -> object:
+    try:
+        body: object = orjson.loads(await request.body())
+    except orjson.JSONDecodeError:
+        raise InvalidQuery("body", "is not JSON") from None
+    return body
+
+
+async def _taken(routes: EventRoutes, events: Callable[[], Iterable[Event | EventProblem | Ignored]]) -> JSONResponse:
+    try:
+        report = await routes.services.intake.take(events())
+    except EventProblem as problem:
+        raise InvalidQuery("body", str(problem)) from None
+    except SharedStateUnavailable:
+        raise HTTPException(HTTPStatus.INTERNAL_SERVER_ERROR, "the events could not be kept; send them again") from None
+    if report.accepted and routes.services.outbox is not None:
+        routes.services.outbox.wake()
+    return JSONResponse(asdict(report), HTTPStatus.ACCEPTED)

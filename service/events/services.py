@@ -1,0 +1,21 @@
+"""Everything of events that a running service holds."""
+
+from dataclasses import dataclass
+
+from service.events.braze import BrazeTerms
+from service.events.intake import Intake
+from service.events.known import Bought, KnownEvents
+from service.events.outbox import Outbox
+from service.events.ports import EventStore
+
+
+@dataclass(frozen=True, slots=True)
+class EventServices:
+    """What the routes of events, the answers and the metrics are given."""
+
+    intake: Intake
+    known: KnownEvents
+    bought: Bought
+    braze: BrazeTerms
+    store: EventStore
+    outbox: Outbox | None

@@ -1,0 +1,101 @@
+"""Builds what takes events in and sends them on; not imported without EVENT_KEYS."""
+
+from contextlib import AsyncExitStack
+from typing import Final
+
+from service.aws.session import AwsSession
+from service.budget.adapters.embedded import EmbeddedGovernor
+from service.budget.adapters.redis import RedisGovernor
+from service.budget.budget import Budget
+from service.budget.ports import TpsGovernor
+from service.clock import Clock
+from service.events.adapters.personalize import PersonalizeEvents
+from service.events.adapters.redis import RedisEventStore
+from service.events.adapters.sqlite import SqliteEventStore
+from service.events.braze import BrazeTerms
+from service.events.intake import Intake
+from service.events.known import Bought, KnownEvents
+from service.events.outbox import Outbox
+from service.events.ports import EventStore
+from service.events.services import EventServices
+from service.fleet.heartbeat import Heartbeat
+from service.lists.forgetting import Forgetting
+from service.settings import Settings
+from service.telemetry import Telemetry
+from service.wiring.names import deployment_of, user_keys
+from service.wiring.shared import RedisWay
+
+HORIZON_SECONDS: Final = 5.0
+"""A call may wait so long for its slot; nobody waits for it."""
+
+
+async def open_events(
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    clock: Clock,
+    aws: AwsSession,
+    way: RedisWay | None,
+    forgetting: Forgetting,
+    telemetry: Telemetry,
+) -> EventServices:
+    """Everything that has to do with events, for as long as the stack is open."""
+    tracking_id, exclude_after = settings.personalize_tracking_id, settings.exclude_after_seconds
+    store: EventStore
+    if way is None:
+        sqlite = SqliteEventStore(settings.data_dir, clock=clock, sends_on=tracking_id is not None)
+        stack.push_async_callback(sqlite.close)
+        store = sqlite
+        known = KnownEvents(store, keys=user_keys(settings), clock=clock)
+        forgetting.add(sqlite)
+    else:
+        redis = RedisEventStore(
+            way.client,
+            prefix=f"pc:{{{deployment_of(settings)}}}",
+            replica=way.heartbeat.replica,
+            clock=clock,
+            sends_on=tracking_id is not None,
+            keep_seconds=max(exclude_after.values(), default=0.0),
+        )
+        store = redis
+        known = KnownEvents(store, keys=user_keys(settings), clock=clock)
+        redis.listen(known.heard, known.forget_all)
+        await stack.enter_async_context(redis)
+        forgetting.share(redis)
+    forgetting.add(known)
+    outbox = None
+    if tracking_id is not None:
+        taker = PersonalizeEvents(aws, tracking_id)
+        stack.push_async_callback(taker.close)
+        governor = await _governor(settings, stack, clock, way)
+        outbox = Outbox(store, taker=taker, budget=Budget(governor, clock), clock=clock, recorder=telemetry)
+        outbox.start()
+        stack.push_async_callback(outbox.close)
+    return EventServices(
+        intake=Intake(store, known=known, recorder=telemetry),
+        known=known,
+        bought=Bought(known, exclude_after, clock),
+        braze=BrazeTerms(settings.event_type_names, settings.event_item_id),
+        store=store,
+        outbox=outbox,
+    )
+
+
+async def _governor(settings: Settings, stack: AsyncExitStack, clock: Clock, way: RedisWay | None) -> TpsGovernor:
+    if way is None:
+        return EmbeddedGovernor(settings.personalize_events_tps, clock=clock)
+    heartbeat = await stack.enter_async_context(
+        Heartbeat(
+            way.client,
+            clock=clock,
+            group=f"{deployment_of(settings)}:events",
+            expected_replicas=settings.expected_replicas,
+        )
+    )
+    return RedisGovernor(
+        settings.personalize_events_tps,
+        client=way.client,
+        heartbeat=heartbeat,
+        clock=clock,
+        horizon_seconds=HORIZON_SECONDS,
+    )

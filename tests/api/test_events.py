@@ -1,0 +1,251 @@
+"""`POST /events`: what a user did is kept safe, and changes that user's answers at once."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from service.errors import RecommenderError
+from tests.support.front_door import Door, OpenDoor
+from tests.support.redis import RedisServer
+from tests.support.waiting import until
+
+KEY = {"X-API-Key": "events-key-of-24-characters"}
+SETTINGS = {
+    "EVENT_KEYS": KEY["X-API-Key"],
+    "EXCLUDE_AFTER": "Purchase:180d,View:0",
+    "ADMIN_KEYS": "admin-key-of-24-characters-",
+    "SIMILAR_ITEMS_CAMPAIGN_ARN": "arn:aws:personalize:us-east-1:000000000000:campaign/similar",
+    "SIMILAR_ITEMS_TPS": "100",
+    "RANKING_CAMPAIGN_ARN": "arn:aws:personalize:us-east-1:000000000000:campaign/ranking",
+    "RANKING_TPS": "100",
+    "EVENT_TYPES": "users.behaviors.Purchase=Purchase,ecommerce.order_placed=Purchase,ecommerce.product_viewed=View,"
+    "ecommerce.cart_updated=Cart",
+}
+
+
+async def send(door: Door, *events: dict[str, Any], user: str = "ann") -> httpx.Response:
+    return await door.http.post("/events", json={"userId": user, "eventList": list(events)}, headers=KEY)
+
+
+async def buy(door: Door, item: str, user: str = "ann") -> None:
+    answer = await send(door, {"eventType": "Purchase", "itemId": item}, user=user)
+    assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
+
+
+async def shown(door: Door, path: str = "/recommendations", **more: object) -> list[str]:
+    answer = await door.get(path, **{"user_id": "ann", **more})
+    assert answer.status_code == 200
+    return [item["id"] for item in answer.json()]
+
+
+@pytest.fixture
+async def door(open_door: OpenDoor) -> AsyncIterator[Door]:
+    async with open_door(**SETTINGS) as opened:
+        yield opened
+
+
+async def test_what_was_bought_is_in_no_answer_of_the_user_from_any_source(door: Door) -> None:
+    before = await shown(door)
+    bought = before[2]
+    await shown(door)
+    spent = len(door.personalize.asked)
+    await buy(door, bought)
+    for _ in range(3):
+        after = await shown(door)
+        assert bought not in after
+        assert len(after) == len(before)
+    assert len(door.personalize.asked) == spent
+    assert bought in await shown(door, user_id="somebody else", num_results=60)
+    # Live, stale and popular lists, similar items and rankings alike.
+    assert bought not in await shown(door, "/similar-items", item_id=before[0], num_results=50)
+    assert await shown(door, "/ranking", item_ids=f"{bought},{before[0]}") == [before[0]]
+    door.personalize.failure = RecommenderError()
+    door.clock.ahead_seconds += 2_000
+    assert bought not in await shown(door)
+    door.clock.ahead_seconds += 700_000
+    assert bought not in await shown(door, num_results=50)
+
+
+async def test_an_exclusion_ends_with_its_term_and_with_a_refund(door: Door) -> None:
+    bought = (await shown(door))[0]
+    await buy(door, bought)
+    assert bought not in await shown(door)
+    refund = {
+        "event_type": "users.behaviors.CustomEvent",
+        "id": "r1",
+        "user": {"external_user_id": "ann"},
+        "properties": {
+            "name": "ecommerce.order_refunded",
+            "custom_properties": {"products": [{"product_id": bought}]},
+        },
+    }
+    answer = await door.http.post("/events/braze", json={"events": [refund]}, headers=KEY)
+    assert answer.json()["accepted"] == 1
+    assert bought in await shown(door)
+    await buy(door, bought)
+    door.clock.ahead_seconds += 181 * 86_400
+    assert bought in await shown(door)
+
+
+async def test_all_variants_of_what_was_bought_are_hidden(open_door: OpenDoor) -> None:
+    async with open_door(**SETTINGS, GROUP_COLUMN="category") as opened:
+        bought = (await shown(opened))[0]
+        await buy(opened, bought)
+        category = int(bought[-3:]) % 2
+        assert all(int(item[-3:]) % 2 != category for item in await shown(opened, num_results=20))
+
+
+async def test_a_view_hides_nothing(door: Door) -> None:
+    seen = (await shown(door))[0]
+    await send(door, {"eventType": "View", "itemId": seen})
+    assert (await shown(door))[0] == seen
+
+
+async def test_events_are_counted_one_by_one(door: Door) -> None:
+    answer = await send(
+        door,
+        {"eventType": "View", "itemId": "item001", "eventId": "e1"},
+        {"eventType": "View", "itemId": "item001", "eventId": "e1"},
+        {"eventType": "", "itemId": "item001"},
+        {"eventType": "View", "sentAt": "yesterday"},
+        {"eventType": "View", "itemId": "x" * 257},
+        {"eventType": "View", "properties": [1]},
+    )
+    body = answer.json()
+    assert (answer.status_code, body["accepted"], body["duplicate"], body["ignored"]) == (202, 1, 1, 0)
+    assert [one["index"] for one in body["rejected"]] == [2, 3, 4, 5]
+    assert "sentAt" in body["rejected"][1]["problem"]
+    again = await send(door, {"eventType": "View", "itemId": "item001", "eventId": "e1"})
+    assert again.json()["duplicate"] == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'{"userId": "a"}', b'{"eventList": []}'])
+async def test_a_body_that_is_none_is_wrong_as_a_whole(door: Door, body: bytes) -> None:
+    answer = await door.http.post("/events", content=body, headers=KEY)
+    assert (answer.status_code, answer.json()["field"]) == (422, "body")
+
+
+async def test_events_have_keys_of_their_own(open_door: OpenDoor) -> None:
+    async with open_door(**SETTINGS, API_KEYS="reads-only-24-characters") as opened:
+        body = {"userId": "a", "eventList": [{"eventType": "View"}]}
+        for headers, status in (
+            ({}, 401),
+            ({"X-API-Key": "reads-only-24-characters"}, 401),
+            ({"Authorization": f"Bearer {KEY['X-API-Key']}"}, 202),
+        ):
+            assert (await opened.http.post("/events", json=body, headers=headers)).status_code == status
+        assert (await opened.http.get("/recommendations?user_id=a", headers=KEY)).status_code == 401
+
+
+async def test_without_a_key_there_are_no_events(open_door: OpenDoor) -> None:
+    async with open_door() as opened:
+        assert (await opened.http.post("/events", json={}, headers=KEY)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("given", "result"),
+    [
+        (
+            {
+                "event_type": "users.behaviors.Purchase",
+                "id": "p1",
+                "time": 1_700_000_000,
+                "user": {"external_user_id": "ann", "device_id": "d"},
+                "properties": {"product_id": "item002", "price": 9.5, "currency": "EUR"},
+            },
+            {"accepted": 1},
+        ),
+        (
+            {
+                "event_type": "users.behaviors.CustomEvent",
+                "id": "o1",
+                "user": {"external_user_id": "ann"},
+                "properties": {
+                    "name": "ecommerce.order_placed",
+                    "custom_properties": {"products": [{"product_id": "item003"}, {"product_id": "item004"}]},
+                },
+            },
+            {"accepted": 2},
+        ),
+        ({"event_type": "users.messages.email.Click", "id": "c", "user": {"external_user_id": "ann"}}, {"ignored": 1}),
+        (
+            {
+                "event_type": "ecommerce.product_viewed",
+                "id": "v",
+                "is_suspected_bot_click": True,
+                "user": {"external_user_id": "ann"},
+                "properties": {"product_id": "item005"},
+            },
+            {"ignored": 1},
+        ),
+        (
+            {"event_type": "users.behaviors.Purchase", "id": "n", "user": {}, "properties": {"product_id": "item006"}},
+            {"rejected": 1},
+        ),
+    ],
+)
+async def test_what_braze_sends_is_read(door: Door, given: dict[str, Any], result: dict[str, int]) -> None:
+    answer = await door.http.post("/events/braze", json={"events": [given]}, headers=KEY)
+    body = answer.json()
+    found = {**body, "rejected": len(body["rejected"])}
+    assert (answer.status_code, {name: found[name] for name in result}) == (202, result)
+
+
+async def test_a_cart_that_repeats_is_one_event_an_item(door: Door) -> None:
+    for moment in (1, 2, 3):
+        cart = {
+            "event_type": "ecommerce.cart_updated",
+            "id": f"cart-{moment}",
+            "user": {"external_user_id": "ann"},
+            "properties": {"cart_id": "c1", "products": [{"product_id": "item007"}, {"product_id": "item008"}]},
+        }
+        answer = await door.http.post("/events/braze", json={"events": [cart]}, headers=KEY)
+        assert answer.json()["accepted"] == (2 if moment == 1 else 0)
+
+
+OpenFleet = Callable[[], AbstractAsyncContextManager[list[Door]]]
+
+
+@pytest.fixture
+def fleet(open_door: OpenDoor, redis_server: RedisServer) -> OpenFleet:
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[list[Door]]:
+        async with AsyncExitStack() as stack:
+            yield [await stack.enter_async_context(open_door(REDIS_URL=redis_server.url, **SETTINGS)) for _ in range(3)]
+
+    return opened
+
+
+@pytest.mark.processes
+async def test_what_one_replica_hears_every_replica_knows(fleet: OpenFleet) -> None:
+    async with fleet() as doors:
+        before = [await shown(door) for door in doors]
+        assert before[0] == before[1] == before[2]
+        bought = before[0][1]
+        spent = sum(len(door.personalize.asked) for door in doors)
+        await buy(doors[0], bought)
+        assert bought not in await shown(doors[0])
+
+        async def gone(door: Door) -> bool:
+            return bought not in await shown(door)
+
+        for door in doors[1:]:
+            await until(lambda door=door: gone(door), seconds=2)
+        assert sum(len(door.personalize.asked) for door in doors) == spent
+
+
+@pytest.mark.processes
+async def test_a_forgotten_user_has_no_events_left(fleet: OpenFleet) -> None:
+    async with fleet() as doors:
+        bought = (await shown(doors[0]))[0]
+        await buy(doors[0], bought)
+        admin = {"X-API-Key": SETTINGS["ADMIN_KEYS"]}
+
+        async def forgotten() -> bool:
+            return (await doors[1].http.delete("/users/ann", headers=admin)).status_code == 200
+
+        await until(forgotten, seconds=10)
+        assert bought in await shown(doors[2])
