@@ -36,7 +36,12 @@ async def test_a_list_that_is_not_fresh_is_fetched_again_unless_that_age_is_good
         await prewarm(door, "u1")
         door.clock.ahead_seconds += 1_000
         assert (await prewarm(door, "u1", max_age_seconds=1_100))["kept"] == 1
-        assert (await prewarm(door, "u1"))["fetched"] == 1
+
+        async def is_fetched() -> bool:
+            # A loop that stands still between a slot and its use loses the slot, and leaves the user.
+            return (await prewarm(door, "u1"))["fetched"] == 1
+
+        await until(is_fetched)
 
 
 async def test_without_time_it_only_looks_who_is_left(open_door: OpenDoor) -> None:
