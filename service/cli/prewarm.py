@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, ExitStack
 import click
 
 from service.cli.display import TerminalDisplay
+from service.cli.moments import moment
 from service.cli.options import Number
 from service.clock import SystemClock
 from service.constants import DEFAULT_NUM_RESULTS, MAX_NUM_RESULTS
@@ -23,6 +24,7 @@ from service.sends.prewarm.run import Prewarm
 from service.sends.users.files import UsersFiles
 from service.sends.users.findings import UsersFileError
 from service.sends.users.standard_input import is_read_once, read_once
+from service.sends.words import duration
 from service.settings import ClientSettings, load, load_settings
 from service.wiring.tools import open_list_maker
 
@@ -38,7 +40,7 @@ from service.wiring.tools import open_list_maker
     " standard input; may be repeated.",
 )
 @click.option("--column", default="", show_default="user_id, else external_id", help="Where the user id is.")
-@click.option("--by", help="When the lists are wanted: 14:30, or 2026-11-27T14:30.")
+@click.option("--by", help="When the lists are wanted: 14:30, 2026-11-27T14:30, 14:30 Europe/Berlin.")
 @click.option(
     "--spare",
     default=DEFAULT_SPARE,
@@ -83,6 +85,9 @@ def command(
     terms = PrewarmTerms(spare=spare, num_results=num_results, max_age_seconds=max_age, placement=placement)
     with ExitStack() as stack:
         users = UsersFiles(named_files([*files, *more], stack), column)
+        if wanted_at is not None:
+            left = duration((wanted_at - dt.datetime.now(dt.UTC)).total_seconds())
+            click.echo(f"the lists are wanted by {wanted_at:%Y-%m-%d %H:%M:%S %Z}, in {left}", err=True)
         maker = _remote(service) if service else _shared(placement)
         sys.exit(asyncio.run(_run(maker, users, terms, wanted_at)))
 
@@ -115,30 +120,6 @@ def _shared(placement: str) -> AbstractAsyncContextManager[ListMaker]:
     settings = load_settings()
     configure_logging("warning", "text")
     return open_list_maker(settings, placement=placement)
-
-
-def moment(text: str, now: dt.datetime) -> dt.datetime:
-    """A time as people write it: `14:30`, the next one; or `2026-11-27T14:30`, with or without an offset.
-
-    Args:
-        text: What is written.
-        now: With a time zone, which is the one meant.
-
-    Raises:
-        ValueError: It is none, or past.
-    """
-    try:
-        time = dt.time.fromisoformat(text) if len(text) <= len("14:30:00") and ":" in text else None
-        then = dt.datetime.fromisoformat(text) if time is None else dt.datetime.combine(now.date(), time)
-    except ValueError:
-        raise ValueError("not a time such as 14:30 or 2026-11-27T14:30") from None
-    if then.tzinfo is None:
-        then = then.replace(tzinfo=now.tzinfo)
-    if time is not None and then <= now:
-        then += dt.timedelta(days=1)
-    if then <= now:
-        raise ValueError("is past")
-    return then
 
 
 async def _run(

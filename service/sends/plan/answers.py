@@ -12,8 +12,8 @@ from service.sends.plan.prewarm_plan import PrewarmPlan, plan_prewarm
 from service.sends.plan.send import Send
 from service.sends.plan.simulation import MAX_EXACT_RECIPIENTS, simulate
 from service.sends.plan.verdict import Verdict, verdict_on
-from service.sends.plan.words import duration
 from service.sends.ports import DEFAULT_SPARE
+from service.sends.words import duration
 
 MAX_PRICE: Final = 1_000_000.0
 """Highest price, in whatever currency."""

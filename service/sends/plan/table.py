@@ -8,7 +8,7 @@ from service.models import Source
 from service.sends.plan.answers import Plan
 from service.sends.plan.course import SOURCES
 from service.sends.plan.limits import BRAZE_PEAK
-from service.sends.plan.words import duration
+from service.sends.words import duration
 
 WHAT: dict[Source, str] = {
     "personalize": "live",

@@ -8,7 +8,7 @@ from service.sends.plan.course import Course
 from service.sends.plan.limits import ALL_SHARE, MIN_MESSAGES_PER_MINUTE
 from service.sends.plan.prewarm_plan import PrewarmPlan
 from service.sends.plan.send import MINUTE_SECONDS, Send
-from service.sends.plan.words import duration
+from service.sends.words import duration
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import datetime as dt
 
 from service.clock import Clock
+from service.sends.words import clock_time
 
 
 class Deadline:
@@ -20,6 +21,13 @@ class Deadline:
         self.missed = False
         """Whether the moment came while lists were missing."""
 
+    def words(self, seconds: float) -> str:
+        """The moment in so many seconds, in the zone of the deadline, else in that of this machine."""
+        now = self._clock.time()
+        zone = self._by.tzinfo if self._by is not None else None
+        then, today = (dt.datetime.fromtimestamp(one, dt.UTC).astimezone(zone) for one in (now + seconds, now))
+        return clock_time(then, today)
+
     def outlook(self, missing: int, per_second: float) -> str | None:
         """A sentence if the outlook has changed, else None.
 
@@ -35,10 +43,11 @@ class Deadline:
         before, self._in_time = self._in_time, missing <= per_second * left_seconds
         if self._in_time == before:
             return None
+        by = self.words(left_seconds)
         if self._in_time:
-            return f"in time for --by {self._by:%H:%M:%S}" + (" again" if before is False else "")
+            return f"in time for --by {by}" + (" again" if before is False else "")
         short = missing - int(per_second * left_seconds)
-        return f"--by {self._by:%H:%M:%S} cannot be met: about {short:,} lists will be missing then"
+        return f"--by {by} cannot be met: about {short:,} lists will be missing then"
 
     def _passed(self, missing: int) -> str | None:
         if self.missed or not missing:

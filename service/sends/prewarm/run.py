@@ -117,7 +117,7 @@ class Prewarm:
             return
         rate = report.tps * self._terms.spare
         seconds = self._totals.wanted / rate
-        self._display.say(f"at most {rate:.3g} a second: ready at {self._moment(seconds)} at the earliest")
+        self._display.say(f"at most {rate:.3g} a second: ready at {self._deadline.words(seconds)} at the earliest")
         keeps = max(report.fresh_seconds, self._terms.max_age_seconds)
         if seconds > report.fresh_seconds:
             self._display.say(
@@ -214,7 +214,9 @@ class Prewarm:
         totals = self._totals
 
         def line() -> str:
-            ready = f"ready at about {self._moment(totals.missing / rate)}" if rate else "none in the last minute"
+            ready = (
+                f"ready at about {self._deadline.words(totals.missing / rate)}" if rate else "none in the last minute"
+            )
             return f"{totals.done:,} of {totals.wanted:,}, {rate:.3g} a second, {ready}"
 
         self._display.mention(line)
@@ -229,11 +231,6 @@ class Prewarm:
         if totals.missing or self._deadline.missed:
             return EXIT_MISSING
         return EXIT_LINES_LEFT_OUT if self._findings.faults else EXIT_DONE
-
-    def _moment(self, seconds: float) -> str:
-        then = dt.datetime.fromtimestamp(self._clock.time() + seconds).astimezone()
-        days = (then.date() - dt.datetime.fromtimestamp(self._clock.time()).astimezone().date()).days
-        return f"{then:%Y-%m-%d %H:%M:%S}" if days else f"{then:%H:%M:%S}"
 
 
 def _looked_up(users: int) -> str:

@@ -10,7 +10,7 @@ from service.sends.plan.answers import Prices, plan
 from service.sends.plan.limits import least_tps, most_messages_per_minute
 from service.sends.plan.send import Send
 from service.sends.plan.simulation import simulate
-from service.sends.plan.words import duration
+from service.sends.words import duration
 
 
 def run(*options: str) -> Result:

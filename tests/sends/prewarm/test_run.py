@@ -2,14 +2,18 @@
 
 import asyncio
 import datetime as dt
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from service.cli.prewarm import moment, named_files
+from service.cli import main
+from service.cli.moments import moment
+from service.cli.prewarm import named_files
 from service.errors import SharedStateUnavailable
 from service.sends.ports import PrewarmReport, PrewarmTerms
 from service.sends.prewarm.run import Prewarm
@@ -249,9 +253,19 @@ NOW = dt.datetime(2026, 11, 24, 12, 0, tzinfo=dt.timezone(dt.timedelta(hours=1))
         ("14:30:15", "2026-11-24T14:30:15+01:00"),
         ("2026-11-27T14:30", "2026-11-27T14:30+01:00"),
         ("2026-11-24T11:30+00:00", "2026-11-24T12:30+01:00"),
+        ("9:30", "2026-11-25T09:30+01:00"),
+        ("14:30 UTC", "2026-11-24T15:30+01:00"),
+        ("14:30Z", "2026-11-24T15:30+01:00"),
+        ("11:30+00:00", "2026-11-24T12:30+01:00"),
+        ("10:30-05:00", "2026-11-24T16:30+01:00"),
+        ("10:30 America/New_York", "2026-11-24T16:30+01:00"),
+        ("08:00 Asia/Tokyo", "2026-11-25T00:00+01:00"),
+        ("2027-07-01T14:30 Europe/Berlin", "2027-07-01T14:30+02:00"),
+        ("20261127T1430", "2026-11-27T14:30+01:00"),
     ],
 )
-def test_a_moment_is_written_as_people_do(text: str, then: str) -> None:
+def test_a_moment_is_written_as_people_do_with_a_zone_or_without(text: str, then: str) -> None:
+    """H8: a zone was no moment."""
     assert moment(text, NOW) == dt.datetime.fromisoformat(then)
 
 
@@ -259,3 +273,27 @@ def test_a_moment_is_written_as_people_do(text: str, then: str) -> None:
 def test_what_is_no_moment_to_come_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a time|is past"):
         moment(text, NOW)
+
+
+@pytest.mark.parametrize("text", ["14:30 Europe/Atlantis", "14:30 XYZ", "14:30 ../etc/passwd"])
+def test_a_zone_that_is_not_known_is_said_to_be(text: str) -> None:
+    """H8."""
+    with pytest.raises(ValueError, match="no time zone known here|not a time"):
+        moment(text, NOW)
+
+
+def test_every_time_that_is_said_names_its_zone(users: Callable[[int], Path]) -> None:
+    """H8: in a container it was UTC without a word."""
+    ran = run(users(400), by_seconds=120, share=lambda now: 0.1 if now < 1040 else 1.0)
+    times = [one for one in (*ran.words, *ran.display.mentions) if re.search(r"\d\d:\d\d:\d\d", one)]
+    assert len(times) > 5
+    assert [one for one in times if not re.search(r"\d\d:\d\d:\d\d UTC\b", one)] == []
+
+
+def test_the_command_repeats_when_the_lists_are_wanted_with_the_zone(tmp_path: Path) -> None:
+    """H8."""
+    path = tmp_path / "users"
+    path.write_text("u1\n")
+    options = ["prewarm", "--users", str(path), "--service", "http://127.0.0.1:1"]
+    result = CliRunner().invoke(main, [*options, "--by", "14:30 Asia/Tokyo"], env={"ADMIN_KEY": "a-key-of-the-tests"})
+    assert re.match(r"the lists are wanted by \d{4}-\d\d-\d\d 14:30:00 JST, in \d+ (h|min|s)", result.stderr)

@@ -1,5 +1,6 @@
 """Figures as people say them."""
 
+import datetime as dt
 import math
 
 
@@ -11,3 +12,9 @@ def duration(seconds: float) -> str:
             rest = whole % large // small
             return f"{whole // large:,} {first}" + (f" {rest} {second}" if rest else "")
     return f"{whole} s"
+
+
+def clock_time(moment: dt.datetime, now: dt.datetime) -> str:
+    """A time with its zone, and its day if that is not today's: `14:30:00 CET`, `2026-11-27 14:30:00 UTC`."""
+    day = "" if moment.date() == now.astimezone(moment.tzinfo).date() else f"{moment:%Y-%m-%d} "
+    return f"{day}{moment:%H:%M:%S %Z}"
