@@ -16,6 +16,7 @@ from service.doctor.environment import check_settings, check_variables
 from service.doctor.findings import Finding, is_fine, ok, warning
 from service.doctor.machine import check_data_dir, check_open_files
 from service.doctor.personalize import PersonalizeCheck
+from service.doctor.redis import check_redis
 from service.doctor.targets import targets_of
 from service.settings import Settings
 
@@ -36,58 +37,75 @@ class Wishes:
 async def checkup(wishes: Wishes, clock: Clock) -> AsyncIterator[Finding]:
     """Every finding, as soon as it is there."""
     settings, findings = check_settings()
-    for finding in findings:
-        yield finding
-    for finding in check_variables():
-        yield finding
-    for finding in check_open_files():
+    for finding in (*findings, *check_variables(), *check_open_files()):
         yield finding
     if settings is None:
         yield warning("settings", "nothing further is looked at before they can be read")
         return
-    for finding in check_data_dir(settings.data_dir, embedded=not settings.redis_url):
-        yield finding
     async with AsyncExitStack() as stack:
-        async for finding in _outside(settings, wishes, clock, stack):
+        async for finding in _Checkup(settings, wishes, clock, stack).findings():
             yield finding
 
 
-async def _outside(settings: Settings, wishes: Wishes, clock: Clock, stack: AsyncExitStack) -> AsyncIterator[Finding]:
-    clocks = ClockComparison(clock.time)
-    targets = targets_of(settings.placements)
-    region = targets[0].region
-    aws = await stack.enter_async_context(AwsSession(region_hint=region, clock=clock))
-    aws.on_answer = clocks.saw_answer
-    signed = await check_credentials(aws)
-    for finding in signed:
-        yield finding
-    may_ask = is_fine(signed)
-    if may_ask:
-        identity, findings = await check_identity(aws, region)
-        for finding in [*findings, *check_regions(targets, identity)]:
-            yield finding
-    catalog, findings = await check_catalog(settings, aws, stack)
-    for finding in findings:
-        yield finding
-    redis_works = bool(settings.redis_url)
-    if may_ask and wishes.max_transactions:
-        async for finding in _asking(settings, wishes, clock, aws, catalog, redis_works=redis_works):
-            yield finding
-    elif may_ask:
-        yield warning("Personalize", "is not asked, as wished", "--transactions 3 asks")
-    for finding in clocks.findings():
-        yield finding
+class _Checkup:
+    """Of a set-up whose settings can be read."""
 
+    def __init__(self, settings: Settings, wishes: Wishes, clock: Clock, stack: AsyncExitStack) -> None:
+        self._settings = settings
+        self._wishes = wishes
+        self._clock = clock
+        self._stack = stack
+        self._clocks = ClockComparison(clock.time)
+        self._targets = targets_of(settings.placements)
 
-async def _asking(
-    settings: Settings, wishes: Wishes, clock: Clock, aws: AwsSession, catalog: ItemCatalog | None, *, redis_works: bool
-) -> AsyncIterator[Finding]:
-    targets = targets_of(settings.placements)
-    most = wishes.max_transactions * len(targets)
-    whose = "of the budget that the replicas share" if settings.redis_url else "at PERSONALIZE_TPS"
-    yield ok("Personalize", f"is asked now: at most {most} transactions, in slots {whose}")
-    async with open_asking(settings, aws, clock, targets, redis_works=redis_works) as asking:
-        check = PersonalizeCheck(asking, catalog, wishes.users, wishes.max_transactions)
-        for target in targets:
-            async for finding in check.check(target):
+    async def findings(self) -> AsyncIterator[Finding]:
+        """All of them."""
+        settings, clocks = self._settings, self._clocks
+        for finding in check_data_dir(settings.data_dir, embedded=not settings.redis_url):
+            yield finding
+        region = self._targets[0].region
+        aws = await self._stack.enter_async_context(AwsSession(region_hint=region, clock=self._clock))
+        aws.on_answer = clocks.saw_answer
+        signed = await self._credentials(aws, region)
+        for finding in signed:
+            yield finding
+        catalog, findings = await check_catalog(settings, aws, self._stack)
+        for finding in findings:
+            yield finding
+        shared = await self._redis()
+        for finding in shared:
+            yield finding
+        if aws.credentials.found is not None:
+            async for finding in self._personalize(aws, catalog, redis_works=is_fine(shared)):
                 yield finding
+        for finding in clocks.findings():
+            yield finding
+
+    async def _credentials(self, aws: AwsSession, region: str) -> list[Finding]:
+        findings = await check_credentials(aws)
+        if is_fine(findings):
+            identity, more = await check_identity(aws, region)
+            findings += [*more, *check_regions(self._targets, identity)]
+        return findings
+
+    async def _redis(self) -> list[Finding]:
+        if self._settings.redis_url is None:
+            return [ok("Redis", "none is configured, so there may be one replica only")]
+        return await check_redis(self._settings.redis_url.get_secret_value(), self._clocks)
+
+    async def _personalize(
+        self, aws: AwsSession, catalog: ItemCatalog | None, *, redis_works: bool
+    ) -> AsyncIterator[Finding]:
+        settings, most = self._settings, self._wishes.max_transactions
+        if not most:
+            yield warning("Personalize", "is not asked, as wished", "--transactions 3 asks")
+            return
+        whose = "of the budget that the replicas share" if settings.redis_url else "at PERSONALIZE_TPS"
+        total = most * len(self._targets)
+        yield ok("Personalize", f"is asked now: at most {total} transactions, in slots {whose}")
+        asked = open_asking(settings, aws, self._clock, self._targets, redis_works=redis_works)
+        async with asked as asking:
+            check = PersonalizeCheck(asking, catalog, self._wishes.users, most)
+            for target in self._targets:
+                async for finding in check.check(target):
+                    yield finding

@@ -26,6 +26,9 @@ class Cause:
     lasting: bool = False
 
 
+NO_TLS: Final = Cause("tls", "there is no TLS at this port; write redis:// for a Redis without it", lasting=True)
+
+
 class Refusal(Exception):  # that which was refused is no error of ours
     """Redis answers, and what it is or allows is not enough; raised while the way to Redis is found."""
 
@@ -137,7 +140,7 @@ def _of_tls(error: ssl.SSLError) -> Cause:
         return Cause("certificate", f"Redis's certificate {meaning} ({said})", lasting=True)
     reason = error.reason or ""
     if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"):
-        return Cause("tls", "there is no TLS at this port; write redis:// for a Redis without it", lasting=True)
+        return NO_TLS
     if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason or "UNKNOWN_CA" in reason:
         return Cause("certificate", f"Redis refuses our certificate or has none in common ({reason})", lasting=True)
     return Cause("tls", f"TLS failed ({reason or error.strerror or 'without a reason'})")
