@@ -17,6 +17,8 @@ try:
     from service.braze.adapters.http import ServiceCaller
     from service.braze.blocks import read_blocks
     from service.braze.cases import CASES, made_up
+    from service.braze.lint.lint import Lint
+    from service.braze.lint.report import as_github, as_json, as_text
     from service.braze.ports import Caller, Job, Message
     from service.braze.sandbox import Sandbox
     from service.braze.source import line_and_column
@@ -33,6 +35,42 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.group("liquid")
 def command() -> None:
     """Check and render templates as Braze would."""
+
+
+@command.command("lint")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FILE)
+@click.option("--as", "channel", type=click.Choice(CHANNELS), show_default="by its HTML", help="What the messages are.")
+@click.option("--message", is_flag=True, help="The files are the parts of one message: title, body, image, link.")
+@click.option("--blocks", type=FOLDER, help="Folder of Content Blocks, to look into those that are used.")
+@click.option(
+    "--format", "format_", type=click.Choice(["text", "json", "github"]), default="text", help="Of the output."
+)
+@click.option("--json", "as_json_", is_flag=True, help="The same as --format json.")
+def lint(
+    *,
+    files: tuple[Path, ...],
+    channel: str | None,
+    message: bool,
+    blocks: Path | None,
+    format_: str,
+    as_json_: bool,
+) -> None:
+    """Find mistakes in templates: where, what will happen, and what to write instead.
+
+    Exit status 0: no errors; there may be warnings. 1: errors. 2: a file or an option is wrong.
+    """
+    checker = Lint(channel, read_blocks(blocks) if blocks else None)
+    findings = [finding for file in files for finding in checker.check(str(file), _text(file))]
+    if message:
+        findings += checker.across()
+    report = {"text": as_text, "json": as_json, "github": as_github}["json" if as_json_ else format_](findings)
+    if report:
+        click.echo(report)
+    errors = sum(one.severity == "error" for one in findings)
+    if format_ == "text" and not as_json_:
+        click.echo(f"{len(files)} files: {errors} errors, {len(findings) - errors} warnings", err=True)
+    if errors:
+        sys.exit(EXIT_FAILED)
 
 
 @command.command("render")

@@ -1,0 +1,1 @@
+"""Finds the mistakes that people make in templates, before Braze or a user does."""
