@@ -1,12 +1,16 @@
-"""Rules about calls: the address, its parameters, the options."""
+"""Rules about calls: the address, its parameters, the options.
+
+Longer than 300 lines, so that a rule stands beside its examples in one table.
+"""
 
 import re
 from typing import Final
 
 from service.braze.call_tag import FLAGS, LEAST_CACHE_SECONDS, MOST_CACHE_SECONDS, VALUES
+from service.braze.lint.call_site import OUTPUTS, CallSite
 from service.braze.lint.examples import CALL, GUARD, HOST, PUSH, call
 from service.braze.lint.findings import Hits, Rule
-from service.braze.lint.template import OUTPUTS, CallSite, Template, split_filters
+from service.braze.lint.template import Template, split_filters
 from service.constants import MAX_NUM_RESULTS
 
 ESCAPES: Final = frozenset({"url_param_escape", "url_encode", "base64_url_safe_encode", "md5", "sha1", "sha2"})

@@ -5,8 +5,9 @@ from typing import Final
 
 from service.braze.engine import parse
 from service.braze.lint import call_rules, language_rules, value_rules
+from service.braze.lint.call_site import CallSite
 from service.braze.lint.findings import Finding, Rule
-from service.braze.lint.template import CallSite, Template
+from service.braze.lint.template import Template
 from service.braze.source import line_and_column, pieces
 from service.errors import TemplateError
 

@@ -3,9 +3,10 @@
 import re
 from typing import Final
 
+from service.braze.lint.call_site import CallSite
 from service.braze.lint.examples import CALL, MAIL, NAME, PUSH, call
 from service.braze.lint.findings import Hits, Rule
-from service.braze.lint.template import CallSite, Template, Use
+from service.braze.lint.template import Template, Use
 
 FIELDS: Final = frozenset({"id", "url", "name", "price", "image"})
 ANSWER: Final = frozenset(
