@@ -5,8 +5,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# Tests that are started beside each other go to whichever worker is idle; many of them wait more than they work.
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+# One worker more than processors, since many tests wait; a test that begins goes to whichever worker is idle.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN) && echo $$((n < 4 ? n + 1 : 4)))
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
 # Otherwise each of the many processes that tests start compiles the service anew.
