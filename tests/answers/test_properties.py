@@ -155,7 +155,7 @@ _uuids = st.uuids().map(str)
 @given(
     ids=st.lists(_text) | st.lists(_uuids) | st.lists(_uuids | _uuids.map(str.upper) | _text),
     recommendation_id=st.text(st.characters(max_codepoint=127), max_size=255),
-    created_at=st.floats(allow_nan=False),
+    created_at=st.floats(allow_nan=False, allow_infinity=False),
 )
 @example(ids=[], recommendation_id="", created_at=0.0)
 @example(ids=["", ""], recommendation_id="", created_at=0.0)

@@ -36,6 +36,7 @@ def test_the_picture_shows_sources_over_time_and_the_transactions_below_the_tps(
     assert drawn.minutes[-1] < SEND.minutes
 
 
+@pytest.mark.processes  # matplotlib asks for the fonts of a machine that it has not seen before
 def test_a_png_is_written_with_the_areas_and_both_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from matplotlib.figure import Figure  # noqa: PLC0415  # two seconds, of which the other test needs none
 
