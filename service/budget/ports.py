@@ -18,22 +18,29 @@ class Reservation:
     """What a governor answers.
 
     Attributes:
-        granted: Whether the caller has the slot.
-        wait_seconds: Granted: until the slot begins. Refused: until asking again could make sense.
+        granted: How many slots the caller has; none if it is refused.
+        wait_seconds: Granted: until the first one begins; below zero if it has begun, on the way to us. Refused: until
+            asking again could make sense.
+        apart_seconds: From one granted slot to the next.
     """
 
-    granted: bool
+    granted: int
     wait_seconds: float
+    apart_seconds: float = 0.0
+
+    def begins(self, now: float) -> list[float]:
+        """When the slots begin."""
+        return [now + self.wait_seconds + number * self.apart_seconds for number in range(self.granted)]
 
 
 class TpsGovernor(Protocol):
     """Hands out the slots of `PERSONALIZE_TPS`, one transaction each, evenly spaced."""
 
-    async def reserve(self, lane: Lane, within_seconds: float) -> Reservation:
+    async def reserve(self, lane: Lane, within_seconds: float, slots: int = 1) -> Reservation:
         """Take the next slot if it begins within the given time.
 
-        Only `Lane.NO_LIST` may reserve a slot that begins later. The lower lanes get one that is free at once, since a
-        slot reserved for them would delay a user without a list.
+        `Lane.NO_LIST` takes one, however late it begins. The lower lanes take as many as begin within `lead_seconds`:
+        a slot reserved for them may delay a user without a list. That is one slot, or the lead where slots are shorter.
         """
 
     async def throttled(self) -> None:
@@ -46,3 +53,7 @@ class TpsGovernor(Protocol):
     @property
     def slot_seconds(self) -> float:
         """Seconds between two slots of this replica's source of slots."""
+
+    @property
+    def lead_seconds(self) -> float:
+        """How long before its beginning a lower lane may reserve a slot: what asking takes, and a little more."""

@@ -4,9 +4,9 @@ from typing import Final
 
 from service.budget.ports import Lane, Reservation
 
-CREDIT_SHARE: Final = 0.25
-"""How late a slot may be taken without being lost, as a share of the interval. It moves one transaction closer to the
-next by that much, so any second holds at most TPS + 1."""
+LEAD_SECONDS: Final = 0.005
+"""How long before its beginning a lower lane may reserve a slot, besides the time that asking takes. It is more than an
+event loop is ever late while it has little to do, so that no slot is lost between two questions."""
 
 FLOOR_SHARE: Final = 0.05
 """Lowest rate in use after throttling, as a share of TPS: low enough to stop it, high enough to notice its end."""
@@ -42,6 +42,11 @@ class Throttle:
         return 1.0 if climbed >= 1.0 else self._low + (1.0 - self._low) * max(0.0, climbed)
 
 
+def slots_within(seconds: float, interval: float, most: int) -> int:
+    """How many slots begin within so long, the first of them now; none if the time is below zero."""
+    return 0 if seconds < 0 else min(most, 1 + int(seconds / interval + 1e-6))
+
+
 class SlotSchedule:
     """Evenly spaced slots without bursts. Pure: callers pass the time.
 
@@ -50,41 +55,37 @@ class SlotSchedule:
 
     Args:
         max_tps: Slots per second, above zero.
+        lead_seconds: How long before its beginning a lower lane may reserve a slot.
     """
 
-    __slots__ = ("_max_tps", "_stale_waiting_until", "_throttle", "next_free")
+    __slots__ = ("_lead_seconds", "_max_tps", "_stale_waiting_until", "_throttle", "next_free")
 
-    def __init__(self, max_tps: float) -> None:
+    def __init__(self, max_tps: float, lead_seconds: float = LEAD_SECONDS) -> None:
         self._max_tps = max_tps
+        self._lead_seconds = lead_seconds
         self._throttle = Throttle()
         self._stale_waiting_until = float("-inf")
         self.next_free = float("-inf")
         """When the first slot not yet given away begins, at the earliest."""
 
-    def reserve(self, lane: Lane, within_seconds: float, now: float) -> Reservation:
-        """Give away the next slot, by the rules of `TpsGovernor.reserve`."""
+    def reserve(self, lane: Lane, within_seconds: float, now: float, slots: int = 1) -> Reservation:
+        """Give away the next slots, by the rules of `TpsGovernor.reserve`."""
         interval = 1.0 / self.rate(now)
-        # A slot reserved for later is taken in time. One taken at once is late by the time that asking takes.
-        credit = 0.0 if lane is Lane.NO_LIST else CREDIT_SHARE * interval
-        begins = max(self.next_free, now - credit)
+        begins = max(self.next_free, now)
         wait = begins - now
         if wait < _NOW_SECONDS:
             wait = 0.0
-        if lane is Lane.NO_LIST:
-            granted = wait <= within_seconds
-        elif lane is Lane.STALE:
-            granted = wait == 0.0
-            if not granted:
-                self._stale_waiting_until = now + wait + interval
-        else:
+        if lane is not Lane.NO_LIST:
+            within_seconds = min(within_seconds, self._lead_seconds)
+        granted = slots_within(within_seconds - wait, interval, slots)
+        if lane is Lane.STALE and granted < slots:
+            self._stale_waiting_until = now + max(wait, within_seconds) + interval
+        elif lane is Lane.PREWARM and self._stale_waiting_until > now:
             # A refused stale list is about to ask again. Without the mark, a prewarm that asks first would win.
-            reserved_for_stale = self._stale_waiting_until > now
-            granted = wait == 0.0 and not reserved_for_stale
-            if reserved_for_stale:
-                wait = max(wait, self._stale_waiting_until - now)
+            granted, wait = 0, max(wait, self._stale_waiting_until - now)
         if granted:
-            self.next_free = begins + interval
-        return Reservation(granted, wait)
+            self.next_free = begins + granted * interval
+        return Reservation(granted, wait, interval)
 
     def throttled(self, now: float) -> None:
         """Halve the rate, unless it was halved within the last second."""

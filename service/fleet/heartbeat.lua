@@ -2,9 +2,9 @@
 -- Times: integer microseconds, points on Redis's clock.
 -- KEYS: this process's signs of life, the replicas' (sorted sets, score = the last one; the same key for a replica),
 --       shares (hash)
--- ARGV: replica, not_after (0: only look), own_us (until the replica's last own slot), held, careful (0|1), forget_us,
---       silence_us, then replica and share of each other one known before
--- Returns: state (0 known, 1 was unknown, -1 too late, 2 only looked), now, replicas alive, share, position, replicas,
+-- ARGV: replica, not_after (0: only look), patience_us (from sending to not_after), own_us (until the replica's last
+--       own slot), held, careful (0|1), forget_us, silence_us, then replica and share of each other one known before
+-- Returns: state (0 known, 1 was unknown, -1 too late or too early, 2 only looked), now, replicas alive, share, position, replicas,
 --          then replica and share of each other one known
 --
 -- A share of n is one part in n; 0 is none. shares: replica -> "share heard own_until". A replica may be on its own
@@ -19,10 +19,11 @@ if not_after == 0 then
   redis.call('ZADD', KEYS[1], 'XX', text, me)
   return {2, text}
 end
--- The sender has given the message up, and may be on its own share by now.
-if now > not_after then return {-1, text} end
+-- The sender has given the message up, and may be on its own share by now; or the clock was set back.
+if now > not_after or not_after > now + 2 * tonumber(ARGV[3]) then return {-1, text} end
 
-local forget, silence = tonumber(ARGV[6]), tonumber(ARGV[7])
+local own, held = tonumber(ARGV[4]), tonumber(ARGV[5])
+local forget, silence = tonumber(ARGV[7]), tonumber(ARGV[8])
 for _, key in ipairs(KEYS[1] == KEYS[2] and {KEYS[1]} or {KEYS[1], KEYS[2]}) do
   redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('(%.0f', now - forget))
 end
@@ -30,16 +31,16 @@ local added = redis.call('ZADD', KEYS[1], text, me)
 if KEYS[1] == KEYS[2] then
   if added == 1 then
     -- Redis may have lost its memory. The replicas known before are missing until they say so themselves.
-    for at = 8, #ARGV, 2 do
+    for at = 9, #ARGV, 2 do
       if redis.call('ZADD', KEYS[2], 'NX', text, ARGV[at]) == 1 then
         redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1] .. ' 0 0')
       end
     end
-    if ARGV[5] == '1' and redis.call('ZCARD', KEYS[2]) == 1 then
+    if ARGV[6] == '1' and redis.call('ZCARD', KEYS[2]) == 1 then
       -- There may be others that nobody knows. They have a second to come back: '*' holds all shares until then.
       redis.call('ZADD', KEYS[2], string.format('%.0f', now - forget + 1000000), '*')
       redis.call('HSET', KEYS[3], '*', '1 0 0')
-    elseif #ARGV > 7 then
+    elseif #ARGV > 8 then
       redis.call('ZREM', KEYS[2], '*')
     end
   end
@@ -71,12 +72,11 @@ end
 
 local share = 0
 if KEYS[1] == KEYS[2] then
-  local held = tonumber(ARGV[4])
   local fits = function(one) return one > 0 and others + 1 / one <= 1.000001 end
   share = fits(count) and count or fits(held) and held or 0
   local counted = share == 0 and held or held == 0 and share or math.min(share, held)
   local own_until = tonumber(string.match(kept[me] or '0 0 0', '(%d+)$'))
-  if tonumber(ARGV[3]) > 0 then own_until = math.max(own_until, now + tonumber(ARGV[3])) end
+  if own > 0 then own_until = math.max(own_until, now + own) end
   redis.call('HSET', KEYS[3], me, string.format('%d %.0f %.0f', counted, now, own_until))
 end
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, math.ceil(forget / 1000) * 2) end

@@ -28,6 +28,8 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
+import structlog
+
 from service.clock import Clock
 from service.errors import SharedStateUnavailable
 from service.fleet.client import RedisClient, stop_task
@@ -48,6 +50,8 @@ MAX_CLOCK_ERROR_SECONDS: Final = 0.05
 """Redis takes a message this long after its sender's timeout; the two clocks are known to a few milliseconds."""
 
 _MICROSECONDS: Final = 1_000_000
+
+_log = structlog.stdlib.get_logger(__name__)
 
 
 class Heartbeat:
@@ -104,7 +108,9 @@ class Heartbeat:
         self._known: list[bytes | int] = []
         self._beat_at: float | None = None
         self._closing = False
+        self._following = asyncio.Lock()
         self._script = client.script(Path(__file__).with_name("heartbeat.lua"))
+        self._rebase = client.script(Path(__file__).with_name("rebase.lua"))
         self._stack = AsyncExitStack()
 
     @property
@@ -124,10 +130,39 @@ class Heartbeat:
 
         What bears a stamp is a sign of life, so stamp only what is sent while Redis is up or about to be.
         """
-        patience = self._client.timeout_seconds + MAX_CLOCK_ERROR_SECONDS
+        patience = self.patience_seconds
         clock_error = min(self.shared_clock.error_seconds, self._client.timeout_seconds)
         self.heard_until = max(self.heard_until, self._clock.monotonic() + patience + clock_error)
         return round((self.shared_clock.time() + patience) * _MICROSECONDS)
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long Redis may take a message for a sign of life, from when it was sent."""
+        return self._client.timeout_seconds + MAX_CLOCK_ERROR_SECONDS
+
+    def compare(self, redis_time: int, sent_at: float) -> None:
+        """Learn from an answer of Redis what its clock says, in microseconds; `sent_at` is when the question left."""
+        self.shared_clock.compare(redis_time / _MICROSECONDS, sent_at=sent_at)
+
+    async def follow_clock(self) -> None:
+        """Move every time that Redis keeps when its clock was set, unless another replica has done so.
+
+        Raises:
+            SharedStateUnavailable: Redis did not answer; the next answer of Redis leads here again.
+        """
+        async with self._following:
+            step = self.shared_clock.step
+            if step is None:
+                return
+            within = self._clock.monotonic() - step.after + self._client.timeout_seconds
+            async with self._client.attempt():
+                moved = await self._rebase(
+                    keys=[self.key("budget"), self.replicas_key, self.key("prewarm"), self.shares_key],
+                    args=[round(step.seconds * _MICROSECONDS), round(within * _MICROSECONDS)],
+                )
+            self.shared_clock.step = None
+            if moved:
+                _log.info("redis_times_moved", seconds=round(step.seconds, 3))
 
     def came_late(self, redis_time: int) -> SharedStateUnavailable:
         """Mark Redis down: it ignored a message for its stamp, although its answer came in time.
@@ -159,12 +194,17 @@ class Heartbeat:
         with suppress(SharedStateUnavailable):
             if not self._client.up:
                 await self._client.find()
-            if not self._client.up or self.shared_clock.error_seconds == float("inf"):
+            if not (self._client.up and self.shared_clock.is_known):
                 async with self._client.attempt():
                     # Only looks. Redis may read a sign of life after this replica has gone on to its own share.
                     await self._say(not_after=0)
+                await self.follow_clock()
             async with self._client.attempt():
                 reply = await self._say(not_after=self.stamp())
+            if self.shared_clock.step is not None:
+                await self.follow_clock()
+                async with self._client.attempt():
+                    reply = await self._say(not_after=self.stamp())
             if int(reply[0]) < 0:
                 self.came_late(int(reply[1]))
                 return
@@ -185,6 +225,7 @@ class Heartbeat:
             args=[
                 self.replica,
                 not_after,
+                round(self.patience_seconds * _MICROSECONDS),
                 round(max(0.0, self.own_share_until - sent_at) * _MICROSECONDS),
                 held,
                 # A replica that started without Redis knows no other, and may be the first one back.
@@ -194,7 +235,7 @@ class Heartbeat:
                 *self._known,
             ],
         )
-        self.shared_clock.compare(int(reply[1]) / _MICROSECONDS, sent_at=sent_at)
+        self.compare(int(reply[1]), sent_at)
         return reply
 
     def _heard(self, reply: list[Any]) -> None:

@@ -126,7 +126,10 @@ class SharedLists(Protocol):
     """
 
     async def board(self, key: UserKey, *, lease_seconds: float, background: bool = False) -> Boarding:
-        """Look for a list and take the lead of fetching it if nobody has it; in the background if for nobody."""
+        """Look for a list and take the lead of fetching it if nobody has it.
+
+        In the background, for nobody, a pin is not looked for: the list is for those who come after it.
+        """
 
     async def land(self, key: UserKey, outcome: Outcome, *, led: bool) -> Landed:
         """Publish how the flight ended to every replica, keep its list, and give up the lead.

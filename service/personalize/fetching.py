@@ -19,7 +19,7 @@ from service.lists.lists import Lists
 from service.lists.ports import ABANDONED, Landing, Outcome
 from service.models import ItemList
 from service.personalize.flight import Flight
-from service.personalize.ports import Learner, StaleQueue
+from service.personalize.ports import Learner
 from service.personalize.transactions import Transactions
 
 
@@ -30,17 +30,13 @@ class Fetching:
         clock: Deadlines are points on its monotonic time.
         lists: Where lists are looked for.
         transactions: Where they come from otherwise.
-        stale: Gets the stale lists that were served for want of a slot.
         learner: Learns from every live list.
     """
 
-    def __init__(
-        self, *, clock: Clock, lists: Lists, transactions: Transactions, stale: StaleQueue, learner: Learner
-    ) -> None:
+    def __init__(self, *, clock: Clock, lists: Lists, transactions: Transactions, learner: Learner) -> None:
         self._clock = clock
         self._lists = lists
         self._transactions = transactions
-        self._stale = stale
         self._learner = learner
 
     @property
@@ -99,8 +95,7 @@ class Fetching:
             await self._take_slot(flight)
             items = await self._transact(flight)
         except Degraded as error:
-            if flight.kept is not None and not flight.background and not self._lists.forgotten(flight.key):
-                self._stale.add(flight.key, flight.request)
+            flight.to_renew = flight.kept is not None and not flight.background
             return await self._step_down(flight, error.reason)
         if not items.item_ids:
             return await self._step_down(flight, "error")

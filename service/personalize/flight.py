@@ -47,6 +47,9 @@ class Flight:
     settled: bool = False
     """Its outcome was answered before: it came from the shared store, or from the leader."""
 
+    to_renew: bool = False
+    """Its callers were given a stale list for want of a slot, or of an answer."""
+
     lost: bool = False
     """The list is kept in this process only, since the store could not take it."""
 

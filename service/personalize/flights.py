@@ -27,6 +27,7 @@ from service.lists.ports import ABANDONED, Outcome
 from service.models import ListRequest
 from service.personalize.fetching import Fetching
 from service.personalize.flight import Flight, Timings
+from service.personalize.ports import StaleQueue
 
 SETTLING_SECONDS: Final = 0.05
 """Callers wait this long at most until the shared store says that nothing else has been answered. It takes a
@@ -42,17 +43,25 @@ class Flights:
         clock: Deadlines are points on its monotonic time.
         lists: Where lists are kept.
         fetching: Finds them.
+        stale: Gets the stale lists that were given to callers.
         max_waiting: Callers that may wait at a time. One more gets the best that is at hand at once: waiting for more
             than a replica works off within its deadline would only make everybody late. What that one gets is repeated
             on this replica only.
     """
 
     def __init__(
-        self, *, clock: Clock, lists: Lists, fetching: Fetching, max_waiting: int = MAX_WAITING_CALLERS
+        self,
+        *,
+        clock: Clock,
+        lists: Lists,
+        fetching: Fetching,
+        stale: StaleQueue,
+        max_waiting: int = MAX_WAITING_CALLERS,
     ) -> None:
         self._clock = clock
         self._lists = lists
         self._fetching = fetching
+        self._stale = stale
         self._max_waiting = max_waiting
         self._waiting = 0
         self._open: dict[UserKey, Flight] = {}
@@ -105,11 +114,11 @@ class Flights:
             return await self._without(flight, deadline), flight.timings
         return flight.landed.result(), flight.timings
 
-    async def refresh(self, key: UserKey, request: ListRequest) -> None:
-        """Renew a stale list in the background; the slot for it is ours already."""
+    async def refresh(self, key: UserKey, request: ListRequest, slot_at: float) -> None:
+        """Renew a stale list in the background; the slot that began at `slot_at` is ours."""
         if key in self._open:
             return
-        flight = self._in_background(key, request, slot_at=self._clock.monotonic())
+        flight = self._in_background(key, request, slot_at=slot_at)
         await asyncio.wait({flight.landed})
 
     async def prewarm(self, key: UserKey, request: ListRequest, slot_at: float) -> tuple[Outcome, bool]:
@@ -200,6 +209,9 @@ class Flights:
         self._close(flight)
         if not flight.landed.done():
             flight.landed.set_result(shown)
+        if flight.to_renew and not self._lists.forgotten(flight.key):
+            # Not before: the refresh would find this flight under way.
+            self._stale.add(flight.key, flight.request)
 
     def _close(self, flight: Flight) -> None:
         if self._open.get(flight.key) is flight:

@@ -1,9 +1,9 @@
 """Stale lists that were served wait here for a free slot of the budget."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from service.budget.budget import Budget
 from service.budget.ports import Lane
@@ -59,8 +59,10 @@ class Refresher:
         self._budget = budget
         self._clock = clock
         self._queue = RefreshQueue[UserKey, ListRequest]()
-        self._filled = asyncio.Event()
+        self._changed = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
+        self._claims: set[asyncio.Task[None]] = set()
+        self._refreshing: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         """Lists that wait."""
@@ -69,7 +71,7 @@ class Refresher:
     def add(self, key: UserKey, request: ListRequest) -> None:
         """Queue a list; a full queue drops it, since its next caller will queue it again."""
         if self._queue.add(key, request):
-            self._filled.set()
+            self._changed.set()
 
     async def forget_user(self, user_prefix: UserPrefix) -> None:
         """See `Forgettable`."""
@@ -88,20 +90,30 @@ class Refresher:
                 await self._worker
 
     async def _work(self, flights: Flights) -> None:
-        refreshing: set[asyncio.Task[None]] = set()
+        """Have as many claims on the budget as there are lists, or as can be of use at a time."""
         try:
             while True:
-                if not self._queue:
-                    self._filled.clear()
-                    await self._filled.wait()
-                try:
-                    await self._budget.acquire(Lane.STALE, until=self._clock.monotonic() + PATIENCE_SECONDS)
-                except BudgetExhausted:
-                    continue
-                if self._queue:
-                    task = asyncio.create_task(flights.refresh(*self._queue.take()))
-                    refreshing.add(task)
-                    task.add_done_callback(refreshing.discard)
+                self._changed.clear()
+                while len(self._claims) < min(len(self._queue), self._budget.lower_callers):
+                    self._keep(self._claims, self._claim(flights))
+                await self._changed.wait()
         finally:
-            for task in refreshing:
+            tasks = [*self._claims, *self._refreshing]
+            for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _claim(self, flights: Flights) -> None:
+        """Wait for one slot, and begin a refresh in it."""
+        try:
+            slot_at = await self._budget.acquire(Lane.STALE, until=self._clock.monotonic() + PATIENCE_SECONDS)
+        except BudgetExhausted:
+            return
+        if self._queue:
+            self._keep(self._refreshing, flights.refresh(*self._queue.take(), slot_at))
+
+    def _keep(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        task.add_done_callback(lambda _: self._changed.set())

@@ -77,7 +77,7 @@ class Transactions:
 
     def slot_is_late(self, slot_at: float) -> bool:
         """Whether the slot that began then is lost by now."""
-        return self._clock.monotonic() - slot_at > self._budget.slot_seconds / 2
+        return self._budget.is_late(slot_at)
 
     async def wait_for_slot(self, *, has_list: bool, deadline: float) -> float:
         """Return when a slot is ours; the seconds that it took.

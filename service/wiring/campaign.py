@@ -148,8 +148,8 @@ async def open_campaign(
         timeout_seconds=transaction_seconds,
     )
     refresher = Refresher(budget=budget, clock=clock)
-    fetching = Fetching(clock=clock, lists=lists, transactions=transactions, stale=refresher, learner=learner)
-    flights = Flights(clock=clock, lists=lists, fetching=fetching, max_waiting=max_waiting)
+    fetching = Fetching(clock=clock, lists=lists, transactions=transactions, learner=learner)
+    flights = Flights(clock=clock, lists=lists, fetching=fetching, stale=refresher, max_waiting=max_waiting)
     campaign = PersonalizeCampaign(
         budget=budget, breaker=breaker, flights=flights, refresher=refresher, length=ListLength(clock)
     )

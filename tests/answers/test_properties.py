@@ -31,9 +31,9 @@ class WatchedGovernor:
         self.replicas: list[Replica] = []
         self.inversions = 0
 
-    async def reserve(self, lane: Lane, within_seconds: float) -> Reservation:
-        reservation = await self._inner.reserve(lane, within_seconds)
-        waiting = any(not one.done() for replica in self.replicas for one in replica.budget._queue._waiters)
+    async def reserve(self, lane: Lane, within_seconds: float, slots: int = 1) -> Reservation:
+        reservation = await self._inner.reserve(lane, within_seconds, slots)
+        waiting = any(replica.budget._queue._asking for replica in self.replicas)
         if lane is not Lane.NO_LIST and reservation.granted and waiting:
             self.inversions += 1
         return reservation
@@ -48,6 +48,10 @@ class WatchedGovernor:
     @property
     def slot_seconds(self) -> float:
         return self._inner.slot_seconds
+
+    @property
+    def lead_seconds(self) -> float:
+        return self._inner.lead_seconds
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ def test_no_schedule_breaks_the_budget_the_flights_the_lanes_or_the_deadline(
             for replica in (one, two):
                 assert len(replica.flights) == len(replica.flights._tasks) == 0
                 assert len(replica.refresher) == 0
-                assert not replica.budget._queue._waiters
+                assert not replica.budget._queue._waiting
                 assert not replica.budget._queue._slots
             assert not any(store.listeners.values())
             assert personalize.in_flight == 0

@@ -467,17 +467,17 @@ def test_a_list_made_by_one_replica_is_served_by_the_other() -> None:
 
 
 @pytest.mark.parametrize("skew", [60.0, 3600.0])
-def test_a_list_of_a_replica_whose_clock_is_ahead_is_stale_for_the_others(skew: float) -> None:
+def test_a_list_of_a_replica_whose_clock_is_fast_is_stale_for_the_others(skew: float) -> None:
     """J4."""
 
     async def run() -> None:
         clock = VirtualClock(asyncio.get_running_loop())
         store = FakeStore(clock)
         async with (
-            open_replica(shared=store.replica(), clock_skew=skew) as ahead,
+            open_replica(shared=store.replica(), clock_skew=skew) as fast,
             open_replica(shared=store.replica()) as right,
         ):
-            assert (await ahead.ask()).source == "personalize"
+            assert (await fast.ask()).source == "personalize"
             right.personalize.failure = RecommenderError
             assert (await right.ask()).source == "stale"
             await asyncio.sleep(PIN_SECONDS + 1)
@@ -488,18 +488,18 @@ def test_a_list_of_a_replica_whose_clock_is_ahead_is_stale_for_the_others(skew: 
     run_virtual(run())
 
 
-def test_what_a_follower_heard_from_a_replica_whose_clock_is_ahead_is_stale_afterwards() -> None:
+def test_what_a_follower_heard_from_a_replica_whose_clock_is_fast_is_stale_afterwards() -> None:
     """J4."""
 
     async def run() -> None:
         clock = VirtualClock(asyncio.get_running_loop())
         store = FakeStore(clock)
         async with (
-            open_replica(shared=store.replica(), clock_skew=3600) as ahead,
+            open_replica(shared=store.replica(), clock_skew=3600) as fast,
             open_replica(shared=store.replica()) as right,
         ):
-            ahead.personalize.default_items = items_for
-            first, second = await asyncio.gather(ahead.ask(), right.ask())
+            fast.personalize.default_items = items_for
+            first, second = await asyncio.gather(fast.ask(), right.ask())
             assert first.body == second.body
             assert (await right.ask()).source == "personalize"
             assert right.personalize.transactions.total() == 1

@@ -7,15 +7,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pytest
+import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from service.budget.adapters.embedded import EmbeddedGovernor
 from service.budget.adapters.redis import UNHEARD_SECONDS, RedisGovernor
 from service.budget.ports import Lane, TpsGovernor
-from service.budget.schedule import CLIMB_SECONDS
+from service.budget.schedule import CLIMB_SECONDS, LEAD_SECONDS
 from service.fleet.heartbeat import FORGET_SECONDS, HEARTBEAT_SECONDS
 from service.fleet.share import Share
 from tests.support.calls import most_in_a_second
@@ -97,9 +100,29 @@ async def test_lower_lanes_get_no_slot_that_begins_later(governors: Governors) -
     governor = governors.make(2)
     assert (await governor.reserve(Lane.PREWARM, HORIZON)).granted
     refused = [await governor.reserve(lane, HORIZON) for lane in (Lane.STALE, Lane.PREWARM)]
-    assert [one.granted for one in refused] == [False, False]
-    # A quarter of the distance was forgiven to the first; the prewarm goes behind the stale list, which will ask again.
-    assert [one.wait_seconds for one in refused] == pytest.approx([0.375, 0.875], abs=EXACT)
+    assert [one.granted for one in refused] == [0, 0]
+    # The prewarm goes behind the stale list, which will ask again.
+    assert [one.wait_seconds for one in refused] == pytest.approx([0.5, 1.0], abs=EXACT)
+    governors.move(0.5 - LEAD_SECONDS / 2)
+    early = await governor.reserve(Lane.STALE, HORIZON)
+    assert early.granted == 1
+    assert early.wait_seconds == pytest.approx(LEAD_SECONDS / 2, abs=EXACT)
+
+
+@pytest.mark.parametrize("tps", [400, 1000, 2500])
+async def test_lower_lanes_reserve_several_slots_at_a_time_within_the_lead(governors: Governors, tps: float) -> None:
+    """K1."""
+    governor = governors.make(tps)
+    for lane in (Lane.STALE, Lane.PREWARM):
+        reservation = await governor.reserve(lane, HORIZON, 100)
+        assert reservation.granted == 1 + int(LEAD_SECONDS * tps)
+        assert reservation.apart_seconds == pytest.approx(1 / tps, abs=2e-6)
+        last = reservation.begins(0.0)[-1]
+        assert LEAD_SECONDS - 1 / tps < last <= LEAD_SECONDS
+        first = await governor.reserve(Lane.NO_LIST, HORIZON)
+        assert first.wait_seconds == pytest.approx(last + 1 / tps, abs=EXACT)
+        # The first marks that it wants more.
+        governors.move(2 * LEAD_SECONDS)
 
 
 async def test_a_stale_list_that_was_refused_goes_before_a_prewarm(governors: Governors) -> None:
@@ -136,6 +159,7 @@ class Ask:
     lane: Lane
     within: float
     throttled: bool
+    slots: int
 
 
 def _asks(*lanes: Lane) -> st.SearchStrategy[list[Ask]]:
@@ -146,6 +170,7 @@ def _asks(*lanes: Lane) -> st.SearchStrategy[list[Ask]]:
             lane=st.sampled_from(lanes),
             within=st.sampled_from([0.0, 0.33, HORIZON]),
             throttled=st.sampled_from([False, False, False, True]),
+            slots=st.sampled_from([1, 1, 3, 20]),
         ),
         max_size=30,
     )
@@ -174,7 +199,8 @@ def test_redis_hands_out_the_slots_of_the_rule(time: RedisTime, schedule: tuple[
                     await shared.throttled()
                     await rule.throttled()
                 await member.heartbeat.beat()
-                ours, wanted = [await one.reserve(ask.lane, ask.within) for one in (shared, rule)]
+                slots = 1 if ask.lane is Lane.NO_LIST else ask.slots
+                ours, wanted = [await one.reserve(ask.lane, ask.within, slots) for one in (shared, rule)]
                 assert ours.granted == wanted.granted
                 assert ours.wait_seconds == pytest.approx(wanted.wait_seconds, abs=EXACT)
                 assert not ours.granted or shared.tps_in_use == pytest.approx(rule.tps_in_use, rel=1e-5)
@@ -288,6 +314,81 @@ async def test_a_killed_redis_never_costs_more_than_a_third_above_the_budget(
     assert len(last) >= 0.95 * tps * 1.5
 
 
+@pytest.mark.parametrize("seconds", [-3600, -10, -1, -0.2, -0.02, 0.02, 0.2, 1, 10, 3600])
+async def test_the_ceiling_holds_and_the_budget_is_used_when_the_clock_of_redis_is_set(
+    time: RedisTime, seconds: float
+) -> None:
+    """J2, J3."""
+    tps = 20
+    async with AsyncExitStack() as stack:
+        replicas = await _replicas(stack, time, count=3, tps=tps)
+        with capture_logs() as logs:
+            slots = await _spend(time, replicas, 6, (2.0, partial(time.set_redis_clock, seconds)))
+        assert all(member.client.up for member, _ in replicas)
+    assert most_in_a_second(slots) <= tps + 1
+    assert len([one for one in slots if one < 6]) >= 0.95 * tps * 6
+    found = [line["seconds"] for line in logs if line["event"] == "redis_clock_set"]
+    assert found == pytest.approx([seconds] * len(replicas), abs=0.001)
+
+
+async def test_a_clock_that_is_set_to_and_fro_costs_no_ceiling(time: RedisTime) -> None:
+    """J2, J3."""
+    tps = 20
+    async with AsyncExitStack() as stack:
+        replicas = await _replicas(stack, time, count=3, tps=tps)
+        steps = [(0.7 + 0.37 * turn, partial(time.set_redis_clock, 7.0 * (-1) ** turn)) for turn in range(11)]
+        slots = await _spend(time, replicas, 8, *steps)
+    assert most_in_a_second(slots) <= tps + 1
+    assert len([one for one in slots if one < 8]) >= 0.9 * tps * 8
+
+
+@pytest.mark.parametrize("seconds", [-3600, -5, 5, 3600])
+async def test_a_newcomer_believes_no_reservation_that_begins_later_than_anybody_may_wait(
+    time: RedisTime, seconds: float
+) -> None:
+    """J2: nobody is left who could say by how much the clock was set."""
+    async with _join(time) as gone:
+        governor = _governor(20, gone, time)
+        taken = [await governor.reserve(Lane.NO_LIST, HORIZON) for _ in range(30)]
+        assert taken[-1].wait_seconds == pytest.approx(29 / 20, abs=EXACT)
+    time.set_redis_clock(seconds)
+    async with _join(time) as member:
+        with capture_logs() as logs:
+            reservation = await _governor(20, member, time).reserve(Lane.NO_LIST, HORIZON)
+    if seconds < 0:
+        assert reservation.granted
+        assert reservation.wait_seconds == pytest.approx(HORIZON, abs=EXACT)
+        assert [line["event"] for line in logs] == ["redis_reservation_not_believed"]
+    else:
+        assert reservation.granted
+
+
+async def test_the_shares_of_replicas_that_are_cut_off_outlive_a_clock_that_is_set(time: RedisTime) -> None:
+    """J2, J3: one is cut off while the clock of Redis is set, and the others reach it."""
+    tps = 20
+    async with AsyncExitStack() as stack:
+        replicas = await _replicas(stack, time, count=3, tps=tps)
+        cut_off, _ = replicas[2]
+
+        async def unreachable(*_: object, **__: object) -> object:
+            raise redis.exceptions.ConnectionError
+
+        def cut() -> None:
+            cut_off.client.redis.execute_command = unreachable  # type: ignore[method-assign]  # the network is away
+
+        slots = await _spend(
+            time,
+            replicas,
+            12,
+            (1.0, cut),
+            (2.0, partial(time.set_redis_clock, 600)),
+            (6.0, partial(time.set_redis_clock, -1200)),
+        )
+        assert [member.client.up for member, _ in replicas] == [True, True, False]
+        del cut_off.client.redis.execute_command
+    assert most_in_a_second(slots) <= 1.25 * tps + 1
+
+
 async def test_without_redis_a_replica_spends_its_share_once_the_others_know(time: RedisTime) -> None:
     async with AsyncExitStack() as stack:
         (member, governor), _ = await _replicas(stack, time, count=2, tps=20)
@@ -318,12 +419,21 @@ async def test_the_share_of_a_replica_that_died_is_kept_until_it_is_forgotten(ti
         assert governor.tps_in_use == pytest.approx(20)
 
 
-async def test_what_redis_reads_too_late_gives_no_slot_and_no_sign_of_life(time: RedisTime) -> None:
+async def test_what_redis_reads_too_late_gives_no_slot_and_no_sign_of_life(
+    time: RedisTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with _join(time) as member:
         governor = _governor(20, member, time)
         before = await member.redis.hgetall(member.heartbeat.shares_key)
-        member.heartbeat.shared_clock.compare(time.clock.time() - 10, sent_at=time.clock.monotonic())
-        await governor.reserve(Lane.NO_LIST, HORIZON)
+        reserve = governor._reserve
+
+        async def read_late(keys: list[Any], args: list[Any]) -> object:
+            time.move(2 * member.heartbeat.patience_seconds + 1)
+            return await reserve(keys=keys, args=args)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(governor, "_reserve", read_late)
+            await governor.reserve(Lane.NO_LIST, HORIZON)
         assert governor.slot_seconds > 1 / 20
         assert await member.redis.hgetall(member.heartbeat.shares_key) == before
         assert not await member.redis.exists(governor.budget_key)

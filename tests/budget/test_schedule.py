@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from service.budget.adapters.embedded import EmbeddedGovernor
 from service.budget.ports import Lane, Reservation
-from service.budget.schedule import SlotSchedule
+from service.budget.schedule import LEAD_SECONDS, SlotSchedule
 
 _HAIR = 1e-6
 
@@ -97,10 +97,31 @@ def test_slots_are_given_away_in_order_and_never_twice(tps: float, steps: list[S
 
 
 @given(_tps, _steps)
-def test_lower_lanes_take_only_slots_that_are_free_at_once(tps: float, steps: list[Step]) -> None:
+def test_lower_lanes_take_only_slots_that_begin_within_the_lead(tps: float, steps: list[Step]) -> None:
     for one in _play(tps, steps):
         if one.reservation.granted and one.lane is not Lane.NO_LIST:
-            assert one.reservation.wait_seconds == 0.0
+            assert one.reservation.wait_seconds <= LEAD_SECONDS
+
+
+@given(
+    st.sampled_from([5.0, 100.0, 400.0, 1000.0, 2500.0]),
+    st.lists(st.tuples(st.floats(0.0, 0.02), st.sampled_from(list(Lane)), st.integers(1, 40)), max_size=60),
+)
+def test_several_slots_at_a_time_are_as_far_apart_as_one_by_one_and_begin_within_the_lead(
+    tps: float, asks: list[tuple[float, Lane, int]]
+) -> None:
+    """K1."""
+    schedule, now = SlotSchedule(tps), 1000.0
+    slots: list[float] = []
+    for after, lane, wanted in asks:
+        now += after
+        reservation = schedule.reserve(lane, 0.1, now, wanted if lane is not Lane.NO_LIST else 1)
+        begins = reservation.begins(now)
+        assert len(begins) <= wanted
+        assert all(one <= now + (0.1 if lane is Lane.NO_LIST else LEAD_SECONDS) + _HAIR for one in begins)
+        slots += begins
+    assert all(later - earlier >= 1.0 / tps - _HAIR for earlier, later in pairwise(slots))
+    assert slots == sorted(slots)
 
 
 @given(_tps, _steps)
@@ -132,16 +153,21 @@ def test_a_slot_beyond_the_deadline_is_refused_at_once_and_stays_free() -> None:
     schedule = SlotSchedule(1)
     schedule.reserve(Lane.NO_LIST, 1.5, 100.0)
     refused = schedule.reserve(Lane.NO_LIST, 0.5, 100.0)
-    assert refused == Reservation(granted=False, wait_seconds=1.0)
+    assert refused == Reservation(granted=0, wait_seconds=1.0, apart_seconds=1.0)
     assert schedule.reserve(Lane.NO_LIST, 1.05, 100.0).granted
 
 
-def test_a_slot_taken_a_little_late_delays_nobody() -> None:
-    schedule = SlotSchedule(5)
-    first = 100.0
-    late = [schedule.reserve(Lane.STALE, 0.0, first + 0.2 * turn + 0.04) for turn in range(50)]
-    assert all(one.granted for one in late)
-    assert schedule.next_free == pytest.approx(first + 0.04 - 0.05 + 50 * 0.2)
+@pytest.mark.parametrize("tps", [5.0, 400.0, 1000.0, 2500.0])
+def test_a_lower_lane_that_asks_in_time_loses_no_slot_and_delays_nobody_by_more_than_the_lead(tps: float) -> None:
+    """K1."""
+    schedule, now, taken = SlotSchedule(tps), 100.0, 0
+    while now < 101.0:
+        taken += schedule.reserve(Lane.STALE, LEAD_SECONDS, now, 40).granted
+        # A little before the last slot begins.
+        now = max(now + 0.001, schedule.next_free - LEAD_SECONDS / 2)
+        wait = max(0.0, schedule.next_free - now)
+        assert wait <= LEAD_SECONDS + 1 / tps
+    assert taken == pytest.approx(tps, abs=2 + LEAD_SECONDS * tps)
 
 
 def test_a_refused_stale_list_goes_before_a_prewarm() -> None:

@@ -178,16 +178,16 @@ async def test_nobody_leads_for_a_fresh_list(one: Replica, clock: Clock, age_sec
     assert boarding.lease_seconds == 0
 
 
-@pytest.mark.parametrize("ahead_seconds", [1.0, 5.0, 3600.0, 1e9])
+@pytest.mark.parametrize("fast_seconds", [1.0, 5.0, 3600.0, 1e9])
 async def test_a_list_from_the_future_comes_with_the_lead_of_renewing_it(
-    one: Replica, clock: Clock, ahead_seconds: float
+    one: Replica, clock: Clock, fast_seconds: float
 ) -> None:
     """J4. What the clocks of two replicas may differ by is no future."""
-    ahead = _envelope(clock.time() + ahead_seconds)
-    await one.member.redis.set(one.lists._keys(KEY)[0], ahead)
+    early = _envelope(clock.time() + fast_seconds)
+    await one.member.redis.set(one.lists._keys(KEY)[0], early)
     boarding = await one.lists.board(KEY, lease_seconds=2)
-    assert boarding.leader is (ahead_seconds > MAX_CLOCK_SKEW_SECONDS)
-    assert boarding.envelope == ahead
+    assert boarding.leader is (fast_seconds > MAX_CLOCK_SKEW_SECONDS)
+    assert boarding.envelope == early
 
 
 async def test_a_degraded_answer_is_repeated_on_every_replica_and_the_first_one_stays(
@@ -240,6 +240,18 @@ async def test_of_two_pins_the_first_one_is_shown(one: Replica, other: Replica) 
     first = Outcome(None, "popular", "budget")
     await one.lists.land(KEY, first, led=False)
     assert (await other.lists.land(KEY, Outcome(None, "popular", "timeout"), led=False)).outcome == first
+
+
+async def test_a_flight_for_nobody_fetches_the_list_of_a_user_who_was_just_given_less(
+    one: Replica, clock: Clock
+) -> None:
+    """K1: who got a stale list for want of a slot is pinned to it, and waits for a refresh."""
+    pinned, live = Outcome(None, "popular", "budget"), _live(clock)
+    await one.lists.land(KEY, pinned, led=False)
+    boarding = await one.lists.board(KEY, lease_seconds=5, background=True)
+    assert (boarding.leader, boarding.pinned) == (True, None)
+    assert (await one.lists.land(KEY, live, led=True)).outcome == pinned
+    assert (await one.lists.board(KEY, lease_seconds=5)).pinned == pinned
 
 
 async def test_followers_hear_whether_somebody_waits_for_the_flight(one: Replica, other: Replica) -> None:

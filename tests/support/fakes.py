@@ -204,7 +204,7 @@ class FakeSharedLists:
         await store.trip()
         now = store.clock.monotonic()
         envelope = store.lists.get(key)
-        pin = store.pins.get(key)
+        pin = None if background else store.pins.get(key)
         if pin is not None and pin[1] > now:
             return Boarding(leader=False, envelope=envelope, pinned=pin[0], pinned_seconds=pin[1] - now)
         if envelope is not None and store.freshness.fresh(created_at(envelope), store.clock.time()):

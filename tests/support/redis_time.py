@@ -26,6 +26,7 @@ class RedisTime:
     def __init__(self, server: RedisServer) -> None:
         self.server = server
         self.clock = StandingClock()
+        self.redis_fast_seconds = 0.0
         self._client = redis.Redis(port=server.port)
         self.move_to(0.0)
 
@@ -33,7 +34,7 @@ class RedisTime:
         """Let it be this many seconds after the test began; a Redis that is down hears of it when it is started."""
         self.clock.now = seconds
         if self.server.is_running:
-            microseconds = round((EPOCH + seconds) * 1e6)
+            microseconds = round((EPOCH + seconds + self.redis_fast_seconds) * 1e6)
             with self._client.pipeline() as pipe:
                 pipe.delete(_KEY)
                 pipe.rpush(_KEY, microseconds // 1_000_000, microseconds % 1_000_000)
@@ -42,6 +43,11 @@ class RedisTime:
     def move(self, seconds: float) -> None:
         """Let it be so much later."""
         self.move_to(self.clock.now + seconds)
+
+    def set_redis_clock(self, seconds: float) -> None:
+        """Somebody sets Redis's clock, forward or back; the replicas' own goes on as before."""
+        self.redis_fast_seconds += seconds
+        self.move(0.0)
 
     def kill_redis(self) -> None:
         """It forgets everything."""

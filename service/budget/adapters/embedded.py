@@ -1,7 +1,7 @@
 """The whole budget in one process."""
 
 from service.budget.ports import Lane, Reservation
-from service.budget.schedule import SlotSchedule
+from service.budget.schedule import LEAD_SECONDS, SlotSchedule
 from service.clock import Clock
 
 
@@ -17,9 +17,9 @@ class EmbeddedGovernor:
         self._schedule = SlotSchedule(max_tps)
         self._clock = clock
 
-    async def reserve(self, lane: Lane, within_seconds: float) -> Reservation:
+    async def reserve(self, lane: Lane, within_seconds: float, slots: int = 1) -> Reservation:
         """See `TpsGovernor.reserve`; answers without suspending."""
-        return self._schedule.reserve(lane, within_seconds, self._clock.monotonic())
+        return self._schedule.reserve(lane, within_seconds, self._clock.monotonic(), slots)
 
     async def throttled(self) -> None:
         """Halve the rate, at most once a second; it climbs back within 30 s."""
@@ -34,3 +34,8 @@ class EmbeddedGovernor:
     def slot_seconds(self) -> float:
         """Seconds between two slots at the rate in use."""
         return 1.0 / self.tps_in_use
+
+    @property
+    def lead_seconds(self) -> float:
+        """How long before its beginning a lower lane may reserve a slot."""
+        return LEAD_SECONDS

@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
+
 from service.budget.ports import Lane, Reservation
-from service.budget.schedule import CLIMB_SECONDS
-from service.budget.shares import ShareSchedule
+from service.budget.schedule import CLIMB_SECONDS, LEAD_SECONDS
+from service.budget.shares import Moment, ShareSchedule
 from service.clock import Clock
 from service.errors import SharedStateUnavailable
 from service.fleet.client import RedisClient
@@ -14,10 +16,17 @@ from service.spans import span
 
 _HERE: Final = Path(__file__).parent
 
+_log = structlog.stdlib.get_logger(__name__)
+
 _MICROSECONDS: Final = 1_000_000
 
 _TOO_LATE: Final = -1
 _UNKNOWN_REPLICA: Final = -2
+_REPLY_PARTS: Final = 6
+_LONG_AGO_SECONDS: Final = 3600.0
+
+MAX_ASKS: Final = 3
+"""Questions for one reservation: Redis may forget the replica, and its clock may be set, while it is asked."""
 
 UNHEARD_SECONDS: Final = 2 * HEARTBEAT_SECONDS
 """After the last slot that Redis may have given it, a replica waits this long before it spends its whole share. One
@@ -59,21 +68,23 @@ class RedisGovernor:
         self._throttled = client.script(_HERE / "throttled.lua")
         self._share_schedule = ShareSchedule(max_tps)
         self._reserved_at = float("-inf")
+        self._latest = float("-inf")
+        """Monotonic time at which the last slot begins that Redis gave this replica."""
         self._seen_rate, self._seen_at = max_tps, float("-inf")
         client.on_change(self._on_change)
 
-    async def reserve(self, lane: Lane, within_seconds: float) -> Reservation:
+    async def reserve(self, lane: Lane, within_seconds: float, slots: int = 1) -> Reservation:
         """See `TpsGovernor.reserve`; one round trip, or none while Redis is down."""
-        within_seconds = min(within_seconds, self._horizon_seconds)
+        within_seconds = min(within_seconds, self._horizon_seconds if lane is Lane.NO_LIST else self.lead_seconds)
         with span("redis reserve"):
             try:
-                return await self._reserve_shared(lane, within_seconds)
+                return await self._reserve_shared(lane, within_seconds, slots)
             except SharedStateUnavailable:
                 return self._reserve_own(lane, within_seconds)
 
     async def throttled(self) -> None:
         """Halve the rate of all replicas, at most once a second; without Redis, only this one's."""
-        self._share_schedule.throttle.throttled(self._heartbeat.shared_clock.time())
+        self._share_schedule.throttle.throttled(self._clock.monotonic())
         try:
             async with self._client.use():
                 share: Any = await self._throttled(keys=[self.budget_key])
@@ -95,33 +106,64 @@ class RedisGovernor:
         """Seconds between two slots: of all replicas, or of this one while Redis is down."""
         return 1.0 / self.tps_in_use
 
-    async def _reserve_shared(self, lane: Lane, within_seconds: float) -> Reservation:
-        granted, wait_us, rate = await self._ask(lane, within_seconds)
-        if granted == _UNKNOWN_REPLICA:
-            await self._heartbeat.beat()
-            granted, wait_us, rate = await self._ask(lane, within_seconds)
-        if granted == _TOO_LATE:
-            raise self._heartbeat.came_late(wait_us)
-        if granted == _UNKNOWN_REPLICA:
-            raise SharedStateUnavailable("Redis forgets this replica")
-        self._saw_rate(rate / _MICROSECONDS)
-        if granted:
-            self._reserved_at = self._clock.monotonic()
-        return Reservation(bool(granted), wait_us / _MICROSECONDS)
+    @property
+    def lead_seconds(self) -> float:
+        """How long before its beginning a lower lane may reserve a slot: two round trips, and a little more."""
+        return LEAD_SECONDS + 2 * self._round_trip_seconds
 
-    async def _ask(self, lane: Lane, within_seconds: float) -> tuple[int, int, int]:
+    @property
+    def _round_trip_seconds(self) -> float:
+        return min(2 * self._heartbeat.shared_clock.error_seconds, self._client.timeout_seconds)
+
+    async def _reserve_shared(self, lane: Lane, within_seconds: float, slots: int) -> Reservation:
+        heartbeat, clock = self._heartbeat, self._heartbeat.shared_clock
+        for attempt in range(MAX_ASKS):
+            sent_at = self._clock.monotonic()
+            granted, redis_time, wait_us, interval_us, rate, odd = await self._ask(lane, within_seconds, slots)
+            if granted == _TOO_LATE:
+                clock.distrust()
+            heartbeat.compare(redis_time, sent_at)
+            if clock.step is not None:
+                await heartbeat.follow_clock()
+            if granted == _UNKNOWN_REPLICA:
+                await heartbeat.beat()
+            elif granted == _TOO_LATE:
+                if attempt:
+                    raise heartbeat.came_late(redis_time)
+            # What was granted while the clock was being set may be granted twice. It is left to nobody.
+            elif sent_at >= clock.set_at:
+                break
+        else:
+            raise SharedStateUnavailable("Redis forgets this replica, or its clock is set again and again")
+        if odd:
+            _log.warning("redis_reservation_not_believed")
+        self._saw_rate(rate / _MICROSECONDS)
+        if not granted:
+            return Reservation(0, wait_us / _MICROSECONDS, interval_us / _MICROSECONDS)
+        wait_seconds = (redis_time + wait_us) / _MICROSECONDS - clock.time()
+        reservation = Reservation(granted, wait_seconds, interval_us / _MICROSECONDS)
+        self._reserved_at = self._clock.monotonic()
+        self._latest = max(self._latest, reservation.begins(self._reserved_at)[-1])
+        return reservation
+
+    async def _ask(self, lane: Lane, within_seconds: float, slots: int) -> list[int]:
         heartbeat, now = self._heartbeat, self._clock.monotonic()
         horizon = self._horizon_seconds
         lost_at = heartbeat.memory_lost_at
         seen_recently = now - self._reserved_at < horizon or (lost_at is not None and now - lost_at < horizon)
+        after = self._round_trip_seconds / 2
         async with self._client.use():
             reply: Any = await self._reserve(
                 keys=[self.budget_key, heartbeat.beats_key, heartbeat.shares_key],
                 args=[
                     self._max_tps,
                     int(lane),
+                    slots,
+                    _microseconds(after),
                     _microseconds(within_seconds),
                     heartbeat.stamp(),
+                    _microseconds(heartbeat.patience_seconds),
+                    _microseconds(max(self._latest - now, -_LONG_AGO_SECONDS)),
                     int(seen_recently),
                     _microseconds(horizon),
                     _microseconds(self._quiet_seconds),
@@ -130,17 +172,16 @@ class RedisGovernor:
                     int(heartbeat.serves),
                 ],
             )
-        granted, wait_us, rate = (int(part) for part in reply)
-        return granted, wait_us, rate
+        return [int(part) for part in reply] + [0] * (_REPLY_PARTS - len(reply))
 
     def _reserve_own(self, lane: Lane, within_seconds: float) -> Reservation:
         heartbeat = self._heartbeat
         if lane is Lane.PREWARM or heartbeat.share is None:
-            return Reservation(granted=False, wait_seconds=HEARTBEAT_SECONDS)
-        now, whole_from = heartbeat.shared_clock.time(), self._whole_from()
+            return Reservation(granted=0, wait_seconds=HEARTBEAT_SECONDS)
+        now, whole_from = self._moment(), self._whole_from
         reservation = self._share_schedule.reserve(heartbeat.share, lane, within_seconds, now, whole_from)
-        if reservation.granted and now + reservation.wait_seconds >= whole_from:
-            begins = self._clock.monotonic() + reservation.wait_seconds
+        begins = now.monotonic + reservation.wait_seconds
+        if reservation.granted and begins >= whole_from:
             heartbeat.own_share_until = max(heartbeat.own_share_until, begins)
         return reservation
 
@@ -148,12 +189,15 @@ class RedisGovernor:
         share = self._heartbeat.share
         if share is None:
             return self._max_tps
-        return self._share_schedule.rate(share, self._heartbeat.shared_clock.time(), self._whole_from())
+        return self._share_schedule.rate(share, self._moment(), self._whole_from)
 
+    def _moment(self) -> Moment:
+        return Moment(shared=self._heartbeat.shared_clock.time(), monotonic=self._clock.monotonic())
+
+    @property
     def _whole_from(self) -> float:
-        """When this replica may spend its whole share, on the shared clock."""
-        since = self._heartbeat.heard_until + self._quiet_seconds
-        return self._heartbeat.shared_clock.time() + since - self._clock.monotonic()
+        """When this replica may spend its whole share, monotonic."""
+        return self._heartbeat.heard_until + self._quiet_seconds
 
     @property
     def _quiet_seconds(self) -> float:
@@ -161,7 +205,7 @@ class RedisGovernor:
 
     def _on_change(self, up: bool) -> None:  # noqa: FBT001 - the listener's signature
         if up:
-            self._saw_rate(self._max_tps * self._share_schedule.throttle.share(self._heartbeat.shared_clock.time()))
+            self._saw_rate(self._max_tps * self._share_schedule.throttle.share(self._clock.monotonic()))
 
     def _saw_rate(self, rate: float) -> None:
         self._seen_rate, self._seen_at = rate, self._clock.monotonic()

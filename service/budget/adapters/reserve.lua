@@ -1,41 +1,51 @@
 #!lua flags=allow-oom
 -- Times: integer microseconds, points on Redis's clock. Rates: transactions per second. Shares of the rate: 0..1.
 -- KEYS: budget (hash), this process's signs of life (sorted set), the replicas' shares (hash), see heartbeat.lua
--- ARGV: tps, lane (1 no list, 2 stale, 3 prewarm), within_us, not_after, seen_recently (0|1), horizon_us, quiet_us,
---       replica, registered (0|1), serves (0|1)
--- Returns: granted (0|1, -1 too late, -2 replica unknown), wait_us, rate in use in millionths; too late: now
+-- ARGV: tps, lane (1 no list, 2 stale, 3 prewarm), slots wanted, after_us (no slot sooner: the way back takes so long),
+--       within_us, not_after, patience_us (from sending to not_after), latest_us (from now to the latest slot that this
+--       process knows of), seen_recently (0|1), horizon_us, quiet_us, replica, registered (0|1), serves (0|1)
+-- Returns: slots granted (-1 too late or too early, -2 replica unknown), now, wait_us until the first, interval_us,
+--          rate in use in millionths, whether a reservation was not believed (0|1)
 --
--- The rule is SlotSchedule's. allow-oom: a full Redis must not stop the budget, which is one small hash.
-local CREDIT_SHARE, CLIMB_US, KEPT_BACK_SHARE, KEEP_MS = 0.25, 30000000, 0.25, 60000
+-- The rule is SlotSchedule's. rebase.lua moves these times when Redis's clock is set.
+-- allow-oom: a full Redis must not stop the budget, which is one small hash.
+local CLIMB_US, KEPT_BACK_SHARE, KEEP_MS = 30000000, 0.25, 60000
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
--- Nobody waits for this answer any more, and the replica may be on its own share by now.
-if now > tonumber(ARGV[4]) then return {-1, string.format('%.0f', now), 0} end
-local lane, within = tonumber(ARGV[2]), tonumber(ARGV[3])
-local horizon, quiet = tonumber(ARGV[6]), tonumber(ARGV[7])
+local text = string.format('%.0f', now)
+local lane, slots, after, within = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+-- Nobody waits for this answer any more, and the replica may be on its own share by now; or the clock was set back.
+local left = tonumber(ARGV[6]) - now
+if left < 0 or left > 2 * tonumber(ARGV[7]) then return {-1, text} end
+local horizon, quiet = tonumber(ARGV[10]), tonumber(ARGV[11])
 
-if ARGV[10] == '1' then
-  local mine = redis.call('HGET', KEYS[3], ARGV[8])
-  if not mine then return {-2, 0, 0} end
+if ARGV[14] == '1' then
+  local mine = redis.call('HGET', KEYS[3], ARGV[12])
+  if not mine then return {-2, text} end
   local share, own_until = string.match(mine, '^(%d+) %d+ (%d+)$')
-  redis.call('HSET', KEYS[3], ARGV[8], string.format('%s %.0f %s', share, now, own_until))
+  redis.call('HSET', KEYS[3], ARGV[12], string.format('%s %s %s', share, text, own_until))
 end
 
-local kept = redis.call('HMGET', KEYS[1], 'next_free', 'low', 'since', 'stale_until')
-local next_free = tonumber(kept[1])
+local kept = redis.call('HMGET', KEYS[1], 'next_free', 'last', 'low', 'since', 'stale_until')
+local next_free, last, odd = tonumber(kept[1]), tonumber(kept[2]) or 0, 0
+local low, since = tonumber(kept[3]) or 1, tonumber(kept[4]) or 0
+local share = math.min(1, low + (1 - low) * math.max(0, now - since) / CLIMB_US)
+local full = tonumber(ARGV[1]) * share
 if not next_free then
   -- Missing is usual after a quiet minute. If this replica holds slots, or its sign of life is gone too, Redis has lost
   -- its memory, and slots already given away may be used until the horizon.
-  local lost = ARGV[5] == '1' or (ARGV[9] == '1' and not redis.call('ZSCORE', KEYS[2], ARGV[8]))
+  local lost = ARGV[9] == '1' or (ARGV[13] == '1' and not redis.call('ZSCORE', KEYS[2], ARGV[12]))
   next_free = lost and now + horizon or 0
+elseif last > now + horizon then
+  -- Nobody may reserve a slot that begins so late: the clock was set back, and nobody has said by how much.
+  next_free, odd = now + horizon, 1
+  redis.call('HSET', KEYS[1], 'rebased', text, 'since', string.format('%.0f', math.min(since, now)))
 end
+-- A Redis that took over may not have heard of the latest slots.
+next_free = math.max(next_free, now + tonumber(ARGV[8]) + math.ceil(1000000 / tonumber(ARGV[1])))
 
-local low, since = tonumber(kept[2]) or 1, tonumber(kept[3]) or 0
-local share = math.min(1, low + (1 - low) * math.max(0, now - since) / CLIMB_US)
-local full = tonumber(ARGV[1]) * share
-local credit = lane == 1 and 0 or math.floor(math.ceil(1000000 / full) * CREDIT_SHARE)
-local begins = math.max(next_free, now - credit)
+local begins = math.max(next_free, now + after)
 -- Replicas that may be on their own share when the slot begins. A quarter of their shares was kept back for this.
 local missing = 0
 for _, one in ipairs(redis.call('HVALS', KEYS[3])) do
@@ -48,21 +58,22 @@ end
 local rate = full * (1 - (1 - KEPT_BACK_SHARE) * math.min(1, missing))
 local interval = math.ceil(1000000 / rate)
 
-local wait = math.max(0, begins - now)
-local stale_until = tonumber(kept[4]) or 0
-local granted
-if lane == 1 then
-  granted = wait <= within
-elseif lane == 2 then
-  granted = wait == 0
-  if not granted then stale_until = now + wait + interval end
-else
-  granted = wait == 0 and stale_until <= now
-  if stale_until > now then wait = math.max(wait, stale_until - now) end
+local wait = begins - now
+local stale_until = tonumber(kept[5]) or 0
+local granted = wait <= within and math.min(slots, 1 + math.floor((within - wait) / interval)) or 0
+if lane == 2 and granted < slots then
+  stale_until = now + math.max(wait, within) + interval
+elseif lane == 3 and stale_until > now and stale_until <= now + 2 * horizon + interval then
+  granted, wait = 0, math.max(wait, stale_until - now)
 end
-if granted then next_free = begins + interval end
+if granted > 0 then
+  next_free = begins + granted * interval
+  last = next_free - interval
+else
+  last = math.min(last, now + horizon)
+end
 
-redis.call('HSET', KEYS[1], 'next_free', string.format('%.0f', next_free),
+redis.call('HSET', KEYS[1], 'next_free', string.format('%.0f', next_free), 'last', string.format('%.0f', last),
   'stale_until', string.format('%.0f', stale_until))
 redis.call('PEXPIRE', KEYS[1], KEEP_MS + math.ceil((horizon + math.max(0, next_free - now)) / 1000))
-return {granted and 1 or 0, wait, math.floor(rate * 1000000)}
+return {granted, text, wait, interval, math.floor(rate * 1000000), odd}

@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
 -- Times: earliest and latest in unix seconds, leases in milliseconds.
 -- KEYS: list, pin, flight
--- ARGV: earliest, latest (a list made between them is fresh), envelope version, token, lease_ms, pin version
+-- ARGV: earliest, latest (a list made between them is fresh), envelope version, token, lease_ms, pin version (0: a
+--       flight for nobody, which a pin does not answer)
 -- Returns: the list, the pin (either may be false), whether the lead is taken (0|1), how long another may hold it or the
 --          pin lasts, the token of the other (or false)
 --
 -- allow-oom: a full Redis must not cost two transactions for one user; the flight is a few bytes and short-lived.
-local list, pin = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
+local list, pin = redis.call('GET', KEYS[1]), ARGV[6] ~= '0' and redis.call('GET', KEYS[2])
 if pin and string.byte(pin) == tonumber(ARGV[6]) then
   return {list, pin, 0, math.max(0, redis.call('PTTL', KEYS[2])), false}
 end

@@ -119,10 +119,10 @@ class RedisLists:
         lease_ms = max(1, round(lease_seconds * 1000))
         now = self._clock.time()
         earliest, latest = now - self._freshness.fresh_seconds, self._freshness.latest(now)
-        names = self._keys(key)
+        names, pin_version = self._keys(key), 0 if background else OUTCOME_VERSION
         async with self._client.use(*names[:1]):
             reply: Any = await self._board(
-                keys=names, args=[repr(earliest), repr(latest), VERSION, token, lease_ms, OUTCOME_VERSION]
+                keys=names, args=[repr(earliest), repr(latest), VERSION, token, lease_ms, pin_version]
             )
         kept, pin, leads, lasts_ms, leader = reply
         envelope = readable(kept)

@@ -1,11 +1,11 @@
 """The budget of the simulated replica."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from service.budget.ports import Lane, Reservation
-from service.budget.schedule import SlotSchedule
-from service.budget.slot_queue import RateWindow, held_back
+from service.budget.ports import Lane
+from service.budget.rate_window import RateWindow
+from service.budget.schedule import LEAD_SECONDS, SlotSchedule
 from service.sends.plan.timeline import Timeline
 
 
@@ -25,12 +25,28 @@ class SimulatedSlots:
         self.longest_wait_seconds = 0.0
         """Longest wait of a call that got a slot."""
 
-    def ask(self, lane: Lane) -> Reservation:
-        """A slot that begins now; refused while a call without a list waits."""
+    def ask(self, lane: Lane, starts: Sequence[Callable[[], None]]) -> tuple[int, float]:
+        """Reserve slots for a lower lane, unless a call without a list waits.
+
+        Args:
+            lane: The lane.
+            starts: Each begins a transaction; called when its slot begins, perhaps before this returns.
+
+        Returns:
+            How many got a slot, and how long to wait before asking again makes sense.
+        """
+        now = self._timeline.now
         crowded = self._crowded_seconds()
-        if crowded or held_back(lane, len(self._waiting), 0):
-            return Reservation(granted=False, wait_seconds=crowded or 1.0 / self._schedule.rate(self._timeline.now))
-        return self._schedule.reserve(lane, 0.0, self._timeline.now)
+        if crowded or self._waiting:
+            return 0, crowded or 1.0 / self._schedule.rate(now)
+        reservation = self._schedule.reserve(lane, LEAD_SECONDS, now, len(starts))
+        for start, begins in zip(starts, reservation.begins(now), strict=False):
+            if begins <= now:
+                start()
+            else:
+                self._timeline.call_at(begins, start)
+        wait = reservation.wait_seconds + reservation.granted * reservation.apart_seconds
+        return reservation.granted, wait - LEAD_SECONDS / 2
 
     def wait(self, until: float, start: Callable[[], None]) -> bool:
         """Reserve a slot for a call without a list; whether one begins in time.

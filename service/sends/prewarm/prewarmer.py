@@ -57,6 +57,8 @@ class Prewarmer:
         self._request_of = request_of
         self._key_of = key_of
         self._turn = asyncio.Lock()
+        self._claims = 0
+        self._claimed = asyncio.Event()
         self._next_at = float("-inf")
         self._paused_until = float("-inf")
 
@@ -97,8 +99,7 @@ class Prewarmer:
     ) -> None:
         slot_at: float | None = None
         while waiting:
-            now = self._clock.monotonic()
-            if slot_at is None or now - slot_at > self._campaign.budget.slot_seconds / 2:
+            if slot_at is None or self._campaign.budget.is_late(slot_at):
                 try:
                     slot_at = await self._slot(waiting, terms.spare, until)
                 except BudgetExhausted:
@@ -125,21 +126,32 @@ class Prewarmer:
             on_done()
 
     async def _slot(self, waiting: deque[str], spare: float, until: float) -> float:
-        # One at a time: more would ask the governor more often, and get no more.
-        budget = self._campaign.budget
+        """When the slot began that is ours, within the share of the budget."""
         async with self._turn:
-            while waiting:
-                now = self._clock.monotonic()
-                wait = max(self._next_at, self._paused_until) - now
-                if now >= until or now + wait >= until:
-                    raise BudgetExhausted
-                if wait <= 0:
-                    await budget.acquire(Lane.PREWARM, until)
-                    now = self._clock.monotonic()
-                    share_seconds = budget.slot_seconds / spare
-                    self._next_at = max(self._next_at, now - CATCH_UP_SECONDS) + share_seconds
-                    return now
+            await self._may_claim(waiting, spare, until)
+            self._claims += 1
+        try:
+            return await self._campaign.budget.acquire(Lane.PREWARM, until)
+        finally:
+            self._claims -= 1
+            self._claimed.set()
+
+    async def _may_claim(self, waiting: deque[str], spare: float, until: float) -> None:
+        budget = self._campaign.budget
+        while waiting:
+            now = self._clock.monotonic()
+            wait = max(self._next_at, self._paused_until) - now
+            if now >= until or now + wait >= until:
+                break
+            if wait > 0:
                 await asyncio.sleep(wait)
+            elif self._claims >= budget.lower_callers:
+                # More would get no more.
+                self._claimed.clear()
+                await self._claimed.wait()
+            else:
+                self._next_at = max(self._next_at, now - CATCH_UP_SECONDS) + budget.slot_seconds / spare
+                return
         raise BudgetExhausted
 
 
