@@ -36,6 +36,7 @@ ENVIRONMENT: Final = {
     "PERSONALIZE_CAMPAIGN_ARN": "arn:aws:personalize:us-east-1:000000000000:campaign/local",
     "SIMILAR_ITEMS_CAMPAIGN_ARN": "arn:aws:personalize:us-east-1:000000000000:campaign/local-similar",
     "RANKING_CAMPAIGN_ARN": "arn:aws:personalize:us-east-1:000000000000:campaign/local-ranking",
+    "PERSONALIZE_TRACKING_ID": "local-tracker",
     "AWS_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "local",
     "AWS_SECRET_ACCESS_KEY": "local",
@@ -50,6 +51,8 @@ DEFAULTS: Final = {
     "SIMILAR_ITEMS_TPS": "20",
     "RANKING_TPS": "20",
     "CATEGORY_COLUMN": "category",
+    "EVENT_KEYS": "events-key-of-the-sample-only",
+    "EXCLUDE_AFTER": "Purchase:180d",
     "DRAIN_SECONDS": "0",
 }
 """Set where the caller's environment says nothing. `.env` is not asked: there they are written for a real service."""
@@ -143,7 +146,8 @@ def _point_environment_at(data: Path, port: int) -> None:
     for name in NOT_FOR_LOCAL:
         os.environ.pop(name, None)
     os.environ.update(ENVIRONMENT)
-    os.environ["AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME"] = f"http://127.0.0.1:{port}"
+    for name in ("RUNTIME", "EVENTS"):
+        os.environ[f"AWS_ENDPOINT_URL_PERSONALIZE_{name}"] = f"http://127.0.0.1:{port}"
     os.environ["CATALOG_URL"] = f"file:{data / 'items.csv'}"
     # The SDK sends plain HTTP through a proxy when one is set, and no proxy reaches our loopback.
     for name in ("NO_PROXY", "no_proxy"):

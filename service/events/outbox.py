@@ -54,27 +54,15 @@ class Outbox:
         self._budget = budget
         self._clock = clock
         self._recorder = recorder
-        self._worker: asyncio.Task[None] | None = None
         self._filled = asyncio.Event()
         self._failing = False
-
-    def start(self) -> None:
-        """Begin to send; `close` ends it."""
-        self._worker = asyncio.create_task(self._work(), name="events-outbox")
 
     def wake(self) -> None:
         """Something was accepted here: look at once."""
         self._filled.set()
 
-    async def close(self) -> None:
-        """Stop; what was not sent waits in the store."""
-        if self._worker is not None:
-            self._worker.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._worker
-        self._budget.close()
-
-    async def _work(self) -> None:
+    async def run(self) -> None:
+        """Send until it is cancelled; what was not sent then waits in the store."""
         while True:
             self._filled.clear()
             try:

@@ -2,11 +2,13 @@
 
 - `GET /_health` answers once the model is learned.
 - `GET /_stats` gives the counts, `POST /_stats/reset` sets them to zero.
-- `POST /_faults` with `{"mode": "hang", "seconds": 5}` makes the process misbehave; see `faults.FaultMode`.
+- `POST /_faults` with `{"mode": "hang", "seconds": 5}` makes the process misbehave; see `faults.FaultMode`. With
+  `"of": "events"` it is PutEvents that fails.
+- `GET /_events` gives the events taken.
 - `POST /_access_keys` with `{"KEY": "ExpiredTokenException"}` refuses calls signed with a key; `*` stands for all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -20,9 +22,9 @@ from service.local_personalize.stats import CallStats
 class AdminSurface:
     """The paths that begin with an underscore."""
 
-    def __init__(self, *, stats: CallStats, fault: Fault, access_keys: AccessKeys) -> None:
+    def __init__(self, *, stats: CallStats, faults: Mapping[str, Fault], access_keys: AccessKeys) -> None:
         self._stats = stats
-        self._fault = fault
+        self._faults = faults
         self._actions: dict[tuple[str, str], Callable[[bytes], dict[str, Any]]] = {
             ("GET", "/_health"): lambda _: {"status": "ok"},
             ("GET", "/_stats"): lambda _: self._stats.snapshot(),
@@ -44,6 +46,6 @@ class AdminSurface:
         return self._stats.snapshot()
 
     def _set_fault(self, body: bytes) -> dict[str, Any]:
-        mode, seconds = parse_fault(body)
-        self._fault.set(mode, seconds=seconds)
+        of, mode, seconds = parse_fault(body, tuple(self._faults))
+        self._faults[of].set(mode, seconds=seconds)
         return {"mode": mode, "seconds": seconds}

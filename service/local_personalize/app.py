@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from service.local_personalize.access_keys import AccessKeys
 from service.local_personalize.admin import AdminSurface
 from service.local_personalize.arns import CAMPAIGN_ARN, RANKING_ARN, RECOMMENDER_ARN, SIMILAR_ITEMS_ARN, KnownArns
+from service.local_personalize.events import EventsSurface
 from service.local_personalize.faults import Fault
 from service.local_personalize.filters import DeclaredFilters
 from service.local_personalize.http import Application
@@ -14,6 +16,9 @@ from service.local_personalize.runtime.operations import RuntimeOperations
 from service.local_personalize.runtime.surface import RuntimeSurface
 from service.local_personalize.stats import CallStats
 from service.local_personalize.throttle import TokenBucket
+
+EVENTS_TPS: Final = 1_000
+"""PutEvents calls per second. Source: https://docs.aws.amazon.com/personalize/latest/dg/limits.html"""
 
 
 def create_app(
@@ -24,6 +29,7 @@ def create_app(
     campaign_arns: Iterable[str] = (),
     recommender_arns: Iterable[str] = (),
     filters: Iterable[str] = (),
+    tracking_ids: Iterable[str] = (),
     clock: Callable[[], float] = time.monotonic,
     wall_clock: Callable[[], float] = time.time,
 ) -> Application:
@@ -36,6 +42,7 @@ def create_app(
         campaign_arns: Campaigns that exist besides `CAMPAIGN_ARN`.
         recommender_arns: Recommenders that exist besides `RECOMMENDER_ARN`.
         filters: `NAME=EXPRESSION` of each filter that exists.
+        tracking_ids: Event trackers that exist besides `TRACKING_ID`.
         clock: What the TPS and the length of a fault are measured by.
         wall_clock: Epoch seconds of the arrivals in the counts.
 
@@ -48,7 +55,8 @@ def create_app(
         recommenders=frozenset({RECOMMENDER_ARN, *recommender_arns}),
         filters=declared.arns,
     )
-    stats, fault, access_keys = CallStats(), Fault(clock=clock), AccessKeys()
+    stats, access_keys = CallStats(), AccessKeys()
+    fault, events_fault = Fault(clock=clock), Fault(clock=clock)
     runtime = RuntimeSurface(
         RuntimeOperations(model, known=known, filters=declared),
         bucket=TokenBucket(tokens_per_second=tps, clock=clock),
@@ -58,4 +66,12 @@ def create_app(
         latency_seconds=latency_ms / 1000,
         wall_clock=wall_clock,
     )
-    return Application([runtime, AdminSurface(stats=stats, fault=fault, access_keys=access_keys)])
+    events = EventsSurface(
+        model,
+        bucket=TokenBucket(tokens_per_second=EVENTS_TPS, clock=clock),
+        access_keys=access_keys,
+        fault=events_fault,
+        tracking_ids=frozenset(tracking_ids),
+    )
+    faults = {"runtime": fault, "events": events_fault}
+    return Application([runtime, events, AdminSurface(stats=stats, faults=faults, access_keys=access_keys)])

@@ -31,6 +31,7 @@ from service.local_personalize.server import serve
 @click.option("--filter", "filters", multiple=True, help="A filter that exists, NAME=EXPRESSION.")
 @click.option("--campaign-arn", "campaign_arns", multiple=True, help="A further campaign that exists.")
 @click.option("--recommender-arn", "recommender_arns", multiple=True, help="A further recommender that exists.")
+@click.option("--tracking-id", "tracking_ids", multiple=True, help="A further event tracker that exists.")
 @click.option("--stop-with-stdin", is_flag=True, hidden=True, help="Stop when standard input is closed.")
 def command(
     *,
@@ -42,12 +43,14 @@ def command(
     filters: tuple[str, ...],
     campaign_arns: tuple[str, ...],
     recommender_arns: tuple[str, ...],
+    tracking_ids: tuple[str, ...],
     stop_with_stdin: bool,
 ) -> None:
     """Run a local Personalize until a signal.
 
     It stands in for Amazon's and learns from the interactions at start. Point
-    AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME at it.
+    AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME at it, and for events
+    AWS_ENDPOINT_URL_PERSONALIZE_EVENTS.
     """
     if stop_with_stdin:
         threading.Thread(target=_stop_at_end_of_stdin, daemon=True).start()
@@ -61,6 +64,7 @@ def command(
             filters=filters,
             campaign_arns=campaign_arns,
             recommender_arns=recommender_arns,
+            tracking_ids=tracking_ids,
         )
     except LocalPersonalizeError as error:
         click.echo(f"local-personalize: {error}", err=True)

@@ -1,6 +1,6 @@
 """Misbehaviour on demand: failures of an upstream that a healthy one never shows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 import orjson
@@ -51,8 +51,8 @@ class Fault:
         self._ends_at = None if seconds is None else self._clock() + seconds
 
 
-def parse_fault(body: bytes) -> tuple[FaultMode, float | None]:
-    """Mode and seconds of `{"mode": "hang", "seconds": 5}`.
+def parse_fault(body: bytes, apis: Sequence[str]) -> tuple[str, FaultMode, float | None]:
+    """API, mode and seconds of `{"mode": "hang", "seconds": 5}`; the first API unless `of` names another.
 
     Raises:
         Refusal: There is no such mode, or the seconds are not a positive number.
@@ -64,4 +64,7 @@ def parse_fault(body: bytes) -> tuple[FaultMode, float | None]:
         raise invalid_input(f"mode is not one of {', '.join(FaultMode)}") from error
     if seconds is not None and (type(seconds) not in (int, float) or seconds <= 0):
         raise invalid_input("seconds is not a positive number")
-    return mode, seconds
+    of = fields.get("of", apis[0])
+    if of not in apis:
+        raise invalid_input(f"of is not one of {', '.join(apis)}")
+    return of, mode, seconds

@@ -13,6 +13,7 @@ The same data always gives the same lists: ties go to the lower item id.
 """
 
 import heapq
+from bisect import insort
 from collections.abc import Container, Iterable
 from itertools import combinations, islice
 from math import exp2
@@ -124,6 +125,17 @@ class CoVisitationModel:
         near = [neighbour.item for neighbour in self._neighbours[item]]
         found = [*near, *self._fill({item, *near}, count)]
         return [ScoredItem(self._item_ids[number], None) for number in found[:count]]
+
+    def feel(self, user_id: str, item_id: str, timestamp: int, event_type: str) -> None:
+        """Let an event change this user's next list and what filters know; other users' lists stay as learned.
+
+        An item that the model does not know changes only what filters know.
+        """
+        history = self.dataset.histories.setdefault(user_id, [])
+        insort(history, Interaction(item_id, timestamp, event_type), key=lambda row: row.timestamp)
+        visits = _visits([row for row in history if row.item_id in self._numbers], self._numbers)
+        if visits:
+            self._visits[user_id] = visits
 
     def popular(self, *, count: int) -> list[ScoredItem]:
         """The items with the most users, without scores.

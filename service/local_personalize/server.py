@@ -34,6 +34,7 @@ def serve(
     campaign_arns: Iterable[str] = (),
     recommender_arns: Iterable[str] = (),
     filters: Iterable[str] = (),
+    tracking_ids: Iterable[str] = (),
 ) -> None:
     """Learn from a directory and answer until interrupted; port 0 takes a free one.
 
@@ -51,6 +52,7 @@ def serve(
         campaign_arns=campaign_arns,
         recommender_arns=recommender_arns,
         filters=filters,
+        tracking_ids=tracking_ids,
     )
     # The model lives as long as the process: out of the collector's sight it costs no pauses.
     gc.freeze()

@@ -1,5 +1,6 @@
 """Builds what takes events in and sends them on; not imported without EVENT_KEYS."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -18,6 +19,7 @@ from service.events.known import Bought, KnownEvents
 from service.events.outbox import Outbox
 from service.events.ports import EventStore
 from service.events.services import EventServices
+from service.fleet.client import stop_task
 from service.fleet.heartbeat import Heartbeat
 from service.lists.forgetting import Forgetting
 from service.settings import Settings
@@ -68,9 +70,10 @@ async def open_events(
         taker = PersonalizeEvents(aws, tracking_id)
         stack.push_async_callback(taker.close)
         governor = await _governor(settings, stack, clock, way)
-        outbox = Outbox(store, taker=taker, budget=Budget(governor, clock), clock=clock, recorder=telemetry)
-        outbox.start()
-        stack.push_async_callback(outbox.close)
+        budget = Budget(governor, clock)
+        stack.callback(budget.close)
+        outbox = Outbox(store, taker=taker, budget=budget, clock=clock, recorder=telemetry)
+        stack.push_async_callback(stop_task, asyncio.create_task(outbox.run(), name="events-outbox"))
     return EventServices(
         intake=Intake(store, known=known, recorder=telemetry),
         known=known,

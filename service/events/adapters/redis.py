@@ -137,13 +137,19 @@ class RedisEventStore:
             if not taken:
                 reply: Any = await redis.xreadgroup(GROUP, self._replica, {self._stream: ">"}, count=most)
                 taken = reply[0][1] if reply else []
+                tries = {}
+            else:
+                listed: Any = await redis.xpending_range(
+                    self._stream, GROUP, taken[0][0], taken[-1][0], len(taken), consumername=self._replica
+                )
+                tries = {one["message_id"]: int(one["times_delivered"]) - 1 for one in listed}
         waiting, of_no_use = [], []
         for number, fields in taken:
             event = _event(fields)
             if event is None:
                 of_no_use.append(number.decode())
             else:
-                waiting.append(Waiting(number.decode(), event))
+                waiting.append(Waiting(number.decode(), event, tries.get(number, 0)))
         if of_no_use:
             await self.done(of_no_use)
         return waiting

@@ -1,0 +1,143 @@
+"""The events API: PutEvents, which a model and its filters feel at once.
+
+Amazon's lists feel an event after 1 to 2 seconds, its filters within 20 minutes; here both feel it with the answer.
+Source: https://docs.aws.amazon.com/personalize/latest/dg/API_UBS_PutEvents.html
+"""
+
+from collections import deque
+from typing import Any, Final
+
+import orjson
+
+from service.local_personalize.access_keys import AccessKeys
+from service.local_personalize.arns import TRACKING_ID
+from service.local_personalize.faults import Fault, FaultMode
+from service.local_personalize.http import Answer, Handler, Request
+from service.local_personalize.learn import CoVisitationModel
+from service.local_personalize.refusals import check_signed, internal_failure, invalid_input, throttled
+from service.local_personalize.throttle import TokenBucket
+
+MAX_EVENTS: Final = 10
+MAX_TEXT_CHARACTERS: Final = 256
+MAX_PROPERTIES_CHARACTERS: Final = 1024
+MAX_RECOMMENDATION_ID_CHARACTERS: Final = 40
+MAX_IMPRESSION: Final = 25
+RESERVED: Final = frozenset({"userId", "sessionId", "eventType", "timestamp", "recommendationId", "impression"})
+
+MAX_KEPT: Final = 200_000
+"""Events that `GET /_events` shows; the oldest go first."""
+
+
+class EventsSurface:
+    """`POST /events`, and `GET /_events` for tests.
+
+    Args:
+        model: Feels the events.
+        bucket: How many calls a second are admitted.
+        access_keys: Which callers are refused.
+        fault: What happens to admitted calls instead of an answer.
+        tracking_ids: The event trackers that exist besides `TRACKING_ID`.
+    """
+
+    def __init__(
+        self,
+        model: CoVisitationModel,
+        *,
+        bucket: TokenBucket,
+        access_keys: AccessKeys,
+        fault: Fault,
+        tracking_ids: frozenset[str],
+    ) -> None:
+        self._model = model
+        self._bucket = bucket
+        self._access_keys = access_keys
+        self._fault = fault
+        self._tracking_ids = tracking_ids | {TRACKING_ID}
+        self._taken: deque[dict[str, Any]] = deque(maxlen=MAX_KEPT)
+
+    def handler(self, request: Request) -> Handler | None:
+        """See `Surface.handler`."""
+        if (request.method, request.path) == ("GET", "/_events"):
+            return self._show
+        return self._put if (request.method, request.path) == ("POST", "/events") else None
+
+    async def _show(self, _: Request) -> Answer:
+        return Answer(200, orjson.dumps(list(self._taken)))
+
+    async def _put(self, request: Request) -> Answer | None:
+        authorization = request.header(b"authorization")
+        check_signed(authorization)
+        self._access_keys.check(authorization)
+        call = self._parsed(request.body)
+        mode = self._fault.mode
+        if mode is FaultMode.THROTTLE or not self._bucket.try_take():
+            raise throttled()
+        if mode in (FaultMode.HANG, FaultMode.RESET):
+            if mode is FaultMode.HANG:
+                await request.hang()
+            await request.reset()
+            return None
+        if mode is FaultMode.ERROR500:
+            raise internal_failure()
+        if mode is FaultMode.GARBAGE:
+            return Answer(502, b"<html>It works!</html>")
+        for event in call["eventList"]:
+            self._take(call, event)
+        return Answer(200, b"")
+
+    def _take(self, call: dict[str, Any], event: dict[str, Any]) -> None:
+        user_id = call.get("userId") or call["sessionId"]
+        self._taken.append({"userId": user_id, "sessionId": call["sessionId"], **event})
+        if item_id := event.get("itemId"):
+            self._model.feel(user_id, item_id, int(event["sentAt"]), event["eventType"])
+
+    def _parsed(self, body: bytes) -> dict[str, Any]:
+        try:
+            call = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise invalid_input("The request body is not JSON") from error
+        if not isinstance(call, dict):
+            raise invalid_input("The request body is not a JSON object")
+        if _text(call, "trackingId", required=True) not in self._tracking_ids:
+            raise invalid_input("There is no event tracker of this trackingId")
+        _text(call, "sessionId", required=True)
+        _text(call, "userId")
+        listed = call.get("eventList")
+        if not isinstance(listed, list) or not 1 <= len(listed) <= MAX_EVENTS:
+            raise invalid_input(f"eventList is not a list of 1 to {MAX_EVENTS} events")
+        for event in listed:
+            _check(event)
+        return call
+
+
+def _check(event: object) -> None:
+    if not isinstance(event, dict):
+        raise invalid_input("An event is not a JSON object")
+    _text(event, "eventType", required=True)
+    _text(event, "eventId")
+    _text(event, "itemId")
+    _text(event, "recommendationId", most=MAX_RECOMMENDATION_ID_CHARACTERS)
+    properties = _text(event, "properties", most=MAX_PROPERTIES_CHARACTERS)
+    if properties is not None:
+        try:
+            found = orjson.loads(properties)
+        except orjson.JSONDecodeError as error:
+            raise invalid_input("properties is not JSON") from error
+        if not isinstance(found, dict):
+            raise invalid_input("properties is not a JSON object")
+        if reserved := RESERVED.intersection(found):
+            raise invalid_input(f"properties has the reserved key {min(reserved)}")
+    if type(event.get("sentAt")) not in (int, float):
+        raise invalid_input("sentAt is not a timestamp")
+    impression = event.get("impression")
+    if impression is not None and not (isinstance(impression, list) and 1 <= len(impression) <= MAX_IMPRESSION):
+        raise invalid_input(f"impression is not a list of 1 to {MAX_IMPRESSION} items")
+
+
+def _text(fields: dict[str, Any], name: str, *, most: int = MAX_TEXT_CHARACTERS, required: bool = False) -> str | None:
+    value = fields.get(name)
+    if value is None and not required:
+        return None
+    if not isinstance(value, str) or not 1 <= len(value) <= most:
+        raise invalid_input(f"{name} is not a text of 1 to {most} characters")
+    return value

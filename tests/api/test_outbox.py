@@ -1,0 +1,122 @@
+"""The outbox: every accepted event reaches Personalize, each once, whatever fails on the way."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from service.local_personalize.app import create_app
+from service.local_personalize.arns import TRACKING_ID
+from service.local_personalize.data import Dataset, Interaction
+from service.local_personalize.learn import learn
+from tests.support.front_door import Door, OpenDoor
+from tests.support.local_personalize import LocalPersonalize, serving
+from tests.support.redis import RedisServer
+from tests.support.waiting import until
+
+KEY = {"X-API-Key": "events-key-of-24-characters"}
+SETTINGS = {"EVENT_KEYS": KEY["X-API-Key"], "PERSONALIZE_TRACKING_ID": TRACKING_ID, "PERSONALIZE_EVENTS_TPS": "500"}
+
+
+@pytest.fixture
+def local() -> Iterator[LocalPersonalize]:
+    histories = {"ann": [Interaction(f"item{n:03}", 1_700_000_000 + n, "View") for n in range(5)]}
+    with serving(create_app(learn(Dataset(histories=histories, items={}, users={})), tps=0, latency_ms=0)) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def sent_to_the_local_personalize(local: LocalPersonalize, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (
+        ("AWS_ENDPOINT_URL_PERSONALIZE_EVENTS", local.url),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "local"),
+        ("AWS_SECRET_ACCESS_KEY", "local"),
+    ):
+        monkeypatch.setenv(name, value)
+
+
+def arrived(local: LocalPersonalize) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = local.http.get("/_events").json()
+    return events
+
+
+async def post(door: Door, *events: dict[str, Any], user: str = "ann") -> None:
+    answer = await door.http.post("/events", json={"userId": user, "eventList": list(events)}, headers=KEY)
+    assert (answer.status_code, answer.json()["accepted"]) == (202, len(events))
+
+
+def views(count: int, prefix: str = "e") -> list[dict[str, Any]]:
+    return [{"eventType": "View", "itemId": f"item{n % 60:03}", "eventId": f"{prefix}{n}"} for n in range(count)]
+
+
+@pytest.fixture(params=["a file", "Redis"])
+async def doors(request: pytest.FixtureRequest, open_door: OpenDoor) -> AsyncIterator[list[Door]]:
+    """One embedded replica, and two that share a Redis."""
+    async with AsyncExitStack() as stack:
+        if request.param == "a file":
+            yield [await stack.enter_async_context(open_door(**SETTINGS))]
+        else:
+            server = stack.enter_context(RedisServer())
+            settings = {"REDIS_URL": server.url, **SETTINGS}
+            yield [await stack.enter_async_context(open_door(**settings)) for _ in range(2)]
+
+
+@pytest.mark.processes
+async def test_every_event_arrives_once_as_it_was_given(doors: list[Door], local: LocalPersonalize) -> None:
+    whole = {
+        "eventType": "Purchase",
+        "itemId": "item001",
+        "eventId": "whole",
+        "eventValue": 12.5,
+        "sentAt": 1_700_000_000.5,
+        "properties": {"channel": "mail"},
+        "recommendationId": "RID-1",
+        "impression": ["item001", "item002"],
+    }
+    await post(doors[0], whole)
+    await post(doors[-1], *views(35))
+    await until(lambda: len(arrived(local)) >= 36)
+    events = {event["eventId"]: event for event in arrived(local)}
+    assert len(arrived(local)) == len(events) == 36
+    assert events["whole"].pop("sessionId").startswith("day-")
+    assert events["whole"] == {**whole, "properties": '{"channel":"mail"}', "userId": "ann"}
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("mode", ["throttle", "error500", "reset", "garbage"])
+async def test_what_failed_is_sent_again(doors: list[Door], local: LocalPersonalize, mode: str) -> None:
+    local.fail(mode, of="events")
+    await post(doors[0], *views(12))
+
+    async def waiting() -> bool:
+        return "events_waiting 12.0" in (await doors[0].http.get("/metrics")).text
+
+    await until(waiting)
+    assert arrived(local) == []
+    local.fail("none", of="events")
+    await until(lambda: _later(doors) and len(arrived(local)) >= 12)
+    assert sorted(event["eventId"] for event in arrived(local)) == sorted(f"e{n}" for n in range(12))
+
+
+@pytest.mark.processes
+async def test_what_personalize_never_takes_is_put_aside_and_keeps_nothing_back(
+    doors: list[Door], local: LocalPersonalize
+) -> None:
+    bad = {"eventType": "View", "eventId": "bad", "itemId": "item001", "properties": {"userId": "reserved"}}
+    await post(doors[0], *views(3), bad)
+
+    async def aside() -> bool:
+        _later(doors)
+        pages = [(await door.http.get("/metrics")).text for door in doors]
+        return any('events_total{result="aside"} 1.0' in page for page in pages) and "events_waiting 0.0" in pages[0]
+
+    await until(aside)
+    assert sorted(event["eventId"] for event in arrived(local)) == ["e0", "e1", "e2"]
+
+
+def _later(doors: list[Door]) -> bool:
+    for door in doors:
+        door.clock.ahead_seconds += 1
+    return True
