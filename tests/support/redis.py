@@ -95,7 +95,7 @@ class RedisServer:
         """A client to look into it with."""
         return redis.Redis(port=self.port, protocol=2)
 
-    def ask(self, *command: str | int) -> Any:  # noqa: ANN401  # Redis's answer
+    def ask(self, *command: str | bytes | int) -> Any:  # noqa: ANN401  # Redis's answer
         """Its answer to a command, as it is."""
         with closing(self.client()) as client:
             client.response_callbacks.clear()

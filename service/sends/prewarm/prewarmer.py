@@ -27,6 +27,9 @@ MAX_IN_FLIGHT: Final = 256
 CATCH_UP_SECONDS: Final = 1.0
 """How much later a share may be spent that live traffic kept from being spent."""
 
+MAX_SHARE_SECONDS: Final = 86_400.0
+"""Longest time between two slots of a share, however small."""
+
 BREAKER_PAUSE_SECONDS: Final = 1.0
 """While Personalize is left to recover, its slots are too."""
 
@@ -59,7 +62,7 @@ class Prewarmer:
         self._turn = asyncio.Lock()
         self._claims = 0
         self._claimed = asyncio.Event()
-        self._next_at = float("-inf")
+        self._shared_from = float("-inf")
         self._paused_until = float("-inf")
 
     async def make(
@@ -68,7 +71,8 @@ class Prewarmer:
         """See `ListMaker.make`."""
         now = self._clock.monotonic()
         until = now + seconds
-        self._next_at = max(self._next_at, now)
+        # Nothing is caught up with of the time before.
+        self._shared_from = max(self._shared_from, now - self._share_seconds(terms.spare))
         report = PrewarmReport(tps=self._campaign.budget.tps_in_use, fresh_seconds=self._lists.fresh_seconds)
         waiting: deque[str] = deque()
         for first in range(0, len(users), MAX_LOOKED_UP):
@@ -125,6 +129,10 @@ class Prewarmer:
                 continue
             on_done()
 
+    def _share_seconds(self, spare: float) -> float:
+        """Between two slots of this share. It belongs to one request, and must not hold up the next one's."""
+        return min(self._campaign.budget.slot_seconds / spare, MAX_SHARE_SECONDS)
+
     async def _slot(self, waiting: deque[str], spare: float, until: float) -> float:
         """When the slot began that is ours, within the share of the budget."""
         async with self._turn:
@@ -140,7 +148,8 @@ class Prewarmer:
         budget = self._campaign.budget
         while waiting:
             now = self._clock.monotonic()
-            wait = max(self._next_at, self._paused_until) - now
+            next_at = self._shared_from + self._share_seconds(spare)
+            wait = max(next_at, self._paused_until) - now
             if now >= until or now + wait >= until:
                 break
             if wait > 0:
@@ -150,7 +159,7 @@ class Prewarmer:
                 self._claimed.clear()
                 await self._claimed.wait()
             else:
-                self._next_at = max(self._next_at, now - CATCH_UP_SECONDS) + budget.slot_seconds / spare
+                self._shared_from = max(next_at, now - CATCH_UP_SECONDS)
                 return
         raise BudgetExhausted
 

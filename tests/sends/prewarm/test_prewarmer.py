@@ -37,6 +37,19 @@ def test_it_spends_its_share_and_no_more(spare: float) -> None:
     embedded(scenario)
 
 
+@pytest.mark.parametrize("odd", [1e-300, 5e-324, 1e-9])
+def test_a_tiny_share_ends_with_the_request_that_asked_for_it(odd: float) -> None:
+    """J8: there was no prewarm until a restart."""
+
+    async def scenario(replica: Replica) -> None:
+        tiny = await replica.prewarmer.make(users(10), PrewarmTerms(spare=odd), seconds=4.0)
+        assert tiny.fetched == 1
+        made = await replica.prewarmer.make(users(50), PrewarmTerms(spare=1.0), seconds=4.0)
+        assert made.fetched == pytest.approx(40, abs=2)
+
+    embedded(scenario)
+
+
 def test_what_a_send_does_not_want_is_used_and_the_rest_is_the_sends() -> None:
     async def scenario(replica: Replica) -> None:
         making = asyncio.create_task(replica.prewarmer.make(users(1_000), ALL, seconds=20.0))

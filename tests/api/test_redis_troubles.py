@@ -1,0 +1,303 @@
+"""Replicas on a Redis that is cut off, forgets, hears odd messages, or is a cluster: what a caller sees."""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from service.cli import main
+from service.fleet.rights import acl_rules
+from tests.support.front_door import Door, OpenDoor
+from tests.support.redis import RedisCluster, RedisServer
+from tests.support.relay import Relay, relay
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.processes
+
+ADMIN = {"X-API-Key": "admin"}
+SETTINGS = {"ADMIN_KEYS": "admin", "REQUEST_DEADLINE_SECONDS": "0.5"}
+USER = "ann@shop.test"
+RIGHTS_USER, PASSWORD = "personalize", "a-password-of-the-test"
+
+
+async def source(door: Door, user: str = USER) -> str:
+    """Where the user's answer came from."""
+    answer = await door.get("/recommendations", user_id=user)
+    assert answer.status_code == 200
+    assert len(answer.json()) == 10
+    return answer.headers["X-Recommendation-Source"]
+
+
+async def forget(door: Door, user: str = USER) -> None:
+    """Ask until it is done everywhere."""
+
+    async def done() -> bool:
+        return (await door.http.delete(f"/users/{user}", headers=ADMIN)).status_code == 200
+
+    await until(done)
+
+
+async def block(door: Door, item: str) -> None:
+    """Take an item out of every answer."""
+
+    async def done() -> bool:
+        return (await door.http.put(f"/items/{item}/block", headers=ADMIN)).status_code == 200
+
+    await until(done)
+
+
+async def blocked(door: Door) -> list[str]:
+    """The items that this replica leaves out."""
+    items: list[str] = (await door.http.get("/items/blocked", headers=ADMIN)).json()["items"]
+    return items
+
+
+@pytest.fixture
+async def way(redis_server: RedisServer) -> AsyncIterator[Relay]:
+    """To Redis, and cut at will."""
+    async with relay(redis_server.port) as found:
+        yield found
+
+
+@pytest.mark.parametrize("loses_its_memory", [False, True])
+async def test_a_user_forgotten_while_a_replica_was_cut_off_is_not_served_from_its_memory_afterwards(
+    open_door: OpenDoor, redis_server: RedisServer, way: Relay, *, loses_its_memory: bool
+) -> None:
+    """J1: the replica went on to serve the list, for up to seven days."""
+    async with (
+        open_door(REDIS_URL=redis_server.url, **SETTINGS) as reached,
+        open_door(REDIS_URL=way.url, **SETTINGS) as cut_off,
+    ):
+        assert [await source(cut_off), await source(cut_off)] == ["personalize", "cache"]
+        assert await source(cut_off, "bob") == "personalize"
+        way.cut()
+        await cut_off.shows("redis_up 0.0")
+        # As long as it counts as alive, nobody is told that everybody has heard.
+        await forget(reached)
+        assert await source(cut_off) == "cache"
+        if loses_its_memory:
+            await asyncio.sleep(1.0)
+            await asyncio.to_thread(redis_server.kill)
+            await asyncio.to_thread(redis_server.start)
+            await reached.shows("redis_up 1.0")
+        way.mend()
+        await cut_off.shows("redis_up 1.0")
+
+        async def is_forgotten() -> bool:
+            return await source(cut_off) == "personalize"
+
+        await until(is_forgotten, seconds=5)
+        assert await source(cut_off, "bob") == "cache"
+
+
+async def test_a_batch_that_is_older_than_the_request_to_forget_does_not_bring_the_user_back(
+    open_door: OpenDoor, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """J1: for batch lists, also when the load begins long after."""
+    output = tmp_path / "users.json.out"
+    lines = [
+        {"input": {"userId": user}, "output": {"recommendedItems": [f"item{n:03}" for n in range(30, 42)]}}
+        for user in (USER, "bob")
+    ]
+    output.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    hour_ago = time.time() - 3_600
+    os.utime(output, (hour_ago, hour_ago))
+    async with open_door(REDIS_URL=redis_server.url, **SETTINGS) as door:
+        await forget(door)
+        result = await asyncio.to_thread(CliRunner().invoke, main, ["batch", "load", str(output)])
+        assert result.exit_code == 0, result.output
+        door.personalize.held = asyncio.Event()
+        assert [await source(door, "bob"), await source(door)] == ["batch", "popular"]
+        door.personalize.held.set()
+
+
+ODD = [
+    b"",
+    b"\x00",
+    b"\xff",
+    b"\x08",
+    b"\x0fshort",
+    b"\x03abc",
+    b"\x00" * 400,
+    b"\xff" * 4_096,
+    b"hello",
+    json.dumps({"forget": USER}).encode(),
+    bytes([15]) + bytes(15) + b"\x11",
+    bytes([15]) + bytes(15) + b"\x11\xff\xff\x01",
+    bytes([16]) + bytes(16) + b"\x11\x05\x00\x01stale",
+]
+
+
+async def test_odd_messages_on_the_channel_end_with_themselves(open_door: OpenDoor, redis_server: RedisServer) -> None:
+    """J8: `PUBLISH channel ""` left the replica deaf until a restart."""
+    async with AsyncExitStack() as stack:
+        doors = [await stack.enter_async_context(open_door(REDIS_URL=redis_server.url, **SETTINGS)) for _ in range(2)]
+        await until(lambda: sum(redis_server.ask("PUBSUB", "NUMSUB", channel(redis_server))[1::2]) == 2)
+        for message in ODD:
+            assert await asyncio.to_thread(redis_server.ask, "PUBLISH", channel(redis_server), message) == 2
+        held = asyncio.Event()
+        for door in doors:
+            door.personalize.held = held
+        calls = [asyncio.create_task(door.get("/recommendations", user_id=USER)) for door in doors]
+        await until(lambda: any(door.personalize.asked for door in doors))
+        await asyncio.sleep(0.05)
+        held.set()
+        answers = await asyncio.gather(*calls)
+        assert answers[0].json() == answers[1].json()
+        assert sum(len(door.personalize.asked) for door in doors) == 1
+        assert (await doors[0].http.delete(f"/users/{USER}", headers=ADMIN)).status_code == 200
+        assert await source(doors[1]) == "personalize"
+
+
+def channel(server: RedisServer) -> str:
+    found: list[bytes] = server.ask("PUBSUB", "CHANNELS", "pc:*:flights")
+    return found[0].decode() if found else "pc:none:flights"
+
+
+@pytest.mark.parametrize("which", ["list", "pin"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"\x01",
+        b"\x01\x00" + b"\x7f\xf8" + bytes(6) + b"\x00",  # no number
+        b"\x01\x00" + b"\x7f\xf0" + bytes(6) + b"\x00",  # for ever
+        b"\x01\x01" + bytes(8) + b"\xff" + bytes(40),
+        b"\x11\x07\x06\x00nowherebudget",
+        b"\x11\xff\xff\x01",
+        b"\x11\x05\x06\x01stalebudget" + b"\x01\x00" + b"\x7f\xf0" + bytes(6) + b"\x00",
+    ],
+)
+async def test_whatever_stands_in_redis_the_user_gets_a_live_list(
+    open_door: OpenDoor, redis_server: RedisServer, which: str, value: bytes
+) -> None:
+    """J8: a pin of an unknown source left the user without an answer."""
+    async with open_door(REDIS_URL=redis_server.url, **SETTINGS) as door:
+        assert await source(door) == "personalize"
+        await until(lambda: bool(redis_server.ask("KEYS", "pc:*:list")))
+        [key] = redis_server.ask("KEYS", "pc:*:list")
+        assert (await door.http.delete(f"/users/{USER}", headers=ADMIN)).status_code == 200
+        await asyncio.to_thread(redis_server.ask, "SET", key.replace(b":list", f":{which}".encode()), value)
+        assert await source(door) == "personalize"
+
+
+async def test_a_block_is_known_to_a_replica_that_starts_as_redis_comes_back_empty(
+    open_door: OpenDoor, redis_server: RedisServer
+) -> None:
+    """K7."""
+    async with AsyncExitStack() as stack:
+        old = await stack.enter_async_context(open_door(REDIS_URL=redis_server.url, **SETTINGS))
+        await block(old, "item007")
+        await block(old, "item008")
+        assert (await old.http.delete("/items/item008/block", headers=ADMIN)).status_code == 200
+        await asyncio.to_thread(redis_server.kill)
+        await old.shows("redis_up 0.0")
+        await asyncio.to_thread(redis_server.start)
+        new = await stack.enter_async_context(open_door(REDIS_URL=redis_server.url, **SETTINGS))
+        assert await blocked(new) == await blocked(old) == ["item007"]
+
+
+async def test_a_confirmed_block_outlives_a_failover_to_a_copy_that_lagged(
+    open_door: OpenDoor, redis_server: RedisServer
+) -> None:
+    """K7."""
+    async with AsyncExitStack() as stack:
+        lagging = stack.enter_context(RedisServer())
+        way = await stack.enter_async_context(relay(redis_server.port))
+        doors = [await stack.enter_async_context(open_door(REDIS_URL=way.url, **SETTINGS)) for _ in range(2)]
+        await block(doors[0], "item001")
+        await asyncio.to_thread(lagging.ask, "REPLICAOF", "127.0.0.1", redis_server.port)
+        await until(lambda: bool(lagging.ask("KEYS", "pc:*:blocked")))
+        # From here on it hears nothing.
+        await asyncio.to_thread(lagging.ask, "REPLICAOF", "NO", "ONE")
+        await block(doors[1], "item002")
+        assert (await doors[1].http.delete("/items/item001/block", headers=ADMIN)).status_code == 200
+
+        async def known() -> bool:
+            return [await blocked(door) for door in doors] == [["item002"]] * 2
+
+        await until(known)
+        way.cut()
+        await asyncio.to_thread(redis_server.kill)
+        way._to_port = lagging.port
+        way.mend()
+        for door in doors:
+            await door.shows("redis_up 1.0")
+        late = await stack.enter_async_context(open_door(REDIS_URL=way.url, **SETTINGS))
+        assert [await blocked(door) for door in (*doors, late)] == [["item002"]] * 3
+
+
+async def try_everything(doors: list[Door], tmp_path: Path) -> None:
+    """One list for all replicas, a block, forgetting, a batch load, a prewarm: all that needs Redis."""
+    one, other = doors
+    users = [f"user{n}" for n in range(12)]
+    for user in users:
+        assert await source(one, user) == "personalize"
+        assert await source(other, user) == "cache"
+    await block(one, "item020")
+    await until(lambda: blocked_is(other, ["item020"]))
+    await forget(other, "user3")
+    assert await source(one, "user3") == "personalize"
+    wanted = {"user_ids": [*users, "new1", "new2"], "seconds": 2, "spare": 1.0}
+    report = (await one.http.post("/users/prewarm", json=wanted, headers=ADMIN)).json()
+    assert report["kept"] >= len(users) - 1
+    output = tmp_path / "users.json.out"
+    lists = [f"item{n:03}" for n in range(30, 42)]
+    lines = [{"input": {"userId": f"b{n}"}, "output": {"recommendedItems": lists}} for n in range(50)]
+    output.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    for command in (["load", str(output)], ["status"]):
+        result = await asyncio.to_thread(CliRunner().invoke, main, ["batch", *command])
+        assert result.exit_code == 0, result.output
+        assert "50 lists active" in result.output
+    one.personalize.held = other.personalize.held = asyncio.Event()
+    assert [await source(one, "b1"), await source(other, "b2")] == ["batch", "batch"]
+    one.personalize.held.set()
+    result = await asyncio.to_thread(CliRunner().invoke, main, ["batch", "drop"])
+    assert result.exit_code == 0, result.output
+    assert [door.personalize.failure for door in doors] == [None, None]
+
+
+async def blocked_is(door: Door, items: list[str]) -> bool:
+    return await blocked(door) == items
+
+
+@pytest.mark.parametrize("masters", [1, 3])
+@pytest.mark.parametrize("form", ["redis://{0}", "redis+cluster://{0},{1}"])
+async def test_everything_works_on_a_cluster_that_nobody_had_to_name_as_one(
+    open_door: OpenDoor, tmp_path: Path, masters: int, form: str
+) -> None:
+    """E2: one node and several."""
+    with RedisCluster(masters) as cluster:
+        hosts = [f"127.0.0.1:{server.port}" for server in cluster.servers]
+        url = form.format(hosts[0], hosts[-1])
+        async with open_door(REDIS_URL=url, **SETTINGS) as one, open_door(REDIS_URL=url, **SETTINGS) as other:
+            await try_everything([one, other], tmp_path)
+            for door in (one, other):
+                await door.shows("redis_up 1.0")
+        keys = [server.ask("DBSIZE") for server in cluster.masters]
+        assert all(keys)
+
+
+@pytest.mark.parametrize("cluster", [False, True])
+async def test_a_user_with_exactly_the_documented_rights_is_enough(
+    open_door: OpenDoor, tmp_path: Path, *, cluster: bool
+) -> None:
+    """E1."""
+    with RedisCluster(3) if cluster else RedisServer() as redis:
+        servers = redis.masters if isinstance(redis, RedisCluster) else [redis]
+        for server in servers:
+            rules = acl_rules(cluster=cluster).split()
+            server.ask("ACL", "SETUSER", RIGHTS_USER, "on", f">{PASSWORD}", *rules)
+        url = f"redis://{RIGHTS_USER}:{PASSWORD}@127.0.0.1:{servers[0].port}"
+        async with open_door(REDIS_URL=url, **SETTINGS) as one, open_door(REDIS_URL=url, **SETTINGS) as other:
+            await try_everything([one, other], tmp_path)
+            for door in (one, other):
+                await door.shows("redis_up 1.0")
+        for server in servers:
+            assert server.ask("ACL", "LOG") == []
