@@ -10,6 +10,7 @@ from fastapi.staticfiles import StaticFiles
 
 from service.api import admin, error_table
 from service.api.answers import router as answers_router
+from service.api.connection_metrics import ConnectionMetrics
 from service.api.events import router as events_router
 from service.api.hit_lane import HitLane
 from service.api.lifecycle import Lifecycle, install_lifecycle
@@ -39,6 +40,7 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
                 raise
             lifecycle.running = services
             lane.open(services)
+            services.telemetry.registry.register(ConnectionMetrics(lifecycle.connections))
             lifecycle.on_hangup = services.administration.catalog.refresh_now
             stack.callback(lane.close)
             lifecycle.phase = "ready"

@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import logging
+import math
 import os
 import signal
 import socket
@@ -13,12 +14,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 
+from service.api.connections import PATIENCE_SECONDS, hold_connections
 from service.api.hit_lane import HitLane
 from service.api.http_protocol import TolerantProtocol
 from service.api.lifecycle import Lifecycle
+from service.api.listener import BACKLOG, Listener
+from service.constants import MAX_PREWARM_SECONDS
 from service.errors import ConfigurationError
-from service.logs import configure_logging
+from service.logs import configure_logging, log_loop_error
 from service.main import create_app
+from service.open_files import max_connections, raise_open_files
 from service.settings import Settings
 from service.spans import trace_with
 
@@ -30,8 +35,8 @@ _log = logging.getLogger(__name__)
 OTLP_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 """OpenTelemetry's own variables; with neither set there are no spans."""
 
-MAX_FINISHING_SECONDS: Final = 5
-"""Accepted requests may take this long after the listener is closed; every answer leaves far earlier."""
+MIN_FINISHING_SECONDS: Final = 5.0
+"""Accepted requests may take at least this long after the listener is closed."""
 
 SERVER: Final[Mapping[str, Any]] = {
     "loop": "uvloop",
@@ -41,8 +46,8 @@ SERVER: Final[Mapping[str, Any]] = {
     "access_log": False,
     "server_header": False,
     "proxy_headers": False,
-    "backlog": 4096,
-    "timeout_keep_alive": 75,
+    "backlog": BACKLOG,
+    "timeout_keep_alive": int(PATIENCE_SECONDS["ask"]),
 }
 """Uvicorn's settings; `docs/performance.md` says what each was chosen for."""
 
@@ -57,6 +62,7 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._lifecycle = lifecycle
         self._drain_seconds = drain_seconds
+        hold_connections(self.server_state, lifecycle.connections)
         self._draining: asyncio.TimerHandle | None = None
 
     @contextmanager
@@ -75,6 +81,24 @@ class DrainingServer(uvicorn.Server):
         finally:
             for one in (*signals, signal.SIGHUP):
                 loop.remove_signal_handler(one)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open everything, then listen with listeners of our own."""
+        asyncio.get_running_loop().set_exception_handler(log_loop_error)
+        await super().startup(sockets=[])
+        for one in sockets or []:
+            listener = Listener(one, self._lifecycle.connections, self._create_protocol)
+            listener.start()
+            # Uvicorn asks of a server only what a listener has too.
+            self.servers.append(listener)  # type: ignore[arg-type]
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what was accepted, and close everything."""
+        self._lifecycle.connections.stop()
+        await super().shutdown(sockets)
+
+    def _create_protocol(self) -> TolerantProtocol:
+        return TolerantProtocol(self.config, self.server_state, self.lifespan.state)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal drains, a second one does not wait."""
@@ -104,6 +128,15 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
+def finishing_seconds(deadline_seconds: float) -> float:
+    """How long accepted requests may take after the listener is closed, so that each is answered.
+
+    Args:
+        deadline_seconds: REQUEST_DEADLINE_SECONDS; a prewarm's last transaction may take as long.
+    """
+    return max(MIN_FINISHING_SECONDS, MAX_PREWARM_SECONDS + deadline_seconds)
+
+
 def serve(settings: Settings, create: Callable[[Settings], HitLane] = create_app) -> None:
     """Run the service until a signal.
 
@@ -122,9 +155,10 @@ def serve(settings: Settings, create: Callable[[Settings], HitLane] = create_app
         host=settings.host,
         port=settings.port,
         lifespan="on",
-        timeout_graceful_shutdown=MAX_FINISHING_SECONDS,
+        timeout_graceful_shutdown=math.ceil(finishing_seconds(settings.request_deadline_seconds)),
         **SERVER,
     )
+    app.lifecycle.connections.max_open = max_connections(raise_open_files())
     server = DrainingServer(config, app.lifecycle, settings.drain_seconds)
     listener = _listen(settings.host, settings.port)
     # The operator wants the one line of the mistake, not uvicorn's record of it with a traceback.

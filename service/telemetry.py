@@ -27,6 +27,7 @@ LABELS: Final[Mapping[str, tuple[str, ...]]] = {
     "reason": ("requested", "blocked", "unknown", "excluded", "max_per", "bought"),
     "result": ("accepted", "duplicate", "ignored", "rejected", "sent", "aside"),
     "event": ("full", "unreadable", "resubscribed"),
+    "cause": ("room", "files", "late", "untaken"),
 }
 """Every value that a label can have."""
 

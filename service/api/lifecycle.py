@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from service.answers.arm import Arm
 from service.answers.placement import Placement, Placements
 from service.api.auth import Gate
+from service.api.connections import Connections
 from service.catalog.ports import BlockList
 from service.catalog.refresh import CatalogRefresher
 from service.clock import Clock
@@ -134,6 +135,9 @@ class Lifecycle:
     phase: Literal["starting", "ready", "draining"] = "starting"
     on_hangup: Callable[[], None] = _nothing
     """What SIGHUP does."""
+
+    connections: Connections = field(default_factory=Connections)
+    """Those that are open; none where no server listens, as in most tests."""
 
     running: Services | None = None
     """None before readiness and after shutdown."""

@@ -9,6 +9,16 @@ import orjson
 MAX_TARGET_BYTES: Final = 65_536
 """Of path and query: 500 excluded ids of 100 characters."""
 
+MAX_PATH_BYTES: Final = 4_096
+"""Of the path alone, which is decoded before anything is known of the caller: an id of 256 letters of 4 bytes each,
+escaped, and what stands around it."""
+
+MAX_HEADERS: Final = 100
+"""Of a request, trailers included; Braze and a load balancer send about twenty."""
+
+MAX_CHUNKS: Final = 1_000
+"""Of a body that comes in chunks."""
+
 MAX_HEADER_BYTES: Final = 32_768
 """Of all headers of a request; Braze and a load balancer send about one thousand."""
 
@@ -53,16 +63,24 @@ class Refusal:
 HEAD_TOO_LARGE: Final = Refusal(
     431,
     "request_header_fields_too_large",
-    f"at most {MAX_TARGET_BYTES} bytes of path and query, and {MAX_HEADER_BYTES} of headers",
+    f"at most {MAX_TARGET_BYTES} bytes of path and query, {MAX_PATH_BYTES} of path and {MAX_HEADER_BYTES} of headers",
 )
+
+TOO_MANY_HEADERS: Final = Refusal(431, "request_header_fields_too_large", f"at most {MAX_HEADERS} headers")
+
+TOO_MANY_CHUNKS: Final = Refusal(413, "content_too_large", f"at most {MAX_CHUNKS} chunks of body")
 
 BODY_TOO_LARGE: Final = Refusal(413, "content_too_large", f"at most {MAX_BODY_BYTES} bytes of body")
 
 
-def refusal_of(target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Refusal | None:
-    """Why a request with this path and query, and these headers in lower case, is not looked at."""
-    header_bytes = sum(len(name) + len(value) for name, value in headers)
-    if len(target) > MAX_TARGET_BYTES or header_bytes > MAX_HEADER_BYTES:
+def is_too_long(target: bytes) -> bool:
+    """Whether a path and its query are longer than any that has an answer."""
+    return len(target) > MAX_TARGET_BYTES or len(target.partition(b"?")[0]) > MAX_PATH_BYTES
+
+
+def refusal_of(headers: Sequence[tuple[bytes, bytes]]) -> Refusal | None:
+    """Why a request with these headers, names in lower case, is not looked at."""
+    if sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
         return HEAD_TOO_LARGE
     announced = (int(value) for name, value in headers if name == b"content-length")
     return BODY_TOO_LARGE if any(size > MAX_BODY_BYTES for size in announced) else None

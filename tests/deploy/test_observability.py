@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from service.api.connection_metrics import ConnectionMetrics
+from service.api.connections import Connections
 from service.telemetry import LABELS, Telemetry
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +41,7 @@ def dashboard_queries() -> list[str]:
 def declared() -> set[str]:
     """Every name under which Prometheus keeps one of our metrics."""
     names = set(re.findall(r'gauges?\(\s*"([a-z_]+)"', (ROOT / "service/wiring/replica.py").read_text("utf-8")))
-    for metric in Telemetry().registry.collect():
+    for metric in [*Telemetry().registry.collect(), *ConnectionMetrics(Connections()).collect()]:
         if metric.type == "counter":
             names.add(f"{metric.name}_total")
         elif metric.type == "histogram":

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.calls import assert_all_answered, client, make_call
+from tests.support.fuzzing import is_fault
 from tests.support.processes import Process, local_personalize, service
 from tests.support.waiting import until
 
@@ -96,3 +97,43 @@ async def test_sigint_finishes_what_was_accepted(stack: ExitStack) -> None:
     assert_all_answered(done)
     assert {call.source for call in done} == {"personalize"}
     await assert_gone(personalize, replica, born)
+
+
+async def test_a_call_that_may_take_ten_seconds_is_answered_after_sigterm(stack: ExitStack) -> None:
+    """J5"""
+    personalize = stack.enter_context(local_personalize(latency_ms=6_500))
+    replica = stack.enter_context(
+        service(personalize, PERSONALIZE_TPS="50", DRAIN_SECONDS="0", REQUEST_DEADLINE_SECONDS="10")
+    )
+    async with client(seconds=12) as session:
+        calls = [asyncio.create_task(make_call(session, replica.url, f"user{number}")) for number in range(5)]
+        await until(lambda: replica.metric("flights_open") == 5)
+        replica.popen.send_signal(signal.SIGTERM)
+        done = await asyncio.gather(*calls)
+
+    assert {(call.status, call.source, call.complete) for call in done} == {(200, "personalize", True)}
+    assert await asyncio.to_thread(replica.popen.wait, EXIT_SECONDS) == 0
+    assert [line for line in replica.written() if is_fault(line)] == []
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+async def test_a_body_that_is_late_at_sigterm_leaves_no_trace_in_the_log(
+    stack: ExitStack, personalize: Process, log_format: str
+) -> None:
+    """I1"""
+    key, user = "admin-key-of-twenty-four-letters", "somebody@example.com"
+    replica = stack.enter_context(service(personalize, ADMIN_KEYS=key, LOG_FORMAT=log_format))
+    _, writer = await asyncio.open_connection("127.0.0.1", replica.port)
+    head = f"POST /users/prewarm?user={user} HTTP/1.1\r\nHost: a\r\nX-API-Key: {key}\r\nContent-Length: 99\r\n\r\n"
+    writer.write(head.encode() + f'{{"user_ids": ["{user}"'.encode())
+    await until(lambda: replica.metric("http_connections") >= 2)
+    assert await asyncio.to_thread(replica.stop) == 0
+    writer.close()
+
+    log = "\n".join(replica.written())
+    assert "stopped" in log
+    assert key not in log
+    assert user not in log
+    assert "Traceback" not in log
+    assert '"level": "error"' not in log
+    assert "[error" not in log

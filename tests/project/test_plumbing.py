@@ -12,6 +12,8 @@ import botocore
 import pytest
 from prometheus_client import CollectorRegistry
 
+from service.api.connection_metrics import ConnectionMetrics
+from service.api.connections import Connections
 from service.settings import Settings
 from service.telemetry import Telemetry
 
@@ -103,7 +105,9 @@ def test_the_readme_lists_every_setting() -> None:
 def test_the_metrics_page_lists_every_metric_of_the_contract_and_of_the_code() -> None:
     table = text_of("docs/operate/metrics.md").partition("## Metrics")[2].partition("## Logs")[0]
     listed = {name.partition("{")[0] for name in re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)}
-    declared = set(metric_names(Telemetry().registry))
+    registry = Telemetry().registry
+    registry.register(ConnectionMetrics(Connections()))
+    declared = set(metric_names(registry))
     declared |= set(re.findall(r'gauges?\(\s*"([a-z_]+)"', text_of("service/wiring/replica.py")))
 
     assert listed == declared

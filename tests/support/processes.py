@@ -69,8 +69,10 @@ class Process:
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  # loopback only
             return json.loads(answer.read() or b"null")
 
-    def metric(self, name: str) -> float:
-        """The value of a metric without labels."""
+    def metric(self, name: str, **labels: str) -> float:
+        """The value of a metric with exactly these labels, in the metric's own order."""
+        if labels:
+            name += "{" + ",".join(f'{label}="{value}"' for label, value in labels.items()) + "}"
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:  # noqa: S310  # loopback only
             lines = answer.read().decode().splitlines()
         [value] = [line.split()[1] for line in lines if line.startswith(f"{name} ")]
