@@ -25,6 +25,7 @@ from service.errors import (
 )
 from service.models import ListRequest
 from service.personalize.sdk import errors as personalize
+from service.personalize.sdk import runtime as runtime_client
 from service.personalize.sdk.client import PersonalizeRecommender, quote_filter_value
 from service.personalize.sdk.runtime import open_personalize
 from tests.support.clocks import StandingClock
@@ -98,6 +99,7 @@ def sdk_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "http_proxy",
     ):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(runtime_client, "CONNECT_TIMEOUT_SECONDS", PATIENCE_SECONDS)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
