@@ -12,9 +12,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.aws import credentials
+from service.errors import ConfigurationError
 from service.local_personalize.app import create_app
 from service.local_personalize.data import read_dataset
 from service.local_personalize.learn import learn
+from service.wiring import sdk
 from tests.support.amazon import Amazon
 from tests.support.credential_endpoint import CredentialEndpoint
 from tests.support.front_door import Door, OpenDoor
@@ -291,7 +293,7 @@ async def test_sts_that_cannot_be_reached_stops_no_start(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """D2: web identity, as in Kubernetes; STS comes a moment later, and only AWS_REGION says where it is."""
+    """D2: web identity, as in Kubernetes; STS comes a moment later."""
     for name in amazon.environment():
         monkeypatch.delenv(name)
     token = tmp_path / "token"
@@ -369,6 +371,34 @@ async def test_a_catalogue_in_s3_waits_at_the_start_for_a_role_that_comes_late(
     async with open_door(local_personalize=local.url, **NO_KEYS, **settings, **endpoint.instance()) as door:
         assert await Callers(door).source() == "personalize"
     await late
+
+
+async def test_a_catalogue_in_s3_without_any_credentials_ends_the_start_with_one_line(
+    open_door: OpenDoor, local: LocalPersonalize, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D2: where there is nothing to show, the start ends when its patience does."""
+    monkeypatch.setattr(sdk, "CREDENTIALS_PATIENCE_SECONDS", 0.1)
+    with pytest.raises(ConfigurationError, match=r"^s3://shop/items.csv: no AWS credentials: none in the environment"):
+        async with open_door(local_personalize=local.url, **NO_KEYS, CATALOG_URL="s3://shop/items.csv"):
+            pass
+
+
+@pytest.mark.parametrize("lasts_seconds", [-3600.0, 60.0])
+async def test_what_a_container_is_given_is_used_even_if_its_end_is_near_or_past(
+    open_door: OpenDoor,
+    local: LocalPersonalize,
+    endpoint: CredentialEndpoint,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    lasts_seconds: float,
+) -> None:
+    """D3: only AWS knows whether credentials still work; this machine's clock may be wrong."""
+    endpoint.lasts_seconds = lasts_seconds
+    await endpoint.open()
+    async with open_door(local_personalize=local.url, **NO_KEYS, **CATALOG, **endpoint.container()) as door:
+        assert await Callers(door).source() == "personalize"
+
+    assert ("aws_credentials_expired" in events(capsys)) == (lasts_seconds < 0)
 
 
 async def test_a_catalogue_in_s3_is_read_on_with_credentials_that_were_written_anew(

@@ -218,6 +218,25 @@ def test_refused_credentials_are_read_again_at_once_and_then_every_five_seconds(
     log_of(story)
 
 
+def test_a_refusal_that_comes_after_its_credentials_were_replaced_counts_for_nothing() -> None:
+    """D4: several calls are under way when the first one is refused."""
+
+    async def story(source: Source, credentials: AwsCredentials, logs: list[Any]) -> None:
+        source.lasts = None
+        await credentials.arrive(1)
+        source.key = "KEY2"
+        credentials.refused("ExpiredTokenException", "KEY1")
+        await asyncio.sleep(1)
+        assert credentials.frozen().access_key == "KEY2"
+        for _ in range(10):
+            credentials.refused("ExpiredTokenException", "KEY1")
+            await asyncio.sleep(10)
+        assert len(source.asked_at) == 2
+        assert events(logs).count("aws_credentials_refused") == 1
+
+    log_of(story)
+
+
 def test_a_file_that_is_gone_when_it_is_read_again_is_read_when_it_is_back() -> None:
     """D4: deleted, and written a minute later; nobody asks in between."""
 
