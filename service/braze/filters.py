@@ -117,6 +117,17 @@ def escape_once(value: object) -> str:
     return escape(html.unescape(text(value)))
 
 
+def split(value: object, separator: object) -> list[str]:
+    """The parts as Ruby cuts them: none that are empty at the end, and a space stands for any blanks."""
+    whole, cut = text(value), text(separator)
+    if cut == " ":
+        return whole.split()
+    parts = whole.split(cut) if cut else list(whole)
+    while parts and not parts[-1]:
+        parts.pop()
+    return parts
+
+
 def property_accessor(value: object, key: object) -> object:
     """The value of a key; nil where there is none."""
     return value.get(text(key)) if isinstance(value, Mapping) else None
@@ -172,6 +183,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "property_accessor": property_accessor,
     "sha1": _digest("sha1"),
     "sha2": _digest("sha256"),
+    "split": split,
     "time_zone": time_zone,
     "url_escape": url_escape,
     "url_param_escape": url_param_escape,

@@ -15,10 +15,12 @@ from service.errors import TemplateError
 USER: Final = "_u"
 """The variable that holds the user's attributes; `${name}` and `_u.name` have one length, so columns stay right."""
 
-MAX_TEMPLATE_CHARACTERS: Final = 500_000
-"""A longer template is refused; Braze's own limits for messages are lower."""
+MAX_TEMPLATE_CHARACTERS: Final = 300_000
+"""A longer template is refused; a mail of a third of it is cut off by Gmail."""
 
-_COMMENT: Final = re.compile(r"<!--.*?-->", re.DOTALL)
+MAX_EXPRESSION_CHARACTERS: Final = 4_000
+"""Between two brackets. Some of the work on an expression grows with the square of its length."""
+
 _TAG: Final = re.compile(r"\s*(#|\w+)\s*(.*?)\s*\Z", re.DOTALL)
 _ENDRAW: Final = re.compile(r"\{%-?\s*endraw\s*(-?)%\}")
 _ENDCOMMENT: Final = re.compile(r"\{%-?\s*endcomment\s*(-?)%\}")
@@ -31,6 +33,7 @@ _KEYWORDS: Final = frozenset(
 )
 """Words that python-liquid does not take for a name."""
 
+_BRACKETS: Final = re.compile(r"\$\{[^}]*\}|\{\{|\}\}|\{%")
 _RESOLVED: Final = re.compile(r"""("[^"]*"|'[^']*')|(\{\{|\}\})|(?:(\w+)\.)?\$\{([^}]*)\}""")
 
 
@@ -50,8 +53,13 @@ class Piece:
 
 def html_comments(template: str) -> Iterator[tuple[int, int]]:
     """Where the HTML comments are, which Braze removes before it reads any Liquid."""
-    for match in _COMMENT.finditer(template):
-        yield match.span()
+    end = 0
+    while (start := template.find("<!--", end)) >= 0:
+        closed = template.find("-->", start + 4)
+        if closed < 0:
+            return
+        end = closed + 3
+        yield start, end
 
 
 class _Without:
@@ -138,6 +146,8 @@ class _Cutter:
         self._trim = self._text[end - 3] == "-" and end - begin > 4  # noqa: PLR2004  # `{{-}}` has one dash, not two
         first = begin + 2 + (self._text[begin + 2] == "-")
         inner = self._text[first : end - 2 - self._trim]
+        if len(inner) > MAX_EXPRESSION_CHARACTERS:
+            raise self._error(f"between two brackets may be {MAX_EXPRESSION_CHARACTERS:,} characters", begin)
         if kind == "output":
             stripped = inner.strip()
             return self._made(kind, "", stripped, begin, end, first + len(inner) - len(inner.lstrip()))
@@ -148,12 +158,12 @@ class _Cutter:
 
     def _output_end(self, begin: int) -> int:
         at, depth = begin + 2, 1
-        for match in re.finditer(r"\$\{[^}]*\}|\{\{|\}\}|\{%", self._text[at:]):
+        for match in _BRACKETS.finditer(self._text, at, at + 2 * MAX_EXPRESSION_CHARACTERS):
             if match[0] == "{%":
                 break
             depth += {"{{": 1, "}}": -1}.get(match[0], 0)
             if depth == 0:
-                return at + match.end()
+                return match.end()
         raise self._error("this output is never closed: }} is missing", begin)
 
     def _made(self, kind: Literal["text", "output", "tag"], name: str, inner: str, *offsets: int) -> Piece:

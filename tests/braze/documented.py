@@ -14,6 +14,7 @@ CONDITIONS: Final = BRAZE + "liquid/conditional_logic/"
 ABORT: Final = BRAZE + "liquid/aborting_messages/"
 VARIABLES: Final = BRAZE + "connected_content/local_connected_content_variables/"
 CALLS: Final = BRAZE + "connected_content/making_an_api_call/"
+LIBRARY: Final = BRAZE + "liquid/liquid_use_cases/"
 SHOPIFY: Final = "https://shopify.github.io/liquid/"
 
 REFUSED: Final = object()
@@ -322,4 +323,74 @@ TAGS = [
     Case(BRAZE + "liquid/supported_personalization_tags/", "{% recommendations[0].name %}", REFUSED),
 ]
 
-CASES = [*ATTRIBUTES, *WHERE, *COMPARED, *ABORTS, *FILTERED, *TAGS]
+USE_CASES = [
+    Case(
+        LIBRARY,
+        "{% assign l = {{custom_attribute.${address}}} | split: ' ' %}"
+        "{% for w in {{l}} %}{{ w | capitalize | append: ' ' }}{% endfor %}",
+        "Main Street ",
+        {},
+        {"address": "main street"},
+    ),
+    Case(
+        LIBRARY,
+        "{% assign max = 0 %}{% for a in {{custom_attribute.${list}}} %}{% assign c = {{a | plus: 0}} %}"
+        "{% if c > max %}{% assign max = c %}{% endif %}{% endfor %}{{max}}",
+        "9",
+        {},
+        {"list": ["3", "9", "4"]},
+    ),
+    Case(
+        LIBRARY,
+        "{% assign gone = 'A,B' | split: ',' %}{% for s in gone %}"
+        "{% if {{custom_attribute.${Favorite Shows}}} contains {{s}} %}"
+        "{% assign new = new | append: {{s}} | append: '*' %}{% endif %}{% endfor %}"
+        "{% assign clean = new | split: '*' %}{% if clean.size != 0 %}{{clean | join: ', '}}{% endif %}",
+        "A, B",
+        {},
+        {"Favorite Shows": ["B", "A"]},
+    ),
+    Case(
+        LIBRARY,
+        "{% assign min = custom_attribute.${list}[0] | plus: 0 %}{{min}}",
+        "3",
+        {},
+        {"list": ["3", "9"]},
+    ),
+    Case(
+        LIBRARY,
+        "{% if {{${last_used_app_date}}} == nil %}{% if {{custom_attribute.${l}}} == 'fr' %}fr{% endif %}{% endif %}",
+        "fr",
+        {},
+        {"l": "fr"},
+    ),
+    Case(
+        LIBRARY,
+        '{% assign used = {{${last_used_app_date}}} | date: "%s" %}{% assign then = "2024-01-04" | date: "%s" %}'
+        "{% assign days = {{then}} | minus: {{used}} | divided_by: 86400 %}{% if {{days}} < 4 %}{{days}}{% endif %}",
+        "3",
+        {"last_used_app_date": "2024-01-01 00:00:00 UTC"},
+    ),
+    Case(LIBRARY, '{{ "2024-01-01" | date: "%s" | plus: 259200 | date: "%F" }}', "2024-01-04"),
+    Case(LIBRARY, "{% abort_message %}", Aborted("{% abort_message %} called")),
+    Case(
+        LIBRARY,
+        "{% assign k = 'a,b' | split: ',' %}{% if k contains {{app.${api_id}}} %}y{% else %}n{% endif %}",
+        "n",
+    ),
+    Case(
+        LIBRARY,
+        "{% assign new = {{custom_attribute.${points} | plus: 50}} %}{% if new >= 100 %}{{new}}{% endif %}",
+        "110",
+        {},
+        {"points": 60},
+    ),
+    Case(
+        LIBRARY,
+        "{% assign at = '2024-06-01 12:00:00 UTC' | time_zone: ${time_zone} | date: '%H' %}{{ at }}",
+        "08",
+        {"time_zone": "America/New_York"},
+    ),
+]
+
+CASES = [*USE_CASES, *ATTRIBUTES, *WHERE, *COMPARED, *ABORTS, *FILTERED, *TAGS]

@@ -8,6 +8,7 @@ from click.testing import CliRunner, Result
 from service.braze.lint.findings import Finding, Rule
 from service.braze.lint.lint import RULES, Lint
 from service.cli import main
+from tests.braze.documented import USE_CASES, Case
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -205,6 +206,29 @@ FINE = {
 @pytest.mark.parametrize("name", FINE)
 def test_what_is_fine_is_left_alone(name: str) -> None:
     assert found(FINE[name]) == []
+
+
+@pytest.mark.parametrize("case", USE_CASES, ids=lambda case: case.template[:60])
+def test_what_brazes_library_of_use_cases_writes_is_fine(case: Case) -> None:
+    assert found(case.template) == []
+
+
+HOSTILE = {
+    "brackets": "{{ " + "(" * 100_000 + " }}",
+    "indexes": "{{ a" + "[a" * 50_000 + "]" * 50_000 + " }}",
+    "curly quotes": "{{ " + "\u2018" * 50_000 + " }}",
+    "outputs in an address": "{% connected_content https://a/" + "{{" * 30_000 + " %}",
+    "options": "{% connected_content https://a/ " + ":headers {" * 20_000 + " %}",
+    "comments": "<!--" * 50_000,
+    "dollars": "{{ " + "${" * 30_000 + " }}",
+    "a megabyte": "x" * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.timeout(20)
+def test_a_hostile_template_does_not_keep_lint_busy(name: str) -> None:
+    assert name == "comments" or found(HOSTILE[name]) == ["syntax"]
 
 
 def test_a_finding_has_line_and_column() -> None:

@@ -1,11 +1,14 @@
 import csv
 import socket
 import urllib.request
+from pathlib import Path
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
 import pytest
+from click.testing import CliRunner
 
+from service.cli import main
 from tests.support.liquid import MessageAborted, render
 from tests.support.processes import SAMPLE, Process, service
 
@@ -86,3 +89,20 @@ def test_a_key_in_the_headers_of_the_tag_opens_a_closed_service(personalize: Pro
             render(call, user_id="user1")
         opened = call.replace(" :save", ' :headers {"X-API-Key": "let-me-in"} :save')
         assert render(opened, user_id="user1") == "10"
+
+
+def test_the_command_renders_what_the_running_service_answers(replica: Process, tmp_path: Path) -> None:
+    file = tmp_path / "push.liquid"
+    file.write_text(
+        "{% connected_content https://recommendations.example.com/recommendations?user_id={{${user_id}}} :save r %}"
+        "{% if r[0].name == blank %}{% abort_message('no items') %}{% endif %}{{ r.size }} {{ r[0].name }}"
+    )
+    asked = ["liquid", "render", str(file), "--user-id", "user1", "--as", "push", "--service", replica.url]
+
+    usual, down, one = (
+        CliRunner().invoke(main, [*asked, *case]) for case in ([], ["--case", "down"], ["--case", "one"])
+    )
+
+    assert (usual.exit_code, usual.stdout.partition(" ")[0]) == (0, "10")
+    assert (down.stdout, "no items" in down.stderr) == ("", True)
+    assert one.stdout.split(" ", 1) == ["1", usual.stdout.partition(" ")[2]]

@@ -108,6 +108,11 @@ class Template:
         return list(html_comments(self.text))
 
     @cached_property
+    def _assigned(self) -> set[str]:
+        """What any `assign` or `capture` makes: a loop may come back to what stands above it."""
+        return {one.inner.partition("=")[0].strip("\"' ") for one in self.tags("assign", "capture")}
+
+    @cached_property
     def uses(self) -> list[Use]:
         """Every value that it uses, in order."""
         return list(self._find_uses())
@@ -159,7 +164,8 @@ class Template:
             path = text[match.start() : match.end()]
             if match[0] not in _WORDS and match[0].partition(".")[0] not in _WORDS:
                 root = re.split(r"[.\[]", path, maxsplit=1)[0]
-                yield Use(at + match.start(), path, self.resolve(path), place, (), root in self._known)
+                is_defined = root in self._known or root in self._assigned
+                yield Use(at + match.start(), path, self.resolve(path), place, (), is_defined)
 
     def _assign(self, piece: Piece) -> Iterator[Use]:
         name, equals, value = piece.inner.partition("=")

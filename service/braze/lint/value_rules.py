@@ -33,7 +33,7 @@ NAMESPACES: Final = frozenset(
             "message",
         ),
         *("most_recently_used_device", "connected", "catalog_items", "catalog_selection_items", "promotion"),
-        *("push", "message"),
+        *("push", "message", "whats_app"),
     )
 )
 
