@@ -141,6 +141,16 @@ MISTAKES = {
         "{% assign u = ${user_id} %}" + CALL.replace("${user_id} | url_param_escape", "u") + GUARD,
         "url-unescaped",
     ),
+    "address in a variable": (
+        "{% assign u = 'https://a.example/recommendations?user_id=' | append: ${user_id} %}"
+        + CALL.replace(f"{HOST}/recommendations?user_id={{{{${{user_id}} | url_param_escape}}}}", "{{u}}")
+        + GUARD,
+        "url-unescaped",
+    ),
+    "captured as it is": (
+        "{% capture u %}{{${user_id}}}{% endcapture %}" + CALL.replace("${user_id} | url_param_escape", "u"),
+        "url-unescaped",
+    ),
     "password in the host": (CALL.replace("https://", "https://user:pass@") + GUARD, "url-secret"),
     "token": (CALL.replace(" :save", "&access_token={{x | url_param_escape}} :save") + GUARD, "url-secret"),
     "three slashes": (CALL.replace("https://", "https:///") + GUARD, "url-slash"),
@@ -190,6 +200,10 @@ FINE = {
     "dispatch id": CALL.replace(" :save", "&send={{campaign.${dispatch_id}}} :save") + GUARD,
     "escaped variable": "{% assign u = ${user_id} | url_param_escape %}"
     + CALL.replace("${user_id} | url_param_escape", "u"),
+    "escaped in a capture": "{% capture u %}{{${user_id} | url_encode}}{% endcapture %}"
+    + CALL.replace("${user_id} | url_param_escape", "u")
+    + GUARD,
+    "another text where there is none": CALL + "{{ r[0].name | default: 'our shop' }}",
     "another host": "{% connected_content https://a.example/x/?q={{${city} | url_encode}} :save w %}"
     "{% if w %}{{ w.t }}{% endif %}",
     "JSON": CALL + GUARD + '{"title": "{{ r[0].name | json_escape }}", "price": {{ r[0].price }}}',

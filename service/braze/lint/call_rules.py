@@ -50,16 +50,36 @@ def _port(template: Template) -> Hits:
 
 
 def _unescaped(template: Template) -> Hits:
-    safe = set()
-    for piece in template.tags("assign"):
-        name, _, value = piece.inner.partition("=")
-        if _is_escaped(value) or re.fullmatch(r"\s*(['\"])[\w.~-]*\1\s*|\s*\d+\s*", value):
-            safe.add(name.strip())
+    safe = _safe_variables(template)
     for one in template.calls:
         for match in OUTPUTS.finditer(one.tag.url):
             inner = match[0][2 : match[0].rindex("}}")].strip()
             if match.start() and not _is_escaped(inner) and inner not in safe and not SAFE.fullmatch(inner):
                 yield one.at + match.start(), match[0]
+
+    for piece in template.tags("assign"):
+        # An address that is put together in a variable.
+        if re.search(r"=\s*['\"]https?:", piece.inner) and re.search(r"append:\s*(\{\{\s*)?(\w+\.)?\$\{", piece.inner):
+            yield piece.inner_start, piece.inner
+
+
+def _safe_variables(template: Template) -> set[str]:
+    """Variables whose values may stand in an address as they are."""
+    safe = set()
+    for piece in template.tags("assign"):
+        name, _, value = piece.inner.partition("=")
+        if _is_escaped(value) or re.fullmatch(r"\s*(['\"])[\w.~-]*\1\s*|\s*\d+\s*", value):
+            safe.add(name.strip())
+    captured = ""
+    for piece in template.pieces:
+        if piece.name == "capture":
+            captured = piece.inner.strip("\"' ")
+            safe.add(captured)
+        elif piece.name == "endcapture":
+            captured = ""
+        elif captured and piece.kind == "output" and not (_is_escaped(piece.inner) or piece.inner in safe):
+            safe.discard(captured)
+    return safe
 
 
 def _is_escaped(expression: str) -> bool:

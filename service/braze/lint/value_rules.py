@@ -87,7 +87,7 @@ def _catches_failure(template: Template, use: Use) -> bool:
 def _no_guard(template: Template) -> Hits:
     for one in template.calls:
         uses = [use for use in template.uses if _of(one, use)]
-        shown = [use for use in uses if use.place == "output"]
+        shown = [use for use in uses if use.place == "output" and "default" not in use.filters]
         if shown and not any(use.place == "condition" for use in uses):
             yield shown[0].at, shown[0].path
 
