@@ -15,12 +15,14 @@ PROMOTED: Final = "promoted"
 
 
 def check_fields(query: RecommendationQuery, catalog: ItemCatalog) -> None:
-    """Raise if `fields` names a column that the catalogue lacks.
+    """Raise if `fields` names a column that the catalogue never had and cannot have.
 
     Raises:
         InvalidQuery: Names the column and those that there are.
     """
     known = catalog.columns
+    if catalog.is_open:
+        return
     for name in query.fields:
         if name not in known and name not in ITEM_COLUMNS and name != PROMOTED:
             raise InvalidQuery("fields", f"no catalogue column {name!r}; there are: {', '.join(known) or 'none'}")
@@ -47,7 +49,8 @@ def render_items(
     if not further:
         return b"[" + b",".join([row.fragment for row in rows]) + b"]"
     columns = list(catalog.columns)
-    places = [(name, columns.index(name)) for name in dict.fromkeys(further) if name in columns]
+    asked = [name for name in dict.fromkeys(further) if name != PROMOTED or name in columns]
+    places = [(name, columns.index(name) if name in columns else None) for name in asked]
     items = [row.with_further(places) for row in rows]
     if PROMOTED in further and PROMOTED not in columns:
         marks = (b',"promoted":true}' if one in promoted else b',"promoted":false}' for one in item_ids)

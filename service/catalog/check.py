@@ -3,11 +3,12 @@
 import asyncio
 import tempfile
 from array import array
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
+
+import orjson
 
 from service.aws.session import AwsSession
 from service.catalog.adapters.source import open_source
@@ -15,25 +16,14 @@ from service.catalog.item import ITEM_COLUMNS
 from service.catalog.ports import SourceContent
 from service.catalog.reading.columns import Columns
 from service.catalog.reading.exclusion import Eligible, compiled_exclusion, parsed_exclusion
-from service.catalog.reading.formats import open_rows, readable_errors
-from service.catalog.reading.report import LACKING, CatalogReport, DropReason, RowTally
-from service.catalog.reading.rows import RowReader
-from service.constants import MAX_ID_CHARACTERS
+from service.catalog.reading.report import LACKING, MEANING, CatalogReport
+from service.catalog.reading.rows import read_items
 from service.filters import Filter
-
-_MEANING: Final[Mapping[DropReason, str]] = {
-    "malformed": "not readable as a row",
-    "missing_id": "no id",
-    "long_id": f"id longer than {MAX_ID_CHARACTERS}",
-    "missing_url": "no url",
-    "missing_name": "no name",
-    "bad_price": "no price, or not a number from 0",
-    "missing_image": "no image",
-    "duplicate": "id of an earlier row",
-}
 
 _WIDTH: Final = 34
 """Characters of the first column of the report."""
+
+MAX_NAMED_ITEMS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +61,9 @@ class CatalogCheck:
     left: int
     """Items that all exclusions together leave."""
 
+    unknown: Sequence[str] = ()
+    """Curated ids that cannot be shown."""
+
     @property
     def shown(self) -> int:
         """Items that could be shown."""
@@ -84,15 +77,10 @@ class CatalogCheck:
         yield _line("items that can be shown", self.shown, _share(self.shown, rows))
         yield _line("rows that cannot", rows - self.shown, _share(rows - self.shown, rows))
         yield f"further columns: {', '.join(self.columns) or 'none'}"
-        if self.report.dropped:
-            yield from ("", "Rows that cannot be shown, by the first thing that is wrong")
-            for reason, count in sorted(self.report.dropped.items(), key=lambda entry: -entry[1]):
-                yield _line(_MEANING[reason], count, f"first: {', '.join(self.report.examples[reason])}")
-        if any(self.lacking.values()):
-            yield from ("", "Rows that lack something, each counted for everything it lacks")
-            for name in ITEM_COLUMNS:
-                if self.lacking.get(name):
-                    yield _line(_MEANING[LACKING[name]], self.lacking[name])
+        if self.report.guessed:
+            yield f"columns guessed; to have them so for good: CATALOG_COLUMNS={self.report.guessed}"
+        yield from (f"the file {note}" if note.startswith(("is ", "names ")) else note for note in self.report.notes)
+        yield from self._dropped_lines()
         if self.prices:
             yield from ("", "Prices of the items that can be shown")
             yield from (_price("lowest", self.prices[0]), _price("median", self.prices[self.shown // 2]))
@@ -107,17 +95,37 @@ class CatalogCheck:
                 else:
                     yield _line("  removes", one.removed, _share(one.removed, self.shown))
             yield _line("left by all together", self.left, _share(self.left, self.shown))
+        if self.unknown:
+            yield ""
+            named = ", ".join(self.unknown[:MAX_NAMED_ITEMS])
+            yield _line("of POPULAR_ITEMS not there", len(self.unknown), f"first: {named}")
+
+    def _dropped_lines(self) -> Iterator[str]:
+        if self.report.dropped:
+            yield from ("", "Rows that cannot be shown, by the first thing that is wrong")
+            for reason, count in sorted(self.report.dropped.items(), key=lambda entry: -entry[1]):
+                yield _line(MEANING[reason], count, f"first: {', '.join(self.report.examples[reason])}")
+        if any(self.lacking.values()):
+            yield from ("", "Rows that lack something, each counted for everything it lacks")
+            for name in ITEM_COLUMNS:
+                if self.lacking.get(name):
+                    yield _line(MEANING[LACKING[name]], self.lacking[name])
 
 
 async def check_catalog(
-    url: str, *, column_mapping: Mapping[str, str], exclusion_filters: Sequence[str] = ()
+    url: str,
+    *,
+    column_mapping: Mapping[str, str],
+    exclusion_filters: Sequence[str] = (),
+    curated: Sequence[str] = (),
 ) -> CatalogCheck:
-    """What is in a source, read to its end; the scan of a table costs a read of all of it.
+    """What is in a source, read to its end by the rules of the service; the scan of a table costs a read of all of it.
 
     Args:
         url: As in `CATALOG_URL`.
         column_mapping: As in `CATALOG_COLUMNS`.
         exclusion_filters: Each as in `EXCLUSION_FILTER`.
+        curated: As in `POPULAR_ITEMS`.
 
     Raises:
         CatalogError: The source cannot be read to its end or lacks a column, or a filter cannot work on it.
@@ -127,66 +135,81 @@ async def check_catalog(
         source = open_source(url, aws=aws, column_mapping=column_mapping, data_dir=Path(tempfile.gettempdir()))
         try:
             async with source.opened() as content:
-                return await asyncio.to_thread(_check, content, source.label, column_mapping, filters)
+                return await asyncio.to_thread(_check, content, source.label, column_mapping, filters, curated)
         finally:
             await source.close()
 
 
-def _check(
-    content: SourceContent, label: str, column_mapping: Mapping[str, str], filters: Sequence[Filter]
-) -> CatalogCheck:
-    prices = array("d")
-    lacking: Counter[str] = Counter()
-    seen: set[str] = set()
-    with readable_errors(label), open_rows(content.stream, content.name, label) as source:
-        columns = Columns.matched(source.names, column_mapping, label)
-        source.learn_types()
-        reader = RowReader(columns, None)
-        tally = RowTally()
-        parts = [
+class _Counts:
+    """Counts items instead of keeping them; a `Sink`, and the exclusions that it counts with."""
+
+    def __init__(self, filters: Sequence[Filter]) -> None:
+        self.prices = array("d")
+        self.ids: set[str] = set()
+        self.parts: list[tuple[str, Eligible | None]] = []
+        self.removed: list[int] = []
+        self.left = 0
+        self._filters = filters
+
+    def __contains__(self, item_id: object) -> bool:
+        return item_id in self.ids
+
+    def add(self, line: int, item_id: str, record: bytes, *, eligible: bool) -> None:
+        """Take an item."""
+        del line
+        self.ids.add(item_id)
+        self.prices.append(orjson.loads(record.partition(b"\n")[0])["price"])
+        self.left += eligible
+
+    def clear(self) -> None:
+        """Forget all items."""
+        del self.prices[:]
+        self.ids.clear()
+        self.left = 0
+
+    def exclusion(self, columns: Columns) -> Eligible:
+        """A test that counts the items that each expression removes; false if any does."""
+        self.parts = [
             (str(expression), compiled_exclusion(Filter((expression,), text=tree.text), columns))
-            for tree in filters
+            for tree in self._filters
             for expression in tree.expressions
         ]
-        tests = [test for _, test in parts if test is not None]
-        removed = [0] * len(tests)
-        left = 0
-        for record in source.records(texts=columns.texts):
-            tally.rows += 1
-            if record is None:
-                tally.drop("malformed", None, source.line)
-                continue
-            item, reason = reader.item(record)
-            lacking.update(ours for ours in ITEM_COLUMNS if item[ours] in ("", None))
-            item_id = str(item["id"])
-            if reason is None and item_id in seen:
-                reason = "duplicate"
-            if reason is not None:
-                tally.drop(reason, item_id, source.line)
-                continue
-            seen.add(item_id)
-            prices.append(cast("float", item["price"]))
-            left += _count(tests, reader.mapping(item, record), removed)
-    counts = iter(removed)
+        tests = [test for _, test in self.parts if test is not None]
+        removed = self.removed = [0] * len(tests)
+
+        def counted(row: Mapping[str, object]) -> bool:
+            is_left = True
+            for number, test in enumerate(tests):
+                if not test(row):
+                    removed[number] += 1
+                    is_left = False
+            return is_left
+
+        return counted
+
+
+def _check(
+    content: SourceContent,
+    label: str,
+    column_mapping: Mapping[str, str],
+    filters: Sequence[Filter],
+    curated: Sequence[str],
+) -> CatalogCheck:
+    counts = _Counts(filters)
+    columns, tally, report = read_items(
+        content.stream, counts, label=label, column_mapping=column_mapping, exclusion=counts.exclusion
+    )
+    removed = iter(counts.removed)
     return CatalogCheck(
         label=label,
-        report=tally.report(),
+        report=report,
         columns=columns.further,
-        lacking=lacking,
-        prices=sorted(prices),
-        exclusions=[ExclusionCheck(text, None if test is None else next(counts)) for text, test in parts],
-        left=left,
+        lacking=tally.lacking,
+        prices=sorted(counts.prices),
+        exclusions=[ExclusionCheck(text, None if test is None else next(removed)) for text, test in counts.parts],
+        left=counts.left,
+        unknown=[item_id for item_id in curated if item_id not in counts.ids],
     )
-
-
-def _count(tests: Sequence[Eligible], row: Mapping[str, object], removed: list[int]) -> bool:
-    """Count the row for each test that removes it; whether none does."""
-    is_left = True
-    for number, test in enumerate(tests):
-        if not test(row):
-            removed[number] += 1
-            is_left = False
-    return is_left
 
 
 def _line(what: str, count: int, more: str = "") -> str:

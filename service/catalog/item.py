@@ -6,6 +6,7 @@ writes both halves, so neither holds a line feed. An answer takes the object as 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Final, Self
 
 import orjson
@@ -21,6 +22,9 @@ JSON_TYPES: Final[Mapping[str, str]] = {
 
 ITEM_COLUMNS: Final = tuple(JSON_TYPES)
 """The five columns that every item of an answer has, in its order."""
+
+ROW_BYTES: Final = 300
+"""About what a row weighs beside its text."""
 
 NotWritable = orjson.JSONEncodeError
 """A value that JSON cannot hold: lists in lists, deeper than can be written though they could be read."""
@@ -62,20 +66,27 @@ class CatalogRow:
     def values(self, columns: Sequence[str]) -> dict[str, Any]:
         """Every value by column name; `columns` names the further ones."""
         item: dict[str, Any] = orjson.loads(self.fragment)
-        item.update(zip(columns, orjson.loads(self.extras), strict=True))
+        # A column that became known after the item was read has no value in it.
+        item.update(zip_longest(columns, orjson.loads(self.extras)))
         return item
 
     def further_value(self, place: int) -> str | None:
         """A further column's value as text; None for none."""
-        value = orjson.loads(self.extras)[place]
+        extras = orjson.loads(self.extras)
+        value = extras[place] if place < len(extras) else None
         return None if value is None else str(value)
 
-    def with_further(self, places: Sequence[tuple[str, int]]) -> bytes:
-        """The item as a JSON object with further columns at its end, each given by name and place in `extras`."""
+    def with_further(self, places: Sequence[tuple[str, int | None]]) -> bytes:
+        """The item as a JSON object with further columns at its end.
+
+        Args:
+            places: Each by name and place in `extras`; without a place it is null.
+        """
         if not places:
             return self.fragment
         extras = orjson.loads(self.extras)
-        return self.fragment[:-1] + b"," + orjson.dumps({name: extras[place] for name, place in places})[1:]
+        further = {name: extras[place] if place is not None and place < len(extras) else None for name, place in places}
+        return self.fragment[:-1] + b"," + orjson.dumps(further)[1:]
 
 
 def record_of(item: Mapping[str, object], further: Sequence[object]) -> bytes:
@@ -85,3 +96,8 @@ def record_of(item: Mapping[str, object], further: Sequence[object]) -> bytes:
         NotWritable: JSON cannot hold one of the values.
     """
     return orjson.dumps(item) + b"\n" + orjson.dumps(further)
+
+
+def row_bytes(row: CatalogRow) -> int:
+    """What a row weighs in memory, about."""
+    return ROW_BYTES + len(row.fragment) + len(row.extras)

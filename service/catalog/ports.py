@@ -17,7 +17,15 @@ class ItemCatalog(Protocol):
 
     @property
     def columns(self) -> Sequence[str]:
-        """Names of the further columns, as the source spells them."""
+        """Names of the further columns, as the source spells them, and of those that it once had; only grows."""
+
+    @property
+    def lost_columns(self) -> Sequence[str]:
+        """Those of `columns` that the source no longer has; null in every item."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an item may have a further column that `columns` does not name yet."""
 
     def __len__(self) -> int:
         """Items that can be shown."""
@@ -46,10 +54,7 @@ class SourceContent:
     """What a source holds at this moment."""
 
     stream: IO[bytes]
-    """The rows as they are stored, gzip included; able to seek."""
-
-    name: str
-    """Name of the file; its end names the format."""
+    """The rows as they are stored, packed or not; able to seek."""
 
     version: str
     """See `CatalogSource.version`."""
@@ -73,8 +78,12 @@ class CatalogSource(Protocol):
             CatalogError: The source cannot be looked at.
         """
 
-    async def load(self, version: int) -> ItemCatalog:
-        """A new snapshot with this version; it gives back what it has open when nobody holds it any more.
+    async def load(self, version: int, known: Sequence[str] = ()) -> ItemCatalog:
+        """A new snapshot; it gives back what it has open when nobody holds it any more.
+
+        Args:
+            version: Of the snapshot.
+            known: Further columns that the catalogue had before, and keeps.
 
         Raises:
             CatalogError: There is nothing usable, or the exclusion does not fit its columns.

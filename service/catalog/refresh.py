@@ -1,24 +1,92 @@
 """Replaces the active catalogue while it is read: by interval, at once when asked, never by a bad version."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
+from service.catalog.curated import look_for
 from service.catalog.current import CurrentCatalog
 from service.catalog.ports import CatalogSource, ItemCatalog
-from service.errors import ConfigurationError
+from service.errors import CatalogError, ConfigurationError
 
 _log = structlog.stdlib.get_logger(__name__)
 
 MAX_INTERVALS_SKIPPED: Final = 16
 """Intervals after which a version that could not be loaded is tried again: 1, 2, 4, and at most this number."""
 
+ASKS_TO_SHRINK: Final = 2
+"""How often an operator asks for a version that has shrunk before it becomes active."""
+
 
 def _ignore(_: object) -> None:
     pass
+
+
+@dataclass(slots=True)
+class _Shrunk:
+    """A version that was refused because it lost too many items."""
+
+    version: str
+    items: int
+    asks: int
+
+
+class ShrinkGuard:
+    """Refuses a catalogue that lost many of its items, as half an upload does.
+
+    Two things show that it is meant: an operator who asks for it twice, and a later version of about the same size.
+
+    Args:
+        max_shrink: Share of its items that a catalogue may lose at once.
+    """
+
+    def __init__(self, max_shrink: float) -> None:
+        self._max_shrink = max_shrink
+        self._refused: _Shrunk | None = None
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the newest version is refused for its size."""
+        return self._refused is not None
+
+    def clear(self) -> None:
+        """A version has become active."""
+        self._refused = None
+
+    def check(self, items: int, active: int, version: str, asks: int, label: str) -> None:
+        """Refuse a version that has shrunk, unless it is shown to be meant.
+
+        Args:
+            items: Of the new version.
+            active: Items of the active one.
+            version: Names the new one.
+            asks: How often an operator has asked for it since the last look.
+            label: Names the source.
+
+        Raises:
+            CatalogError: It has.
+        """
+        if not self._is_shrunk(items, active):
+            return
+        before = self._refused
+        if before is not None and before.version == version:
+            asks += before.asks
+        elif before is not None and not (self._is_shrunk(items, before.items) or self._is_shrunk(before.items, items)):
+            return
+        if asks >= ASKS_TO_SHRINK:
+            return
+        self._refused = _Shrunk(version, items, asks)
+        raise CatalogError(
+            f"{label}: {items:,} items where {active:,} were; CATALOG_MAX_SHRINK={self._max_shrink:g} refuses that;"
+            f" if it is meant, send SIGHUP {'twice' if not asks else 'once more'}, or store a new version of this size"
+        )
+
+    def _is_shrunk(self, items: int, before: int) -> bool:
+        return items < before * (1 - self._max_shrink)
 
 
 class CatalogRefresher:
@@ -33,6 +101,8 @@ class CatalogRefresher:
         current: CurrentCatalog,
         source: CatalogSource,
         interval_seconds: float,
+        max_shrink: float = 1.0,
+        curated: Sequence[str] = (),
         on_loaded: Callable[[ItemCatalog], None] = _ignore,
         on_looked: Callable[[bool], None] = _ignore,
     ) -> None:
@@ -40,22 +110,33 @@ class CatalogRefresher:
 
         Args:
             current: The active catalogue.
-            source: Where the next one comes from.
+            source: Where the next one comes from, and the active one came from.
             interval_seconds: Between two looks at the source.
+            max_shrink: See `ShrinkGuard`.
+            curated: Ids that should be in every catalogue.
             on_loaded: Called with a snapshot that has become active.
             on_looked: Called after a look at the source; True when what it holds now is active.
         """
         self._current = current
         self._source = source
+        self._active_version = source.loaded_version
         self._interval_seconds = interval_seconds
+        self._guard = ShrinkGuard(max_shrink)
+        self._curated = curated
         self._on_loaded = on_loaded
         self._on_looked = on_looked
         self._asked = asyncio.Event()
+        self._asks = 0
         self._loading = asyncio.Lock()
         self._worker: asyncio.Task[None] | None = None
         self._bad_version: str | None = None
         self._failures = 0
         self._to_skip = 0
+
+    @property
+    def refuses_shrunk(self) -> bool:
+        """Whether the source's newest version is refused because it lost too many items."""
+        return self._guard.refuses
 
     def start(self) -> None:
         """Begin to look; `close` ends it."""
@@ -70,13 +151,15 @@ class CatalogRefresher:
 
     def refresh_now(self) -> None:
         """Look at once, and try again what failed before; what a signal handler calls."""
+        self._asks += 1
         self._asked.set()
 
-    async def refresh(self, *, patiently: bool = False) -> bool:
+    async def refresh(self, *, asks: int = 1) -> bool:
         """Look at the source, and load it if it has changed; one at a time.
 
         Args:
-            patiently: Skip some intervals for a version that has failed.
+            asks: How often an operator has asked since the last look. Without, some intervals are skipped for a version
+                that has failed.
 
         Returns:
             Whether another snapshot has become active.
@@ -85,14 +168,14 @@ class CatalogRefresher:
             version: str | None = None
             try:
                 version = await self._source.version()
-                if version == self._source.loaded_version:
+                if version == self._active_version:
                     self._worked()
                     self._on_looked(True)
                     return False
-                if patiently and version == self._bad_version and self._to_skip > 0:
+                if not asks and version == self._bad_version and self._to_skip > 0:
                     self._to_skip -= 1
                     return False
-                snapshot = await self._source.load(self._current.snapshot.version + 1)
+                snapshot = await self._loaded(version, asks)
             except ConfigurationError as error:
                 self._failed(version, "; ".join(error.problems))
                 return False
@@ -102,30 +185,41 @@ class CatalogRefresher:
                 self._failed(version, f"{type(error).__name__}: {error}")
                 return False
             self._current.snapshot = snapshot
+            self._active_version = self._source.loaded_version
             self._worked()
         _log.info("catalog_replaced", items=len(snapshot), version=snapshot.version)
         self._on_loaded(snapshot)
         self._on_looked(True)
         return True
 
+    async def _loaded(self, version: str, asks: int) -> ItemCatalog:
+        active = self._current.snapshot
+        snapshot = await self._source.load(active.version + 1, active.columns)
+        try:
+            self._guard.check(len(snapshot), len(active), version, asks, self._source.label)
+            await look_for(self._curated, snapshot)
+        except BaseException:
+            snapshot.close()
+            raise
+        return snapshot
+
     async def _work(self) -> None:
         while True:
-            patiently = False
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval_seconds):
                     await self._asked.wait()
-            except TimeoutError:
-                patiently = True
             self._asked.clear()
-            await self.refresh(patiently=patiently)
+            asks, self._asks = self._asks, 0
+            await self.refresh(asks=asks)
 
     def _worked(self) -> None:
         self._bad_version = None
         self._failures = self._to_skip = 0
+        self._guard.clear()
 
     def _failed(self, version: str | None, problem: str) -> None:
         if version != self._bad_version:
-            self._worked()
+            self._failures = self._to_skip = 0
         self._bad_version = version
         self._to_skip = min(2**self._failures, MAX_INTERVALS_SKIPPED) - 1
         self._failures = min(self._failures + 1, MAX_INTERVALS_SKIPPED)

@@ -40,6 +40,7 @@ def check(url: str | None, columns: str | None, exclusion_filters: tuple[str, ..
                 settings.catalog_url,
                 column_mapping=settings.column_mapping,
                 exclusion_filters=exclusion_filters or configured,
+                curated=settings.popular_ids,
             )
         )
     except CatalogError as error:

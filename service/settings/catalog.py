@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import Field
 
 from service.catalog.item import ITEM_COLUMNS
+from service.catalog.reading.origins import column_pairs
 from service.constants import MAX_ID_CHARACTERS
 from service.settings.base import Problem, SettingsGroup, shown, split
 
@@ -20,10 +21,14 @@ class CatalogSettings(SettingsGroup):
     """Where the items are; required."""
 
     catalog_columns: str | None = None
-    """Our column names to the source's, `name=product_name,price=PRICE_USD`; see `column_mapping`."""
+    """Our columns and where they come from: `name=product_name,url=https://shop.example/{Handle},price=pricing.current`;
+    see `column_mapping`."""
 
     catalog_refresh_seconds: float = Field(60, ge=1, le=86_400)
     """How often the catalogue's source is looked at for a change."""
+
+    catalog_max_shrink: float = Field(0.5, ge=0, le=1)
+    """A new catalogue that lost a larger share of its items is refused like a broken file; 1 accepts any."""
 
     exclusion_filter: str | None = None
     """Expression in Personalize's filter language, applied to every answer; checked where it is used."""
@@ -33,7 +38,7 @@ class CatalogSettings(SettingsGroup):
 
     @property
     def column_mapping(self) -> Mapping[str, str]:
-        """Our column name to the source's."""
+        """Our column name to what stands for it: the source's column, a path in it, or a template."""
         return dict(self._column_pairs())
 
     @property
@@ -58,7 +63,9 @@ class CatalogSettings(SettingsGroup):
     def _column_problems(self) -> Iterator[Problem]:
         pairs = list(self._column_pairs())
         for ours, theirs in pairs:
-            if ours not in ITEM_COLUMNS or not theirs:
+            if theirs.count("{") != theirs.count("}"):
+                yield Problem.of("catalog_columns", f"{shown(f'{ours}={theirs}')} has a brace that is not closed")
+            elif ours not in ITEM_COLUMNS or not theirs:
                 yield Problem.of(
                     "catalog_columns",
                     f"{shown(f'{ours}={theirs}')} is not OURS=THEIRS with OURS one of {', '.join(ITEM_COLUMNS)}",
@@ -71,9 +78,7 @@ class CatalogSettings(SettingsGroup):
                     )
 
     def _column_pairs(self) -> Iterator[tuple[str, str]]:
-        for part in split(self.catalog_columns or ""):
-            ours, _, theirs = part.partition("=")
-            yield ours.strip(), theirs.strip()
+        yield from column_pairs(self.catalog_columns or "")
 
 
 def _scheme(url: str) -> str:

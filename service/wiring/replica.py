@@ -14,6 +14,7 @@ from service.api.auth import Gate
 from service.api.lifecycle import Administration, EventRoutes, ServiceLimits, Services
 from service.aws.session import AwsSession
 from service.catalog.adapters.source import open_source
+from service.catalog.curated import look_for
 from service.catalog.current import CurrentCatalog
 from service.catalog.item import ITEM_COLUMNS
 from service.catalog.ports import ItemCatalog
@@ -158,6 +159,7 @@ async def _open_catalog(
     )
     stack.push_async_callback(source.close)
     catalog = CurrentCatalog(await source.load(1))
+    await look_for(settings.popular_ids, catalog.snapshot)
     # Not left to the collector, which never looks at what was there at the start.
     stack.callback(lambda: catalog.snapshot.close())  # noqa: PLW0108  # the last one, not the first
     loaded_at = telemetry.stored_gauge("catalog_loaded_timestamp_seconds", "When the active catalogue was loaded.")
@@ -171,8 +173,20 @@ async def _open_catalog(
         current=catalog,
         source=source,
         interval_seconds=settings.catalog_refresh_seconds,
+        max_shrink=settings.catalog_max_shrink,
+        curated=settings.popular_ids,
         on_loaded=loaded,
         on_looked=lambda active: failing.set(not active),
+    )
+    telemetry.gauge(
+        "catalog_shrink_refused",
+        "1 while the source's newest version is refused because it lost too many items.",
+        lambda: refresher.refuses_shrunk,
+    )
+    telemetry.gauge(
+        "catalog_columns_lost",
+        "Columns that the catalogue had before and its source no longer has.",
+        lambda: len(catalog.snapshot.lost_columns),
     )
     return catalog, refresher
 

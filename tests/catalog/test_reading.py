@@ -322,7 +322,7 @@ def test_the_exclusion_sees_typed_rows_under_both_names(path: Path) -> None:
     path.write_text(content)
     with path.open("rb") as stream:
         catalog = read_into_memory(
-            stream, path.name, label="items", column_mapping={}, version=1, exclusion=lambda _: eligible
+            stream, label="items", column_mapping={}, version=1, exclusion=lambda _: eligible
         )
     assert [row and row.eligible for row in catalog.rows(["a", "b"])] == [True, False]
     assert len(seen) == 2

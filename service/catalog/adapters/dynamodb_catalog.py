@@ -9,18 +9,14 @@ from typing import Final
 import structlog
 from cachetools import LRUCache
 
-from service.catalog.adapters.dynamodb_table import (
-    MAX_BATCH_KEYS,
-    Attributes,
-    DynamoDbTable,
-    TableDescription,
-    plain_value,
-)
-from service.catalog.item import CatalogRow
+from service.catalog.adapters.dynamodb_table import MAX_BATCH_KEYS, Attributes, DynamoDbTable, TableDescription
+from service.catalog.item import ROW_BYTES, CatalogRow, row_bytes
+from service.catalog.reading.cells import plain_value
 from service.catalog.reading.columns import Columns
 from service.catalog.reading.exclusion import Eligible
-from service.catalog.reading.report import DropReason, RowTally
-from service.catalog.reading.rows import RowReader
+from service.catalog.reading.lines import MAX_COLUMNS
+from service.catalog.reading.report import RowTally
+from service.catalog.reading.rows import Fault, RowReader
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -30,11 +26,11 @@ FRESH_SECONDS: Final = 15.0
 STALE_SECONDS: Final = 300.0
 """Age up to which an item is shown while DynamoDB does not answer."""
 
-MAX_CACHED_ITEMS: Final = 50_000
-"""Items kept in memory, about 50 MB."""
+MAX_CACHED_BYTES: Final = 50 << 20
+"""Of items kept in memory."""
 
 MAX_SAMPLE_ITEMS: Final = 1_000
-"""Items read at the start: the further columns are theirs, and they are what comes first."""
+"""Items read at the start: they are what comes first."""
 
 MIN_BATCH_SECONDS: Final = 1.0
 """Time that a batch may take, even when its request has given up waiting."""
@@ -72,21 +68,28 @@ class DynamoDbCatalog:
             monotonic: The clock by which items grow old.
             batches: Gets every fetch for as long as it runs, so that the source can end it.
         """
-        self.columns: Final = columns.further
+        self.is_open: Final = True
+        self.lost_columns: Final = ()
         self._table = table
         self._key = description.key
         self._items = description.items
         self._names = columns.names
-        self._reader = RowReader(columns, eligible)
+        self._seen = {*columns.names}
+        self._columns = list(columns.further)
+        self._reader = RowReader(columns)
+        self._eligible = eligible
         self._base_version = version
         self._monotonic = monotonic
         self._born = born
         self._batches = batches
-        self._cache: LRUCache[str, tuple[float, CatalogRow | None]] = LRUCache(MAX_CACHED_ITEMS)
+        self._cache: LRUCache[str, tuple[float, CatalogRow | None]] = LRUCache(MAX_CACHED_BYTES, getsizeof=_weight)
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._first: tuple[str, ...] = ()
-        marks = {f"#a{number}": name for number, name in enumerate(columns.names)}
-        self._projection = {"ProjectionExpression": ",".join(marks), "ExpressionAttributeNames": marks}
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Every attribute seen so far that an item is not made of; one that is new comes last."""
+        return self._columns
 
     @property
     def version(self) -> int:
@@ -138,12 +141,12 @@ class DynamoDbCatalog:
     def keep_first(self, sample: Iterable[Attributes]) -> RowTally:
         """Take a scan's items into memory; counts which of them can be shown."""
         now = self._monotonic()
-        tally = RowTally()
+        tally = RowTally("row")
         for item in sample:
             tally.rows += 1
-            reason = self._keep(item, now)
-            if reason is not None:
-                tally.drop(reason, self._key.id_in(item), tally.rows)
+            fault = self._keep(item, now)
+            if fault is not None:
+                tally.drop(fault.reason, self._key.id_in(item), tally.rows, fault.value)
         shown = (item_id for item_id, (_, row) in self._cache.items() if row is not None and row.eligible)
         self._first = tuple(islice(shown, MAX_SAMPLE_ITEMS))
         return tally
@@ -178,7 +181,7 @@ class DynamoDbCatalog:
         """Ask until every key has been processed."""
         pause = _FIRST_PAUSE_SECONDS
         while keys:
-            found, keys = await self._table.batch(keys, self._projection)
+            found, keys = await self._table.batch(keys)
             now = self._monotonic()
             for item in found:
                 self._keep(item, now)
@@ -186,16 +189,32 @@ class DynamoDbCatalog:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # spreads retries, no secret
                 pause *= 2
 
-    def _keep(self, item: Attributes, now: float) -> DropReason | None:
+    def _keep(self, item: Attributes, now: float) -> Fault | None:
         """Keep an item; why it cannot be shown."""
         item_id = self._key.id_in(item)
         if item_id is None:
-            return "missing_id"
+            return Fault("missing_id")
+        self._learn_columns(item)
         record = [plain_value(item.get(name)) for name in self._names]
-        ours, reason = self._reader.item(record)
+        ours, fault = self._reader.item(record)
         row = None
-        if reason is None:
-            eligible = self._reader.is_eligible(ours, record)
-            row = CatalogRow.from_values(ours, self._reader.further(record), eligible=eligible)
-        self._cache[item_id] = (now, row)
-        return reason
+        if fault is None:
+            further = [plain_value(item.get(name)) for name in self._columns]
+            mapping = {**dict(zip(self._columns, further, strict=True)), **self._reader.mapping(ours, record)}
+            eligible = self._eligible is None or self._eligible(mapping)
+            row = CatalogRow.from_values(ours, further, eligible=eligible)
+        if _weight((now, row)) <= MAX_CACHED_BYTES:
+            self._cache[item_id] = (now, row)
+        return fault
+
+    def _learn_columns(self, item: Attributes) -> None:
+        if item.keys() <= self._seen:
+            return
+        for name in item:
+            if name not in self._seen and len(self._columns) < MAX_COLUMNS:
+                self._columns.append(name)
+            self._seen.add(name)
+
+
+def _weight(entry: tuple[float, CatalogRow | None]) -> int:
+    return ROW_BYTES if entry[1] is None else row_bytes(entry[1])

@@ -3,29 +3,30 @@
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import IO, Final, cast
 from urllib.parse import urlsplit
 
 import orjson
+import structlog
 from aiobotocore.config import AioConfig
 
 from service.aws.client import AwsClient
 from service.aws.errors import readable_sdk_errors
 from service.aws.session import AwsSession
 from service.catalog.adapters.dynamodb_catalog import MAX_SAMPLE_ITEMS, DynamoDbCatalog
-from service.catalog.adapters.dynamodb_table import Attributes, DynamoDbTable, is_plain, plain_value
+from service.catalog.adapters.dynamodb_table import Attributes, DynamoDbTable
+from service.catalog.item import ITEM_COLUMNS
 from service.catalog.ports import SourceContent
+from service.catalog.reading.cells import plain_value
 from service.catalog.reading.columns import Columns
-from service.catalog.reading.exclusion import exclusion_of
+from service.catalog.reading.exclusion import exclusion_of, parsed_exclusion
+from service.catalog.reading.lines import MAX_COLUMNS
 from service.catalog.reading.recipe import Recipe
 from service.errors import CatalogError
 
-MAX_FURTHER_COLUMNS: Final = 100
-"""Further columns: one expression of at most 4 kB names all attributes.
-
-Source: Service quotas of DynamoDB, expression parameters."""
+_log = structlog.stdlib.get_logger(__name__)
 
 _CONFIG: Final = {
     # What is unprocessed or throttled is asked for again by the catalogue, inside the request's deadline.
@@ -58,6 +59,8 @@ class DynamoDbSource:
         self._recipe = recipe
         self._monotonic = monotonic
         self._client = AwsClient(aws, "dynamodb", AioConfig(**_CONFIG))
+        asked = parsed_exclusion(recipe.exclusion_filter).fields() if recipe.exclusion_filter else ()
+        self._asked = [field.name for field in asked]
         self._batches: set[asyncio.Task[None]] = set()
         self.loaded_version = ""
 
@@ -69,14 +72,14 @@ class DynamoDbSource:
         with readable_sdk_errors(self.label, CatalogError):
             return (await (await self._table()).description()).version
 
-    async def load(self, version: int) -> DynamoDbCatalog:
+    async def load(self, version: int, known: Sequence[str] = ()) -> DynamoDbCatalog:
         """A catalogue that knows the table's first items."""
         began = self._monotonic()
         with readable_sdk_errors(self.label, CatalogError):
             table = await self._table()
             description = await table.description()
             sample = [item async for item in table.scanned(MAX_SAMPLE_ITEMS)]
-        columns = self._columns(sample, description.key.name)
+        columns = self._columns(sample, description.key.name, known)
         exclusion = exclusion_of(self._recipe.exclusion_filter)
         catalog = DynamoDbCatalog(
             table,
@@ -105,7 +108,7 @@ class DynamoDbSource:
                 async for item in table.scanned():
                     row = {name: plain_value(value) for name, value in item.items()}
                     stream.write(orjson.dumps(row) + b"\n")
-            yield SourceContent(stream, "items.jsonl", description.version)
+            yield SourceContent(stream, description.version)
 
     async def close(self) -> None:
         """Give up what snapshots are fetching, and close the connections."""
@@ -117,14 +120,22 @@ class DynamoDbSource:
     async def _table(self) -> DynamoDbTable:
         return DynamoDbTable(await self._client.get(), self._name, self.label)
 
-    def _columns(self, sample: Iterable[Attributes], key: str) -> Columns:
+    def _columns(self, sample: Iterable[Attributes], key: str, known: Sequence[str]) -> Columns:
+        """The columns of the first items, those known before, and those that the exclusion asks for.
+
+        Any item may have others: a table has no columns that its items must have.
+        """
         names: dict[str, None] = {}
         for item in sample:
-            names.update((name, None) for name, value in item.items() if is_plain(value))
+            names.update(dict.fromkeys(item))
         mapping = {"id": key, **self._recipe.column_mapping}
         if names and mapping["id"] != key:
             raise CatalogError(f"{self.label}: id is mapped to {mapping['id']}, but its partition key is {key}")
-        columns = Columns.matched(list(names), mapping, self.label)
-        further = columns.further[:MAX_FURTHER_COLUMNS]
-        kept = {*columns.ours.values(), *further}
-        return Columns(tuple(name for name in columns.names if name in kept), columns.ours, further)
+        if names:
+            here = {name.casefold() for name in (*names, *ITEM_COLUMNS)}
+            names.update(dict.fromkeys(name for name in self._asked if name.casefold() not in here))
+            names.update(dict.fromkeys(known))
+        columns = Columns.matched(list(names)[:MAX_COLUMNS], mapping, self.label, is_sparse=True)
+        if columns.guessed:
+            _log.info("catalog_columns_guessed", source=self.label, columns=columns.mapping)
+        return columns

@@ -18,9 +18,6 @@ MAX_BATCH_KEYS: Final = 100
 MAX_KEY_BYTES: Final = 2_048
 """Length of a partition key. Source: Service quotas of DynamoDB."""
 
-MAX_INT_DIGITS: Final = 15
-"""Digits of a whole number; one with more becomes a float, as in JSON that other programs write."""
-
 _NUMBER_KEY = re.compile(r"0|-?(?:[1-9][0-9]{0,18}|0(?=\.))(?:\.[0-9]{0,17}[1-9])?", re.ASCII)
 """A number as DynamoDB writes it; another way to write the same one would be a key asked for twice."""
 
@@ -125,20 +122,17 @@ class DynamoDbTable:
                 return
             start = {"ExclusiveStartKey": last}
 
-    async def batch(
-        self, keys: Sequence[Attributes], projection: Mapping[str, Any]
-    ) -> tuple[Sequence[Attributes], Sequence[Attributes]]:
-        """Ask once for items.
+    async def batch(self, keys: Sequence[Attributes]) -> tuple[Sequence[Attributes], Sequence[Attributes]]:
+        """Ask once for items, with all their attributes: naming some would cost as much.
 
         Args:
             keys: At most `MAX_BATCH_KEYS`.
-            projection: Which attributes are wanted, as parameters of the call.
 
         Returns:
             The items found, and the keys to ask for again: all of them where the table is throttled.
         """
         try:
-            output = await self.client.batch_get_item(RequestItems={self.name: {"Keys": keys, **projection}})
+            output = await self.client.batch_get_item(RequestItems={self.name: {"Keys": keys}})
         except sdk.ClientError as error:
             if error.response.get("Error", {}).get("Code") in _RETRIED:
                 return (), keys
@@ -146,21 +140,3 @@ class DynamoDbTable:
         found: Sequence[Attributes] = output.get("Responses", {}).get(self.name, ())
         unprocessed: Sequence[Attributes] = output.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", ())
         return found, unprocessed
-
-
-def plain_value(value: Mapping[str, Any] | None) -> object:
-    """DynamoDB's typed value as JSON Lines would hold it; sets are joined, as filters read them."""
-    if not value:
-        return None
-    kind, content = next(iter(value.items()))
-    if kind == "N":
-        short = content.lstrip("-").isdigit() and len(content) <= MAX_INT_DIGITS
-        return int(content) if short else float(content)
-    if kind in ("SS", "NS"):
-        return "|".join(sorted(content))
-    return content if kind in ("S", "BOOL") else None
-
-
-def is_plain(value: Mapping[str, Any]) -> bool:
-    """Whether `plain_value` keeps the value: it is no bytes, list or object."""
-    return not {"B", "M", "L", "BS"} & value.keys()

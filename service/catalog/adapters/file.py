@@ -1,15 +1,16 @@
 """The catalogue in a file."""
 
-import asyncio
 import os
-from collections.abc import AsyncIterator
+import stat
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from service.catalog.ports import ItemCatalog, SourceContent
 from service.catalog.reading.build import build
-from service.catalog.reading.formats import SUFFIXES, readable_errors
+from service.catalog.reading.formats import readable_errors
+from service.catalog.reading.patience import LOOK_SECONDS, patiently
 from service.catalog.reading.recipe import Recipe
 from service.errors import CatalogError
 
@@ -31,19 +32,21 @@ class FileSource:
     async def version(self) -> str:
         """Changes when the file is replaced or written to."""
         with readable_errors(self.label):
-            return _version_of(await asyncio.to_thread(self._path.stat))
+            status = await patiently(self._path.stat, seconds=LOOK_SECONDS)
+        _check_regular(status, self.label)
+        return _version_of(status)
 
-    async def load(self, version: int) -> ItemCatalog:
+    async def load(self, version: int, known: Sequence[str] = ()) -> ItemCatalog:
         """A new snapshot of the file."""
         async with self.opened() as content:
             descriptor = content.stream.fileno()
             before = _content_of(os.fstat(descriptor))
             catalog = await build(
                 content.stream,
-                content.name,
                 label=self.label,
                 recipe=self._recipe,
                 version=version,
+                known=known,
                 background=bool(self.loaded_version),
             )
             if _content_of(os.fstat(descriptor)) != before:
@@ -56,12 +59,30 @@ class FileSource:
     async def opened(self) -> AsyncIterator[SourceContent]:
         """See `CatalogSource.opened`."""
         with readable_errors(self.label):
-            stream = await asyncio.to_thread(self._path.open, "rb")
-        with stream:
-            yield SourceContent(stream, self._path.name, _version_of(os.fstat(stream.fileno())))
+            descriptor = await patiently(self._open, seconds=LOOK_SECONDS, on_late=os.close)
+        with os.fdopen(descriptor, "rb") as stream:
+            yield SourceContent(stream, _version_of(os.fstat(descriptor)))
+
+    def _open(self) -> int:
+        # Without waiting for the other end of a pipe.
+        descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            _check_regular(os.fstat(descriptor), self.label)
+        except CatalogError:
+            os.close(descriptor)
+            raise
+        os.set_blocking(descriptor, True)  # its only parameter
+        return descriptor
 
     async def close(self) -> None:
         """Nothing to close."""
+
+
+def _check_regular(status: os.stat_result, label: str) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise CatalogError(f"{label}: cannot be read: Is a directory")
+    if not stat.S_ISREG(status.st_mode):
+        raise CatalogError(f"{label}: is a pipe or a device; a catalogue must be a file, which can be read twice")
 
 
 def _version_of(status: os.stat_result) -> str:
@@ -81,7 +102,7 @@ def catalog_path(url: str) -> Path:
     at the working directory. Escapes such as ``%20`` are resolved.
 
     Raises:
-        CatalogError: It is no such URL, or its end names no format.
+        CatalogError: It is no such URL.
     """
     try:
         parts = urlsplit(url)
@@ -96,7 +117,4 @@ def catalog_path(url: str) -> Path:
         )
     # "#" and "?" are ordinary characters of file names.
     tail = url.strip().split(":", 1)[1].removeprefix("//")
-    path = Path(unquote(tail.removeprefix(parts.netloc) if parts.netloc == "localhost" else tail))
-    if not path.name.endswith(SUFFIXES):
-        raise CatalogError(f"CATALOG_URL {url}: must end in {', '.join(SUFFIXES)}")
-    return path
+    return Path(unquote(tail.removeprefix(parts.netloc) if parts.netloc == "localhost" else tail))

@@ -5,6 +5,7 @@ from itertools import filterfalse
 from typing import Final
 
 from service.catalog.item import CatalogRow
+from service.catalog.reading.ports import TooLarge
 from service.catalog.reading.report import CatalogReport
 
 
@@ -35,8 +36,14 @@ class MemoryCatalog:
         self.version: Final = version
         self.columns: Final = tuple(columns)
         self.report: Final = report
+        self.is_open: Final = False
         self._records = records
         self._ineligible = ineligible
+
+    @property
+    def lost_columns(self) -> Sequence[str]:
+        """See `ItemCatalog.lost_columns`."""
+        return self.report.lost
 
     def __len__(self) -> int:
         return len(self._records)
@@ -66,9 +73,15 @@ class MemoryCatalog:
 
 
 class MemorySink:
-    """Collects what a `MemoryCatalog` is made of; a `Sink`."""
+    """Collects what a `MemoryCatalog` is made of; a `Sink`.
 
-    def __init__(self) -> None:
+    Args:
+        max_bytes: Most bytes of ids and items that it takes; None for any number.
+    """
+
+    def __init__(self, max_bytes: int | None = None) -> None:
+        self._room = float("inf") if max_bytes is None else max_bytes
+        self._bytes = 0
         self.records: dict[str, bytes] = {}
         self.ineligible: set[str] = set()
 
@@ -76,13 +89,21 @@ class MemorySink:
         return item_id in self.records
 
     def add(self, line: int, item_id: str, record: bytes, *, eligible: bool) -> None:
-        """Take an item."""
+        """Take an item.
+
+        Raises:
+            TooLarge: There is no room for it.
+        """
         del line
+        self._bytes += len(item_id) + len(record)
+        if self._bytes > self._room:
+            raise TooLarge
         self.records[item_id] = record
         if not eligible:
             self.ineligible.add(item_id)
 
     def clear(self) -> None:
         """Forget all items."""
+        self._bytes = 0
         self.records.clear()
         self.ineligible.clear()

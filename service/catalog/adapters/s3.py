@@ -3,7 +3,7 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import IO, Any, Final, cast
 from urllib.parse import urlsplit
@@ -16,7 +16,6 @@ from service.aws.session import AwsSession
 from service.catalog.ports import ItemCatalog, SourceContent
 from service.catalog.reading.build import build
 from service.catalog.reading.data_dir import prepare
-from service.catalog.reading.formats import SUFFIXES
 from service.catalog.reading.recipe import Recipe
 from service.errors import CatalogError
 
@@ -50,8 +49,6 @@ class S3Source:
         self._key = url.split("://", 1)[-1].removeprefix(self._bucket).removeprefix("/")
         if not self._bucket or not self._key or "://" not in url:
             raise CatalogError(f"CATALOG_URL {url}: must be s3://bucket/key")
-        if not self._key.endswith(SUFFIXES):
-            raise CatalogError(f"CATALOG_URL {url}: must end in {', '.join(SUFFIXES)}")
         self.label = url
         self._recipe = recipe
         self._client = AwsClient(aws, "s3", AioConfig(**_CONFIG))
@@ -63,15 +60,15 @@ class S3Source:
             client = await self._client.get()
             return str((await client.head_object(Bucket=self._bucket, Key=self._key))["ETag"])
 
-    async def load(self, version: int) -> ItemCatalog:
+    async def load(self, version: int, known: Sequence[str] = ()) -> ItemCatalog:
         """A new snapshot of the object."""
         async with self.opened() as content:
             catalog = await build(
                 content.stream,
-                content.name,
                 label=self.label,
                 recipe=self._recipe,
                 version=version,
+                known=known,
                 background=bool(self.loaded_version),
             )
         self.loaded_version = content.version
@@ -86,11 +83,12 @@ class S3Source:
                 async with asyncio.timeout(MAX_COPY_SECONDS):
                     version = await self._copy(stream.fileno())
             stream.seek(0)
-            yield SourceContent(stream, self._key.rpartition("/")[2], version)
+            yield SourceContent(stream, version)
 
     async def _copy(self, descriptor: int) -> str:
         client = await self._client.get()
         output: dict[str, Any] = await client.get_object(Bucket=self._bucket, Key=self._key)
+        self._check_encoding(output.get("ContentEncoding", ""))
         async with output["Body"] as body:
             while chunk := await body.read(_CHUNK_BYTES):
                 try:
@@ -99,6 +97,15 @@ class S3Source:
                     where = self._recipe.data_dir
                     raise CatalogError(f"DATA_DIR {where}: cannot be written: {error.strerror}") from error
         return str(output["ETag"])
+
+    def _check_encoding(self, stored: str) -> None:
+        """Refuse a packing that the content does not show.
+
+        Raises:
+            CatalogError: It is Brotli.
+        """
+        if "br" in stored.replace(",", " ").split():
+            raise CatalogError(f"{self.label}: its Content-Encoding is br (Brotli); store it with gzip or as it is")
 
     async def close(self) -> None:
         """Close the connections."""

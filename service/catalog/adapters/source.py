@@ -27,7 +27,7 @@ def open_source(
     Args:
         url: ``file:``, ``s3://bucket/key`` or ``dynamodb://table``.
         aws: What S3 and DynamoDB are asked through; not used for a file.
-        column_mapping: Our name to the source's, for columns that are called otherwise.
+        column_mapping: Our name to what stands for it, as in `CATALOG_COLUMNS`.
         exclusion_filter: The operator's filter. One with placeholders makes no item ineligible: it depends
             on the request.
         data_dir: Where large catalogues are kept, in files without a name.

@@ -11,14 +11,14 @@ from urllib.parse import quote
 import structlog
 from cachetools import LRUCache
 
-from service.catalog.item import CatalogRow
+from service.catalog.item import CatalogRow, row_bytes
 from service.catalog.reading.report import MAX_NAMED_ROWS, CatalogReport
 from service.errors import CatalogError
 
 _log = structlog.stdlib.get_logger(__name__)
 
-MAX_HOT_ROWS: Final = 10_000
-"""Rows kept as objects, about 10 MB: an item that is recommended to many is looked up in a microsecond."""
+MAX_HOT_BYTES: Final = 10 << 20
+"""Of rows kept as objects: an item that is recommended to many is looked up in a microsecond."""
 
 MAX_PAGES_KIB: Final = 16_384
 """SQLite's own cache: the upper levels of the index and the pages read last. The system's cache has the rest."""
@@ -28,6 +28,7 @@ MAX_FIRST_IDS: Final = 1_000
 the popular list, which is made on the event loop."""
 
 _MAX_BATCH_ROWS: Final = 2_000
+_MAX_BATCH_BYTES: Final = 8 << 20
 _MAX_IDS_AT_ONCE: Final = 500
 
 _SCHEMA: Final = """
@@ -51,6 +52,7 @@ class SqliteSink:
         self._connection.execute(_SCHEMA)
         self._connection.execute("BEGIN")
         self._batch: list[tuple[int, str, bool, bytes]] = []
+        self._batch_bytes = 0
         self._all_eligible = True
 
     def __contains__(self, item_id: object) -> bool:
@@ -59,8 +61,9 @@ class SqliteSink:
     def add(self, line: int, item_id: str, record: bytes, *, eligible: bool) -> None:
         """Take an item."""
         self._batch.append((line, item_id, eligible, record))
+        self._batch_bytes += len(record)
         self._all_eligible = self._all_eligible and eligible
-        if len(self._batch) >= _MAX_BATCH_ROWS:
+        if len(self._batch) >= _MAX_BATCH_ROWS or self._batch_bytes >= _MAX_BATCH_BYTES:
             self._flush()
 
     def clear(self) -> None:
@@ -100,6 +103,7 @@ class SqliteSink:
     def _flush(self) -> None:
         self._connection.executemany("INSERT INTO item VALUES (?, ?, ?, ?)", self._batch)
         self._batch.clear()
+        self._batch_bytes = 0
 
 
 class SqliteCatalog:
@@ -117,6 +121,7 @@ class SqliteCatalog:
         self.version: Final = version
         self.columns: Final = tuple(columns)
         self.report: Final = report
+        self.is_open: Final = False
         self._items = items
         try:
             self._connection = sqlite3.connect(
@@ -136,10 +141,15 @@ class SqliteCatalog:
             raise CatalogError(f"{path}: cannot be read: {error}") from error
         self._unheld = weakref.finalize(self, _close_in_thread, self._connection)
         self._unheld.atexit = False  # a process that ends closes its files itself
-        self._hot: LRUCache[str, CatalogRow] = LRUCache(MAX_HOT_ROWS)
+        self._hot: LRUCache[str, CatalogRow] = LRUCache(MAX_HOT_BYTES, getsizeof=row_bytes)
         self._logged = False
         self._first: tuple[tuple[int, str], ...] = tuple(self._after(-1, MAX_FIRST_IDS))
         self.rows([item_id for _, item_id in self._first])
+
+    @property
+    def lost_columns(self) -> Sequence[str]:
+        """See `ItemCatalog.lost_columns`."""
+        return self.report.lost
 
     def __len__(self) -> int:
         return self._items
@@ -160,7 +170,9 @@ class SqliteCatalog:
         for start in range(0, len(missing), _MAX_IDS_AT_ONCE):
             found = self._read(missing[start : start + _MAX_IDS_AT_ONCE])
             rows.update(found)
-            hot.update(found)
+            for item_id, row in found.items():
+                if row_bytes(row) <= MAX_HOT_BYTES:
+                    hot[item_id] = row
         return [rows.get(item_id) for item_id in item_ids]
 
     def _read(self, item_ids: Sequence[str]) -> Mapping[str, CatalogRow]:

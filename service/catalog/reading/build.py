@@ -5,9 +5,10 @@ It is a child, because a thread would hold the interpreter's lock for half of ev
 """
 
 import asyncio
+import io
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -18,14 +19,18 @@ from service.catalog.adapters.memory import MemoryCatalog, MemorySink
 from service.catalog.adapters.sqlite import SqliteCatalog, open_and_unlink
 from service.catalog.reading.data_dir import prepare
 from service.catalog.reading.exclusion import Exclusion, exclusion_of
-from service.catalog.reading.ports import TooManyRows
+from service.catalog.reading.patience import Stalled, WatchedFile, patiently
+from service.catalog.reading.ports import TooLarge
 from service.catalog.reading.recipe import Recipe
-from service.catalog.reading.report import CatalogReport, log_dropped
+from service.catalog.reading.report import CatalogReport
 from service.catalog.reading.rows import read_items
 from service.errors import CatalogError
 
 MAX_MEMORY_ROWS: Final = 50_000
-"""Rows of a catalogue that stays in memory: about 20 MB, read in half a second."""
+"""Rows of a catalogue that stays in memory: about 20 MB, read in a second."""
+
+MAX_MEMORY_BYTES: Final = 32 << 20
+"""Bytes of its items. A reload holds the next catalogue beside the last."""
 
 _CHILD: Final = "service.catalog.reading.child"
 
@@ -34,16 +39,22 @@ _NICENESS: Final = 10
 
 _MAX_ANSWER_BYTES: Final = 1 << 20
 
+_BUFFER_BYTES: Final = 1 << 16
+
+_END_SECONDS: Final = 5.0
+"""For a child that is to end; one that its file system holds ends when that answers."""
+
 
 async def build(
     stream: IO[bytes],
-    name: str,
     *,
     label: str,
     recipe: Recipe,
     version: int,
+    known: Sequence[str] = (),
     background: bool = False,
     max_memory_rows: int = MAX_MEMORY_ROWS,
+    max_memory_bytes: int = MAX_MEMORY_BYTES,
 ) -> MemoryCatalog | SqliteCatalog:
     """The catalogue of a whole stream; the event loop goes on meanwhile.
 
@@ -51,40 +62,52 @@ async def build(
 
     Args:
         stream: An open file that can seek; it stays open.
-        name: Name of the file; its end names the format.
         label: Names the source in errors and logs.
         recipe: How rows become items.
         version: Version of the snapshot.
+        known: Further columns that the catalogue had before.
         background: Whether requests are being answered meanwhile, which then come first.
         max_memory_rows: Most rows that are kept in memory.
+        max_memory_bytes: Most bytes of items that are kept in memory.
 
     Raises:
         CatalogError: It cannot be read to its end, lacks a column, holds no usable row, or cannot be stored.
     """
+    # A thread cannot be cancelled: it reads through a descriptor of its own.
+    watched = WatchedFile(os.dup(stream.fileno()))
+
+    def read() -> MemoryCatalog:
+        with io.BufferedReader(watched, _BUFFER_BYTES) as own:
+            own.seek(0)
+            return read_into_memory(
+                own,
+                label=label,
+                column_mapping=recipe.column_mapping,
+                version=version,
+                exclusion=exclusion_of(recipe.exclusion_filter),
+                known=known,
+                max_rows=max_memory_rows,
+                max_bytes=max_memory_bytes,
+            )
+
     try:
-        # A thread cannot be cancelled: it reads through a descriptor of its own.
-        return await asyncio.to_thread(
-            _in_thread,
-            os.dup(stream.fileno()),
-            name,
-            label=label,
-            recipe=recipe,
-            version=version,
-            max_rows=max_memory_rows,
-        )
-    except TooManyRows:
-        return await _in_child(stream, name, label=label, recipe=recipe, version=version, background=background)
+        return await patiently(read, watched=watched)
+    except TooLarge:
+        return await _in_child(stream, label=label, recipe=recipe, version=version, known=known, background=background)
+    except Stalled as error:
+        raise CatalogError(f"{label}: cannot be read: {error}") from error
 
 
 def read_into_memory(
     stream: IO[bytes],
-    name: str,
     *,
     label: str,
     column_mapping: Mapping[str, str],
     version: int,
     exclusion: Exclusion | None = None,
+    known: Sequence[str] = (),
     max_rows: int | None = None,
+    max_bytes: int | None = None,
 ) -> MemoryCatalog:
     """The catalogue of a whole stream in memory; blocks. Rows that are not shown are logged.
 
@@ -92,52 +115,38 @@ def read_into_memory(
 
     Raises:
         CatalogError: It cannot be read to its end, lacks a column, or holds no usable row.
-        TooManyRows: There are more rows than `max_rows`.
+        TooLarge: There are more rows than `max_rows`, or more bytes of items than `max_bytes`.
     """
-    sink = MemorySink()
-    columns, tally = read_items(
+    sink = MemorySink(max_bytes)
+    columns, tally, report = read_items(
         stream,
-        name,
         sink,
         label=label,
         column_mapping=column_mapping,
         exclusion=exclusion,
+        known=known,
         max_rows=max_rows,
     )
-    log_dropped(label, tally.dropped, tally.named)
+    report.log(label)
     if not sink.records:
         raise tally.nothing_usable(label)
     return MemoryCatalog(
         sink.records,
         columns=columns.further,
         version=version,
-        report=tally.report(),
+        report=report,
         ineligible=frozenset(sink.ineligible),
     )
 
 
-def _in_thread(descriptor: int, name: str, *, label: str, recipe: Recipe, version: int, max_rows: int) -> MemoryCatalog:
-    with os.fdopen(descriptor, "rb") as stream:
-        stream.seek(0)
-        return read_into_memory(
-            stream,
-            name,
-            label=label,
-            column_mapping=recipe.column_mapping,
-            version=version,
-            exclusion=exclusion_of(recipe.exclusion_filter),
-            max_rows=max_rows,
-        )
-
-
 async def _in_child(
-    stream: IO[bytes], name: str, *, label: str, recipe: Recipe, version: int, background: bool
+    stream: IO[bytes], *, label: str, recipe: Recipe, version: int, known: Sequence[str], background: bool
 ) -> SqliteCatalog:
     await asyncio.to_thread(prepare, recipe.data_dir)
     job = {
         "descriptor": stream.fileno(),
-        "name": name,
         "label": label,
+        "known": list(known),
         "column_mapping": dict(recipe.column_mapping),
         "exclusion_filter": recipe.exclusion_filter,
         "data_dir": str(recipe.data_dir.resolve()),
@@ -159,9 +168,10 @@ async def _in_child(
         child.stdin.write(orjson.dumps(job) + b"\n")
         await child.stdin.drain()
         answer = _parsed(await child.stdout.readline(), label)
-        log_dropped(label, answer["dropped"], answer["named"])
+        report = CatalogReport.unpacked(answer["report"])
+        report.log(label)
         # The child keeps its lock on the file until it is opened here.
-        opening = asyncio.ensure_future(asyncio.to_thread(_opened, answer, version))
+        opening = asyncio.ensure_future(asyncio.to_thread(_opened, answer, report, version))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -179,7 +189,8 @@ async def _end(child: asyncio.subprocess.Process) -> None:
     try:
         await asyncio.shield(waiting)
     except asyncio.CancelledError:
-        await waiting  # it ends by itself, at once, now that its input is closed
+        # It ends by itself, at once, now that its input is closed; unless its file system holds it.
+        await asyncio.wait([waiting], timeout=_END_SECONDS)
         raise
 
 
@@ -192,12 +203,7 @@ def _parsed(line: bytes, label: str) -> Mapping[str, Any]:
     return answer
 
 
-def _opened(answer: Mapping[str, Any], version: int) -> SqliteCatalog:
-    report = CatalogReport(
-        answer["rows"],
-        answer["dropped"],
-        {reason: tuple(examples) for reason, examples in answer["examples"].items()},
-    )
+def _opened(answer: Mapping[str, Any], report: CatalogReport, version: int) -> SqliteCatalog:
     return open_and_unlink(
         Path(answer["path"]), columns=answer["columns"], version=version, report=report, items=answer["items"]
     )

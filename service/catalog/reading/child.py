@@ -4,22 +4,27 @@ Its first line of standard input is its job in JSON, and it answers with a line 
 closed, which also happens when its parent dies, it ends and takes its file with it.
 """
 
+import io
 import os
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from service.catalog.adapters.sqlite import SqliteSink
 from service.catalog.reading.data_dir import new_file
 from service.catalog.reading.exclusion import exclusion_of
+from service.catalog.reading.patience import STALL_SECONDS, Stalled, WatchedFile
 from service.catalog.reading.rows import read_items
 from service.errors import CatalogError
+
+_BUFFER_BYTES: Final = 1 << 16
 
 
 def _main() -> None:
@@ -35,36 +40,47 @@ def _main() -> None:
             os._exit(0)
 
         threading.Thread(target=leave_with_parent, daemon=True).start()
-        answer = _answer(job, path)
-        sys.stdout.buffer.write(orjson.dumps(answer) + b"\n")
-        sys.stdout.buffer.flush()
+        watched = WatchedFile(job["descriptor"])
+        threading.Thread(target=_give_up_when_stalled, args=(watched, job["label"]), daemon=True).start()
+        _say(_answer(job, path, watched))
         over.wait()
 
 
-def _answer(job: Mapping[str, Any], path: Path) -> dict[str, object]:
+def _say(answer: Mapping[str, object]) -> None:
+    sys.stdout.buffer.write(orjson.dumps(answer) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _give_up_when_stalled(watched: WatchedFile, label: str) -> None:
+    while watched.stalled_seconds <= STALL_SECONDS:
+        time.sleep(1)
+    _say({"problems": [f"{label}: cannot be read: {Stalled(STALL_SECONDS)}"]})
+
+
+def _answer(job: Mapping[str, Any], path: Path, watched: WatchedFile) -> dict[str, object]:
     try:
-        return _work(job, path)
+        return _work(job, path, watched)
     except CatalogError as error:
         return {"problems": error.problems}
     except sqlite3.Error as error:
         return {"problems": [f"DATA_DIR {job['data_dir']}: the catalogue cannot be stored: {error}"]}
 
 
-def _work(job: Mapping[str, Any], path: Path) -> dict[str, object]:
+def _work(job: Mapping[str, Any], path: Path, watched: WatchedFile) -> dict[str, object]:
     """Fill the file; what the parent needs to know of it."""
     label = job["label"]
     with (
-        os.fdopen(job["descriptor"], "rb") as stream,
+        io.BufferedReader(watched, _BUFFER_BYTES) as stream,
         closing(SqliteSink(path)) as sink,
     ):
         stream.seek(0)
-        columns, tally = read_items(
+        columns, tally, report = read_items(
             stream,
-            job["name"],
             sink,
             label=label,
             column_mapping=job["column_mapping"],
             exclusion=exclusion_of(job["exclusion_filter"]),
+            known=job["known"],
         )
         count, first = sink.finish()
     for item_id, line in first:
@@ -73,15 +89,11 @@ def _work(job: Mapping[str, Any], path: Path) -> dict[str, object]:
         tally.dropped["duplicate"] = count
     if not tally.items:
         raise tally.nothing_usable(label)
-    report = tally.report()
     return {
         "path": str(path),
         "items": tally.items,
         "columns": columns.further,
-        "rows": report.rows,
-        "dropped": dict(report.dropped),
-        "examples": dict(report.examples),
-        "named": tally.named,
+        "report": tally.report(report.notes, report.lost, report.guessed).packed(),
     }
 
 

@@ -1,14 +1,31 @@
 """Which column of a source holds which column of an item."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from service.catalog.item import ITEM_COLUMNS
+from service.catalog.reading.lines import MAX_COLUMNS
+from service.catalog.reading.origins import Origin, find_origin, missing_in, written
+from service.catalog.reading.well_known import guesses
 from service.errors import CatalogError
 
 _OTHER_NAMES: Final = {"id": ("item_id",)}
-"""Names by which an item's column is found besides its own."""
+"""Names by which an item's column is found besides its own, without a guess."""
+
+CURRENCY: Final = "currency"
+"""The further column of the prices' currency, where every price names it."""
+
+_CENTS: Final = "centAmount"
+"""A number of commercetools that is a price only together with its `fractionDigits`."""
+
+_MAX_NAMED_CHARACTERS: Final = 300
+
+_HINTS: Final = {
+    "url": ("https://YOUR-SHOP/products/{%s}", ("handle", "url_key", "slug", "id")),
+    "image": ("https://YOUR-SHOP/{+%s}", ()),
+}
+"""What a template of a missing column may look like, and which columns it may be made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,65 +35,173 @@ class Columns:
     names: tuple[str, ...]
     """All columns by place; empty for a cell that has no name."""
 
-    ours: Mapping[str, str]
-    """Names of the source by `ITEM_COLUMNS`."""
+    ours: Mapping[str, Origin]
+    """Where each of `ITEM_COLUMNS` comes from."""
 
     further: tuple[str, ...]
-    """Names of all other columns, in the source's order."""
+    """Names of all other columns: the source's in its order, then those of `lost`."""
+
+    guessed: tuple[str, ...] = ()
+    """Which of `ITEM_COLUMNS` were found by a name that is neither ours nor the operator's."""
+
+    lost: tuple[str, ...] = ()
+    """Further columns that the catalogue once had and this source lacks; null in every row."""
+
+    is_sparse: bool = False
+    """Whether a column may be absent only because no row has a value for it, as in JSON."""
 
     @classmethod
-    def matched(cls, names: Sequence[str], column_mapping: Mapping[str, str], label: str) -> "Columns":
+    def matched(
+        cls,
+        names: Sequence[str],
+        column_mapping: Mapping[str, str],
+        label: str,
+        *,
+        known: Sequence[str] = (),
+        is_sparse: bool = False,
+        repeated: Collection[str] = (),
+    ) -> "Columns":
         """Find an item's columns among the source's.
 
-        A column is found under our name in any case, id also under ITEM_ID.
+        A column is the one that the operator names; else the one with our name in any case, id also as ITEM_ID; else
+        the one with a well-known name, as far as only one has such a name.
 
         Args:
             names: All columns of the source by place.
-            column_mapping: Our name to the source's, for columns that are called otherwise.
+            column_mapping: Our name to what `CATALOG_COLUMNS` says of it.
             label: Names the source in errors.
+            known: Further columns that the catalogue had before.
+            is_sparse: See the attribute.
+            repeated: Columns that stand more than once.
 
         Raises:
-            CatalogError: A column is not there, or the mapping names what it cannot.
+            CatalogError: A column is not there or may be one of several, or the mapping names what it cannot.
         """
-        ours = _matched([name for name in names if name], column_mapping, label)
-        taken = set(ours.values())
-        return cls(tuple(names), ours, tuple(name for name in names if name and name not in taken))
+        there = [name for name in names if name]
+        ours, guessed = _matched(there, column_mapping, label)
+        twice = [root for origin in ours.values() for root in origin.roots if root in repeated]
+        if twice:
+            raise CatalogError(f"{label}: the header names {', '.join(dict.fromkeys(twice))} more than once")
+        taken = {origin.column for origin in ours.values()}
+        found = tuple(name for name in there if name not in taken)
+        room = max(0, MAX_COLUMNS - len(there))
+        gone = [name for name in known if name not in found and name not in taken]
+        lost = tuple(gone[len(gone) - min(room, len(gone)) :])
+        return cls(tuple(names), ours, found + lost, tuple(guessed), lost, is_sparse)
+
+    def with_currency(self) -> "Columns":
+        """The same with a further column of the prices' currency, unless the source has one of this name."""
+        if any(name.lower() == CURRENCY for name in self.names):
+            return self
+        lost = tuple(name for name in self.lost if name != CURRENCY)
+        found = self.further[: len(self.further) - len(self.lost)]
+        return Columns(self.names, self.ours, (*found, CURRENCY, *lost), self.guessed, lost, self.is_sparse)
+
+    @property
+    def has_own_currency(self) -> bool:
+        """Whether there is a further column of the prices' currency that the source lacks."""
+        return CURRENCY in self.further and CURRENCY not in self.names and CURRENCY not in self.lost
 
     @property
     def texts(self) -> frozenset[str]:
-        """The source's names of an item's columns: they stay text, and the price has rules of its own."""
-        return frozenset(self.ours.values())
+        """The source's columns that an item is made of: they stay text, and the price has rules of its own."""
+        return frozenset(root for origin in self.ours.values() for root in origin.roots)
 
     @property
     def for_filters(self) -> list[str]:
         """What a filter may ask for: the source's columns, and ours where that is no second meaning."""
         named = [name for name in self.names if name]
+        named += [CURRENCY] if self.has_own_currency else []
+        # A column that a header lacks is a mistake in the feed, and the filter would let sold-out items through.
+        named += self.lost if self.is_sparse else ()
         lower = {name.lower() for name in named}
         return [*named, *(name for name in ITEM_COLUMNS if name not in lower)]
 
+    @property
+    def mapping(self) -> str:
+        """What `CATALOG_COLUMNS` would say to have the same columns found without a guess."""
+        pairs = {ours: origin.text for ours, origin in self.ours.items() if _needs_saying(ours, origin)}
+        return written(pairs)
 
-def _matched(names: Sequence[str], column_mapping: Mapping[str, str], label: str) -> dict[str, str]:
-    """Our name to the source's."""
+
+def _needs_saying(ours: str, origin: Origin) -> bool:
+    return origin.column is None or origin.column.lower() not in (ours, *_OTHER_NAMES.get(ours, ()))
+
+
+def _matched(
+    names: Sequence[str], column_mapping: Mapping[str, str], label: str
+) -> tuple[dict[str, Origin], list[str]]:
+    """Where each column of ours comes from, and which of them were guessed."""
     unknown = sorted(set(column_mapping) - set(ITEM_COLUMNS))
     if unknown:
         raise CatalogError(f"CATALOG_COLUMNS: {', '.join(unknown)}: only {', '.join(ITEM_COLUMNS)} can be mapped")
     if not names:
         raise CatalogError(f"{label}: no usable row (it is empty, or nothing in it is a row)")
-    found = {ours: _match(ours, names, column_mapping) for ours in ITEM_COLUMNS}
-    missing = [column_mapping.get(ours, ours) for ours, theirs in found.items() if theirs is None]
-    if missing:
-        there = ", ".join(names)[:200]
-        raise CatalogError(f"{label}: no column {', '.join(missing)}; it has {there}")
-    return {ours: theirs for ours, theirs in found.items() if theirs is not None}
+    _refuse_data(names, column_mapping, label)
+    found: dict[str, Origin] = {}
+    guessed: list[str] = []
+    missing: list[str] = []
+    problems: list[str] = []
+    for ours in ITEM_COLUMNS:
+        if (theirs := column_mapping.get(ours)) is not None:
+            origin = find_origin(theirs, names)
+            missing += [] if origin else missing_in(theirs, names)
+        else:
+            origin = _by_our_name(ours, names, column_mapping)
+            if origin is None:
+                candidates = [name for name in guesses(ours, names) if name not in column_mapping.values()]
+                if len(candidates) > 1:
+                    problems.append(_ambiguous(ours, candidates))
+                    continue
+                origin = Origin(candidates[0], (candidates[0],), candidates[0]) if candidates else None
+                (guessed if origin else missing).append(ours)
+        if origin is not None:
+            found[ours] = origin
+            if ours == "price" and origin.steps[-1:] == (_CENTS,):
+                whole = origin.text.removesuffix(f".{_CENTS}")
+                problems.append(f"{origin.text} counts the smallest coin; name the object it is in: price={whole}")
+    if missing or problems:
+        raise CatalogError(f"{label}: {'; '.join([*_absent(missing, names), *problems])}")
+    return found, guessed
 
 
-def _match(ours: str, names: Sequence[str], column_mapping: Mapping[str, str]) -> str | None:
-    if ours in column_mapping:
-        return column_mapping[ours] if column_mapping[ours] in names else None
+def _by_our_name(ours: str, names: Sequence[str], column_mapping: Mapping[str, str]) -> Origin | None:
     if ours in names:
-        return ours
+        return Origin(ours, (ours,), ours)
     for wanted in (ours, *_OTHER_NAMES.get(ours, ())):
         for name in names:
             if name.lower() == wanted and name not in column_mapping.values():
-                return name
+                return Origin(name, (name,), name)
     return None
+
+
+def _ambiguous(ours: str, candidates: Sequence[str]) -> str:
+    return f"{ours} may be {' or '.join(candidates)}; name one: CATALOG_COLUMNS={written({ours: candidates[0]})}"
+
+
+def _absent(missing: Sequence[str], names: Sequence[str]) -> list[str]:
+    if not missing:
+        return []
+    there = ", ".join(names)
+    shown = there if len(there) <= _MAX_NAMED_CHARACTERS else f"{there[:_MAX_NAMED_CHARACTERS]}..."
+    hints = [hint for ours in missing if (hint := _hint(ours, names))]
+    way_out = f"; {' and '.join(hints)} would make it" if hints else ""
+    return [f"no column {', '.join(missing)}; it has {shown}; CATALOG_COLUMNS says which column is which{way_out}"]
+
+
+def _hint(ours: str, names: Sequence[str]) -> str:
+    template, columns = _HINTS.get(ours, ("", ()))
+    lower = {name.lower(): name for name in names}
+    column = next((lower[one] for one in columns if one in lower), None)
+    return f"{ours}={template % column}" if column else ""
+
+
+def _refuse_data(names: Sequence[str], column_mapping: Mapping[str, str], label: str) -> None:
+    """Say that a header is missing where the first row is one of data."""
+    if any(name.lower().startswith(("http://", "https://")) for name in names) and not set(names) & {
+        *column_mapping.values()
+    }:
+        raise CatalogError(
+            f"{label}: no column {', '.join(ITEM_COLUMNS)}: the first line is no header but a row;"
+            " put a line with the columns' names above it"
+        )

@@ -1,116 +1,243 @@
-"""The rows of a CSV file."""
+"""The rows of a CSV file, whatever its delimiter."""
 
 import csv
+import io
 import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import IO
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import IO, Any, Final
 
-from service.catalog.reading.lines import bounded_lines, check_column_count
-from service.catalog.reading.ports import MixedColumn, Record
-from service.errors import CatalogError
+from service.catalog.reading.cells import NOTHING
+from service.catalog.reading.encoding import UTF_8, encoding_of, judge, note_on
+from service.catalog.reading.header import Header, read_header
+from service.catalog.reading.lines import MAX_LINE_CHARACTERS, check_column_count
+from service.catalog.reading.packing import HEAD_BYTES
+from service.catalog.reading.ports import Record, Surprise, Unit, Unreadable
 
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?")
+csv.field_size_limit(MAX_LINE_CHARACTERS)  # of this process: its own limit refuses long descriptions
+
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?")
 """A number as a program writes it. With at most 15 digits a float keeps them all."""
+
+_EXCERPT: Final = 200
 
 
 class CsvRows:
     """A CSV file as a `RowSource`.
 
+    Quotes are read as Excel, Google and Python's csv do: only a quote that begins a cell quotes it. A row that cannot
+    be read costs itself and no other: where a quote is never closed, reading goes on with the line behind its first.
+
     A column counts as numbers until a cell shows otherwise. That is mostly its first cell, so one pass is mostly
-    enough. Where `records` has given out numbers before, it raises `MixedColumn`, and the file must be read again.
+    enough. Where `records` has given out numbers before, it raises `Surprise`, and the file must be read again.
     """
 
-    def __init__(self, text: IO[str], label: str) -> None:
+    unit: Unit = "line"
+    is_sparse = False
+
+    def __init__(self, stream: IO[bytes], label: str) -> None:
         """Read the header.
 
+        Args:
+            stream: Unpacked; it must be able to seek, and stays open until this is closed.
+            label: Names the source in errors.
+
         Raises:
-            CatalogError: It is no CSV, or it names a column twice or too many columns.
+            CatalogError: It has no header that can be read, or too many columns.
         """
-        self._text = text
+        self._stream = stream
         self._label = label
-        with self._readable():
-            self.names: Sequence[str] = [name.strip() for name in next(self._rows(), [])]
-        check_column_count(self.names, label)
-        repeated = [name for name, count in Counter(filter(None, self.names)).items() if count > 1]
-        if repeated:
-            raise CatalogError(f"{label}: the header names {', '.join(repeated)} more than once")
+        stream.seek(0)
+        self._open(encoding_of(stream.read(HEAD_BYTES)))
+        self.line = self._header.lines
         self._numbers: frozenset[int] | None = None
 
     @property
-    def line(self) -> int:
-        """Line on which the last row ended, from 1."""
-        return self._reader.line_num
+    def names(self) -> Sequence[str]:
+        """See `RowSource.names`."""
+        return self._names
 
-    def records(self, *, texts: Collection[str] = ()) -> Iterator[Record | None]:
+    @property
+    def notes(self) -> Sequence[str]:
+        """See `RowSource.notes`."""
+        note = note_on(self._encoding)
+        repeated = ", ".join(self.repeated)
+        ignored = f"names {repeated} more than once; only the first of them is read"
+        return [*filter(None, [note]), *([ignored] if repeated else [])]
+
+    def close(self) -> None:
+        """Leave the stream open."""
+        self._text.detach()
+
+    def records(self, *, texts: Collection[str] = ()) -> Iterator[Record | Unreadable]:
         """See `RowSource.records`; a row with more cells than the header cannot be read."""
-        with self._readable():
-            yield from self._typed(texts)
-
-    def learn_types(self) -> None:
-        """See `RowSource.learn_types`."""
-        with self._readable():
-            self._numbers = _number_columns(self.names, self._records())
-
-    def _typed(self, texts: Collection[str]) -> Iterator[Record | None]:
-        width = len(self.names)
+        width = len(self._names)
         candidates = set(range(width)) if self._numbers is None else self._numbers
-        numbers = [place for place in candidates if self.names[place] and self.names[place] not in texts]
+        numbers = [place for place in candidates if self._names[place] and self._names[place] not in texts]
         seen: set[int] = set()
         is_number = _NUMBER.fullmatch
-        for row in self._records():
-            if len(row) > width:
-                yield None
+        for row in self._rows():
+            if isinstance(row, Unreadable):
+                yield row
                 continue
-            if len(row) < width:
-                row.extend([""] * (width - len(row)))
-            record: list[object] = [cell or None for cell in row]
+            record: list[Any] = [None if (text := cell.strip()) in NOTHING else text for cell in row]
             texts_found = False
             for place in numbers:
-                cell = row[place]
-                if not cell:
+                cell = record[place]
+                if cell is None:
                     continue
                 if is_number(cell):
                     record[place] = float(cell) if "." in cell else int(cell)
                     seen.add(place)
                 elif place in seen:
-                    raise MixedColumn
+                    raise Surprise
                 else:
                     texts_found = True
             if texts_found:
                 numbers = [place for place in numbers if not isinstance(record[place], str)]
             yield record
 
-    def _rows(self) -> Iterator[list[str]]:
+    def learn(self, observe: Callable[[Record], None]) -> None:
+        """See `RowSource.learn`: which columns are numbers, and which encoding the file has."""
+        if self._encoding == UTF_8:
+            encoding = judge(self._stream)
+            self._text.detach()
+            self._open(encoding)
+        candidates = {place: False for place, name in enumerate(self._names) if name}
+        is_number = _NUMBER.fullmatch
+        for row in self._rows():
+            if isinstance(row, Unreadable):
+                continue
+            record = [None if (text := cell.strip()) in NOTHING else text for cell in row]
+            for place in list(candidates):
+                if (cell := record[place]) is not None:
+                    if is_number(cell):
+                        candidates[place] = True
+                    else:
+                        del candidates[place]
+            observe(record)
+        self._numbers = frozenset(place for place, is_seen in candidates.items() if is_seen)
+
+    def _open(self, encoding: str) -> None:
+        self._encoding = encoding
+        self._stream.seek(0)
+        self._text = io.TextIOWrapper(self._stream, encoding=encoding, errors="surrogateescape", newline="")
+        self._header: Header = read_header(self._text, self._label)
+        names = self._header.names
+        check_column_count(names, self._label)
+        counts = Counter(filter(None, names))
+        self.repeated: Collection[str] = [name for name, count in counts.items() if count > 1]
+        firsts = {name: place for place, name in reversed(list(enumerate(names)))}
+        self._names = [name if firsts[name] == place else "" for place, name in enumerate(names)]
+
+    def _rows(self) -> Iterator[list[str] | Unreadable]:
+        """Every row, as wide as the header; sets `line`."""
         self._text.seek(0)
-        # Without `strict`, a quote that is never closed would silently swallow the rest of the file.
-        self._reader = csv.reader(bounded_lines(self._text.readline, self._label), strict=True)
-        return filter(None, self._reader)
+        for _ in range(self._header.lines):
+            self._text.readline(MAX_LINE_CHARACTERS + 1)
+        feed = _Feed(self._text.readline)
+        delimiter, width = self._header.delimiter, len(self._names)
+        next_number = self._header.lines + 1
+        while True:
+            reader = csv.reader(feed.lines(), delimiter=delimiter, strict=True, skipinitialspace=True)
+            try:
+                for row in reader:
+                    self.line = next_number
+                    if len(feed.row) == 1 and len(row) == width:
+                        next_number += 1
+                        feed.row.clear()
+                        yield row
+                        continue
+                    found = self._odd_row(row, feed)
+                    next_number += len(feed.row)
+                    feed.row.clear()
+                    if found is not None:
+                        yield found
+            except csv.Error as error:
+                self.line = next_number
+                next_number += 1
+                yield self._mended(feed.row[0]) or _unreadable(str(error), feed.row[0])
+                feed.give_back()
+            else:
+                return
 
-    def _records(self) -> Iterator[list[str]]:
-        rows = self._rows()
-        next(rows, None)
-        return rows
+    def _odd_row(self, row: list[str], feed: "_Feed") -> list[str] | Unreadable | None:
+        """A row that is not as wide as the header, or not of one line; None for a blank line."""
+        if feed.too_long:
+            text, feed.too_long = feed.too_long, ""
+            return Unreadable("too_long", f"longer than {MAX_LINE_CHARACTERS:,} characters", text)
+        if not row:
+            return None
+        found = _fitting(row, len(self._names), feed.row)
+        if isinstance(found, Unreadable) and len(feed.row) > 1:
+            feed.keep_back()
+        return found
 
-    @contextmanager
-    def _readable(self) -> Iterator[None]:
+    def _mended(self, line: str) -> list[str] | None:
+        """The row of a line whose only fault are blanks between a closing quote and the delimiter."""
+        width = len(self._names)
+        delimiter = re.escape(self._header.delimiter)
+        mended = re.sub(rf'"[ ]+(?={delimiter}|\s*$)', '"', line)
+        if mended == line:
+            return None
         try:
-            yield
-        except csv.Error as error:
-            raise CatalogError(f"{self._label}: line {self.line}: {error}") from error
+            rows = list(csv.reader([mended], delimiter=self._header.delimiter, strict=True, skipinitialspace=True))
+        except csv.Error:
+            return None
+        fitting = _fitting(rows[0], width, [line]) if len(rows) == 1 else None
+        return fitting if isinstance(fitting, list) else None
 
 
-def _number_columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> frozenset[int]:
-    """Places of columns with at least one value, all of whose values are numbers."""
-    candidates = {place: False for place, name in enumerate(header) if name}
-    for row in rows:
-        if len(row) > len(header):
-            continue
-        for place in list(candidates):
-            if place < len(row) and row[place]:
-                if _NUMBER.fullmatch(row[place]):
-                    candidates[place] = True
-                else:
-                    del candidates[place]
-    return frozenset(place for place, seen in candidates.items() if seen)
+class _Feed:
+    """The lines of a file, as csv.reader is fed with them: those of the row under way are kept, and can be read again.
+
+    Args:
+        readline: Of the file.
+    """
+
+    def __init__(self, readline: Callable[[int], str]) -> None:
+        self._readline = readline
+        self._again: deque[str] = deque()
+        self.row: list[str] = []
+        self.too_long = ""
+        """The beginning of a line that is longer than one can be, in whose place a blank one was given."""
+
+    def lines(self) -> Iterator[str]:
+        """Every line to the end."""
+        readline, again, row = self._readline, self._again, self.row
+        while line := again.popleft() if again else readline(MAX_LINE_CHARACTERS + 1):
+            if len(line) > MAX_LINE_CHARACTERS:
+                self.too_long = line[:_EXCERPT]
+                while len(line) > MAX_LINE_CHARACTERS:
+                    line = readline(MAX_LINE_CHARACTERS + 1)
+                line = "\n"
+            row.append(line)
+            yield line
+
+    def keep_back(self) -> None:
+        """Leave of the row its first line only; the others come again."""
+        self._again.extendleft(reversed(self.row[1:]))
+        del self.row[1:]
+
+    def give_back(self) -> None:
+        """End the row with its first line; the others come again."""
+        self.keep_back()
+        self.row.clear()
+        self.too_long = ""
+
+
+def _fitting(row: list[str], width: int, lines: Sequence[str]) -> list[str] | Unreadable:
+    """The row as wide as the header; a short one over several lines is one whose quote was not closed."""
+    if len(row) == width:
+        return row
+    if len(row) < width and len(lines) == 1:
+        return row + [""] * (width - len(row))
+    if len(row) > width and not any(cell.strip() for cell in row[width:]):
+        return row[:width]
+    if len(lines) > 1:
+        return _unreadable("a quote is not closed", lines[0])
+    return _unreadable(f"{len(row)} cells where the header has {width}", lines[0])
+
+
+def _unreadable(problem: str, line: str) -> Unreadable:
+    return Unreadable("malformed", problem, line.rstrip("\r\n")[:_EXCERPT])

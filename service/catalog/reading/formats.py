@@ -1,42 +1,45 @@
-"""Which formats a catalogue may have, and how its stream becomes rows."""
+"""Which formats a catalogue may have, and how its stream becomes rows; all is told from the content."""
 
 import gzip
-import io
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import IO, Final, cast
+from contextlib import closing, contextmanager
+from typing import IO
 
 from service.catalog.reading.csv_rows import CsvRows
-from service.catalog.reading.json_rows import JsonRows
+from service.catalog.reading.encoding import encoding_of
+from service.catalog.reading.json_document import JsonDocument, prefix_in
+from service.catalog.reading.json_rows import JsonLines, JsonRows
+from service.catalog.reading.packing import HEAD_BYTES, PackingError, unpacked
 from service.catalog.reading.ports import RowSource
 from service.errors import CatalogError
 
-SUFFIXES: Final = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz")
-"""How a source's name ends; the end names the format."""
-
 
 @contextmanager
-def open_rows(stream: IO[bytes], name: str, label: str) -> Iterator[RowSource]:
+def open_rows(stream: IO[bytes], label: str) -> Iterator[RowSource]:
     """The rows of a stream, which stays open.
 
     Args:
-        stream: As it is stored, gzip included. It must be able to seek.
-        name: Name of the file; its end names the format.
+        stream: As it is stored, packed or not. It must be able to seek.
         label: Names the source in errors.
 
     Raises:
         CatalogError: The columns cannot be read.
     """
-    with ExitStack() as stack:
-        if name.endswith(".gz"):
-            stream = cast("IO[bytes]", stack.enter_context(gzip.GzipFile(fileobj=stream, mode="rb")))
-        if name.removesuffix(".gz").endswith(".jsonl"):
-            yield JsonRows(stream, label)
-        else:
-            text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-            stack.callback(text.detach)
-            yield CsvRows(text, label)
+    with unpacked(stream, label) as content, closing(_rows(content, label)) as rows:
+        yield rows
+
+
+def _rows(content: IO[bytes], label: str) -> CsvRows | JsonRows:
+    head = content.read(HEAD_BYTES)
+    encoding = encoding_of(head)
+    begin = head.decode(encoding, "replace").lstrip("\ufeff \t\r\n")
+    content.seek(0)
+    if not begin.startswith(("{", "[")):
+        return CsvRows(content, label)
+    prefix = prefix_in(content, encoding)
+    objects = JsonLines(content, encoding) if prefix is None else JsonDocument(content, encoding, prefix, label)
+    return JsonRows(objects, label)
 
 
 @contextmanager
@@ -44,13 +47,14 @@ def readable_errors(label: str) -> Iterator[None]:
     """Turn what reading a stream raises into a line for the operator.
 
     Raises:
-        CatalogError: The stream cannot be opened, is damaged, or is not UTF-8.
+        CatalogError: The stream cannot be opened, is damaged, or is not text.
     """
     try:
         yield
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise CatalogError(f"{label}: the gzip data is damaged or cut short: {error}") from error
+    except (*PackingError, zlib.error) as error:
+        packing = "gzip" if isinstance(error, (EOFError, gzip.BadGzipFile, zlib.error)) else "packed"
+        raise CatalogError(f"{label}: the {packing} data is damaged or cut short: {error}") from error
     except OSError as error:
         raise CatalogError(f"{label}: cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise CatalogError(f"{label}: is not UTF-8: {error.reason} {error.object[error.start]:#04x}") from error
+    except UnicodeError as error:
+        raise CatalogError(f"{label}: is not text that can be read: {error}") from error

@@ -1,57 +1,188 @@
-"""The rows of a JSON Lines file."""
+"""The rows of JSON: objects, one a line or in a document, whose names together are the columns."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import IO
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import IO, Final, Protocol
 
 import orjson
 
-from service.catalog.reading.lines import bounded_lines, check_column_count
-from service.catalog.reading.ports import Record
+from service.catalog.reading.cells import NOTHING, is_typed, plain_value, shown
+from service.catalog.reading.encoding import UTF_8, Recoded, judge, note_on
+from service.catalog.reading.lines import MAX_LINE_CHARACTERS, check_column_count, next_line
+from service.catalog.reading.ports import Record, Unit, Unreadable
+from service.errors import CatalogError
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_EXCERPT: Final = 200
+_INCREMENTAL: Final = frozenset({"Metadata", "Keys"})
+"""What a change in an incremental export of DynamoDB has beside its images."""
+
+
+class Objects(Protocol):
+    """Where objects come from."""
+
+    @property
+    def unit(self) -> Unit:
+        """What `line` counts."""
+
+    @property
+    def line(self) -> int:
+        """Of the last object."""
+
+    @property
+    def encoding(self) -> str:
+        """How the text is written."""
+
+    def __iter__(self) -> Iterator[Mapping[str, object] | Unreadable]:
+        """Every object from the first.
+
+        Raises:
+            CatalogError: It cannot be read to its end.
+        """
+
+    def learn(self) -> None:
+        """Look at the whole file for its encoding."""
 
 
 class JsonRows:
-    """A file of one JSON object a line as a `RowSource`; a first pass collects the columns."""
+    """Objects as a `RowSource`; a first pass collects the columns."""
 
-    def __init__(self, stream: IO[bytes], label: str) -> None:
+    repeated: Collection[str] = ()
+    is_sparse = True
+
+    def __init__(self, objects: Objects, label: str) -> None:
         """Read the whole file for its columns.
 
         Raises:
-            CatalogError: A line is too long, or there are too many columns.
+            CatalogError: It cannot be read to its end, holds no object, or has too many columns.
         """
-        self._stream = stream
-        self._label = label
-        self.line = 0
+        self._objects = objects
         names: dict[str, None] = {}
-        for record in self._objects():
-            if record is not None and not names.keys() >= record.keys():
-                names.update(dict.fromkeys(record))
+        problem = ""
+        for found in objects:
+            if isinstance(found, Unreadable):
+                problem = problem or f"{objects.unit} {objects.line}: {found.problem}: {shown(found.text)}"
+            elif not names.keys() >= found.keys():
+                names.update(dict.fromkeys(found))
                 check_column_count(names, label)
+        if problem and not names:
+            raise CatalogError(f"{label}: no usable row ({problem})")
         self.names: Sequence[str] = list(filter(None, names))
 
-    def records(self, *, texts: Collection[str] = ()) -> Iterator[Record | None]:
+    @property
+    def unit(self) -> Unit:
+        """See `RowSource.unit`."""
+        return self._objects.unit
+
+    @property
+    def line(self) -> int:
+        """See `RowSource.line`."""
+        return self._objects.line
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """See `RowSource.notes`."""
+        return list(filter(None, [note_on(self._objects.encoding)]))
+
+    def close(self) -> None:
+        """Leave the stream open."""
+
+    def records(self, *, texts: Collection[str] = ()) -> Iterator[Record | Unreadable]:
         """See `RowSource.records`; JSON itself says what is a number, so `texts` changes nothing."""
         del texts
         names = self.names
-        for record in self._objects():
-            yield None if record is None else [record.get(name) for name in names]
+        for found in self._objects:
+            if isinstance(found, Unreadable):
+                yield found
+            else:
+                values = map(found.get, names)
+                yield [_trimmed(value) if type(value) is str else value for value in values]
 
-    def learn_types(self) -> None:
-        """JSON has no types to learn."""
-
-    def _objects(self) -> Iterator[Mapping[str, object] | None]:
-        self._stream.seek(0)
-        for number, line in enumerate(bounded_lines(self._stream.readline, self._label), 1):
-            self.line = number
-            text = (line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line).strip()
-            if text:
-                yield _json_object(text)
+    def learn(self, observe: Callable[[Record], None]) -> None:
+        """See `RowSource.learn`."""
+        self._objects.learn()
+        for record in self.records():
+            if not isinstance(record, Unreadable):
+                observe(record)
 
 
-def _json_object(text: bytes) -> Mapping[str, object] | None:
+class JsonLines:
+    """One JSON object a line, as `Objects`."""
+
+    unit: Unit = "line"
+
+    def __init__(self, stream: IO[bytes], encoding: str) -> None:
+        self._stream = stream
+        self.encoding = encoding
+        self.line = 0
+
+    def __iter__(self) -> Iterator[Mapping[str, object] | Unreadable]:
+        """See `Objects`."""
+        encoding = UTF_8 if self.encoding == "utf-8-sig" else self.encoding
+        with Recoded.where_needed(self._stream, encoding) as stream:
+            stream.seek(0)
+            number = 0
+            while True:
+                line, is_whole = next_line(stream.readline)
+                if not line:
+                    return
+                number += 1
+                self.line = number
+                text = (line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line).strip()
+                if not is_whole:
+                    yield Unreadable("too_long", f"longer than {MAX_LINE_CHARACTERS:,} characters", beginning(text))
+                elif text:
+                    yield _parsed(text)
+
+    def learn(self) -> None:
+        """See `Objects`."""
+        if self.encoding == UTF_8:
+            self.encoding = judge(self._stream)
+
+
+def row_of(value: object, text: bytes) -> Mapping[str, object] | Unreadable:
+    """The row that an object is; an item of DynamoDB comes without its types, a node of GraphQL without its edge."""
+    if not isinstance(value, dict):
+        return Unreadable("malformed", "not a JSON object", beginning(text))
+    if "Item" in value and isinstance(value["Item"], dict) and len(value) == 1:
+        value = value["Item"]
+    elif "node" in value and isinstance(value["node"], dict) and value.keys() <= {"node", "cursor"}:
+        value = value["node"]
+    elif value.keys() >= _INCREMENTAL:
+        problem = "a change of an incremental export; export the whole table instead"
+        return Unreadable("malformed", problem, beginning(text))
+    return {name: plain_value(one) for name, one in value.items()} if is_typed(value) else value
+
+
+def beginning(text: bytes) -> str:
+    """What a finding shows of a row."""
+    return text[:_EXCERPT].decode(errors="backslashreplace")
+
+
+def tolerant_json(text: str) -> object:
+    """A JSON text in which NaN and infinities, as Python writes them, are null.
+
+    Raises:
+        ValueError: It is no such text.
+    """
     try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None
+        return json.loads(text, parse_constant=lambda _: None)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
+def _parsed(text: bytes) -> Mapping[str, object] | Unreadable:
+    try:
+        return row_of(orjson.loads(text), text)
+    except orjson.JSONDecodeError as error:
+        problem = f"not JSON: {error.msg} at character {error.pos + 1}"
+    try:
+        return row_of(tolerant_json(text.decode()), text)
+    except UnicodeDecodeError:
+        return Unreadable("not_utf8", "not UTF-8", beginning(text))
+    except ValueError:
+        return Unreadable("malformed", problem, beginning(text))
+
+
+def _trimmed(text: str) -> str | None:
+    return None if (trimmed := text.strip()) in NOTHING else trimmed

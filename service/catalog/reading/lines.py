@@ -1,6 +1,6 @@
 """The lines of a stream, and the bounds that keep a strange file from filling the memory."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from typing import Final, TypeVar
 
 from service.errors import CatalogError
@@ -9,23 +9,20 @@ MAX_COLUMNS: Final = 1_000
 """Columns of a source. Every item holds a value for each: objects with keys of their own would fill the memory."""
 
 MAX_LINE_CHARACTERS: Final = 1 << 20
-"""Characters of a line. A line without an end is no catalogue, and a small file unpacks to gigabytes of it."""
+"""Characters of a line. A line without an end is no row, and a small file unpacks to gigabytes of it."""
 
 _Line = TypeVar("_Line", str, bytes)
 
 
-def bounded_lines(readline: Callable[[int], _Line], label: str) -> Iterator[_Line]:
-    """Every line of a stream.
-
-    Raises:
-        CatalogError: A line is too long.
-    """
-    number = 0
-    while line := readline(MAX_LINE_CHARACTERS + 1):
-        number += 1
-        if len(line) > MAX_LINE_CHARACTERS:
-            raise CatalogError(f"{label}: line {number}: longer than {MAX_LINE_CHARACTERS:,} characters")
-        yield line
+def next_line(readline: Callable[[int], _Line]) -> tuple[_Line, bool]:
+    """The next line, and whether it is whole: of one that is too long, the beginning; empty at the end."""
+    line = readline(MAX_LINE_CHARACTERS + 1)
+    if len(line) <= MAX_LINE_CHARACTERS:
+        return line, True
+    rest = line
+    while len(rest) > MAX_LINE_CHARACTERS:
+        rest = readline(MAX_LINE_CHARACTERS + 1)
+    return line[:MAX_LINE_CHARACTERS], False
 
 
 def check_column_count(names: Collection[str], label: str) -> None:

@@ -1,10 +1,27 @@
 """The ports of reading: rows come from a source, and items go to a sink."""
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 Record = Sequence[object]
-"""The cells of a row by place; None for an empty cell."""
+"""The cells of a row by place, trimmed; None for a cell without a value."""
+
+Unit = Literal["line", "row"]
+"""What a source counts: lines of a text, or rows where a line says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A row that cannot be read."""
+
+    reason: Literal["malformed", "too_long", "not_utf8"]
+
+    problem: str
+    """What is wrong with it, in words."""
+
+    text: str
+    """Its beginning."""
 
 
 class RowSource(Protocol):
@@ -12,24 +29,44 @@ class RowSource(Protocol):
 
     @property
     def line(self) -> int:
-        """Line on which the last row ended, from 1."""
+        """Number of the last row, from 1: the line on which it begins, or its own; see `unit`."""
+
+    @property
+    def unit(self) -> Unit:
+        """What `line` counts."""
 
     @property
     def names(self) -> Sequence[str]:
         """Every column by its place in a record; empty for a cell without a name."""
 
-    def records(self, *, texts: Collection[str] = ()) -> Iterator[Record | None]:
-        """Every row from the first; None for one that cannot be read.
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the operator should know of how the file is read, each in words."""
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether a column may be absent only because no row has a value for it."""
+
+    @property
+    def repeated(self) -> Collection[str]:
+        """Columns that stand more than once; the first of them counts."""
+
+    def records(self, *, texts: Collection[str] = ()) -> Iterator[Record | Unreadable]:
+        """Every row from the first.
 
         Args:
             texts: Columns whose values stay as they are written, whatever they look like.
 
         Raises:
-            MixedColumn: A column began with numbers and goes on with text; call `learn_types` and read again.
+            Surprise: A row is not what the ones before let expect; call `learn` and read again.
         """
 
-    def learn_types(self) -> None:
-        """Look at every row, so that the next `records` knows which columns are numbers."""
+    def learn(self, observe: Callable[[Record], None]) -> None:
+        """Look at every row, so that the next `records` meets no surprise.
+
+        Args:
+            observe: Called with every row that can be read, its texts as they are written.
+        """
 
 
 class Sink(Protocol):
@@ -39,15 +76,19 @@ class Sink(Protocol):
         """Whether the id is here already; a sink that finds duplicates at its end says no."""
 
     def add(self, line: int, item_id: str, record: bytes, *, eligible: bool) -> None:
-        """Take an item's record; see `service.catalog.item`."""
+        """Take an item's record; see `service.catalog.item`.
+
+        Raises:
+            TooLarge: It takes no more.
+        """
 
     def clear(self) -> None:
         """Forget all items, because the source is read once more from its beginning."""
 
 
-class MixedColumn(Exception):
-    """A column that began with numbers goes on with text."""
+class Surprise(Exception):
+    """The file is not what its first rows let expect, so all of it must be looked at before it is read."""
 
 
-class TooManyRows(Exception):
-    """The source has more rows than the caller takes."""
+class TooLarge(Exception):
+    """The source has more rows or bytes than the caller takes."""

@@ -1,19 +1,55 @@
 """Rows become items, as they will be written into answers."""
 
-from collections.abc import Mapping
-from math import isfinite
-from typing import IO
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import IO, Any, Final, NamedTuple
 
-from service.catalog.item import NotWritable, record_of
+from service.catalog.item import ITEM_COLUMNS, NotWritable, record_of
+from service.catalog.reading.cells import FLOAT_ID
 from service.catalog.reading.columns import Columns
+from service.catalog.reading.encoding import is_broken
 from service.catalog.reading.exclusion import Eligible, Exclusion
 from service.catalog.reading.formats import open_rows, readable_errors
-from service.catalog.reading.ports import MixedColumn, Record, RowSource, Sink, TooManyRows
-from service.catalog.reading.report import LACKING, DropReason, RowTally
+from service.catalog.reading.origins import as_text
+from service.catalog.reading.ports import Record, RowSource, Sink, Surprise, TooLarge, Unreadable
+from service.catalog.reading.prices import PriceVotes, is_doubtful, may_be_price, plain_number, price_of
+from service.catalog.reading.report import LACKING, CatalogReport, DropReason, RowTally
 from service.constants import MAX_ID_CHARACTERS
 
-_MAX_INT_CHARACTERS = 15
-"""Characters of a price that is read as a whole number; more become a float, as in every other column."""
+_WEB: Final = ("http://", "https://")
+_ADDRESS: Final = re.compile(r"https?://[^/\s]\S*", re.IGNORECASE)
+_NEXT_ADDRESS: Final = re.compile(r"\s*[,;|\s]\s*(?=https?://)", re.IGNORECASE)
+"""What separates several images in one cell, as WooCommerce and PrestaShop write them."""
+
+_ADDRESS_KEYS: Final = ("url", "src", "href", "link", "originalSrc")
+
+
+class Fault(NamedTuple):
+    """Why a row is not shown."""
+
+    reason: DropReason
+    value: object = None
+    """What is wrong; None where nothing is there."""
+
+
+@dataclass(slots=True)
+class FileFacts:
+    """What only the whole file can tell, as far as it is known."""
+
+    is_known: bool = False
+    """Whether the whole file has been looked at; until then it is taken for the usual one."""
+
+    prices: PriceVotes = field(default_factory=lambda: PriceVotes(Counter()))
+    ids: int = 0
+    float_ids: int = 0
+
+    @property
+    def ids_are_floats(self) -> bool:
+        """Whether every id is a whole number that pandas wrote as `1.0`."""
+        return 0 < self.ids == self.float_ids
 
 
 class RowReader:
@@ -21,137 +57,246 @@ class RowReader:
 
     Args:
         columns: Where rows hold what.
-        eligible: The operator's exclusion; None where every row passes.
+        facts: What is known of the file; None where rows come by themselves.
     """
 
-    def __init__(self, columns: Columns, eligible: Eligible | None) -> None:
-        place = {name: number for number, name in enumerate(columns.names)}
-        self._texts = [place[columns.ours[ours]] for ours in ("id", "url", "name", "image")]
-        self._price = place[columns.ours["price"]]
-        self._further = [place[name] for name in columns.further]
-        self._columns = columns
-        self._eligible = eligible
+    def __init__(self, columns: Columns, facts: FileFacts | None = None) -> None:
+        places = {name: number for number, name in enumerate(columns.names) if name}
+        self._raw = _raw_values(columns, places)
+        self._places = [places[name] for name in columns.further if name in places]
+        self._lost = [None] * len(columns.lost)
+        self._has_currency = columns.has_own_currency
+        self.columns: Final = columns
+        self.knows_file: Final = facts is None or facts.is_known
+        self._style = facts.prices.style if facts is not None and facts.is_known else "point"
+        self._float_ids = facts is not None and facts.ids_are_floats
+        self.currency = ""
+        """Of the last item's price."""
 
-    def item(self, record: Record) -> tuple[dict[str, object], DropReason | None]:
-        """The five values in the order of the answer, and the first thing that is wrong with them."""
-        values = [record[place] for place in self._texts]
-        # A plain text, which it mostly is, needs no call.
-        item_id, url, name, image = [
-            value if isinstance(value, str) and value.strip() else _text(value) for value in values
-        ]
-        price = _price_of(record[self._price])
+    def item(self, record: Record) -> tuple[dict[str, object], Fault | None]:
+        """The five values in the order of the answer, and the first thing that is wrong with them.
+
+        Raises:
+            Surprise: A value can only be read when the whole file has been looked at.
+        """
+        raw_id, raw_url, raw_name, raw_price, raw_image = self._raw(record)
+        item_id = raw_id if type(raw_id) is str else as_text(raw_id)
+        if item_id.endswith(".0"):
+            item_id = self._without_point(item_id)
+        url = raw_url if type(raw_url) is str and raw_url.startswith(_WEB) and " " not in raw_url else _address(raw_url)
+        name = raw_name if type(raw_name) is str else as_text(raw_name)
+        image = (
+            raw_image
+            if type(raw_image) is str and raw_image.startswith(_WEB) and " " not in raw_image and "," not in raw_image
+            else _image(raw_image)
+        )
+        price = self._amount(raw_price)
         item: dict[str, object] = {"id": item_id, "url": url, "name": name, "price": price, "image": image}
-        if len(item_id) > MAX_ID_CHARACTERS:
-            return item, "long_id"
-        if item_id and url and name and image and price is not None:
+        if item_id and url and name and image and price is not None and len(item_id) <= MAX_ID_CHARACTERS:
             return item, None
-        return item, next(reason for ours, reason in LACKING.items() if item[ours] in ("", None))
+        return item, self._fault(item, raw_url, raw_price, raw_image)
+
+    def observe(self, record: Record, facts: FileFacts) -> None:
+        """Let a row tell what it can of the file."""
+        raw_id, _, _, raw_price, _ = self._raw(record)
+        facts.prices.count(raw_price)
+        item_id = as_text(raw_id)
+        facts.ids += bool(item_id)
+        facts.float_ids += FLOAT_ID.fullmatch(item_id) is not None
 
     def further(self, record: Record) -> list[object]:
         """The values of the further columns."""
-        return [record[place] for place in self._further]
-
-    def is_eligible(self, item: Mapping[str, object], record: Record) -> bool:
-        """Whether the operator's exclusion lets it through."""
-        return self._eligible is None or self._eligible(self.mapping(item, record))
+        values = [record[place] for place in self._places]
+        if self._has_currency:
+            values.append(self.currency or None)
+        return values + self._lost if self._lost else values
 
     def mapping(self, item: Mapping[str, object], record: Record) -> dict[str, object]:
         """The row by column name; an item's columns are as they will be shown, under both names."""
-        row = {**item, **dict(zip(self._columns.names, record, strict=True))}
-        for ours, theirs in self._columns.ours.items():
-            row[theirs] = item[ours]
+        row = {**item, **dict(zip(self.columns.further, self.further(record), strict=True))}
+        for ours, origin in self.columns.ours.items():
+            if origin.column is not None:
+                row[origin.column] = item[ours]
         return row
+
+    def _without_point(self, item_id: str) -> str:
+        match = FLOAT_ID.fullmatch(item_id)
+        if match is not None and not self.knows_file:
+            raise Surprise
+        return match[1] if match is not None and self._float_ids else item_id
+
+    def _amount(self, value: object) -> int | float | None:
+        if type(value) is str:
+            plain = plain_number(value)
+            if plain is not None and not is_doubtful(value):
+                self.currency = ""
+                return (plain or 0) if 0 <= plain < float("inf") else None
+            if not self.knows_file and may_be_price(value):
+                raise Surprise
+        elif type(value) in (dict, list) and not self.knows_file:
+            raise Surprise
+        price = price_of(value, self._style)
+        self.currency = price.currency
+        return price.amount
+
+    def _fault(self, item: Mapping[str, object], url: object, price: object, image: object) -> Fault:
+        item_id = str(item["id"])
+        if len(item_id) > MAX_ID_CHARACTERS:
+            return Fault("long_id", item_id)
+        if item_id and not item["url"] and url not in (None, ""):
+            return Fault("bad_url", url)
+        if item_id and item["url"] and item["name"] and item["price"] is None and price not in (None, ""):
+            unclear = isinstance(price, str) and may_be_price(price)
+            return Fault("unclear_price" if unclear else "bad_price", price)
+        reason = next(reason for ours, reason in LACKING.items() if item[ours] in ("", None))
+        return Fault("bad_image", image) if reason == "missing_image" and image not in (None, "") else Fault(reason)
 
 
 def read_items(
     stream: IO[bytes],
-    name: str,
     sink: Sink,
     *,
     label: str,
     column_mapping: Mapping[str, str],
     exclusion: Exclusion | None = None,
+    known: Sequence[str] = (),
     max_rows: int | None = None,
-) -> tuple[Columns, RowTally]:
+) -> tuple[Columns, RowTally, CatalogReport]:
     """Read a whole stream into a sink.
 
     Further columns are kept under the source's own name. In a CSV file a column is numbers when all its values are,
-    else text, and an empty cell is null; JSON Lines keep their types. Rows that could not be shown complete are
-    dropped and counted. Where rows have the same id, the first counts.
+    else text, and an empty cell is null; JSON keeps its types. Rows that could not be shown complete are dropped and
+    counted. Where rows have the same id, the first counts.
 
     No more than a row is held in memory. The stream may be read more than once.
 
     Args:
-        stream: As it is stored, gzip included. It must be able to seek.
-        name: Name of the file; its end names the format.
+        stream: As it is stored, packed or not. It must be able to seek.
         sink: Takes the items in their order.
         label: Names the source in errors.
         column_mapping: Our name to the source's, for columns that are called otherwise.
         exclusion: The operator's; asked once for each row that is kept.
+        known: Further columns that the catalogue had before; those that are gone are null.
         max_rows: Most rows that may be there; None for any number.
 
     Raises:
         CatalogError: It cannot be read to its end, or lacks a column.
-        TooManyRows: There are more rows than `max_rows`.
+        TooLarge: There are more rows than `max_rows`, or the sink takes no more.
     """
-    with readable_errors(label), open_rows(stream, name, label) as source:
-        columns = Columns.matched(source.names, column_mapping, label)
-        reader = RowReader(columns, None if exclusion is None else exclusion(columns))
+    with readable_errors(label), open_rows(stream, label) as source:
+        columns = Columns.matched(
+            source.names,
+            column_mapping,
+            label,
+            known=known,
+            is_sparse=source.is_sparse,
+            repeated=source.repeated,
+        )
+        facts = FileFacts()
         try:
-            return columns, _fill(source, reader, sink, columns, max_rows)
-        except MixedColumn:
+            eligible = None if exclusion is None else exclusion(columns)
+            tally = _fill(source, sink, RowReader(columns, facts), eligible=eligible, max_rows=max_rows)
+        except Surprise:
             sink.clear()
-            source.learn_types()
-            return columns, _fill(source, reader, sink, columns, max_rows)
+            facts = _learnt(source, columns, max_rows)
+            columns = columns.with_currency() if facts.prices.all_have_currency else columns
+            eligible = None if exclusion is None else exclusion(columns)
+            tally = _fill(source, sink, RowReader(columns, facts), eligible=eligible, max_rows=max_rows)
+        guessed = columns.mapping if columns.guessed else ""
+        return columns, tally, tally.report(source.notes, columns.lost, guessed)
 
 
-def _fill(source: RowSource, reader: RowReader, sink: Sink, columns: Columns, max_rows: int | None) -> RowTally:
-    tally = RowTally()
-    for record in source.records(texts=columns.texts):
+def _learnt(source: RowSource, columns: Columns, max_rows: int | None) -> FileFacts:
+    """Look at every row."""
+    facts = FileFacts(is_known=True)
+    reader = RowReader(columns)
+    count = 0
+
+    def observe(record: Record) -> None:
+        nonlocal count
+        count += 1
+        if max_rows is not None and count > max_rows:
+            raise TooLarge
+        reader.observe(record, facts)
+
+    source.learn(observe)
+    return facts
+
+
+def _fill(
+    source: RowSource,
+    sink: Sink,
+    reader: RowReader,
+    *,
+    eligible: Eligible | None,
+    max_rows: int | None,
+) -> RowTally:
+    tally = RowTally(source.unit)
+    for record in source.records(texts=reader.columns.texts):
         tally.rows += 1
         if max_rows is not None and tally.rows > max_rows:
-            raise TooManyRows
-        if record is None:
-            tally.drop("malformed", None, source.line)
+            raise TooLarge
+        line = source.line
+        if isinstance(record, Unreadable):
+            if record.reason == "not_utf8" and not reader.knows_file:
+                raise Surprise
+            tally.drop(record.reason, None, line, f"{record.problem}: {record.text}")
             continue
-        item, reason = reader.item(record)
+        item, fault = reader.item(record)
         item_id = str(item["id"])
-        if reason is None and item_id in sink:
-            reason = "duplicate"
-        if reason is not None:
-            tally.drop(reason, item_id, source.line)
+        if fault is None and item_id in sink:
+            fault = Fault("duplicate")
+        if fault is None:
+            try:
+                kept = record_of(item, reader.further(record))
+            except NotWritable:
+                fault = _not_writable(record, reader)
+        if fault is not None:
+            tally.drop(fault.reason, item_id, line, fault.value)
+            tally.lacking.update(ours for ours, value in item.items() if value in ("", None))
             continue
-        try:
-            kept = record_of(item, reader.further(record))
-        except NotWritable:
-            tally.drop("malformed", item_id, source.line)
-            continue
-        sink.add(source.line, item_id, kept, eligible=reader.is_eligible(item, record))
+        if not item["image"].startswith("https"):  # type: ignore[attr-defined]  # it is text
+            tally.image(str(item["image"]), item_id, line)
+        sink.add(line, item_id, kept, eligible=eligible is None or eligible(reader.mapping(item, record)))
     return tally
 
 
-def _text(value: object) -> str:
-    """The value as text; empty when it is missing, blank, or cannot stand for a text."""
-    if isinstance(value, str):
-        return value if value.strip() else ""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return ""
+def _not_writable(record: Record, reader: RowReader) -> Fault:
+    """Why JSON cannot hold a row.
+
+    Raises:
+        Surprise: It has bytes that are no UTF-8, and the file may be in another encoding.
+    """
+    broken = next((cell for cell in record if isinstance(cell, str) and is_broken(cell)), None)
+    if broken is None:
+        return Fault("malformed", "nested too deep, or holds what JSON cannot")
+    if not reader.knows_file:
+        raise Surprise
+    return Fault("not_utf8", broken.encode(errors="surrogateescape").decode(errors="backslashreplace"))
 
 
-def _price_of(value: object) -> int | float | None:
-    if isinstance(value, str):
-        value = _number(value.strip())
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value < 0:
-        return None
-    return value or 0
+def _raw_values(columns: Columns, places: Mapping[str, int]) -> Callable[[Record], Sequence[Any]]:
+    """What takes the values of `ITEM_COLUMNS` from a record."""
+    origins = [columns.ours[ours] for ours in ITEM_COLUMNS]
+    names = [origin.column for origin in origins if origin.column is not None]
+    if len(names) == len(origins):
+        return itemgetter(*(places[name] for name in names))  # it takes half the time
+    getters = [origin.getter(places) for origin in origins]
+    return lambda record: [get(record) for get in getters]
 
 
-def _number(text: str) -> int | float | None:
-    """A number, whole when it is written without a point; None for anything else."""
-    if not text.isascii() or "_" in text:
-        return None
-    try:
-        return int(text) if text.lstrip("-").isdigit() and len(text) <= _MAX_INT_CHARACTERS else float(text)
-    except ValueError:
-        return None
+def _address(value: object) -> str:
+    """An address that can be linked to, blanks in it escaped; empty for anything else."""
+    if isinstance(value, dict):
+        value = next((value[key] for key in _ADDRESS_KEYS if key in value), None)
+    if not isinstance(value, str):
+        return ""
+    address = value.strip().replace(" ", "%20")
+    return address if _ADDRESS.fullmatch(address) else ""
+
+
+def _image(value: object) -> str:
+    """The first of several images."""
+    if isinstance(value, list) and value:
+        value = value[0]
+    return _address(_NEXT_ADDRESS.split(value.strip(), 1)[0] if isinstance(value, str) else value)

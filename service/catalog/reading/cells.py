@@ -1,0 +1,59 @@
+"""What a cell holds: a text without the blanks around it, or nothing."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+NOTHING: Final = frozenset(
+    {"", "NaN", "nan", "NULL", "null", "\\N", "<NA>", "NaT", "#N/A", "#NAME?", "#REF!", "#VALUE!", "#DIV/0!", "#NULL!"}
+)
+"""How pandas, databases and Excel write that there is no value."""
+
+MAX_SHOWN_CHARACTERS: Final = 60
+"""Of a wrong value that a finding repeats."""
+
+FLOAT_ID: Final = re.compile(r"(\d+)\.0")
+"""A whole number as pandas writes it in a column that also lacks some."""
+
+_TYPES: Final = frozenset({"S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS", "BS"})
+"""DynamoDB's names of types."""
+
+_MAX_INT_DIGITS: Final = 15
+"""Digits of a whole number; one with more becomes a float, as in JSON that other programs write."""
+
+
+def shown(value: object) -> str:
+    """A value as a finding repeats it, shortened."""
+    text = value if isinstance(value, str) else str(value)
+    return repr(text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}...")
+
+
+def is_typed(record: Mapping[str, object]) -> bool:
+    """Whether an object is an item of DynamoDB with a type around each value."""
+    return bool(record) and all(
+        isinstance(value, dict) and len(value) == 1 and not _TYPES.isdisjoint(value) for value in record.values()
+    )
+
+
+def plain_value(value: object) -> object:
+    """DynamoDB's typed value as JSON Lines would hold it; sets are joined, as filters read them.
+
+    Bytes are None, as is anything that is no typed value.
+    """
+    if not isinstance(value, dict) or not value:
+        return None
+    kind, content = next(iter(value.items()))
+    if kind == "N":
+        return _number(content)
+    if kind in ("SS", "NS"):
+        return "|".join(sorted(content))
+    if kind == "M":
+        return {name: plain_value(one) for name, one in content.items()}
+    if kind == "L":
+        return [plain_value(one) for one in content]
+    return content if kind in ("S", "BOOL") else None
+
+
+def _number(content: str) -> int | float:
+    short = content.lstrip("-").isdigit() and len(content) <= _MAX_INT_DIGITS
+    return int(content) if short else float(content)

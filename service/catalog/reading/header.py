@@ -1,0 +1,91 @@
+"""The header of a CSV file: where it is, what delimits its columns, and their names."""
+
+import csv
+import io
+from dataclasses import dataclass
+from typing import IO, Final
+
+from service.catalog.reading.cells import shown
+from service.catalog.reading.lines import next_line
+from service.errors import CatalogError
+
+DELIMITERS: Final = (",", ";", "\t", "|")
+
+MAX_HEADER_LINES: Final = 100
+"""Lines of comments and blanks above the header, and of a header with line breaks in its names."""
+
+_DELIMITER_LINE: Final = "sep="
+"""How Excel is told the delimiter."""
+
+_NO_NAME: Final = "".join(DELIMITERS) + '" '
+"""What a line without a name in it may hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file begins with."""
+
+    names: tuple[str, ...]
+    """Columns by place, without blanks around them."""
+
+    delimiter: str
+
+    lines: int
+    """Lines up to the header's last."""
+
+
+def read_header(text: IO[str], label: str) -> Header:
+    """The header, which is the first line that is neither blank nor a comment.
+
+    Comments, with which Google and Meta begin their templates, start with `#`. The delimiter is the one that makes the
+    most columns of the header.
+
+    Raises:
+        CatalogError: The header is too long, or its quotes cannot be read.
+    """
+    text.seek(0)
+    delimiters: tuple[str, ...] = DELIMITERS
+    number = 0
+    lines: list[str] = []
+    problem = ""
+    while number < MAX_HEADER_LINES:
+        line, is_whole = next_line(text.readline)
+        if not line:
+            break
+        number += 1
+        if not is_whole:
+            raise CatalogError(f"{label}: line {number}: longer than a header can be; is it text?")
+        lines.append(line)
+        whole = "".join(lines).strip("\ufeff \r\n")
+        if whole.startswith("#") or not whole.strip(_NO_NAME):
+            lines.clear()
+        elif whole.lower().startswith(_DELIMITER_LINE) and len(whole) == len(_DELIMITER_LINE) + 1:
+            delimiters = (whole[-1],)
+            lines.clear()
+        else:
+            found, problem = _parsed(whole, delimiters, problem)
+            if not found:
+                continue  # a name, or a comment, with a line break in it
+            lines.clear()
+            if not whole.startswith('"#'):
+                delimiter = max(found, key=lambda one: len(found[one]))
+                return Header(tuple(name.strip("\ufeff \t\r\n") for name in found[delimiter]), delimiter, number)
+    if lines:
+        first = number - len(lines) + 1
+        raise CatalogError(f"{label}: line {first}: the header {shown(lines[0].strip())} cannot be read: {problem}")
+    return Header((), ",", number)
+
+
+def _parsed(whole: str, delimiters: tuple[str, ...], problem: str) -> tuple[dict[str, list[str]], str]:
+    """The names by each delimiter that can be read, and the first problem of the others."""
+    found: dict[str, list[str]] = {}
+    for delimiter in delimiters:
+        reader = csv.reader(io.StringIO(whole, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
+        try:
+            rows = list(reader)
+        except csv.Error as error:
+            problem = problem or str(error)
+            continue
+        if len(rows) == 1:
+            found[delimiter] = rows[0]
+    return found, problem
