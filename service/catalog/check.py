@@ -16,7 +16,7 @@ from service.catalog.item import ITEM_COLUMNS
 from service.catalog.ports import SourceContent
 from service.catalog.reading.columns import Columns
 from service.catalog.reading.exclusion import Eligible, compiled_exclusion, parsed_exclusion
-from service.catalog.reading.report import LACKING, MEANING, CatalogReport
+from service.catalog.reading.report import LACKING, MEANING, WAYS_OUT, CatalogReport
 from service.catalog.reading.rows import read_items
 from service.filters import Filter
 
@@ -105,6 +105,8 @@ class CatalogCheck:
             yield from ("", "Rows that cannot be shown, by the first thing that is wrong")
             for reason, count in sorted(self.report.dropped.items(), key=lambda entry: -entry[1]):
                 yield _line(MEANING[reason], count, f"first: {', '.join(self.report.examples[reason])}")
+                if reason in WAYS_OUT:
+                    yield f"    {WAYS_OUT[reason]}"
         if any(self.lacking.values()):
             yield from ("", "Rows that lack something, each counted for everything it lacks")
             for name in ITEM_COLUMNS:

@@ -35,6 +35,8 @@ class _NoItems:
 
     version = 0
     columns: Sequence[str] = ()
+    lost_columns: Sequence[str] = ()
+    is_open = False
 
     def __len__(self) -> int:
         return 0

@@ -120,7 +120,7 @@ async def test_a_file_replaced_twenty_times_by_good_and_bad_ones_fails_no_call_a
     def write(number: int) -> None:
         whole = good(number)
         cut = whole[: len(whole) * number // 20]
-        content = (cut, b"", gzip.compress(b"sku" + plain[2:]), os.urandom(2_000), whole)[number % 5]
+        content = (cut, b"", gzip.compress(b"nothing" + plain[2:]), os.urandom(2_000), whole)[number % 5]
         if not content:
             path.write_bytes(content)  # emptied where it is
             return

@@ -23,7 +23,7 @@ async def test_a_placeholder_of_the_exclusion_is_filled_by_the_request(open_door
 
 
 async def test_a_row_with_a_list_in_the_place_of_a_number_fails_no_call(open_door: OpenDoor, tmp_path: Path) -> None:
-    row = '{"id":"item%03d","url":"u","name":"n","price":1,"image":"i","size":%s}\n'
+    row = '{"id":"item%03d","url":"http://u","name":"n","price":1,"image":"http://i","size":%s}\n'
     (tmp_path / "items.jsonl").write_text(row % (37, "[7]") + row % (38, '{"a":7}') + row % (39, "7"))
     url = f"file://{tmp_path}/items.jsonl"
     async with open_door(CATALOG_URL=url, EXCLUSION_FILTER="EXCLUDE ItemID WHERE Items.SIZE > $MOST") as door:

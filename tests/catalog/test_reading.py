@@ -20,7 +20,7 @@ from service.errors import CatalogError
 RETAIL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "retail" / "items.csv"
 SAMPLE = Path(__file__).resolve().parents[2] / "sample" / "items.csv"
 HEADER = "id,url,name,price,image"
-GOOD = "a,http://shop/a,First,39.99,http://cdn/a.jpg"
+GOOD = "a,http://shop/a,First,39.99,https://cdn/a.jpg"
 
 
 def load(path: Path, content: str | bytes | None = None, *, mapping: Mapping[str, str] | None = None) -> MemoryCatalog:
@@ -56,7 +56,9 @@ def test_a_row_becomes_an_item_in_the_order_of_the_answer(path: Path) -> None:
     catalog = load(path, f"{HEADER}\n{GOOD}\n")
     (row,) = catalog.rows(["a"])
     assert row is not None
-    assert row.fragment == (b'{"id":"a","url":"http://shop/a","name":"First","price":39.99,"image":"http://cdn/a.jpg"}')
+    assert row.fragment == (
+        b'{"id":"a","url":"http://shop/a","name":"First","price":39.99,"image":"https://cdn/a.jpg"}'
+    )
     assert (row.extras, row.eligible, catalog.version, len(catalog)) == (b"[]", True, 7, 1)
 
 
@@ -90,7 +92,7 @@ def test_columns_with_other_names_are_mapped(path: Path) -> None:
     mapping = {"name": "product_name", "price": "PRICE_USD"}
     catalog = load(path, f"id,url,product_name,PRICE_USD,image,name\n{GOOD},internal\n", mapping=mapping)
     assert items(catalog, "a")[0] == {
-        "id": "a", "url": "http://shop/a", "name": "First", "price": 39.99, "image": "http://cdn/a.jpg",
+        "id": "a", "url": "http://shop/a", "name": "First", "price": 39.99, "image": "https://cdn/a.jpg",
     }  # fmt: skip
     assert further(catalog, "a") == {"name": "internal"}
 
@@ -124,14 +126,14 @@ def test_an_incomplete_row_is_dropped_counted_and_named(path: Path, row: str, re
     assert b'"name":"First"' in rendered(catalog, "a")
     (log,) = logs
     assert (log["log_level"], log["reason"], log["count"]) == ("warning", reason, 1)
-    assert log["first"]
+    assert "line 3" in log["first"][0]
 
 
 def test_the_log_names_only_the_first_few(path: Path) -> None:
     rows = "\n".join(f"bad{n},,N,1,http://i" for n in range(1000))
     with capture_logs() as logs:
         load(path, f"{HEADER}\n{GOOD}\n{rows}\n")
-    assert [(log["count"], log["first"]) for log in logs] == [(1000, [f"bad{n}" for n in range(5)])]
+    assert [(log["count"], log["first"]) for log in logs] == [(1000, [f"bad{n} (line {n + 3})" for n in range(5)])]
 
 
 @pytest.mark.parametrize(
@@ -146,10 +148,10 @@ def test_a_price_is_a_json_number(path: Path, written: str, expected: float) -> 
 
 
 def test_ids_and_names_that_look_like_numbers_stay_text(path: Path) -> None:
-    catalog = load(path, f"{HEADER}\n1.50,2,3,4,5\n007,2,3,4,5\n")
+    catalog = load(path, f"{HEADER}\n1.50,http://u,3,4,http://i\n007,http://u,3,4,http://i\n")
     assert items(catalog, "1.50", "007") == [
-        {"id": "1.50", "url": "2", "name": "3", "price": 4, "image": "5"},
-        {"id": "007", "url": "2", "name": "3", "price": 4, "image": "5"},
+        {"id": "1.50", "url": "http://u", "name": "3", "price": 4, "image": "http://i"},
+        {"id": "007", "url": "http://u", "name": "3", "price": 4, "image": "http://i"},
     ]
 
 
@@ -204,7 +206,7 @@ def test_json_lines_keep_their_types(tmp_path: Path) -> None:
 
 
 def test_a_row_that_nests_too_deep_is_dropped_and_no_other(tmp_path: Path) -> None:
-    row = '{"id":"%s","url":"u","name":"n","price":1,"image":"i","tags":%s}\n'
+    row = '{"id":"%s","url":"http://u","name":"n","price":1,"image":"http://i","tags":%s}\n'
     deep = "[" * 300 + "]" * 300
     catalog = load(tmp_path / "items.jsonl", row % ("a", "[1]") + row % ("b", deep) + row % ("c", "[]"))
     assert list(catalog.first_ids()) == ["a", "c"]
@@ -213,7 +215,7 @@ def test_a_row_that_nests_too_deep_is_dropped_and_no_other(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["items.csv.gz", "items.jsonl.gz"])
 def test_gzip_is_read(tmp_path: Path, name: str) -> None:
-    row = {"id": "a", "url": "u", "name": "n", "price": 1, "image": "i"}
+    row = {"id": "a", "url": "http://u", "name": "n", "price": 1, "image": "http://i"}
     plain = f"{HEADER}\n{GOOD}\n" if ".csv" in name else json.dumps(row)
     assert len(load(tmp_path / name, gzip.compress(plain.encode()))) == 1
 
@@ -228,25 +230,21 @@ GZIPPED = gzip.compress("\n".join([HEADER, *(f"{n}{GOOD}" for n in range(500))])
         ("items.csv", f"{HEADER}\n", "no usable row .no rows"),
         ("items.csv", f"{HEADER}\n,,,,\n", "no usable row .1 missing_id"),
         ("items.csv", f"id,url,name,price\n{GOOD}\n", "no column image; it has id, url, name, price"),
-        (
-            "items.csv",
-            f"{HEADER.replace(',', ';')}\n{GOOD}\n",
-            "no column id, url, name, price, image; it has id;url",
-        ),
-        ("items.csv", f"{GOOD}\n{GOOD}\n", "no column"),
+        ("items.csv", f"{GOOD}\n{GOOD}\n", "no column id, url, name, price, image: the first line is no header"),
         ("items.csv", f"{HEADER},id\n{GOOD},b\n", "names id more than once"),
-        ("items.csv", f'{HEADER}\n{GOOD}\nb,"http://u,N,1,http://i\n', "line 3"),
-        ("items.csv", f"{HEADER}\n{GOOD}\xe9\n".encode("latin-1"), "not UTF-8"),
-        ("items.csv", f"{HEADER}\n{GOOD}\n".encode("utf-16"), "not UTF-8"),
+        ("items.csv", f'id,"u"rl,name\n{GOOD}\n', "line 1: the header .* cannot be read: ',' expected after '\"'"),
         ("items.csv.gz", GZIPPED[: len(GZIPPED) // 2], "cut short"),
-        ("items.csv.gz", f"{HEADER}\n{GOOD}\n", "gzip"),
         ("items.csv.gz", GZIPPED[:40] + b"\0" * 40 + GZIPPED[80:], "gzip"),
         ("items.csv", f"{HEADER},{','.join(f'c{n}' for n in range(996))}\n{GOOD}\n", "more than 1,000 columns"),
-        ("items.csv.gz", gzip.compress(f"{HEADER}\n{GOOD}\n".encode() + b"\0" * 2_000_000), "line 3: longer than"),
+        (
+            "items.csv.gz",
+            gzip.compress(b"\0" * 2_000_000),
+            "line 1: longer than a header can be|line 1: the header is no text",
+        ),
         ("items.jsonl", "", "empty"),
         ("items.jsonl", "".join(f'{{"key{n}": 1}}\n' for n in range(1001)), "more than 1,000 columns"),
-        ("items.jsonl.gz", gzip.compress(b"{}\n" + b"[" * 2_000_000), "line 2: longer than"),
-        ("items.jsonl", "no json\n", "no usable row"),
+        ("items.jsonl.gz", gzip.compress(b"{}\n" + b"[" * 2_000_000), "no usable row .line 2: longer than"),
+        ("items.jsonl", "no json\n", "no column"),
         ("items.jsonl", '{"id": "a"}\n', "no column url, name, price, image"),
         ("items.jsonl.gz", GZIPPED[: len(GZIPPED) // 2], "cut short"),
     ],
@@ -301,8 +299,6 @@ def test_absolute_and_relative_urls_name_a_file(url: str, expected: str) -> None
         ("/srv/items.csv", "not a file: URL"),
         ("file://[x/items.csv", "IPv6"),
         ("file://sample/items.csv", "write file:///sample/items.csv .* or file:sample/items.csv"),
-        ("file:///srv/items.xlsx", "must end in .csv"),
-        ("file:///srv/.csv/items", "must end in .csv"),
     ],
 )
 def test_other_urls_are_refused_with_a_hint(url: str, words: str) -> None:
@@ -321,9 +317,7 @@ def test_the_exclusion_sees_typed_rows_under_both_names(path: Path) -> None:
     content = f"ITEM_ID,url,name,PRICE,image,STOCK\n{GOOD},3\n{second},0\n{GOOD},1\n"
     path.write_text(content)
     with path.open("rb") as stream:
-        catalog = read_into_memory(
-            stream, label="items", column_mapping={}, version=1, exclusion=lambda _: eligible
-        )
+        catalog = read_into_memory(stream, label="items", column_mapping={}, version=1, exclusion=lambda _: eligible)
     assert [row and row.eligible for row in catalog.rows(["a", "b"])] == [True, False]
     assert len(seen) == 2
     assert [seen[0][name] for name in ("ITEM_ID", "id", "PRICE", "price", "STOCK")] == [

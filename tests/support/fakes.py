@@ -102,6 +102,9 @@ class FakeCatalog:
     def columns(self) -> Sequence[str]:
         return self._columns
 
+    lost_columns = ()
+    is_open = False
+
     def rows(self, item_ids: Sequence[str]) -> list[CatalogRow | None]:
         return [self._rows.get(one) for one in item_ids]
 

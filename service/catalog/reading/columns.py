@@ -21,11 +21,11 @@ _CENTS: Final = "centAmount"
 
 _MAX_NAMED_CHARACTERS: Final = 300
 
-_HINTS: Final = {
-    "url": ("https://YOUR-SHOP/products/{%s}", ("handle", "url_key", "slug", "id")),
-    "image": ("https://YOUR-SHOP/{+%s}", ()),
-}
-"""What a template of a missing column may look like, and which columns it may be made of."""
+_SLUGS: Final = ("handle", "url_key", "slug")
+"""Columns that shops make the addresses of their pages of, in lower case."""
+
+_RAKUTEN: Final = "HDR"
+"""What the first line of a feed of Rakuten Advertising begins with, which has no header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Columns:
             CatalogError: A column is not there or may be one of several, or the mapping names what it cannot.
         """
         there = [name for name in names if name]
-        ours, guessed = _matched(there, column_mapping, label)
+        ours, guessed = _matched(there, column_mapping, label, is_sparse=is_sparse)
         twice = [root for origin in ours.values() for root in origin.roots if root in repeated]
         if twice:
             raise CatalogError(f"{label}: the header names {', '.join(dict.fromkeys(twice))} more than once")
@@ -129,7 +129,7 @@ def _needs_saying(ours: str, origin: Origin) -> bool:
 
 
 def _matched(
-    names: Sequence[str], column_mapping: Mapping[str, str], label: str
+    names: Sequence[str], column_mapping: Mapping[str, str], label: str, *, is_sparse: bool
 ) -> tuple[dict[str, Origin], list[str]]:
     """Where each column of ours comes from, and which of them were guessed."""
     unknown = sorted(set(column_mapping) - set(ITEM_COLUMNS))
@@ -161,7 +161,9 @@ def _matched(
                 whole = origin.text.removesuffix(f".{_CENTS}")
                 problems.append(f"{origin.text} counts the smallest coin; name the object it is in: price={whole}")
     if missing or problems:
-        raise CatalogError(f"{label}: {'; '.join([*_absent(missing, names), *problems])}")
+        raise CatalogError(
+            f"{label}: {'; '.join([*_absent(missing, names, found.get('id'), is_sparse=is_sparse), *problems])}"
+        )
     return found, guessed
 
 
@@ -179,25 +181,27 @@ def _ambiguous(ours: str, candidates: Sequence[str]) -> str:
     return f"{ours} may be {' or '.join(candidates)}; name one: CATALOG_COLUMNS={written({ours: candidates[0]})}"
 
 
-def _absent(missing: Sequence[str], names: Sequence[str]) -> list[str]:
+def _absent(missing: Sequence[str], names: Sequence[str], item_id: Origin | None, *, is_sparse: bool) -> list[str]:
     if not missing:
         return []
     there = ", ".join(names)
     shown = there if len(there) <= _MAX_NAMED_CHARACTERS else f"{there[:_MAX_NAMED_CHARACTERS]}..."
-    hints = [hint for ours in missing if (hint := _hint(ours, names))]
-    way_out = f"; {' and '.join(hints)} would make it" if hints else ""
-    return [f"no column {', '.join(missing)}; it has {shown}; CATALOG_COLUMNS says which column is which{way_out}"]
-
-
-def _hint(ours: str, names: Sequence[str]) -> str:
-    template, columns = _HINTS.get(ours, ("", ()))
-    lower = {name.lower(): name for name in names}
-    column = next((lower[one] for one in columns if one in lower), None)
-    return f"{ours}={template % column}" if column else ""
+    ways = ["CATALOG_COLUMNS says which column is which"]
+    if is_sparse:
+        ways.append("a value inside another has a path: price=prices[0].value")
+    if "url" in missing:
+        slugs = [] if is_sparse else [name for name in names if name.lower() in _SLUGS]
+        column = slugs[0] if slugs else item_id.text if item_id else names[0]
+        ways.append(f"a template makes an address: url=https://YOUR-SHOP/products/{{{column}}}")
+    return [f"no column {', '.join(missing)}; it has {shown}", *ways]
 
 
 def _refuse_data(names: Sequence[str], column_mapping: Mapping[str, str], label: str) -> None:
     """Say that a header is missing where the first row is one of data."""
+    if names[0] == _RAKUTEN:
+        raise CatalogError(
+            f"{label}: is a feed of Rakuten without a header; put the columns' names in the place of its first line"
+        )
     if any(name.lower().startswith(("http://", "https://")) for name in names) and not set(names) & {
         *column_mapping.values()
     }:

@@ -69,7 +69,8 @@ def read_header(text: IO[str], label: str) -> Header:
             lines.clear()
             if not whole.startswith('"#'):
                 delimiter = max(found, key=lambda one: len(found[one]))
-                return Header(tuple(name.strip("\ufeff \t\r\n") for name in found[delimiter]), delimiter, number)
+                names = tuple(name.strip("\ufeff \t\r\n") for name in found[delimiter])
+                return Header(_checked(names, number, label), delimiter, number)
     if lines:
         first = number - len(lines) + 1
         raise CatalogError(f"{label}: line {first}: the header {shown(lines[0].strip())} cannot be read: {problem}")
@@ -77,15 +78,29 @@ def read_header(text: IO[str], label: str) -> Header:
 
 
 def _parsed(whole: str, delimiters: tuple[str, ...], problem: str) -> tuple[dict[str, list[str]], str]:
-    """The names by each delimiter that can be read, and the first problem of the others."""
+    """The names by each delimiter that can be read, and the first problem of the others.
+
+    None where the delimiter that stands there most often is not among them.
+    """
     found: dict[str, list[str]] = {}
+    most = 0
     for delimiter in delimiters:
         reader = csv.reader(io.StringIO(whole, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
         try:
             rows = list(reader)
         except csv.Error as error:
             problem = problem or str(error)
+            most = max(most, whole.count(delimiter))
             continue
         if len(rows) == 1:
             found[delimiter] = rows[0]
+    if not found or most >= max(map(len, found.values())):
+        return {}, problem
     return found, problem
+
+
+def _checked(names: tuple[str, ...], number: int, label: str) -> tuple[str, ...]:
+    odd = next((name for name in names if not name.isprintable() and "\0" in name), None)
+    if odd is not None:
+        raise CatalogError(f"{label}: line {number}: the header is no text: {shown(odd)}")
+    return names

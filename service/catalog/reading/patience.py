@@ -70,14 +70,18 @@ async def patiently(
         Stalled: It did not end in time.
     """
     done = _started(call, on_late)
-    while True:
-        try:
-            return await _within(done, seconds if watched is None else STALL_SECONDS / _LOOKS_PER_STALL)
-        except Stalled:
-            if watched is None:
-                raise
-            if watched.stalled_seconds > STALL_SECONDS:
-                raise Stalled(STALL_SECONDS) from None
+    try:
+        while True:
+            try:
+                return await _within(done, seconds if watched is None else STALL_SECONDS / _LOOKS_PER_STALL)
+            except Stalled:
+                if watched is None:
+                    raise
+                if watched.stalled_seconds > STALL_SECONDS:
+                    raise Stalled(STALL_SECONDS) from None
+    finally:
+        # An error knows this frame: through the future the frame would know the error, and what it holds stay open.
+        del done
 
 
 def _started(call: Callable[[], _Result], on_late: Callable[[_Result], None]) -> "asyncio.Future[_Result]":
@@ -118,3 +122,5 @@ async def _within(done: "asyncio.Future[_Result]", seconds: float | None) -> _Re
     except asyncio.CancelledError:
         done.cancel()
         raise
+    finally:
+        del done

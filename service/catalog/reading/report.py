@@ -58,7 +58,7 @@ MEANING: Final[Mapping[DropReason, str]] = {
 }
 """Each reason in words."""
 
-_WAYS_OUT: Final[Mapping[DropReason, str]] = {
+WAYS_OUT: Final[Mapping[DropReason, str]] = {
     "bad_url": "a template makes an address: CATALOG_COLUMNS=url=https://YOUR-SHOP/{+COLUMN}",
     "bad_image": "a template makes an address: CATALOG_COLUMNS=image=https://YOUR-SHOP/{+COLUMN}",
     "unclear_price": "write prices with two decimals, or without separators of thousands",
@@ -103,7 +103,14 @@ class CatalogReport:
     @classmethod
     def unpacked(cls, packed: Mapping[str, Any]) -> Self:
         """The report that `packed` made."""
-        return cls(**packed)
+        return cls(
+            packed["rows"],
+            packed["dropped"],
+            {reason: tuple(lines) for reason, lines in packed["examples"].items()},
+            tuple(packed["notes"]),
+            tuple(packed["lost"]),
+            packed["guessed"],
+        )
 
     def log(self, label: str) -> None:
         """Log which rows are not shown, one event for each reason, and how the source was read."""
@@ -112,7 +119,7 @@ class CatalogReport:
         for note in self.notes:
             _log.warning("catalog_read_as", source=label, note=note)
         for reason, count in self.dropped.items():
-            more = {"mend": _WAYS_OUT[reason]} if reason in _WAYS_OUT else {}
+            more = {"mend": WAYS_OUT[reason]} if reason in WAYS_OUT else {}
             first = list(self.examples[reason])
             _log.warning("catalog_rows_dropped", source=label, reason=reason, count=count, first=first, **more)
         if self.lost:
@@ -184,5 +191,5 @@ class RowTally:
         problem = f"{label}: no usable row ({found})"
         for reason, _ in self.dropped.most_common(1):
             problem += f"; {MEANING[reason]}: {self._examples[reason][0]}"
-            problem += f"; {_WAYS_OUT[reason]}" if reason in _WAYS_OUT else ""
+            problem += f"; {WAYS_OUT[reason]}" if reason in WAYS_OUT else ""
         return CatalogError(problem)

@@ -250,8 +250,9 @@ def _fill(
             try:
                 kept = record_of(item, reader.further(record))
             except NotWritable:
-                fault = _not_writable(record, reader)
+                fault = Fault("malformed", "nested too deep, or holds what JSON cannot")
         if fault is not None:
+            fault = _not_utf8(record, reader) or fault
             tally.drop(fault.reason, item_id, line, fault.value)
             tally.lacking.update(ours for ours, value in item.items() if value in ("", None))
             continue
@@ -261,15 +262,15 @@ def _fill(
     return tally
 
 
-def _not_writable(record: Record, reader: RowReader) -> Fault:
-    """Why JSON cannot hold a row.
+def _not_utf8(record: Record, reader: RowReader) -> Fault | None:
+    """Whether a row that is not shown has bytes that are no UTF-8.
 
     Raises:
-        Surprise: It has bytes that are no UTF-8, and the file may be in another encoding.
+        Surprise: It has, and the whole file may be in another encoding.
     """
     broken = next((cell for cell in record if isinstance(cell, str) and is_broken(cell)), None)
     if broken is None:
-        return Fault("malformed", "nested too deep, or holds what JSON cannot")
+        return None
     if not reader.knows_file:
         raise Surprise
     return Fault("not_utf8", broken.encode(errors="surrogateescape").decode(errors="backslashreplace"))

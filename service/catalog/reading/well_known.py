@@ -29,7 +29,8 @@ _RANKS: Final[Mapping[str, str]] = {
     "image": """
         image
         image_link image_url imageurl image_src images picture picture_url photo photo_url main_image merchant_image_url
-        image_1 bigimage base_image product_image image_urls featured_image img img_url image_urls_x_y_z large_image
+        image_1 bigimage product_image_url_1 base_image product_image image_urls featured_image
+        img img_url large_image
         thumbnail thumbnail_url thumb smallimage small_image aw_image_url product_image_url image_url_import
         product_image_file_1 variant_image cover_image_url additional_image_link
     """,
