@@ -14,8 +14,6 @@ from service.catalog.reading.lines import MAX_LINE_CHARACTERS, check_column_coun
 from service.catalog.reading.packing import HEAD_BYTES
 from service.catalog.reading.ports import Record, Surprise, Unit, Unreadable
 
-csv.field_size_limit(MAX_LINE_CHARACTERS)  # of this process: its own limit refuses long descriptions
-
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?")
 """A number as a program writes it. With at most 15 digits a float keeps them all."""
 

@@ -80,8 +80,7 @@ async def patiently(
                 if watched.stalled_seconds > STALL_SECONDS:
                     raise Stalled(STALL_SECONDS) from None
     finally:
-        # An error knows this frame: through the future the frame would know the error, and what it holds stay open.
-        del done
+        del done  # see `_started`
 
 
 def _started(call: Callable[[], _Result], on_late: Callable[[_Result], None]) -> "asyncio.Future[_Result]":
@@ -103,7 +102,9 @@ def _started(call: Callable[[], _Result], on_late: Callable[[_Result], None]) ->
             try:
                 result = call()
             except BaseException as error:  # noqa: BLE001  # handed to the one who waits
-                loop.call_soon_threadsafe(fail, error)
+                # Without this frame, which knows the future, which knows the error: what it holds would stay open.
+                inner = error.__traceback__ and error.__traceback__.tb_next
+                loop.call_soon_threadsafe(fail, error.with_traceback(inner))
             else:
                 loop.call_soon_threadsafe(succeed, result)
 
