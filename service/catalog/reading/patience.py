@@ -85,15 +85,19 @@ async def patiently(
 
 def _started(call: Callable[[], _Result], on_late: Callable[[_Result], None]) -> "asyncio.Future[_Result]":
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[_Result] = loop.create_future()
+    # An error knows the frames below: if they knew the future, which knows the error, all that those of its caller
+    # hold would stay open until the collector comes by.
+    waiting: list[asyncio.Future[_Result]] = [loop.create_future()]
 
     def succeed(result: _Result) -> None:
+        done = waiting.pop()
         if done.done():
             on_late(result)
         else:
             done.set_result(result)
 
     def fail(error: BaseException) -> None:
+        done = waiting.pop()
         if not done.done():
             done.set_exception(error)
 
@@ -102,12 +106,11 @@ def _started(call: Callable[[], _Result], on_late: Callable[[_Result], None]) ->
             try:
                 result = call()
             except BaseException as error:  # noqa: BLE001  # handed to the one who waits
-                # Without this frame, which knows the future, which knows the error: what it holds would stay open.
-                inner = error.__traceback__ and error.__traceback__.tb_next
-                loop.call_soon_threadsafe(fail, error.with_traceback(inner))
+                loop.call_soon_threadsafe(fail, error)
             else:
                 loop.call_soon_threadsafe(succeed, result)
 
+    done = waiting[0]
     threading.Thread(target=run, name="catalog-reading", daemon=True).start()
     return done
 
