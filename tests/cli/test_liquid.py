@@ -1,9 +1,12 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from service.cli import main
+from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.processes
 
@@ -71,3 +74,14 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["liquid", "render", str(tmp_path / "a.liquid"), "--user-id", ""])
 
     assert (done.exit_code, "is not UTF-8" in done.stderr) == (2, True)
+
+
+def test_without_python_liquid_one_line_says_what_to_install() -> None:
+    script = (
+        "import sys; sys.modules['liquid'] = None; from service.cli import main; main(['liquid', 'lint', 'LICENSE'])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert done.stderr == "python-liquid is not installed: pip install 'personalize-connect[liquid]'\n"
