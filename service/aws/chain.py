@@ -4,19 +4,17 @@ The chain reads files, starts processes, asks endpoints and makes clients of oth
 computing. None of that may hold up a request. Each look is a new session, since a session remembers what it has found.
 """
 
-import asyncio
 import logging
 import os
-import threading
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 
+from service.aws.own_thread import in_own_thread
 from service.aws.region import region_name
 from service.errors import CredentialsUnavailable
 
@@ -28,8 +26,6 @@ MAX_PROBLEM_CHARACTERS: Final = 300
 
 _NESTED: Final = AioConfig(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2, "mode": "standard"})
 """How the chain itself asks STS and SSO; the SDK would wait for a minute, five times."""
-
-Result = TypeVar("Result")
 
 # It logs each refresh that fails with its traceback, and raises the same. Here it is one line when it begins.
 logging.getLogger("aiobotocore.credentials").setLevel(logging.CRITICAL)
@@ -112,82 +108,6 @@ def missing_profile() -> str | None:
         paths = (os.path.expanduser(session.get_config_variable(name) or "") for name in names)  # noqa: PTH111  # as the SDK does
         return str(session.profile) if any(map(os.path.isfile, paths)) else None
     return None
-
-
-async def in_own_thread(work: Callable[[], Coroutine[Any, Any, Result]], *, timeout_seconds: float) -> Result:
-    """Run a coroutine in an event loop of another thread.
-
-    Cancelling ends the work without waiting for it; a thread that hangs in the operating system keeps nobody.
-
-    Raises:
-        TimeoutError: It has not ended in time.
-    """
-    here = asyncio.get_running_loop()
-    done: asyncio.Future[Result] = here.create_future()
-    thread = _LoopThread(work, timeout_seconds)
-
-    def tell(task: "asyncio.Task[Result]") -> None:
-        if not task.cancelled():
-            task.exception()  # otherwise the loop complains of one that nobody is left to hear of
-        with suppress(RuntimeError):  # the caller's loop is closed by now
-            here.call_soon_threadsafe(_copy, task, done)
-
-    thread.on_done = tell
-    thread.start()
-    try:
-        # The thread keeps its own deadline; this one is for a thread that hangs outside its loop.
-        async with asyncio.timeout(timeout_seconds + 1):
-            return await done
-    except BaseException:
-        thread.cancel()
-        raise
-
-
-def _copy(task: "asyncio.Task[Result]", future: "asyncio.Future[Result]") -> None:
-    if future.done():
-        return
-    if task.cancelled():
-        future.cancel()
-    elif (error := task.exception()) is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(task.result())
-
-
-class _LoopThread(threading.Thread):
-    def __init__(self, work: Callable[[], Coroutine[Any, Any, Result]], timeout_seconds: float) -> None:
-        super().__init__(name="aws-credentials", daemon=True)
-        self._work = work
-        self._timeout_seconds = timeout_seconds
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[Any] | None = None
-        self._cancelled = False
-        self.on_done: Callable[[asyncio.Task[Any]], None] = lambda _: None
-
-    def run(self) -> None:
-        """Run the work to its end."""
-        with asyncio.Runner() as runner, suppress(BaseException):
-            runner.run(self._main())
-
-    def cancel(self) -> None:
-        """End the work soon."""
-        self._cancelled = True
-        loop, task = self._loop, self._task
-        if loop is not None and task is not None:
-            with suppress(RuntimeError):  # the loop has ended meanwhile
-                loop.call_soon_threadsafe(task.cancel)
-
-    async def _main(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._task = asyncio.create_task(self._bounded())
-        self._task.add_done_callback(self.on_done)
-        if self._cancelled:
-            self._task.cancel()
-        await asyncio.wait([self._task])
-
-    async def _bounded(self) -> Any:  # noqa: ANN401  # what the work returns
-        async with asyncio.timeout(self._timeout_seconds):
-            return await self._work()
 
 
 async def _look(region_hint: str | None) -> FoundCredentials | None:
