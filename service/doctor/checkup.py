@@ -100,7 +100,10 @@ class _Checkup:
         if not most:
             yield warning("Personalize", "is not asked, as wished", "--transactions 3 asks")
             return
-        whose = "of the budget that the replicas share" if settings.redis_url else "at PERSONALIZE_TPS"
+        if settings.redis_url is None:
+            whose = "at PERSONALIZE_TPS"
+        else:
+            whose = "of the budget that the replicas share" if redis_works else "of a replica's own share"
         total = most * len(self._targets)
         yield ok("Personalize", f"is asked now: at most {total} transactions, in slots {whose}")
         asked = open_asking(settings, aws, self._clock, self._targets, redis_works=redis_works)

@@ -51,6 +51,7 @@ def test_a_missing_right_is_found_and_the_replicas_share_is_kept_to(
 
     assert report.status == 1
     assert report.says("Redis", "error", f"lacks the right {right}")
+    assert report.says("Personalize", "ok", "in slots of a replica's own share")
     assert report.says("for-you", "ok", "answers")
     assert local.stats()["transactions"] == 1
 
