@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "batch": "Serve lists that a batch job of Amazon Personalize made.",
     "catalog": "Look after the catalogue.",
     "doctor": "Check a set-up from end to end, and say what to do.",
+    "events": "Look after the events that wait for Amazon Personalize.",
     "hash-key": "Print a key as API_KEYS may hold it.",
     "liquid": "Check and render templates as Braze would.",
     "local-personalize": "Run a local Personalize until a signal.",

@@ -1,7 +1,8 @@
 """Builds what takes events in and sends them on; not imported without EVENT_KEYS."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from service.aws.session import AwsSession
@@ -9,7 +10,8 @@ from service.budget.adapters.embedded import EmbeddedGovernor
 from service.budget.adapters.redis import RedisGovernor
 from service.budget.budget import Budget
 from service.budget.ports import TpsGovernor
-from service.clock import Clock
+from service.clock import Clock, SystemClock
+from service.errors import ConfigurationError
 from service.events.adapters.personalize import PersonalizeEvents
 from service.events.adapters.redis import RedisEventStore
 from service.events.adapters.sqlite import SqliteEventStore
@@ -25,7 +27,7 @@ from service.lists.forgetting import Forgetting
 from service.settings import Settings
 from service.telemetry import Telemetry
 from service.wiring.names import deployment_of, user_keys
-from service.wiring.shared import RedisWay
+from service.wiring.shared import RedisWay, open_redis
 
 HORIZON_SECONDS: Final = 5.0
 """A call may wait so long for its slot; nobody waits for it."""
@@ -45,21 +47,11 @@ async def open_events(
     tracking_id, exclude_after = settings.personalize_tracking_id, settings.exclude_after_seconds
     store: EventStore
     if way is None:
-        sqlite = SqliteEventStore(settings.data_dir, clock=clock, sends_on=tracking_id is not None)
-        stack.push_async_callback(sqlite.close)
-        store = sqlite
+        store = sqlite = _sqlite(settings, stack, clock)
         known = KnownEvents(store, keys=user_keys(settings), clock=clock)
         forgetting.add(sqlite)
     else:
-        redis = RedisEventStore(
-            way.client,
-            prefix=f"pc:{{{deployment_of(settings)}}}",
-            replica=way.heartbeat.replica,
-            clock=clock,
-            sends_on=tracking_id is not None,
-            keep_seconds=max(exclude_after.values(), default=0.0),
-        )
-        store = redis
+        store = redis = _redis(settings, way, clock)
         known = KnownEvents(store, keys=user_keys(settings), clock=clock)
         redis.listen(known.heard, known.forget_all)
         await stack.enter_async_context(redis)
@@ -81,6 +73,41 @@ async def open_events(
         braze=BrazeTerms(settings.event_type_names, settings.event_item_id),
         store=store,
         outbox=outbox,
+    )
+
+
+@asynccontextmanager
+async def open_event_store(settings: Settings) -> AsyncIterator[EventStore]:
+    """Where the replicas keep events, for a command.
+
+    Raises:
+        ConfigurationError: There are no events without EVENT_KEYS, or Redis's address cannot work.
+        SharedStateUnavailable: Redis does not answer.
+    """
+    if not settings.event_key_list:
+        raise ConfigurationError("EVENT_KEYS: is not set, so there are no events")
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        if settings.redis_url:
+            yield _redis(settings, await open_redis(settings, clock, stack, serves=False), clock)
+        else:
+            yield _sqlite(settings, stack, clock)
+
+
+def _sqlite(settings: Settings, stack: AsyncExitStack, clock: Clock) -> SqliteEventStore:
+    store = SqliteEventStore(settings.data_dir, clock=clock, sends_on=settings.personalize_tracking_id is not None)
+    stack.push_async_callback(store.close)
+    return store
+
+
+def _redis(settings: Settings, way: RedisWay, clock: Clock) -> RedisEventStore:
+    return RedisEventStore(
+        way.client,
+        prefix=f"pc:{{{deployment_of(settings)}}}",
+        replica=way.heartbeat.replica,
+        clock=clock,
+        sends_on=settings.personalize_tracking_id is not None,
+        keep_seconds=max(settings.exclude_after_seconds.values(), default=0.0),
     )
 
 
