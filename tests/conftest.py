@@ -3,11 +3,13 @@
 import logging
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 import structlog
+from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
 
 from service.aws.session import AwsSession
@@ -69,6 +71,15 @@ def logging_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models_read_once() -> Iterator[None]:
+    """Every client of AWS reads Amazon's model of its service, which takes longer than most tests."""
+    read = cache(partial(JSONFileLoader.load_file, JSONFileLoader()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: read(path))
+        yield
 
 
 @pytest.fixture

@@ -2,16 +2,14 @@ import asyncio
 import inspect
 import json
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache, partial
 from pathlib import Path
 
 import aiohttp
 import botocore.session
 import pytest
 from botocore import exceptions as sdk
-from botocore.loaders import JSONFileLoader
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 from structlog.testing import capture_logs
 
@@ -105,15 +103,6 @@ def sdk_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def models_read_once() -> Iterator[None]:
-    """Every client reads Amazon's model of the service, which takes longer than most of these tests."""
-    read = cache(partial(JSONFileLoader.load_file, JSONFileLoader()))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JSONFileLoader, "load_file", lambda _, path: read(path))
-        yield
 
 
 @pytest.fixture
