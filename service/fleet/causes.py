@@ -156,7 +156,8 @@ def _of_network(chain: list[BaseException], *, tls: bool) -> Cause:
         if words in said:
             return cause
     if any(words in said for words in _CLOSED):
-        return Cause("closed", "the connection was closed" + ("" if tls else "; a port with TLS wants rediss://"))
+        hint = "Redis may want our certificate (ssl_certfile)" if tls else "a port with TLS wants rediss://"
+        return Cause("closed", f"the connection was closed; {hint}")
     if "timeout" in said:
         what = "take the connection" if "connecting" in said else "answer"
         return Cause("timeout", f"it did not {what} in time")

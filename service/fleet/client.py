@@ -90,6 +90,7 @@ class RedisClient:
         self._pause_seconds = 0.0
         self._changed_at = float("-inf")
         self._nodes_asked_from: dict[str, float] = {}
+        self._nodes_told: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
         self._listeners: list[Callable[[bool], None]] = []
 
@@ -205,7 +206,8 @@ class RedisClient:
         """Let commands through; the heartbeat was answered."""
         if not (self.up and self._logged) and self._route is not None:
             _logger.info("redis_up", redis=self.address.shown, server=self._route.server, mode=self._route.mode)
-        self._told.clear()
+        if not self.up:
+            self._told.clear()
         self._change(up=True)
 
     def mark_down(self, because: BaseException) -> None:
@@ -224,6 +226,9 @@ class RedisClient:
         try:
             async with asyncio.timeout(self.timeout_seconds), self._turns:
                 yield self.redis
+            if node in self._nodes_told:
+                self._nodes_told.discard(node)
+                _logger.info("redis_node_up", redis=node)
         except OutOfMemoryError as error:
             raise SharedStateFull("Redis is full") from error
         except (RedisError, OSError, TimeoutError) as error:
@@ -238,8 +243,8 @@ class RedisClient:
             self.mark_down(error)
         elif node is not None:
             self._nodes_asked_from[node] = _now() + NODE_PAUSE_SECONDS
-            if f"{node} {cause.kind}" not in self._told:
-                self._told.add(f"{node} {cause.kind}")
+            if node not in self._nodes_told:
+                self._nodes_told.add(node)
                 _logger.warning("redis_node_down", redis=node, cause=cause.words)
 
     def _tell(self, cause: Cause) -> None:

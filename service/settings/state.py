@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr
 
 from service.errors import ConfigurationError
 from service.fleet.address import RedisAddress
+from service.fleet.tls import tls_context
 from service.settings.base import Problem, SettingsGroup
 
 
@@ -29,11 +30,13 @@ class StateSettings(SettingsGroup):
     """Keys the hash under which a user's lists are kept; the same on all replicas; see `Settings.user_key`."""
 
     def problems(self) -> Iterator[Problem]:
-        """An address that names no Redis, or an option that would break the service."""
+        """An address that names no Redis, an option that would break the service, a certificate that is not there."""
         if self.redis_url is None:
             return
         try:
-            RedisAddress.parse(self.redis_url.get_secret_value())
+            address = RedisAddress.parse(self.redis_url.get_secret_value())
+            if address.tls is not None:
+                tls_context(address.tls)
         except ConfigurationError as error:
             for line in error.problems:
                 yield Problem(("redis_url",), line)

@@ -211,6 +211,10 @@ class RedisSentinels:
         """Of the master, as the first sentinel says."""
         return int(_ask_sentinel(self.ports[0], "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
 
+    def kill_master(self) -> None:
+        """End the first master without a word; the replica takes over."""
+        self.master.kill()
+
     def fail_over(self) -> None:
         """Let the replica take over from a master that runs on."""
         _ask_sentinel(self.ports[0], "FAILOVER", SERVICE)

@@ -66,7 +66,7 @@ class RedisBatchLists:
 
     async def get(self, key: UserKey) -> Envelope | None:
         """See `BatchLists.get`; one round trip."""
-        async with self._turn, self._client.use():
+        async with self._turn, self._client.use(self._prefix):
             found: Any = await self._get(keys=[self._prefix], args=[_bucket(key), key[2:]])
         if not found:
             return None
@@ -75,7 +75,7 @@ class RedisBatchLists:
 
     async def forget_user(self, user_prefix: UserPrefix) -> None:
         """See `BatchLists.forget`."""
-        async with self._client.use():
+        async with self._client.use(self._prefix):
             await self._forget(keys=[self._prefix], args=[_bucket(user_prefix), user_prefix[BUCKET_BYTES:]])
 
 
