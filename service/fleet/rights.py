@@ -18,7 +18,8 @@ CHANNELS: Final = "&pc:*"
 
 _CHECK: Final = "pc:{check}"
 _CHANNEL: Final = "pc:check:flights"
-_TEXT, _HASH, _ZSET = f"{_CHECK}:text", f"{_CHECK}:hash", f"{_CHECK}:zset"
+_TEXT, _HASH, _ZSET, _STREAM = f"{_CHECK}:text", f"{_CHECK}:hash", f"{_CHECK}:zset", f"{_CHECK}:stream"
+_HOUR_MS: Final = 3_600_000
 
 SERVING: Final[Mapping[str, tuple[Any, ...]]] = MappingProxyType(
     {
@@ -46,8 +47,21 @@ SERVING: Final[Mapping[str, tuple[Any, ...]]] = MappingProxyType(
         "zrem": ("ZREM", _ZSET, "a"),
         "zremrangebyscore": ("ZREMRANGEBYSCORE", _ZSET, "-inf", "+inf"),
         "zremrangebyrank": ("ZREMRANGEBYRANK", _ZSET, 0, 0),
-        "del": ("DEL", _TEXT, _HASH, _ZSET),
-        "unlink": ("UNLINK", _TEXT, _HASH, _ZSET),
+        "xgroup|create": ("XGROUP", "CREATE", _STREAM, "check", "$", "MKSTREAM"),
+        "xadd": ("XADD", _STREAM, "MAXLEN", 1, "*", "a", "1"),
+        "xlen": ("XLEN", _STREAM),
+        "xrange": ("XRANGE", _STREAM, "-", "+", "COUNT", 1),
+        "xrevrange": ("XREVRANGE", _STREAM, "+", "-", "COUNT", 1),
+        "xreadgroup": ("XREADGROUP", "GROUP", "check", "check", "COUNT", 1, "STREAMS", _STREAM, ">"),
+        "xpending": ("XPENDING", _STREAM, "check"),
+        "xinfo|groups": ("XINFO", "GROUPS", _STREAM),
+        "xclaim": ("XCLAIM", _STREAM, "check", "check", _HOUR_MS, "0-1"),
+        "xautoclaim": ("XAUTOCLAIM", _STREAM, "check", "check", _HOUR_MS, "0", "COUNT", 1),
+        "xack": ("XACK", _STREAM, "check", "0-1"),
+        "xdel": ("XDEL", _STREAM, "0-1"),
+        "xtrim": ("XTRIM", _STREAM, "MAXLEN", 1),
+        "del": ("DEL", _TEXT, _HASH, _ZSET, _STREAM),
+        "unlink": ("UNLINK", _TEXT, _HASH, _ZSET, _STREAM),
         "scan": ("SCAN", 0, "COUNT", 1),
         "publish": ("PUBLISH", _CHANNEL, ""),
         "pubsub|numsub": ("PUBSUB", "NUMSUB", _CHANNEL),

@@ -111,7 +111,7 @@ class RedisEventStore:
                 event = events[place][1]
                 args += [event.event_id, event.event_type, event.item_id, repr(event.sent_at), int(event.lifts)]
                 args.append(event.packed())
-            async with self._client.use():
+            async with self._client.use(self._stream):
                 reply: Any = await self._accept(keys=[self._stream, self._known_key(user_prefix)], args=args)
             for place, one in zip(places, reply, strict=True):
                 new[place] = bool(one)
@@ -119,7 +119,7 @@ class RedisEventStore:
 
     async def known(self, user_prefix: UserPrefix) -> list[KnownEvent]:
         """See `EventStore.known`; one round trip."""
-        async with self._client.use() as redis:
+        async with self._client.use(self._stream) as redis:
             packed: Any = await redis.get(self._known_key(user_prefix))
         if packed is None:
             return []
@@ -130,7 +130,7 @@ class RedisEventStore:
     async def claim(self, most: int) -> list[Waiting]:
         """See `EventStore.claim`; what a dead replica had claimed comes first."""
         await self._make_group()
-        async with self._client.use() as redis:
+        async with self._client.use(self._stream) as redis:
             _, taken, *_ = await redis.xautoclaim(
                 self._stream, GROUP, self._replica, min_idle_time=int(CLAIM_SECONDS * 1000), count=most
             )
@@ -157,14 +157,14 @@ class RedisEventStore:
     async def done(self, numbers: Sequence[str]) -> None:
         """See `EventStore.done`."""
         if numbers:
-            async with self._client.use() as redis:
+            async with self._client.use(self._stream) as redis:
                 await redis.xack(self._stream, GROUP, *numbers)
 
     async def again(self, numbers: Sequence[str], after_seconds: float) -> None:
         """See `EventStore.again`; they are claimed anew when their claim lapses."""
         # Their idle time is set so that the claim lapses after the backoff.
         idle_ms = max(0, int((CLAIM_SECONDS - after_seconds) * 1000))
-        async with self._client.use() as redis:
+        async with self._client.use(self._stream) as redis:
             await redis.xclaim(
                 self._stream,
                 GROUP,
@@ -177,7 +177,7 @@ class RedisEventStore:
 
     async def aside(self, number: str, problem: str) -> None:
         """See `EventStore.aside`."""
-        async with self._client.use() as redis:
+        async with self._client.use(self._stream) as redis:
             found: Any = await redis.xrange(self._stream, number, number)
             if found:
                 await redis.xadd(self._aside, {**found[0][1], "problem": problem}, maxlen=100_000)
@@ -186,7 +186,7 @@ class RedisEventStore:
     async def backlog(self) -> Backlog:
         """See `EventStore.backlog`."""
         await self._make_group()
-        async with self._client.use() as redis:
+        async with self._client.use(self._stream) as redis:
             groups: Any = await redis.xinfo_groups(self._stream)
             pending: Any = await redis.xpending(self._stream, GROUP)
             aside: Any = await redis.xlen(self._aside)
@@ -198,11 +198,11 @@ class RedisEventStore:
     async def retry(self) -> int:
         """See `EventStore.retry`."""
         count = 0
-        async with self._client.use() as redis:
+        async with self._client.use(self._stream) as redis:
             found: Any = await redis.xrange(self._aside, count=1_000)
         for number, fields in found:
             fields.pop(b"problem", None)
-            async with self._client.use() as redis:
+            async with self._client.use(self._stream) as redis:
                 await redis.xadd(self._stream, fields)
                 await redis.xdel(self._aside, number)
             count += 1
@@ -210,11 +210,11 @@ class RedisEventStore:
 
     async def forget_user(self, user_prefix: UserPrefix) -> None:
         """See `Forgettable`: what is known, and what waits."""
-        async with self._client.use() as redis:
+        async with self._client.use(self._stream) as redis:
             await redis.delete(self._known_key(user_prefix))
         last = "-"
         while True:
-            async with self._client.use() as redis:
+            async with self._client.use(self._stream) as redis:
                 page: Any = await redis.xrange(self._stream, last, count=FOLLOWED_AT_ONCE)
                 mine = [number for number, fields in page if fields.get(b"user") == user_prefix]
                 if mine:
@@ -230,7 +230,7 @@ class RedisEventStore:
     async def _make_group(self) -> None:
         if self._grouped:
             return
-        async with self._client.use() as redis:
+        async with self._client.use(self._stream) as redis:
             try:
                 await redis.xgroup_create(self._stream, GROUP, id="0", mkstream=True)
             except ResponseError as error:
@@ -239,7 +239,7 @@ class RedisEventStore:
         self._grouped = True
 
     async def _newest(self) -> str:
-        async with self._client.use() as redis:
+        async with self._client.use(self._stream) as redis:
             newest: Any = await redis.xrevrange(self._stream, count=1)
         return str(newest[0][0].decode()) if newest else "0-0"
 
@@ -250,7 +250,7 @@ class RedisEventStore:
                 page = await self._page()
                 if self._clock.monotonic() - trimmed_at > CLAIM_SECONDS:
                     trimmed_at = self._clock.monotonic()
-                    async with self._client.use() as redis:
+                    async with self._client.use(self._stream) as redis:
                         await redis.xtrim(self._stream, maxlen=MAX_STREAM, approximate=True)
             except (SharedStateUnavailable, RedisError, OSError):
                 self._grouped = False
@@ -262,7 +262,7 @@ class RedisEventStore:
         if self._last == "$":
             self._last = await self._newest()
             self._on_gap()
-        async with self._client.use() as redis:
+        async with self._client.use(self._stream) as redis:
             page: Any = await redis.xrange(self._stream, f"({self._last}", count=FOLLOWED_AT_ONCE)
         for number, fields in page:
             self._last = number.decode()
