@@ -1,9 +1,12 @@
 """The tree of a filter: frozen values, equal when they mean the same, printable as an expression."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+
+_PLAIN_NAME = re.compile(r"[^\W\d]\w*")
 
 
 class Action(StrEnum):
@@ -43,7 +46,12 @@ class Field:
     """Where it stands in the filter's text, for errors found later."""
 
     def __str__(self) -> str:
-        return f"{self.dataset}.{self.name}"
+        return f"{self.dataset}.{self.name if self.is_plain else _quoted(self.name)}"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its name needs no quotes; Amazon knows no other names."""
+        return _PLAIN_NAME.fullmatch(self.name) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ _WORDS = {
     "DATASET": "a dataset and field such as Items.PRICE",
     "DOT": 'a "." and a field name',
     "FIELD": "a field name",
+    "QUOTED": 'one in double quotes such as "My Column"',
     "IN": "IN",
     "NOT_IN": "NOT IN",
     "COMPARISON": "one of = != < <= > >=",
@@ -66,6 +67,7 @@ _WORDS = {
 _HINTS = (
     ("ITEM_ID", r"(?:ActionID|UserID)\b", "only items can be filtered here"),
     ("DATASET", r"\(", "conditions cannot be put in parentheses; AND binds tighter than OR"),
+    ("QUOTED", r'"(?!")', "the name that begins here has no closing double quote"),
     ("STRING", r'"', "the text that begins here has no closing double quote"),
     ("STRING", r"['\u2018-\u201f]", 'text stands in straight double quotes: "'),
     ("STRING", r"[-+]?\.?[0-9]", "IN compares text: put the number in double quotes, or compare it with ="),
@@ -102,7 +104,8 @@ def parse(text: str) -> Filter:
 
     ``AND`` binds tighter than ``OR``: ``a OR b AND c`` is ``a OR (b AND c)``, and there are no parentheses to
     say otherwise (Amazon documents neither). In text, a double quote is written ``\"`` and a backslash
-    before a quote or another backslash is doubled. Keywords, dataset names and ``EVENT_TYPE`` are read in any
+    before a quote or another backslash is doubled. A field may stand in double quotes, too, which Amazon's may not:
+    ``Items."My Column"``. Keywords, dataset names and ``EVENT_TYPE`` are read in any
     case; the case of text, fields and placeholders is kept.
 
     Refused as Amazon refuses it: a placeholder after ``NOT IN`` (exclude with ``IN`` instead of including
@@ -229,7 +232,7 @@ class _Builder:
         dataset = _DATASETS.get(dataset_token.casefold())
         if dataset is None:
             self._refuse(f"there is no dataset {dataset_token}; there are {_either(list(Dataset))}", dataset_token)
-        name = str(name_token)
+        name = unescape(name_token[1:-1]) if name_token.type == "QUOTED" else str(name_token)
         if dataset is Dataset.INTERACTIONS:
             if name.upper() != _EVENT_TYPE:
                 self._refuse("of the interactions only EVENT_TYPE can be asked for", name_token)

@@ -2,7 +2,15 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from service.filters import Filter, FilterError, FilterValueError, check_columns, evaluate, parse_filter
+from service.filters import (
+    Filter,
+    FilterError,
+    FilterSyntaxError,
+    FilterValueError,
+    check_columns,
+    evaluate,
+    parse_filter,
+)
 from service.local_personalize.data import Dataset
 from service.local_personalize.errors import LocalPersonalizeError
 from service.local_personalize.refusals import invalid_input
@@ -33,6 +41,7 @@ class DeclaredFilters:
             try:
                 parsed = parse_filter(text)
                 check_columns(parsed, items=items, users=users)
+                _check_names(parsed)
             except FilterError as error:
                 raise LocalPersonalizeError(f"--filter {name}: {error}") from error
             self._filters[FILTER_ARN + name.strip()] = parsed
@@ -62,6 +71,17 @@ class DeclaredFilters:
             )
         except (FilterValueError, FilterError) as error:
             raise invalid_input(str(error)) from error
+
+
+def _check_names(parsed: Filter) -> None:
+    """Refuse a field in double quotes, which the service's own exclusions know and Amazon does not.
+
+    Raises:
+        FilterSyntaxError: There is one.
+    """
+    for field in parsed.fields():
+        if not field.is_plain:
+            raise FilterSyntaxError("Amazon knows no field in double quotes", parsed.text, field.offset)
 
 
 def _columns(rows: Mapping[str, Mapping[str, str]]) -> list[str]:

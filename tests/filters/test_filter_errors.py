@@ -20,6 +20,8 @@ MALFORMED = [
     ("EXCLUDE ItemID WHERE ^PRICE.A = 1", "no dataset PRICE; there are Interactions, Items, CurrentUser or"),
     ("EXCLUDE ItemID WHERE Items ^PRICE = 1", 'expected a "." and a field name, found PRICE'),
     ("EXCLUDE ItemID WHERE Items.^= 1", "expected a field name"),
+    ('EXCLUDE ItemID WHERE Items.^"" = 1', "expected a field name"),
+    ('EXCLUDE ItemID WHERE Items.^"My Column = 1', "no closing double quote"),
     ("EXCLUDE ItemID WHERE Items.A^", "expected IN, NOT IN or one of = != < <= > >="),
     ("EXCLUDE ItemID WHERE Items.A ^IS NULL", "expected IN, NOT IN"),
     ('EXCLUDE ItemID WHERE Items.A ^LIKE "x"', "only exact text"),

@@ -26,8 +26,8 @@ _NAMES: Final = {"utf-16": "UTF-16", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16
 _ODD: Final = re.compile(
     # What Western text hardly has: unused places, letters that stand alone in Icelandic or nowhere, and
     rb"[\x81\x8d\x8f\x90\x9d\xd0\xde\xf0\xf7\xfe\xff]"
-    # a capital with an accent behind a small letter, which is where a character of UTF-8 was cut.
-    rb"|(?<=[a-z])[\xc0-\xde](?![A-Za-z])|[\xc2-\xf4][\x80-\xbf](?=[A-Za-z\x80-\xbf])"
+    # what a character of UTF-8 leaves that was cut: a capital with an accent behind a small letter, or such a pair.
+    rb"|(?<=[a-z])[\xc0-\xde](?![A-Za-z])|\xe2[\x80-\x8f](?![\x80-\xbf])|[\xc2-\xf4][\x80-\xbf](?=[A-Za-z])"
 )
 
 _MINORITY: Final = 10

@@ -57,14 +57,10 @@ class JsonRows:
             CatalogError: It cannot be read to its end, holds no object, or has too many columns.
         """
         self._objects = objects
-        names: dict[str, None] = {}
-        problem = ""
-        for found in objects:
-            if isinstance(found, Unreadable):
-                problem = problem or f"{objects.unit} {objects.line}: {found.problem}: {shown(found.text)}"
-            elif not names.keys() >= found.keys():
-                names.update(dict.fromkeys(found))
-                check_column_count(names, label)
+        names, problem, is_utf8 = _names_of(objects, label)
+        if not is_utf8:
+            objects.learn()
+            names, problem, _ = _names_of(objects, label)
         if problem and not names:
             raise CatalogError(f"{label}: no usable row ({problem})")
         self.names: Sequence[str] = list(filter(None, names))
@@ -138,6 +134,21 @@ class JsonLines:
         """See `Objects`."""
         if self.encoding == UTF_8:
             self.encoding = judge(self._stream)
+
+
+def _names_of(objects: Objects, label: str) -> tuple[Collection[str], str, bool]:
+    """The names that objects have, the first problem, and whether all of them are in the encoding so far."""
+    names: dict[str, None] = {}
+    problem = ""
+    is_utf8 = True
+    for found in objects:
+        if isinstance(found, Unreadable):
+            problem = problem or f"{objects.unit} {objects.line}: {found.problem}: {shown(found.text)}"
+            is_utf8 = is_utf8 and found.reason != "not_utf8"
+        elif not names.keys() >= found.keys():
+            names.update(dict.fromkeys(found))
+            check_column_count(names, label)
+    return names, problem, is_utf8
 
 
 def row_of(value: object, text: bytes) -> Mapping[str, object] | Unreadable:

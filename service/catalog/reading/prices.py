@@ -110,7 +110,7 @@ def price_of(value: object, style: Style) -> Price:
         return _money(value)
     if isinstance(value, str):
         plain = plain_number(value)
-        if plain is not None and not is_doubtful(value):
+        if plain is not None and not is_doubtful(value) and (style != "comma" or "." not in value):
             return Price(_checked(plain))
         number = _split(value)
         return Price(None) if number is None else Price(_amount(number, style), number.currency)

@@ -149,7 +149,7 @@ class RowTally:
         """Rows that can be shown."""
         return self.rows - self.dropped.total()
 
-    def drop(self, reason: DropReason, item_id: object, line: int, value: object = None) -> None:
+    def drop(self, reason: DropReason, item_id: object, line: int, value: object = None, problem: str = "") -> None:
         """Count a row that is not shown, and name it if it is among the first.
 
         Args:
@@ -157,13 +157,14 @@ class RowTally:
             item_id: Its id; blank if it has none.
             line: Its number.
             value: What is wrong; None where nothing is there.
+            problem: Why, where the reason does not say it.
         """
         self.dropped[reason] += 1
         examples = self._examples.setdefault(reason, [])
         if len(examples) < MAX_NAMED_ROWS:
             text = str(item_id or "")[:MAX_ID_CHARACTERS].encode(errors="backslashreplace").decode()
             where = f"{text} ({self._unit} {line})" if text else f"{self._unit} {line}"
-            examples.append(where if value is None else f"{where}: {shown(value)}")
+            examples.append(": ".join(filter(None, [where, problem, "" if value is None else shown(value)])))
 
     def image(self, address: str, item_id: str, line: int) -> None:
         """Count an image without TLS, which mail programs may not show."""

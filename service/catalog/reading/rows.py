@@ -19,7 +19,7 @@ from service.catalog.reading.prices import PriceVotes, is_doubtful, may_be_price
 from service.catalog.reading.report import LACKING, CatalogReport, DropReason, RowTally
 from service.constants import MAX_ID_CHARACTERS
 
-_WEB: Final = ("http://", "https://")
+_WEB: Final = re.compile(r"https?://[^/\s]")
 _ADDRESS: Final = re.compile(r"https?://[^/\s]\S*", re.IGNORECASE)
 _NEXT_ADDRESS: Final = re.compile(r"\s*[,;|\s]\s*(?=https?://)", re.IGNORECASE)
 """What separates several images in one cell, as WooCommerce and PrestaShop write them."""
@@ -83,13 +83,10 @@ class RowReader:
         item_id = raw_id if type(raw_id) is str else as_text(raw_id)
         if item_id.endswith(".0"):
             item_id = self._without_point(item_id)
-        url = raw_url if type(raw_url) is str and raw_url.startswith(_WEB) and " " not in raw_url else _address(raw_url)
+        url = raw_url if type(raw_url) is str and _is_address(raw_url) else _address(raw_url)
         name = raw_name if type(raw_name) is str else as_text(raw_name)
-        image = (
-            raw_image
-            if type(raw_image) is str and raw_image.startswith(_WEB) and " " not in raw_image and "," not in raw_image
-            else _image(raw_image)
-        )
+        is_one = type(raw_image) is str and "," not in raw_image and _is_address(raw_image)
+        image = raw_image if is_one else _image(raw_image)
         price = self._amount(raw_price)
         item: dict[str, object] = {"id": item_id, "url": url, "name": name, "price": price, "image": image}
         if item_id and url and name and image and price is not None and len(item_id) <= MAX_ID_CHARACTERS:
@@ -128,7 +125,7 @@ class RowReader:
     def _amount(self, value: object) -> int | float | None:
         if type(value) is str:
             plain = plain_number(value)
-            if plain is not None and not is_doubtful(value):
+            if plain is not None and not is_doubtful(value) and (self._style != "comma" or "." not in value):
                 self.currency = ""
                 return (plain or 0) if 0 <= plain < float("inf") else None
             if not self.knows_file and may_be_price(value):
@@ -240,7 +237,7 @@ def _fill(
         if isinstance(record, Unreadable):
             if record.reason == "not_utf8" and not reader.knows_file:
                 raise Surprise
-            tally.drop(record.reason, None, line, f"{record.problem}: {record.text}")
+            tally.drop(record.reason, None, line, record.text, record.problem)
             continue
         item, fault = reader.item(record)
         item_id = str(item["id"])
@@ -284,6 +281,11 @@ def _raw_values(columns: Columns, places: Mapping[str, int]) -> Callable[[Record
         return itemgetter(*(places[name] for name in names))  # it takes half the time
     getters = [origin.getter(places) for origin in origins]
     return lambda record: [get(record) for get in getters]
+
+
+def _is_address(text: str) -> bool:
+    """Whether a text is an address of the web as it stands, which it mostly is."""
+    return " " not in text and text.isprintable() and _WEB.match(text) is not None
 
 
 def _address(value: object) -> str:
