@@ -63,6 +63,11 @@ class PopularItems:
         yield from self._eligible(catalog)
         yield from catalog.first_ids()
 
+    def curated_in(self, catalog: ItemCatalog, shown: Sequence[str]) -> list[str]:
+        """The curated items that are shown, and those that a catalogue elsewhere has to be asked for first."""
+        wanted = {*shown, *catalog.missing(self._curated)}
+        return [item_id for item_id in self._curated if item_id in wanted]
+
     def ids_like(self, item_id: str, column: str, catalog: ItemCatalog) -> Iterator[str]:
         """As `ids`, but first those that have the item's value in a column of the catalogue."""
         value = self._value(item_id, column, catalog)
@@ -119,6 +124,8 @@ class PopularLists:
             selection = Selection()
             rules = Rules(catalog=catalog, exclude=(), blocked=())
             select(selection, self._popular.ids(catalog), rules, MAX_NUM_RESULTS)
-            ids = tuple(selection.shown)
+            # A curated item that has not been fetched for a while is fetched only if it stands in the list.
+            first = self._popular.curated_in(catalog, selection.shown)
+            ids = tuple(dict.fromkeys([*first, *selection.shown]))[:MAX_NUM_RESULTS]
             self._envelope = seal(ItemList(ids, "", self._clock.time())) if ids else None
         return self._envelope

@@ -65,6 +65,8 @@ class CatalogSettings(SettingsGroup):
         for ours, theirs in pairs:
             if theirs.count("{") != theirs.count("}"):
                 yield Problem.of("catalog_columns", f"{shown(f'{ours}={theirs}')} has a brace that is not closed")
+            elif theirs.startswith('"'):
+                yield Problem.of("catalog_columns", f"{shown(f'{ours}={theirs}')} has a quote that is not closed")
             elif ours not in ITEM_COLUMNS or not theirs:
                 yield Problem.of(
                     "catalog_columns",

@@ -1,17 +1,21 @@
 """The catalogue in S3 or DynamoDB, while Amazon refuses."""
 
 import asyncio
+import gzip
 import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 from werkzeug.wrappers import Response
 
 from service.catalog.adapters import dynamodb_catalog, dynamodb_source, s3
+from service.catalog.adapters.dynamodb_catalog import MAX_SAMPLE_ITEMS
+from service.errors import ConfigurationError
 from tests.support.amazon import DENIED, THROTTLED, Amazon
 from tests.support.front_door import ITEMS, Door, OpenDoor
 from tests.support.waiting import until
@@ -175,6 +179,126 @@ async def test_a_throttled_table_is_waited_for_until_the_deadline_and_no_longer(
         assert {item["id"] for item in answer.json()} <= shown
         assert len(door.personalize.asked) == 1
     assert [task for task in asyncio.all_tasks() if task.get_name() == "catalog-batch"] == []
+
+
+@pytest.fixture
+def long_table(amazon: Amazon) -> None:
+    """1,005 items; only the last have attributes of their own, and they come last in a scan, too."""
+    client = amazon.client("dynamodb")
+    client.create_table(
+        TableName="long",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    puts: list[dict[str, Any]] = []
+    for n in range(MAX_SAMPLE_ITEMS + 5):
+        texts = {"id": f"item{n:03}", "url": "http://u", "name": "Item", "image": "http://i"}
+        item: dict[str, Any] = {**{name: {"S": text} for name, text in texts.items()}, "price": {"N": "5"}}
+        if n >= MAX_SAMPLE_ITEMS:
+            item |= {"sale_price": {"N": "3"}, "sold_out": {"BOOL": n % 2 == 0}}
+        puts.append({"PutRequest": {"Item": item}})
+    for start in range(0, len(puts), 25):
+        client.batch_write_item(RequestItems={"long": puts[start : start + 25]})
+    client.close()
+
+
+async def test_an_attribute_that_only_later_items_have_can_be_shown_and_excluded_by(
+    open_door: OpenDoor, long_table: None
+) -> None:
+    """A2."""
+    del long_table
+    last = [f"item{n}" for n in range(MAX_SAMPLE_ITEMS, MAX_SAMPLE_ITEMS + 5)]
+    rule = 'EXCLUDE ItemID WHERE Items.sold_out IN ("true")'
+    popular = ",".join([*last, "item000"])
+    async with open_door(CATALOG_URL="dynamodb://long", EXCLUSION_FILTER=rule, POPULAR_ITEMS=popular) as door:
+        answer = await door.get(PATH, user_id="", num_results=3, fields="sale_price,never_seen")
+    assert answer.status_code == 200
+    assert [(item["id"], item["sale_price"], item["never_seen"]) for item in answer.json()] == [
+        ("item1001", 3, None),
+        ("item1003", 3, None),
+        ("item000", None, None),
+    ]
+
+
+async def test_popular_items_anywhere_in_a_table_are_shown_first_also_after_an_hour_without_them(
+    open_door: OpenDoor, long_table: None
+) -> None:
+    """A3."""
+    del long_table
+    first = ["item1004", "item1002"]
+    async with open_door(CATALOG_URL="dynamodb://long", POPULAR_ITEMS=",".join(first)) as door:
+        shown = (await door.get(PATH, user_id="", num_results=4)).json()
+        assert [item["id"] for item in shown][:2] == first
+        door.clock.ahead_seconds += 3600
+        await door.get(PATH, user_id="a", num_results=20)  # what is fetched for others does not push them out
+        shown = (await door.get(PATH, user_id="", num_results=4)).json()
+        assert [item["id"] for item in shown][:2] == first
+
+
+async def test_popular_items_that_a_table_lacks_are_said(open_door: OpenDoor, long_table: None) -> None:
+    """C6."""
+    del long_table
+    with capture_logs() as logs:
+        async with open_door(CATALOG_URL="dynamodb://long", POPULAR_ITEMS="item1004,gone"):
+            pass
+    assert [(log["count"], log["first"]) for log in logs if log["event"] == "popular_items_unknown"] == [(1, ["gone"])]
+
+
+async def test_nested_values_of_a_table_are_read_by_path(open_door: OpenDoor, amazon: Amazon) -> None:
+    """C4."""
+    client = amazon.client("dynamodb")
+    client.create_table(
+        TableName="nested",
+        KeySchema=[{"AttributeName": "sku", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "sku", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    item = {
+        "sku": {"S": "a b"},
+        "title": {"S": "N"},
+        "pricing": {"M": {"now": {"N": "7.5"}}},
+        "media": {"L": [{"M": {"url": {"S": "https://i/1.jpg"}}}]},
+    }
+    client.put_item(TableName="nested", Item=item)
+    client.close()
+    columns = "price=pricing.now,image=media[0].url,url=https://u/{sku}"
+    async with open_door(CATALOG_URL="dynamodb://nested", CATALOG_COLUMNS=columns) as door:
+        shown = (await door.get(PATH, user_id="", fields="pricing")).json()
+    assert shown == [
+        {
+            "id": "a b", "url": "https://u/a%20b", "name": "N", "price": 7.5, "image": "https://i/1.jpg",
+            "pricing": {"now": 7.5},
+        }
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [(gzip.compress, "gzip"), (lambda plain: gzip.compress(gzip.compress(plain)), "gzip"), (bytes, "aws-chunked")],
+)
+async def test_an_object_is_read_whatever_its_name_and_content_encoding_say(
+    open_door: OpenDoor, amazon: Amazon, catalog_file: Path, content: Callable[[bytes], bytes], encoding: str
+) -> None:
+    """C8."""
+    client = amazon.client("s3")
+    client.create_bucket(Bucket="packed")
+    body = content(catalog_file.read_bytes())
+    client.put_object(Bucket="packed", Key="feed/latest", Body=body, ContentEncoding=encoding)
+    client.close()
+    async with open_door(CATALOG_URL="s3://packed/feed/latest") as door:
+        assert len((await door.get(PATH, user_id="", num_results=20)).json()) == 20
+
+
+async def test_an_object_packed_with_brotli_is_one_line_with_the_way_out(open_door: OpenDoor, amazon: Amazon) -> None:
+    """C8."""
+    client = amazon.client("s3")
+    client.create_bucket(Bucket="packed")
+    client.put_object(Bucket="packed", Key="items.csv", Body=b"\x0b\x02", ContentEncoding="br")
+    client.close()
+    with pytest.raises(ConfigurationError, match=r"Content-Encoding is br .Brotli.; store it with gzip or as it is"):
+        async with open_door(CATALOG_URL="s3://packed/items.csv"):
+            pass
 
 
 async def test_what_is_popular_in_a_table_is_shown_after_an_hour_without_a_call(

@@ -1,7 +1,9 @@
 import asyncio
 import gzip
+import json
 import os
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.catalog.adapters import file as catalog_file_source
+from service.catalog.reading import patience
 from service.catalog.reading.build import build
 from tests.support.front_door import Door, OpenDoor
 from tests.support.waiting import until
@@ -76,6 +79,204 @@ async def test_a_static_exclusion_holds_for_every_source(open_door: OpenDoor) ->
             assert len(items) == 20
             assert {item["category"] for item in items} == {"even"}
         assert len(door.personalize.asked) == 1
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+async def test_a_column_once_known_stays_known_as_null_and_its_loss_is_said_and_counted(
+    open_door: OpenDoor, tmp_path: Path, form: str
+) -> None:
+    """A1."""
+    path = tmp_path / f"feed.{form}"
+
+    def feed(**further: object) -> str:
+        item = {"id": "a", "url": "https://u/", "name": "N", "price": 5, "image": "https://i/", **further}
+        if form == "jsonl":
+            return json.dumps(item)
+        return f"{','.join(item)}\n{','.join(map(str, item.values()))}\n"
+
+    path.write_text(feed(sale_price=3, brand="x"))
+    async with open_door(CATALOG_URL=f"file://{path}") as door:
+        with capture_logs() as logs:
+            for content in (feed(brand="x"), feed(brand="y", color="red")):
+                await replace(path, content)
+                door.app.lifecycle.on_hangup()
+                await until(partial(lambda count: replaced(logs) == count, content.count("color") + 1))
+        await door.shows("catalog_columns_lost 1.0")
+        answer = await door.get(PATH, user_id="", fields="sale_price,brand,color")
+        assert answer.status_code == 200
+        item = answer.json()[0]
+        assert (item["sale_price"], item["brand"], item["color"]) == (None, "y", "red")
+        assert [log["columns"] for log in logs if log["event"] == "catalog_columns_lost"] == [["sale_price"]] * 2
+        assert (await door.get(PATH, user_id="", fields="never_there")).status_code == 422
+        await replace(path, feed(sale_price=2))
+        door.app.lifecycle.on_hangup()
+        await door.shows("catalog_columns_lost 2.0")
+        shown = (await door.get(PATH, user_id="", fields="sale_price")).json()
+        assert shown[0]["sale_price"] == 2
+
+
+async def test_an_exclusion_by_a_column_that_no_row_of_json_has_any_more_excludes_nothing(
+    open_door: OpenDoor, tmp_path: Path
+) -> None:
+    """A1."""
+    path = tmp_path / "feed.jsonl"
+    item = {"id": "a", "url": "https://u/", "name": "N", "price": 5, "image": "https://i/"}
+    path.write_text(json.dumps({**item, "sold_out": "yes"}) + "\n" + json.dumps({**item, "id": "b"}))
+    rule = 'EXCLUDE ItemID WHERE Items.sold_out IN ("yes")'
+    async with open_door(CATALOG_URL=f"file://{path}", EXCLUSION_FILTER=rule) as door:
+        assert [one["id"] for one in (await door.get(PATH, user_id="")).json()] == ["b"]
+        await replace(path, json.dumps(item) + "\n" + json.dumps({**item, "id": "b"}))
+        door.app.lifecycle.on_hangup()
+        await door.shows("catalog_columns_lost 1.0")
+        assert [one["id"] for one in (await door.get(PATH, user_id="")).json()] == ["a", "b"]
+
+
+async def test_a_csv_without_the_column_that_the_exclusion_asks_for_is_refused(
+    open_door: OpenDoor, catalog_file: Path
+) -> None:
+    """A1: else sold-out items would be shown."""
+    async with open_door(EXCLUSION_FILTER="EXCLUDE ItemID WHERE Items.stock < 5") as door:
+        await replace(catalog_file, catalog_file.read_text("utf-8").replace(",stock", ",gone"))
+        door.app.lifecycle.on_hangup()
+        await door.shows("catalog_refresh_failing 1.0")
+        shown = (await door.get(PATH, user_id="", fields="stock")).json()
+        assert min(item["stock"] for item in shown) == 5
+
+
+def replaced(logs: Sequence[Mapping[str, object]]) -> int:
+    """How often the catalogue has been replaced."""
+    return sum(log["event"] == "catalog_replaced" for log in logs)
+
+
+def refused(logs: Sequence[Mapping[str, object]]) -> list[str]:
+    """Why it has not."""
+    return [str(log["problem"]) for log in logs if log["event"] == "catalog_not_replaced"]
+
+
+def part_of(catalog_file: Path, rows: int) -> str:
+    """The catalogue, cut behind some rows."""
+    return "".join(catalog_file.read_text("utf-8").splitlines(keepends=True)[: rows + 1])
+
+
+async def test_half_an_upload_is_refused_said_and_alerted_and_two_hangups_accept_it(
+    open_door: OpenDoor, catalog_file: Path
+) -> None:
+    """A4."""
+    async with open_door() as door:
+        before = (await door.get(PATH, user_id="a")).content
+        with capture_logs() as logs:
+            await replace(catalog_file, part_of(catalog_file, 3))
+            door.app.lifecycle.on_hangup()
+            await door.shows("catalog_shrink_refused 1.0")
+            assert "catalog_refresh_failing 1.0" in (await door.get("/metrics")).text
+            assert (await door.get(PATH, user_id="a")).content == before
+            [problem] = refused(logs)
+            assert "3 items where 60 were; CATALOG_MAX_SHRINK=0.5 refuses that; if it is meant, send SIGHUP" in problem
+            door.app.lifecycle.on_hangup()
+            await door.shows("catalog_items 3.0")
+        await door.shows("catalog_shrink_refused 0.0")
+        await door.shows("catalog_refresh_failing 0.0")
+        assert len((await door.get(PATH, user_id="", num_results=20)).json()) == 3
+
+
+async def test_two_hangups_at_once_accept_half_an_upload_too(open_door: OpenDoor, catalog_file: Path) -> None:
+    """A4."""
+    async with open_door() as door:
+        await replace(catalog_file, part_of(catalog_file, 3))
+        door.app.lifecycle.on_hangup()
+        door.app.lifecycle.on_hangup()
+        await door.shows("catalog_items 3.0")
+
+
+async def test_a_later_version_of_about_the_same_size_accepts_the_loss_and_a_smaller_one_does_not(
+    open_door: OpenDoor, catalog_file: Path
+) -> None:
+    """A4."""
+    async with open_door(CATALOG_REFRESH_SECONDS="86400") as door:
+        assert door.app._services is not None
+        refresher = door.app._services.administration.catalog
+        whole = catalog_file.read_text("utf-8")
+        with capture_logs() as logs:
+            for rows, active in ((20, 60), (3, 60), (2, 2)):
+                catalog_file.write_text(whole)
+                await replace(catalog_file, part_of(catalog_file, rows))
+                await refresher.refresh(asks=0)
+                assert f"catalog_items {active}.0" in (await door.get("/metrics")).text
+            assert len(refused(logs)) == 2
+
+
+@pytest.mark.parametrize(("max_shrink", "rows", "items"), [("0.5", 30, 30), ("0.9", 7, 7), ("1", 1, 1), ("0", 59, 60)])
+async def test_how_much_a_catalogue_may_lose_is_a_setting(
+    open_door: OpenDoor, catalog_file: Path, max_shrink: str, rows: int, items: int
+) -> None:
+    """A4."""
+    async with open_door(CATALOG_MAX_SHRINK=max_shrink) as door:
+        with capture_logs() as logs:
+            await replace(catalog_file, part_of(catalog_file, rows))
+            door.app.lifecycle.on_hangup()
+            await until(lambda: replaced(logs) + len(refused(logs)) == 1)
+        assert f"catalog_items {items}.0" in (await door.get("/metrics")).text
+
+
+async def test_a_pipe_in_the_place_of_the_file_is_refused_and_keeps_nothing_from_ending(
+    open_door: OpenDoor, catalog_file: Path
+) -> None:
+    """J6."""
+    async with open_door() as door:
+        catalog_file.unlink()
+        os.mkfifo(catalog_file)
+        with capture_logs() as logs:
+            door.app.lifecycle.on_hangup()
+            await door.shows("catalog_refresh_failing 1.0")
+        assert "is a pipe or a device; a catalogue must be a file" in refused(logs)[0]
+        assert (await door.get(PATH, user_id="a")).status_code == 200
+
+
+@pytest.mark.parametrize("call", ["stat", "open", "read"])
+async def test_a_mount_that_hangs_is_given_up_and_keeps_nothing_from_ending(
+    open_door: OpenDoor, catalog_file: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """J6."""
+    hanging = threading.Event()
+
+    def hang(*_: object, **__: object) -> None:
+        hanging.wait(60)
+
+    try:
+        async with open_door() as door:
+            await replace(catalog_file, part_of(catalog_file, 50))
+            monkeypatch.setattr(catalog_file_source, "LOOK_SECONDS", 0.05)
+            monkeypatch.setattr(patience, "STALL_SECONDS", 0.05)
+            match call:
+                case "stat":
+                    monkeypatch.setattr(Path, "stat", hang)
+                case "open":
+                    monkeypatch.setattr(catalog_file_source.FileSource, "_open", hang)
+                case _:
+                    monkeypatch.setattr(os, "readv", hang)
+            with capture_logs() as logs:
+                door.app.lifecycle.on_hangup()
+                await until(lambda: bool(refused(logs)))
+            monkeypatch.undo()
+            assert "no answer within 0.05 s; does its mount hang?" in refused(logs)[0]
+            assert (await door.get(PATH, user_id="a")).status_code == 200
+    finally:
+        hanging.set()
+
+
+@pytest.mark.processes
+async def test_few_items_of_many_bytes_go_into_a_file_too(open_door: OpenDoor, tmp_path: Path) -> None:
+    """J7."""
+    path = tmp_path / "items.csv"
+    text = "x" * 20_000
+    with path.open("w") as file:
+        file.write("id,url,name,price,image,description\n")
+        file.writelines(f"{n},https://u/,N,5,https://i/,{text}\n" for n in range(2_000))
+    async with open_door(CATALOG_URL=f"file://{path}") as door:
+        shown = (await door.get(PATH, user_id="", num_results=100, fields="description")).json()
+        assert [len(item["description"]) for item in shown] == [20_000] * 100
+        names = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+        assert [name for name in names if "/data/catalog-" in name]
 
 
 @asynccontextmanager

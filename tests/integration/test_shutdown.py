@@ -1,4 +1,5 @@
 import asyncio
+import os
 import signal
 from contextlib import ExitStack
 from pathlib import Path
@@ -137,3 +138,24 @@ async def test_a_body_that_is_late_at_sigterm_leaves_no_trace_in_the_log(
     assert "Traceback" not in log
     assert '"level": "error"' not in log
     assert "[error" not in log
+
+
+async def test_sigterm_ends_a_replica_whose_catalogue_has_become_a_pipe(stack: ExitStack, tmp_path: Path) -> None:
+    """J6."""
+    items = tmp_path / "items.csv"
+    items.write_text("id,url,name,price,image\na,https://u/,N,5,https://i/\n")
+    personalize = stack.enter_context(local_personalize())
+    replica = stack.enter_context(
+        service(personalize, CATALOG_URL=f"file://{items}", DRAIN_SECONDS="0", METRICS_ACCESS="open")
+    )
+    items.unlink()
+    os.mkfifo(items)
+    replica.popen.send_signal(signal.SIGHUP)
+
+    async def is_refused() -> bool:
+        async with client() as session, session.get(f"{replica.url}/metrics") as answer:
+            return "catalog_refresh_failing 1.0" in await answer.text()
+
+    await until(is_refused)
+    replica.popen.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(replica.popen.wait, EXIT_SECONDS) == 0

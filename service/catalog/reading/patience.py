@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -40,11 +41,11 @@ class WatchedFile(io.FileIO):
         since = self._waits_since
         return 0.0 if since is None else time.monotonic() - since
 
-    def readinto(self, buffer: "bytearray | memoryview") -> int | None:  # type: ignore[override]  # what io hands in
+    def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]  # what io hands in
         """See `io.FileIO`."""
         self._waits_since = time.monotonic()
         try:
-            return super().readinto(buffer)
+            return os.readv(self.fileno(), [buffer])
         finally:
             self._waits_since = None
 
