@@ -16,8 +16,8 @@ Access = Literal["open", "keyed", "off"]
 HASH_PREFIX: Final = "blake2b:"
 """What a hashed secret begins with."""
 
-MIN_HASHED_CHARACTERS: Final = 24
-"""Shortest secret that may be kept as a fast hash: 24 random hexadecimal digits are 96 bits, too many to try out."""
+MIN_KEY_CHARACTERS: Final = 24
+"""Shortest key, as it is or as a fast hash: 24 random hexadecimal digits are 96 bits, too many to try out."""
 
 _SALT_BYTES: Final = 16
 _DIGEST_BYTES: Final = 32
@@ -47,8 +47,8 @@ def hash_key(key: str) -> str:
     Raises:
         ValueError: It is so short that it could be found from its hash.
     """
-    if len(key) < MIN_HASHED_CHARACTERS:
-        raise ValueError(f"at least {MIN_HASHED_CHARACTERS} characters, not {len(key)}")
+    if len(key) < MIN_KEY_CHARACTERS:
+        raise ValueError(f"at least {MIN_KEY_CHARACTERS} characters, not {len(key)}")
     salt = secrets.token_bytes(_SALT_BYTES)
     return f"{HASH_PREFIX}{salt.hex()}:{_digest(key.encode(), salt).hex()}"
 
@@ -65,3 +65,8 @@ def is_cut_short(written: str) -> bool:
 
 def _digest(secret: bytes, salt: bytes) -> bytes:
     return blake2b(secret, key=salt, digest_size=_DIGEST_BYTES).digest()
+
+
+def is_short(written: str) -> bool:
+    """Whether this is a key as it is that somebody could guess."""
+    return not written.startswith(HASH_PREFIX) and len(written) < MIN_KEY_CHARACTERS

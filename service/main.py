@@ -1,10 +1,10 @@
 """The application: the hit lane, the routes behind it, and their lifespan."""
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import structlog
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
@@ -19,7 +19,7 @@ from service.errors import ConfigurationError
 from service.settings import Settings
 from service.wiring.replica import Overrides, open_services
 
-_log = logging.getLogger(__name__)
+_log = structlog.stdlib.get_logger(__name__)
 
 SAMPLE_IMAGES = Path(__file__).parents[1] / "sample" / "images"
 """Pictures of the sample shop, served where a checkout has them."""
@@ -44,7 +44,7 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
             lifecycle.on_hangup = services.administration.catalog.refresh_now
             stack.callback(lane.close)
             lifecycle.phase = "ready"
-            _log.info("ready")
+            _log.info("ready", **services.about)
             try:
                 yield
             finally:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
 import uvicorn
 
 from service.api.connections import PATIENCE_SECONDS, hold_connections
@@ -25,12 +26,13 @@ from service.logs import configure_logging, log_loop_error
 from service.main import create_app
 from service.open_files import max_connections, raise_open_files
 from service.settings import Settings
+from service.settings.unknown import unknown_variables
 from service.spans import trace_with
 
 if TYPE_CHECKING:  # an extra, which may not be installed
     from service.tracing import Tracing
 
-_log = logging.getLogger(__name__)
+_log = structlog.stdlib.get_logger(__name__)
 
 OTLP_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 """OpenTelemetry's own variables; with neither set there are no spans."""
@@ -148,6 +150,9 @@ def serve(settings: Settings, create: Callable[[Settings], HitLane] = create_app
         ConfigurationError: The catalogue or the address cannot work.
     """
     configure_logging(settings.log_level, settings.log_format)
+    for variable in unknown_variables():
+        hint = f"write {variable.meant}" if variable.meant else "remove it, or correct it"
+        _log.warning("setting_unknown", variable=variable.name, remedy=hint)
     tracing = _tracing()
     app = create(settings)
     config = uvicorn.Config(

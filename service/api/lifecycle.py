@@ -106,6 +106,8 @@ class Services:
     placements: Placements
     administration: Administration
     limits: ServiceLimits
+    about: Mapping[str, object]
+    """What the log says when all is ready: version, placements with their TPS, items, Redis without its password."""
     memory: ListMemory
     """The lists of all placements."""
     rules_version: Callable[[], int]

@@ -7,6 +7,7 @@ from typing import IO, Final, Self
 import orjson
 
 from service.errors import BatchError
+from service.files.private import make_file, make_folder
 
 NAME: Final = "batch-errors.jsonl"
 """What it is called in `DATA_DIR`."""
@@ -62,11 +63,11 @@ class ErrorFile:
         self.bytes += len(written)
 
     def _opened(self) -> IO[bytes]:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        file = os.fdopen(descriptor, "r+b")
+        make_folder(self.path.parent)
+        make_file(self.path)
+        file = self.path.open("r+b")
         # Somebody may have taken it away between two runs.
-        self.bytes = min(self.bytes, os.fstat(descriptor).st_size)
+        self.bytes = min(self.bytes, os.fstat(file.fileno()).st_size)
         file.truncate(self.bytes)
         file.seek(self.bytes)
         return file

@@ -17,6 +17,7 @@ from typing import Final, NoReturn
 
 import click
 
+from service.children import child_environment
 from service.cli.group import EXIT_FAILED
 from service.constants import MAX_PORT
 from service.errors import ConfigurationError
@@ -111,7 +112,10 @@ def _local_personalize_child(data: Path, port: int) -> Iterator["subprocess.Pope
     """
     command = [sys.executable, "-m", "service", "local-personalize", "--stop-with-stdin"]
     child = subprocess.Popen(  # noqa: S603 - our own interpreter and our own module
-        [*command, "--data", str(data), "--port", str(port)], stdin=subprocess.PIPE, process_group=0
+        [*command, "--data", str(data), "--port", str(port)],
+        stdin=subprocess.PIPE,
+        process_group=0,
+        env=child_environment(),
     )
     try:
         yield child

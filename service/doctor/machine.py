@@ -1,12 +1,12 @@
 """What the machine lets the service do: open files, and a folder of its own."""
 
 import resource
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from service.doctor.findings import Finding, error, ok, warning
+from service.files.private import check_writable
 
 FEW_FILES: Final = 1_024
 """Fewer open files than this cannot hold the connections of a send."""
@@ -35,9 +35,7 @@ def check_open_files() -> Iterator[Finding]:
 def check_data_dir(data_dir: Path, *, embedded: bool) -> Iterator[Finding]:
     """Whether DATA_DIR can be written: without Redis all that must survive a restart is there."""
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=data_dir):
-            pass
+        check_writable(data_dir)
     except OSError as failure:
         what = f"{data_dir} cannot be written: {failure.strerror or failure}"
         advice = "name a folder that this user may write, on a volume that outlives the container"

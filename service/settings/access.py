@@ -1,12 +1,12 @@
 """Who may ask: credentials in the environment and in mounted files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, SecretStr
 
-from service.credentials import Access, is_cut_short, is_hashed
+from service.credentials import MIN_KEY_CHARACTERS, Access, is_cut_short, is_hashed, is_short
 from service.settings.base import Problem, SettingsGroup, lower, shown, split
 
 
@@ -90,6 +90,13 @@ class AccessSettings(SettingsGroup):
         ):
             if given is not None and not keys:
                 yield Problem.of(name, "holds commas but no key")
+        for name, keys in (
+            ("api_keys", split(secret(self.api_keys))),
+            ("api_keys_file", file_keys(self.api_keys_file)),
+            ("admin_keys", split(secret(self.admin_keys))),
+            ("admin_keys_file", file_keys(self.admin_keys_file)),
+        ):
+            yield from short_key_problems(name, keys)
 
     def _file_problems(self) -> Iterator[Problem]:
         for name, path in (
@@ -114,6 +121,18 @@ class AccessSettings(SettingsGroup):
         given = (self.api_keys, self.basic_auth, self.admin_keys)
         files = (self.api_keys_file, self.basic_auth_file, self.admin_keys_file)
         return any(one is not None for one in (*given, *files))
+
+
+def short_key_problems(name: str, keys: Iterable[str]) -> Iterator[Problem]:
+    """A problem if one of a setting's keys could be guessed."""
+    for key in keys:
+        if is_short(key):
+            yield Problem.of(
+                name,
+                f"a key has {len(key)} characters; at least {MIN_KEY_CHARACTERS} are needed, such as"
+                " `openssl rand -hex 16` prints",
+            )
+            return
 
 
 def secret(value: SecretStr | None) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import Field, SecretStr
 
-from service.settings.access import file_keys, secret
+from service.settings.access import file_keys, secret, short_key_problems
 from service.settings.base import Problem, SettingsGroup, shown, split
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "": 1}
@@ -63,7 +63,9 @@ class EventSettings(SettingsGroup):
         return found
 
     def problems(self) -> Iterator[Problem]:
-        """Pairs that say nothing, durations that are none, and settings that are of no use without a key."""
+        """Keys that could be guessed, pairs and durations that are none, settings of no use without a key."""
+        yield from short_key_problems("event_keys", split(secret(self.event_keys)))
+        yield from short_key_problems("event_keys_file", file_keys(self.event_keys_file))
         for pair in split(self.event_types or ""):
             braze, _, ours = pair.partition("=")
             if not braze.strip() or not ours.strip():

@@ -3,13 +3,14 @@
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
 from service.answers.exclusions import RequestExclusion
 from service.answers.ports import NoEvents
+from service.api.admin import built_from, installed_version
 from service.api.auth import Gate
 from service.api.lifecycle import Administration, EventRoutes, ServiceLimits, Services
 from service.aws.session import AwsSession
@@ -23,6 +24,7 @@ from service.clock import Clock, SystemClock
 from service.errors import ConfigurationError, SharedStateUnavailable
 from service.events.services import EventServices
 from service.filters import FilterError, compile_item_exclusion, parse_filter
+from service.fleet.address import RedisAddress
 from service.fleet.client import stop_task
 from service.lists.forgetting import Forgetting, ForgottenLately
 from service.lists.memory import ListMemory
@@ -32,6 +34,7 @@ from service.sends.prewarm.prewarmer import PlacementPrewarmer
 from service.settings import Settings
 from service.telemetry import Telemetry
 from service.wiring.campaign import AnsweringReplica, Outside, Stores, Terms, open_answers
+from service.wiring.data_dir import open_data_dir
 from service.wiring.names import freshness, user_keys
 from service.wiring.sdk import aws_session, open_recommenders
 from service.wiring.shared import SharedState, open_shared_state
@@ -61,6 +64,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
     overrides = overrides or Overrides()
     clock = overrides.clock or SystemClock()
     async with AsyncExitStack() as stack:
+        stack.enter_context(open_data_dir(settings))
         telemetry = Telemetry(access_log_sample=settings.access_log_sample, placements=settings.placements)
         aws = await stack.enter_async_context(aws_session(settings, clock))
         telemetry.gauge(
@@ -131,6 +135,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
                 metrics_access=settings.metrics_access,
                 docs_access=settings.docs_access,
             ),
+            about=_about(settings, catalog.snapshot),
             memory=stores.memory,
             rules_version=lambda: catalog.snapshot.version + shared.blocked.version,
             caches=[stores.memory],
@@ -268,6 +273,19 @@ def _open_gauges(
         "Memory of lists and rendered answers.",
         lambda: float(sum(cache.bytes for cache in services.caches)),
     )
+
+
+def _about(settings: Settings, catalog: ItemCatalog) -> Mapping[str, object]:
+    """What an operator wants to see at the start; no secret."""
+    redis = settings.redis_url
+    return {
+        "version": installed_version(),
+        "commit": built_from(),
+        "placements": {name: f"{terms.tps:g} TPS" for name, terms in settings.placements.items()},
+        "items": len(catalog),
+        "redis": None if redis is None else RedisAddress.parse(redis.get_secret_value()).shown,
+        "data_dir": str(settings.data_dir),
+    }
 
 
 def _request_exclusion(settings: Settings, catalog: ItemCatalog) -> RequestExclusion | None:

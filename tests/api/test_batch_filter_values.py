@@ -10,7 +10,7 @@ from service.cli import main
 from service.errors import RecommenderError
 from tests.support.front_door import Door, OpenDoor
 
-ADMIN = {"X-API-Key": "admin"}
+ADMIN = {"X-API-Key": "an-admin-key-of-the-tests"}
 FILTER = "arn:aws:personalize:us-east-1:000000000000:filter/genres"
 
 

@@ -20,7 +20,7 @@ from service.wiring.names import user_keys
 from service.wiring.tools import open_batch_sets
 from tests.support.front_door import OpenDoor
 
-ADMIN = {"X-API-Key": "admin"}
+ADMIN = {"X-API-Key": "an-admin-key-of-the-tests"}
 
 
 def batch(*arguments: str) -> Result:
@@ -44,7 +44,9 @@ def output(tmp_path: Path) -> Path:
 async def test_a_loaded_batch_is_shown_with_exclusions_when_personalize_fails_and_is_forgotten(
     open_door: OpenDoor, output: Path
 ) -> None:
-    async with open_door(ADMIN_KEYS="admin", EXCLUSION_FILTER='EXCLUDE ItemID WHERE Items.CATEGORY IN ("odd")') as door:
+    async with open_door(
+        ADMIN_KEYS=ADMIN["X-API-Key"], EXCLUSION_FILTER='EXCLUDE ItemID WHERE Items.CATEGORY IN ("odd")'
+    ) as door:
         door.personalize.failure = RecommenderError()
         assert (await door.get("/recommendations", user_id="bob", num_results=3)).headers[
             "X-Recommendation-Source"

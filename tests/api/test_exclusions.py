@@ -6,7 +6,7 @@ from service.constants import MAX_LISTS_WITH_VALUES
 from tests.support.front_door import Door, OpenDoor
 
 PATH = "/recommendations"
-ADMIN = {"X-API-Key": "root"}
+ADMIN = {"X-API-Key": "an-admin-key-of-the-tests"}
 
 
 async def ids(door: Door, **parameters: object) -> list[str]:
@@ -70,7 +70,7 @@ async def test_a_user_keeps_the_latest_lists_with_values_and_takes_nobody_elses_
 
 
 async def test_a_blocked_item_leaves_cached_bodies_at_once_and_returns_when_unblocked(open_door: OpenDoor) -> None:
-    async with open_door(ADMIN_KEYS="root") as door:
+    async with open_door(ADMIN_KEYS="an-admin-key-of-the-tests") as door:
         before = await ids(door, user_id="a")
         assert await ids(door, user_id="a") == before
         assert (await door.http.put(f"/items/{before[0]}/block", headers=ADMIN)).status_code == 200
@@ -83,28 +83,30 @@ async def test_a_blocked_item_leaves_cached_bodies_at_once_and_returns_when_unbl
 
 
 async def test_an_item_that_is_in_no_catalogue_can_be_blocked(open_door: OpenDoor) -> None:
-    async with open_door(ADMIN_KEYS="root") as door:
+    async with open_door(ADMIN_KEYS="an-admin-key-of-the-tests") as door:
         answer = await door.http.put("/items/a%2Fb%20%C3%BC/block", headers=ADMIN)
         assert answer.json() == {"item_id": "a/b ü", "blocked": True}
 
 
 async def test_a_block_survives_a_restart(open_door: OpenDoor) -> None:
-    async with open_door(ADMIN_KEYS="root") as door:
+    async with open_door(ADMIN_KEYS="an-admin-key-of-the-tests") as door:
         await door.http.put("/items/item037/block", headers=ADMIN)
-    async with open_door(ADMIN_KEYS="root") as door:
+    async with open_door(ADMIN_KEYS="an-admin-key-of-the-tests") as door:
         assert "item037" not in await ids(door, user_id="a")
 
 
-@pytest.mark.parametrize("headers", [{}, {"X-API-Key": "reader"}, {"X-API-Key": "roo"}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"X-API-Key": "an-api-key-of-these-tests"}, {"X-API-Key": "an-admin-key-of-the-test"}]
+)
 async def test_blocking_needs_an_admin_key(open_door: OpenDoor, headers: dict[str, str]) -> None:
-    async with open_door(ADMIN_KEYS="root", API_KEYS="reader") as door:
+    async with open_door(ADMIN_KEYS="an-admin-key-of-the-tests", API_KEYS="an-api-key-of-these-tests") as door:
         assert (await door.http.put("/items/item037/block", headers=headers)).status_code == 401
         assert (await door.http.get("/items/blocked", headers=headers)).status_code == 401
 
 
 async def test_a_block_that_cannot_be_kept_is_refused_and_not_active(open_door: OpenDoor, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file, not a folder")
-    async with open_door(ADMIN_KEYS="root", DATA_DIR="taken") as door:
+    async with open_door(ADMIN_KEYS="an-admin-key-of-the-tests", DATA_DIR="taken") as door:
         answer = await door.http.put("/items/item037/block", headers=ADMIN)
         assert answer.status_code == 503
         assert answer.json()["error"] == "unavailable"

@@ -32,11 +32,11 @@ from tests.support.redis import RedisServer
 from tests.support.traces import traces
 from tests.support.waiting import until
 
-ADMIN = {"X-API-Key": "admin"}
+ADMIN = {"X-API-Key": "an-admin-key-of-the-tests"}
 USER = "ann@shop.test"
 DEADLINE_SECONDS = 0.5
 SETTINGS = {
-    "ADMIN_KEYS": "admin",
+    "ADMIN_KEYS": "an-admin-key-of-the-tests",
     "REQUEST_DEADLINE_SECONDS": str(DEADLINE_SECONDS),
     "PERSONALIZE_FILTER_ARN": "arn:aws:personalize:us-east-1:000000000000:filter/test",
     "LOG_LEVEL": "INFO",

@@ -16,7 +16,7 @@ from tests.support.waiting import until
 
 PATH = "/recommendations"
 REQUESTS = "recommendations_requests_total"
-ADMIN = {"X-API-Key": "admin"}
+ADMIN = {"X-API-Key": "an-admin-key-of-the-tests"}
 
 LISTS_EVENTS = "redis_lists_events_total"
 
@@ -167,7 +167,7 @@ async def test_a_stale_list_waits_for_a_slot_to_be_renewed_in(open_door: OpenDoo
 
 async def test_every_dropped_item_is_counted_on_the_route_and_on_the_hit_lane(open_door: OpenDoor) -> None:
     rule = 'EXCLUDE ItemID WHERE Items.CATEGORY IN ("odd")'
-    async with open_door(EXCLUSION_FILTER=rule, ADMIN_KEYS="admin") as door:
+    async with open_door(EXCLUSION_FILTER=rule, ADMIN_KEYS=ADMIN["X-API-Key"]) as door:
         door.personalize.unknown_items = 2
         # The list begins with the item of the user's number: gone0, gone1, item002, item003 and so on.
         user = chr(60)
@@ -223,9 +223,9 @@ async def test_the_catalogues_metrics_follow_it(open_door: OpenDoor, catalog_fil
 
 
 async def test_a_refused_credential_is_counted(open_door: OpenDoor) -> None:
-    async with open_door(API_KEYS="key", METRICS_ACCESS="open") as door:
+    async with open_door(API_KEYS="an-api-key-of-these-tests", METRICS_ACCESS="open") as door:
         before = await values(door)
-        for key in ("wrong", "key"):
+        for key in ("wrong", "an-api-key-of-these-tests"):
             await door.http.get(f"{PATH}?user_id=u", headers={"X-API-Key": key})
         after = await moved(door, before)
 

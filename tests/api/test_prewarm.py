@@ -8,7 +8,7 @@ from service.errors import RecommenderTimeout
 from tests.support.front_door import Door, OpenDoor
 from tests.support.waiting import until
 
-KEY = {"X-API-Key": "an-admin-key"}
+KEY = {"X-API-Key": "an-admin-key-of-the-tests"}
 
 
 async def prewarm(door: Door, *users: str, **more: object) -> dict[str, object]:
@@ -19,7 +19,7 @@ async def prewarm(door: Door, *users: str, **more: object) -> dict[str, object]:
 
 
 async def test_a_prewarmed_user_costs_the_send_no_transaction(open_door: OpenDoor) -> None:
-    async with open_door(ADMIN_KEYS="an-admin-key") as door:
+    async with open_door(ADMIN_KEYS="an-admin-key-of-the-tests") as door:
         made = await prewarm(door, "u1", "u2", "u1")
         assert (made["fetched"], made["kept"], made["left"], made["failed"]) == (2, 0, [], {})
         assert (made["tps"], made["fresh_seconds"]) == (490.0, 900.0)
@@ -32,7 +32,7 @@ async def test_a_prewarmed_user_costs_the_send_no_transaction(open_door: OpenDoo
 
 
 async def test_a_list_that_is_not_fresh_is_fetched_again_unless_that_age_is_good_enough(open_door: OpenDoor) -> None:
-    async with open_door(ADMIN_KEYS="an-admin-key") as door:
+    async with open_door(ADMIN_KEYS="an-admin-key-of-the-tests") as door:
         await prewarm(door, "u1")
         door.clock.ahead_seconds += 1_000
         assert (await prewarm(door, "u1", max_age_seconds=1_100))["kept"] == 1
@@ -45,14 +45,14 @@ async def test_a_list_that_is_not_fresh_is_fetched_again_unless_that_age_is_good
 
 
 async def test_without_time_it_only_looks_who_is_left(open_door: OpenDoor) -> None:
-    async with open_door(ADMIN_KEYS="an-admin-key") as door:
+    async with open_door(ADMIN_KEYS="an-admin-key-of-the-tests") as door:
         await prewarm(door, "u1")
         assert (await prewarm(door, "u1", "u2", seconds=0))["left"] == ["u2"]
         assert len(door.personalize.asked) == 1
 
 
 async def test_it_answers_when_its_time_is_over_and_keeps_to_its_share(open_door: OpenDoor) -> None:
-    async with open_door(ADMIN_KEYS="an-admin-key", PERSONALIZE_TPS="20") as door:
+    async with open_door(ADMIN_KEYS="an-admin-key-of-the-tests", PERSONALIZE_TPS="20") as door:
         made = await prewarm(door, *(f"u{n}" for n in range(100)), seconds=1, spare=0.5)
         assert isinstance(made["left"], list)
         assert made["fetched"] == len(door.personalize.asked) == 100 - len(made["left"])
@@ -61,7 +61,7 @@ async def test_it_answers_when_its_time_is_over_and_keeps_to_its_share(open_door
 
 
 async def test_a_failure_is_reported_and_shown_to_nobody(open_door: OpenDoor) -> None:
-    async with open_door(ADMIN_KEYS="an-admin-key") as door:
+    async with open_door(ADMIN_KEYS="an-admin-key-of-the-tests") as door:
         door.personalize.failure = RecommenderTimeout()
         assert (await prewarm(door, "u1"))["failed"] == {"u1": "timeout"}
         door.personalize.failure = None
@@ -70,7 +70,7 @@ async def test_a_failure_is_reported_and_shown_to_nobody(open_door: OpenDoor) ->
 
 
 async def test_only_one_at_a_time(open_door: OpenDoor) -> None:
-    async with open_door(ADMIN_KEYS="an-admin-key", PERSONALIZE_TPS="1") as door:
+    async with open_door(ADMIN_KEYS="an-admin-key-of-the-tests", PERSONALIZE_TPS="1") as door:
         first = asyncio.create_task(prewarm(door, "u1", "u2", "u3", seconds=3))
         await until(lambda: bool(door.personalize.asked))
         assert (await prewarm(door, "u4", seconds=0))["left"] == ["u4"]
@@ -81,8 +81,8 @@ async def test_only_one_at_a_time(open_door: OpenDoor) -> None:
 
 
 async def test_it_needs_an_admin_key(open_door: OpenDoor) -> None:
-    async with open_door(ADMIN_KEYS="an-admin-key", API_KEYS="an-api-key") as door:
-        for headers in ({}, {"X-API-Key": "an-api-key"}):
+    async with open_door(ADMIN_KEYS="an-admin-key-of-the-tests", API_KEYS="an-api-key-of-these-tests") as door:
+        for headers in ({}, {"X-API-Key": "an-api-key-of-these-tests"}):
             answer = await door.http.post("/users/prewarm", json={"user_ids": ["u1"]}, headers=headers)
             assert answer.status_code == 401
         assert not door.personalize.asked
@@ -103,7 +103,7 @@ async def test_it_needs_an_admin_key(open_door: OpenDoor) -> None:
     ],
 )
 async def test_what_is_out_of_bounds_is_refused(open_door: OpenDoor, body: dict[str, object]) -> None:
-    async with open_door(ADMIN_KEYS="an-admin-key") as door:
+    async with open_door(ADMIN_KEYS="an-admin-key-of-the-tests") as door:
         answer = await door.http.post("/users/prewarm", json=body, headers=KEY)
         assert answer.status_code == 422
         assert answer.json()["error"] == "invalid_parameter"

@@ -250,9 +250,18 @@ async def test_the_probes_the_metrics_and_the_document_answer(door: Door) -> Non
 
 
 async def test_credentials_open_the_route_and_the_hit_lane_alike(open_door: OpenDoor) -> None:
-    async with open_door(ALLOW_ANONYMOUS="false", API_KEYS="new,old", BASIC_AUTH="braze:secret") as door:
+    async with open_door(
+        ALLOW_ANONYMOUS="false",
+        API_KEYS="new-key-of-the-tests-0001,old-key-of-the-tests-0001",
+        BASIC_AUTH="braze:secret",
+    ) as door:
         basic = "Basic " + base64.b64encode(b"braze:secret").decode()
-        good = [{"X-API-Key": "new"}, {"X-API-Key": "old"}, {"Authorization": "Bearer old"}, {"Authorization": basic}]
+        good = [
+            {"X-API-Key": "new-key-of-the-tests-0001"},
+            {"X-API-Key": "old-key-of-the-tests-0001"},
+            {"Authorization": "Bearer old-key-of-the-tests-0001"},
+            {"Authorization": basic},
+        ]
         bad = [{}, {"X-API-Key": "ne"}, {"X-API-Key": ""}, {"Authorization": "Bearer x"}, {"Authorization": "Basic !"}]
         for headers in bad + good + good + bad:
             answer = await door.http.get(PATH, params={"user_id": "a"}, headers=headers)

@@ -49,7 +49,12 @@ def sample(tmp_path: Path) -> Iterator[Started]:
             [sys.executable, "-m", "service", "sample", "--data", str(ROOT / "sample")],
             # In a group of its own, as a terminal makes one.
             cwd=tmp_path,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PORT": str(port)},
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(ROOT),
+                "PORT": str(port),
+                "USER_KEY_SECRET": "of a real service",
+            },
             stdout=stdout,
             stderr=subprocess.STDOUT,
             process_group=0,
@@ -117,6 +122,16 @@ def test_the_sample_leaves_no_process_behind(
 
     assert sample.process.wait(15) == exit_status, sample.output.read_text()
     wait_until(lambda: not listens(sample.service_port) and not listens(sample.local_port))
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_samples_child_inherits_nothing_that_configures_the_service(sample: Started) -> None:
+    """I9: it had the keys of a real service, if the shell did."""
+    environment = Path(f"/proc/{child_of(sample.process.pid)}/environ").read_bytes().split(b"\0")
+    names = {one.partition(b"=")[0] for one in environment if one}
+    assert b"PATH" in names
+    assert not [name for name in names if name.startswith((b"AWS_", b"CATALOG_", b"PERSONALIZE_", b"USER_KEY_"))]
 
 
 def test_a_missing_sample_is_one_readable_mistake(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_the_service_takes_what_the_config_map_holds(monkeypatch: pytest.MonkeyP
     for path in KUBERNETES.rglob("*.env"):
         for name, value in env_file(path).items():
             monkeypatch.setenv(name, value)
-    monkeypatch.setenv("API_KEYS", "a-key")
+    monkeypatch.setenv("API_KEYS", "an-api-key-of-these-tests")
 
     assert Settings().drain_seconds == 2
 

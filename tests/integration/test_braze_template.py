@@ -83,11 +83,11 @@ def test_only_a_template_that_calls_a_dead_host_or_asks_wrongly_is_aborted(repli
 
 
 def test_a_key_in_the_headers_of_the_tag_opens_a_closed_service(personalize: Process) -> None:
-    with service(personalize, ALLOW_ANONYMOUS="false", API_KEYS="let-me-in") as closed:
+    with service(personalize, ALLOW_ANONYMOUS="false", API_KEYS="an-api-key-of-these-tests") as closed:
         call = template(closed, GUARD, "{{ recommendations.size }}")
         with pytest.raises(MessageAborted):
             render(call, user_id="user1")
-        opened = call.replace(" :save", ' :headers {"X-API-Key": "let-me-in"} :save')
+        opened = call.replace(" :save", ' :headers {"X-API-Key": "an-api-key-of-these-tests"} :save')
         assert render(opened, user_id="user1") == "10"
 
 

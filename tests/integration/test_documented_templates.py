@@ -18,7 +18,7 @@ from tests.support.processes import ROOT, SAMPLE, Process, service
 NAME = """Tom & Jerry's "Best of" <b>😀</b>"""
 CREDENTIALS = {
     ":basic_auth": {"Authorization": "Basic " + b64encode(b"braze:pass:word").decode()},
-    ":auth_credentials": {"X-API-Key": "a-key"},
+    ":auth_credentials": {"X-API-Key": "an-api-key-of-these-tests"},
 }
 WRONG = {
     ":basic_auth": {"Authorization": "Basic " + b64encode(b"braze:word").decode()},
@@ -71,8 +71,8 @@ def shop(personalize: Process, folder: Path, items: int | None = None) -> Iterat
         PERSONALIZE_TPS="50",
         ALLOW_ANONYMOUS="false",
         BASIC_AUTH="braze:pass:word",
-        API_KEYS="a-key",
-        ADMIN_KEYS="an-admin-key",
+        API_KEYS="an-api-key-of-these-tests",
+        ADMIN_KEYS="an-admin-key-of-the-tests",
         DATA_DIR=str(folder / "data"),
     ) as running:
         yield running
@@ -89,7 +89,7 @@ def empty_port(personalize: Process, tmp_path_factory: pytest.TempPathFactory) -
     """A service whose every answer is `[]`: its only item is blocked."""
     with shop(personalize, tmp_path_factory.mktemp("empty"), items=1) as running:
         block = urllib.request.Request(  # noqa: S310  # loopback only
-            f"{running.url}/items/kettle-copper/block", method="PUT", headers={"X-API-Key": "an-admin-key"}
+            f"{running.url}/items/kettle-copper/block", method="PUT", headers={"X-API-Key": "an-admin-key-of-the-tests"}
         )
         with urllib.request.urlopen(block) as answer:  # noqa: S310  # loopback only
             assert answer.status == 200

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.processes import Process, service
 
-ADMIN = {"X-API-Key": "admin"}
+ADMIN = {"X-API-Key": "an-admin-key-of-the-tests"}
 
 # Which columns and placeholders there are is the catalogue's and the filters' matter; and who asks GET of
 # /users/prewarm hears of DELETE, since there may be a user of that name.
@@ -24,7 +24,13 @@ TOLERATED = "negative_data_rejection"
 def closed(personalize: Process, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """A replica with keys."""
     data = str(tmp_path_factory.mktemp("data"))
-    with service(personalize, PERSONALIZE_TPS="500", API_KEYS="key", ADMIN_KEYS="admin", DATA_DIR=data) as running:
+    with service(
+        personalize,
+        PERSONALIZE_TPS="500",
+        API_KEYS="an-api-key-of-these-tests",
+        ADMIN_KEYS=ADMIN["X-API-Key"],
+        DATA_DIR=data,
+    ) as running:
         yield running
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from service.credentials import hash_key
 from service.errors import ConfigurationError
 from service.settings import Settings, load_settings
 
@@ -117,8 +118,8 @@ def test_everything_given_is_read(given: type[Given]) -> None:
         CATALOG_COLUMNS="name=product_name, price = PRICE_USD,",
         REDIS_URL="rediss://:pw@cache.example.com:6380/1",
         POPULAR_ITEMS="a, b,,c ",
-        API_KEYS="k1, k2",
-        ADMIN_KEYS="boss",
+        API_KEYS="k1-in-a-key-of-the-tests-1, k2-in-a-key-of-the-tests-1",
+        ADMIN_KEYS="boss-in-a-key-of-the-tests-1",
         BASIC_AUTH="braze:a:b",
         USER_KEY_SECRET="salt",
         LOG_LEVEL="WARNING",
@@ -131,7 +132,10 @@ def test_everything_given_is_read(given: type[Given]) -> None:
     assert settings.personalize_tps == 0.5
     assert settings.column_mapping == {"name": "product_name", "price": "PRICE_USD"}
     assert settings.popular_ids == ["a", "b", "c"]
-    assert (settings.api_key_list, settings.admin_key_list) == (["k1", "k2"], ["boss"])
+    assert (settings.api_key_list, settings.admin_key_list) == (
+        ["k1-in-a-key-of-the-tests-1", "k2-in-a-key-of-the-tests-1"],
+        ["boss-in-a-key-of-the-tests-1"],
+    )
     assert (settings.basic_auth_pair, settings.user_key) == ("braze:a:b", "salt")
     assert settings.redis_url == SecretStr("rediss://:pw@cache.example.com:6380/1")
     assert (settings.log_level, settings.log_format, settings.port) == ("warning", "text", 0)
@@ -145,8 +149,8 @@ def test_a_blank_value_is_the_default(given: type[Given], blank: str) -> None:
 
 def test_no_secret_is_shown(given: type[Given]) -> None:
     settings = given.settings(
-        API_KEYS="hush1",
-        ADMIN_KEYS="hush2",
+        API_KEYS="hush1-in-a-key-of-the-tests-1",
+        ADMIN_KEYS="hush2-in-a-key-of-the-tests-1",
         BASIC_AUTH="u:hush3",
         REDIS_URL="redis://:hush4@h",
         USER_KEY_SECRET="hush5",
@@ -205,6 +209,9 @@ def test_no_secret_is_shown(given: type[Given]) -> None:
         ("BASIC_AUTH", "hush:", "must be user:password, neither of them empty"),
         ("BASIC_AUTH", ":hush", "must be user:password, neither of them empty"),
         ("API_KEYS", " , ", "holds commas but no key"),
+        ("API_KEYS", "a", "a key has 1 characters; at least 24 are needed, such as `openssl rand -hex 16` prints"),
+        ("ADMIN_KEYS", "hush", "a key has 4 characters; at least 24 are needed"),
+        ("EVENT_KEYS", f"{'x' * 24}, {'hush' * 5}", "a key has 20 characters; at least 24 are needed"),
         ("ADMIN_KEYS", ",", "holds commas but no key"),
         (
             "CATALOG_COLUMNS",
@@ -242,25 +249,50 @@ def test_the_catalogue_is_required(given: type[Given]) -> None:
 def test_a_start_without_credentials_must_be_asked_for(given: type[Given]) -> None:
     (line,) = given.problems(ALLOW_ANONYMOUS=None)
     assert line.startswith("API_KEYS, BASIC_AUTH: no credential is set")
-    assert given.settings(ALLOW_ANONYMOUS=None, API_KEYS="k").api_key_list == ["k"]
+    assert given.settings(ALLOW_ANONYMOUS=None, API_KEYS="k1-in-a-key-of-the-tests-1").api_key_list == [
+        "k1-in-a-key-of-the-tests-1"
+    ]
 
 
 def test_credentials_are_read_from_mounted_files_too(given: type[Given], tmp_path: Path) -> None:
     keys, admin, basic = tmp_path / "keys", tmp_path / "admin", tmp_path / "basic"
-    keys.write_text("# until March\nold\n\nnew,newer\n")
-    admin.write_text("boss\n")
+    keys.write_text(
+        "# until March\nold-in-a-key-of-the-tests-1\n\nnew-in-a-key-of-the-tests-1,newer-in-a-key-of-the-tests-1\n"
+    )
+    admin.write_text("boss-in-a-key-of-the-tests-1\n")
     basic.write_text("braze:a,b\nbraze:c\n")
     settings = given.settings(
         ALLOW_ANONYMOUS=None,
-        API_KEYS="first",
+        API_KEYS="first-in-a-key-of-the-tests-1",
         API_KEYS_FILE=str(keys),
         ADMIN_KEYS_FILE=str(admin),
         BASIC_AUTH="braze:0",
         BASIC_AUTH_FILE=str(basic),
     )
-    assert settings.api_key_list == ["first", "old", "new", "newer"]
-    assert settings.admin_key_list == ["boss"]
+    assert settings.api_key_list == [
+        "first-in-a-key-of-the-tests-1",
+        "old-in-a-key-of-the-tests-1",
+        "new-in-a-key-of-the-tests-1",
+        "newer-in-a-key-of-the-tests-1",
+    ]
+    assert settings.admin_key_list == ["boss-in-a-key-of-the-tests-1"]
     assert settings.basic_auth_list == ["braze:0", "braze:a,b", "braze:c"]
+
+
+@pytest.mark.parametrize("name", ["API_KEYS_FILE", "ADMIN_KEYS_FILE", "EVENT_KEYS_FILE"])
+def test_a_file_with_a_key_that_could_be_guessed_is_refused(given: type[Given], tmp_path: Path, name: str) -> None:
+    """F4: `API_KEYS=a` was ready."""
+    path = tmp_path / "keys"
+    path.write_text(f"{'x' * 24}\nhush\n")
+    (line,) = given.problems(**{name: str(path)})
+    assert line == f"{name}: a key has 4 characters; at least 24 are needed, such as `openssl rand -hex 16` prints"
+
+
+def test_a_hash_of_a_key_may_be_of_any_length_and_a_password_of_a_person_too(given: type[Given]) -> None:
+    """F4."""
+    hashed = hash_key("x" * 24)
+    settings = given.settings(API_KEYS=hashed, BASIC_AUTH="braze:pw")
+    assert settings.api_key_list == [hashed]
 
 
 def test_a_file_of_credentials_is_a_decision(given: type[Given], tmp_path: Path) -> None:
@@ -272,7 +304,10 @@ def test_a_file_of_credentials_is_a_decision(given: type[Given], tmp_path: Path)
 
 
 def test_an_api_key_is_no_admin_key(given: type[Given]) -> None:
-    (line,) = given.problems(API_KEYS="hush,other", ADMIN_KEYS="boss,hush")
+    (line,) = given.problems(
+        API_KEYS="hush-in-a-key-of-the-tests-1,other-in-a-key-of-the-tests-1",
+        ADMIN_KEYS="boss-in-a-key-of-the-tests-1,hush-in-a-key-of-the-tests-1",
+    )
     assert line.startswith("ADMIN_KEYS: shares a key with API_KEYS")
     assert "hush" not in line
 

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from service.batch.codes import ItemCodes, unpack
 from service.batch.ports import OTHER_LOAD, SetStatus
 from service.errors import BatchError, SharedStateUnavailable
+from service.files.private import make_file, make_folder
 from service.lists.envelope import Envelope, seal
 from service.lists.keys import UserKey, UserPrefix
 from service.lists.tombstone import BUCKET_BYTES, buries, tombstone
@@ -138,7 +139,7 @@ class SqliteBatchSets:
         self._path = data_dir / FILE_NAME
         self._loading = data_dir / LOADING_NAME
         with self._translated():
-            data_dir.mkdir(parents=True, exist_ok=True)
+            make_folder(data_dir)
         self._connection: sqlite3.Connection | None = None
         self._token = ""
         self._codes = ItemCodes()
@@ -223,7 +224,8 @@ class SqliteBatchSets:
             self._connection = None
 
     def _open(self) -> sqlite3.Connection:
-        connection = _connect(self._loading, "rwc")
+        make_file(self._loading)
+        connection = _connect(self._loading, "rw")
         # A killed process loses nothing that was written; after a power cut the load is begun anew.
         for pragma in ("journal_mode=TRUNCATE", "synchronous=OFF", "cache_size=-16384", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}").fetchall()

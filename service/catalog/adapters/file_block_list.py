@@ -1,14 +1,13 @@
 """Items taken out of every answer, kept in a file of an embedded replica."""
 
 import asyncio
-import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import orjson
 
 from service.catalog.block_list import check_room
 from service.errors import ConfigurationError, SharedStateUnavailable
+from service.files.private import replace_file
 
 
 class FileBlockList:
@@ -68,7 +67,7 @@ class FileBlockList:
         if items == self._items:
             return
         try:
-            await asyncio.to_thread(_write, self._path, sorted(items))
+            await asyncio.to_thread(replace_file, self._path, orjson.dumps(sorted(items)))
         except OSError as error:
             raise SharedStateUnavailable(f"the block list cannot be written: {error.strerror}") from error
         self._items = items
@@ -81,13 +80,3 @@ def _read(path: Path) -> frozenset[str]:
     if not isinstance(items, list) or not all(type(item) in (str, int) for item in items):
         raise ValueError("must be a list of ids, each in quotes")  # for the caller it is bad content
     return frozenset(map(str, items))
-
-
-def _write(path: Path, items: Iterable[str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    with fresh.open("wb") as file:
-        file.write(orjson.dumps(list(items)))
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)

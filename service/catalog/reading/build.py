@@ -24,6 +24,7 @@ from service.catalog.reading.ports import TooLarge
 from service.catalog.reading.recipe import Recipe
 from service.catalog.reading.report import CatalogReport
 from service.catalog.reading.rows import read_items
+from service.children import child_environment
 from service.errors import CatalogError
 
 MAX_MEMORY_ROWS: Final = 50_000
@@ -209,8 +210,8 @@ def _opened(answer: Mapping[str, Any], report: CatalogReport, version: int) -> S
     )
 
 
-def _environment(data_dir: Path) -> dict[str, str]:
+def _environment(data_dir: Path) -> Mapping[str, str]:
     root = str(Path(service.__path__[0]).resolve().parent)
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
     # The index is sorted in a temporary file of SQLite's own, as large as the index.
-    return {**os.environ, "PYTHONPATH": paths, "SQLITE_TMPDIR": str(data_dir.resolve())}
+    return child_environment(PYTHONPATH=paths, SQLITE_TMPDIR=str(data_dir.resolve()))

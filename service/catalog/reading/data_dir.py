@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from service.errors import CatalogError
+from service.files.private import check_writable
 
 _PREFIX: Final = "catalog-"
 _SUFFIX: Final = ".sqlite"
@@ -21,9 +22,7 @@ def prepare(data_dir: Path) -> None:
         CatalogError: Nothing can be written there.
     """
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=data_dir):
-            pass
+        check_writable(data_dir)
         for path in data_dir.glob(f"{_PREFIX}*{_SUFFIX}"):
             _unlink_unless_locked(path)
     except OSError as error:

@@ -16,6 +16,7 @@ from service.errors import SharedStateUnavailable
 from service.events.event import Event
 from service.events.known import MAX_OF_A_TYPE
 from service.events.ports import Backlog, KnownEvent, Waiting
+from service.files.private import make_file, make_folder
 from service.lists.keys import UserPrefix
 
 FILE_NAME: Final = "events.sqlite"
@@ -147,7 +148,8 @@ class SqliteEventStore:
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path.parent)
+            make_file(self._path)
             connection = sqlite3.connect(self._path, check_same_thread=False)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
