@@ -20,8 +20,8 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.processes
 
-ADMIN = {"X-API-Key": "admin"}
-SETTINGS = {"ADMIN_KEYS": "admin", "REQUEST_DEADLINE_SECONDS": "0.5"}
+ADMIN = {"X-API-Key": "an-admin-key-of-the-tests"}
+SETTINGS = {"ADMIN_KEYS": ADMIN["X-API-Key"], "REQUEST_DEADLINE_SECONDS": "0.5"}
 USER = "ann@shop.test"
 RIGHTS_USER, PASSWORD = "personalize", "a-password-of-the-test"
 
