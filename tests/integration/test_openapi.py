@@ -43,7 +43,14 @@ def test_schemathesis_finds_no_answer_that_the_document_does_not_describe(
     options = ["--phases", phase, "--max-examples", "25", "--seed", "1", "--exclude-checks", unfit]
 
     tried = subprocess.run(
-        [Path(sys.executable).with_name("schemathesis"), "run", document, "-H", f"X-API-Key: {ADMIN['X-API-Key']}", *options],
+        [
+            Path(sys.executable).with_name("schemathesis"),
+            "run",
+            document,
+            "-H",
+            f"X-API-Key: {ADMIN['X-API-Key']}",
+            *options,
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,
