@@ -96,10 +96,12 @@ async def test_a_user_forgotten_while_a_replica_was_cut_off_is_not_served_from_i
         assert await source(cut_off, "bob") == "cache"
 
 
+@pytest.mark.parametrize("embedded", [False, True])
 async def test_a_batch_that_is_older_than_the_request_to_forget_does_not_bring_the_user_back(
-    open_door: OpenDoor, redis_server: RedisServer, tmp_path: Path
+    open_door: OpenDoor, redis_server: RedisServer, tmp_path: Path, *, embedded: bool
 ) -> None:
     """J1: for batch lists, also when the load begins long after."""
+    where = {"DATA_DIR": str(tmp_path / "data")} if embedded else {"REDIS_URL": redis_server.url}
     output = tmp_path / "users.json.out"
     lines = [
         {"input": {"userId": user}, "output": {"recommendedItems": [f"item{n:03}" for n in range(30, 42)]}}
@@ -108,7 +110,7 @@ async def test_a_batch_that_is_older_than_the_request_to_forget_does_not_bring_t
     output.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
     hour_ago = time.time() - 3_600
     os.utime(output, (hour_ago, hour_ago))
-    async with open_door(REDIS_URL=redis_server.url, **SETTINGS) as door:
+    async with open_door(**where, **SETTINGS) as door:
         await forget(door)
         result = await asyncio.to_thread(CliRunner().invoke, main, ["batch", "load", str(output)])
         assert result.exit_code == 0, result.output

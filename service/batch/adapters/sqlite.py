@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import quote
 
-from service.batch.codes import ItemCodes, unpack
+from service.batch.adapters.forgotten_file import FILE_NAME as FORGOTTEN_NAME
+from service.batch.adapters.forgotten_file import forgotten_now, keep, keep_apart, noted_in
+from service.batch.codes import ItemCodes, made_at, unpack
 from service.batch.ports import OTHER_LOAD, SetStatus
 from service.errors import BatchError, SharedStateUnavailable
 from service.files.private import make_file, make_folder
 from service.lists.envelope import Envelope, seal
 from service.lists.keys import UserKey, UserPrefix
-from service.lists.tombstone import BUCKET_BYTES, buries, tombstone
+from service.lists.tombstone import BUCKET_BYTES, buries
 from service.models import ItemList
 
 FILE_NAME: Final = "batch-lists.sqlite"
@@ -38,7 +40,6 @@ _MAX_BUSY_SECONDS: Final = 5.0
 _SCHEMA: Final = """
 CREATE TABLE list (place INTEGER PRIMARY KEY, user BLOB NOT NULL, packed BLOB NOT NULL);
 CREATE TABLE item (place INTEGER PRIMARY KEY, id TEXT NOT NULL);
-CREATE TABLE forgotten (stone BLOB NOT NULL);
 CREATE TABLE load (source TEXT NOT NULL, token TEXT NOT NULL, mark BLOB, about BLOB, lists INTEGER);
 """
 
@@ -111,6 +112,10 @@ class SqliteBatchLists:
 
     def _delete(self, user_prefix: UserPrefix) -> None:
         _remove_abandoned(self._loading)
+        if not (self._path.exists() or self._loading.exists()):
+            # Where nothing can be written, nothing is loaded later either.
+            with suppress(OSError, sqlite3.Error):
+                keep_apart(self._path.parent, forgotten_now(user_prefix))
         # First the one being loaded, because it may be switched meanwhile.
         for path in (self._loading, self._path):
             if not path.exists():
@@ -121,8 +126,7 @@ class SqliteBatchLists:
                 connection.execute(
                     "DELETE FROM list WHERE user >= ? AND user < ?", (user_prefix, user_prefix + b"\xff" * 32)
                 )
-                if connection.execute("SELECT 1 FROM load WHERE about IS NULL").fetchone():
-                    connection.execute("INSERT INTO forgotten VALUES (?)", (tombstone(user_prefix),))
+                keep(connection, forgotten_now(user_prefix))
 
 
 class SqliteBatchSets:
@@ -158,7 +162,10 @@ class SqliteBatchSets:
                     self._codes = ItemCodes(item_id for (item_id,) in ids)
                     return None if found[1] is None else bytes(found[1])
                 self.close()
+            forgotten = noted_in(self._loading)
             self._remove_loading()
+            if forgotten:
+                keep_apart(self._path.parent, forgotten)
             connection = self._open()
             self._codes = ItemCodes()
             with _transaction(connection):
@@ -178,6 +185,9 @@ class SqliteBatchSets:
     def switch(self, description: bytes) -> int:
         """See `BatchSets.switch`."""
         with self._translated():
+            apart = self._path.parent / FORGOTTEN_NAME
+            # The loading file's own are the latest.
+            forgotten = dict([*noted_in(apart), *noted_in(self._path), *noted_in(self._loading)]).items()
             with self._ours() as connection:
                 connection.execute("CREATE INDEX IF NOT EXISTS list_by_user ON list (user)")
                 # The last list of a user is kept; to look for later ones needs the index.
@@ -185,15 +195,16 @@ class SqliteBatchSets:
                     DELETE FROM list WHERE EXISTS (
                         SELECT 1 FROM list AS later WHERE later.user = list.user AND later.place > list.place)
                 """)
-                for (stone,) in connection.execute("SELECT stone FROM forgotten").fetchall():
-                    _bury(connection, stone)
-                connection.execute("DELETE FROM forgotten")
+                for stone, at in forgotten:
+                    _bury(connection, stone, at)
+                keep(connection, forgotten)
                 (lists,) = connection.execute("SELECT count(*) FROM list").fetchone()
                 connection.execute("UPDATE load SET about = ?, lists = ?", (description, lists))
             self.close()
             with self._loading.open("rb") as file:
                 os.fsync(file.fileno())
             self._loading.replace(self._path)
+            apart.unlink(missing_ok=True)
             self._remove_loading()
         return int(lists)
 
@@ -214,8 +225,11 @@ class SqliteBatchSets:
     def drop(self) -> None:
         """See `BatchSets.drop`."""
         with self._translated():
+            forgotten = [*noted_in(self._path), *noted_in(self._loading)]
             self._path.unlink(missing_ok=True)
             self._remove_loading()
+            if forgotten:
+                keep_apart(self._path.parent, forgotten)
 
     def close(self) -> None:
         """Close the file."""
@@ -290,9 +304,11 @@ def _items_at(connection: sqlite3.Connection, places: Sequence[int]) -> Mapping[
     return dict(connection.execute(query, places).fetchall())
 
 
-def _bury(connection: sqlite3.Connection, stone: bytes) -> None:
+def _bury(connection: sqlite3.Connection, stone: bytes, at: float) -> None:
+    """Leave out a user's lists of files that were made before the user was forgotten."""
     bucket = stone[:BUCKET_BYTES]
-    found = connection.execute("SELECT user FROM list WHERE user >= ? AND user < ?", (bucket, bucket + b"\xff" * 32))
-    connection.executemany(
-        "DELETE FROM list WHERE user = ?", [row for row in found.fetchall() if buries(stone, row[0])]
+    found = connection.execute(
+        "SELECT user, packed FROM list WHERE user >= ? AND user < ?", (bucket, bucket + b"\xff" * 32)
     )
+    theirs = [(key,) for key, packed in found.fetchall() if buries(stone, key) and made_at(packed) <= at]
+    connection.executemany("DELETE FROM list WHERE user = ?", theirs)
