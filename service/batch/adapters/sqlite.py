@@ -2,6 +2,8 @@
 
 A set is loaded into a file beside it, which takes its name when it is whole. A reader of the old file notices that the
 name stands for another one.
+
+Longer than other files: the two sides of the store share its schema and its ways to the file.
 """
 
 import asyncio
