@@ -18,7 +18,15 @@ from service.errors import InvalidQuery, SharedStateUnavailable, Unauthorized
 from service.events.braze import Ignored, braze_events
 from service.events.event import Event, EventProblem, events_of
 
-router = APIRouter(tags=["events"])
+router = APIRouter(
+    tags=["events"],
+    responses={
+        404: {"description": "EVENT_KEYS is not set, so there are no events."},
+        413: {"description": "The body is too large."},
+        422: {"description": "The body as a whole is wrong."},
+        500: {"description": "The events could not be kept; send them again."},
+    },
+)
 
 
 @router.post("/events", status_code=HTTPStatus.ACCEPTED)
