@@ -115,7 +115,8 @@ async def show_everywhere(doors: list[Door], user: str = USER) -> None:
     for door in doors:
         for values in ({}, BLUE):
             answer = await door.get("/recommendations", user_id=user, **values)
-            assert answer.headers["X-Recommendation-Source"] in ("stale", "cache"), answer.headers
+            # Where a heartbeat has compared the moved clock with Redis's, the batch list may be the newer one.
+            assert answer.headers["X-Recommendation-Source"] in ("stale", "cache", "batch"), answer.headers
         door.personalize.failure = None
         door.clock.ahead_seconds -= 2_000
 
