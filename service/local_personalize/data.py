@@ -8,9 +8,10 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from sys import intern
-from typing import NamedTuple
+from typing import Final, NamedTuple, TextIO, cast
 
 from service.local_personalize.errors import LocalPersonalizeError
 
@@ -42,8 +43,19 @@ class _Row(NamedTuple):
     values: list[str]
 
 
+_NOTHING: Final = frozenset({"NaN", "nan", "NULL", "null", "\\N", "<NA>"})
+"""How pandas and databases write that there is no value."""
+
+_DELIMITERS: Final = ",;\t|"
+_GZIP: Final = b"\x1f\x8b"
+
+
 class _Table:
-    """One CSV file, plain or gzip, read row by row; every complaint names the file."""
+    """One CSV file, plain or gzip, read row by row; every complaint names the file.
+
+    The content says what delimits the cells and whether it is packed. Blanks around a cell are taken away, and comments
+    above the header are passed over.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -78,14 +90,30 @@ class _Table:
         return LocalPersonalizeError(f"{self._path} {what}")
 
     def _read(self) -> Iterator[_Row]:
-        open_text = gzip.open if self._path.suffix == ".gz" else open
         try:
-            with open_text(self._path, "rt", encoding="utf-8-sig", newline="") as stream:
-                reader = csv.reader(stream)
+            with self._opened() as stream:
+                lines, number = iter(stream), 0
+                header = ""
+                for number, header in enumerate(lines, 1):  # noqa: B007  # both are needed behind it
+                    if header.strip() and not header.startswith("#"):
+                        break
+                delimiter = max(_DELIMITERS, key=header.count)
+                reader = csv.reader(chain([header], lines), delimiter=delimiter, skipinitialspace=True)
                 for values in reader:
-                    yield _Row(reader.line_num, values)
+                    yield _Row(reader.line_num + number - 1, [_trimmed(value) for value in values])
         except (OSError, EOFError, zlib.error, csv.Error, UnicodeDecodeError) as error:
             raise self.complaint(f"cannot be read: {error}") from error
+
+    def _opened(self) -> TextIO:
+        with self._path.open("rb") as file:
+            is_packed = file.read(len(_GZIP)) == _GZIP
+        open_text = gzip.open if is_packed or self._path.suffix == ".gz" else open
+        return cast("TextIO", open_text(self._path, "rt", encoding="utf-8-sig", newline=""))
+
+
+def _trimmed(value: str) -> str:
+    text = value.strip()
+    return "" if text in _NOTHING else text
 
 
 def read_dataset(directory: Path) -> Dataset:

@@ -55,6 +55,18 @@ def test_columns_of_items_and_users_are_kept_under_upper_case_names(tmp_path: Pa
     assert dataset.users == {"ann": {"USER_ID": "ann", "AGE": "31"}}
 
 
+def test_blanks_nothings_comments_and_delimiters_are_read_as_the_service_reads_them(tmp_path: Path) -> None:
+    """C1, C2, C7: else ` 4` would be recommended, which no catalogue has."""
+    text = "# made today\nUSER_ID; ITEM_ID; TIMESTAMP; EVENT_TYPE\n 12 ; 4 ; 5 ; View \n"
+    (tmp_path / "interactions.csv").write_bytes(gzip.compress(text.encode()))
+    write(tmp_path, "ITEM_ID|PRICE|SIZE\n4|NaN| \n", "items.csv")
+
+    dataset = read_dataset(tmp_path)
+
+    assert dataset.histories == {"12": [Interaction("4", 5, "View")]}
+    assert dataset.items == {"4": {"ITEM_ID": "4", "PRICE": "", "SIZE": ""}}
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from service.local_personalize.data import Dataset
 from service.local_personalize.errors import LocalPersonalizeError
 from service.local_personalize.filters import FILTER_ARN, DeclaredFilters
 from service.local_personalize.learn import CoVisitationModel
@@ -47,3 +48,10 @@ def test_an_inclusion_without_its_value_is_refused(start: Start) -> None:
 def test_a_declaration_that_cannot_work_is_named(model: CoVisitationModel, declared: str) -> None:
     with pytest.raises(LocalPersonalizeError, match="--filter"):
         DeclaredFilters([declared], model.dataset)
+
+
+def test_a_field_in_quotes_which_amazon_does_not_know_is_refused() -> None:
+    """C4: only the service's own exclusions may name a column with blanks."""
+    dataset = Dataset(histories={}, items={"a": {"ITEM_ID": "a", "MY COLUMN": "x"}}, users={})
+    with pytest.raises(LocalPersonalizeError, match="Amazon knows no field in double quotes"):
+        DeclaredFilters(['x=EXCLUDE ItemID WHERE Items."MY COLUMN" IN ("x")'], dataset)

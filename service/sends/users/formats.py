@@ -6,10 +6,12 @@ UTF-8, with or without a byte order mark, line ends of any system.
 import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import IO, Any, Final
 
 import orjson
 
+from service.catalog.reading.cells import FLOAT_ID, NOTHING
 from service.constants import MAX_ID_CHARACTERS
 from service.sends.users.findings import BLANK, Findings, UsersFileError
 
@@ -31,8 +33,11 @@ MAX_WHOLE: Final = 2**53
 _TABLE_SUFFIXES: Final = (".csv", ".tsv")
 _JSON_SUFFIXES: Final = (".jsonl", ".ndjson", ".json")
 _DELIMITERS: Final = ",;\t"
+_PIPE: Final = "|"
 _SHOWN: Final = 20
-_EXCEL_DELIMITER: Final = re.compile(r'"?sep=([,;\t])"?', re.IGNORECASE)
+_LOOKED_AT: Final = 100
+"""Ids of a table that tell whether pandas wrote them as `12.0`."""
+_EXCEL_DELIMITER: Final = re.compile(r'"?sep=([,;\t|])"?', re.IGNORECASE)
 _UNLIKE_A_WORD: Final = re.compile(r"[\s_-]+")
 
 
@@ -80,8 +85,8 @@ class _Lines:
         return [line.strip() for _, line in self._seen if line.strip()][:count]
 
     def skip_blank(self) -> None:
-        """Go on to the first line that is not blank."""
-        while self._seen and not self._seen[0][1].strip():
+        """Go on to the first line that is neither blank nor, above a header, a comment."""
+        while self._seen and (not (line := self._seen[0][1].strip()) or line.startswith("#")):
             self.number, _ = self._seen.pop(0)
 
 
@@ -101,8 +106,10 @@ class _Text:
             return self._of_json_lines()
         if first.startswith("[") and (first == "[" or isinstance(_json(first), list)):
             raise self._one_document()
+        if first.startswith("#"):
+            first = next((line for line in self._lines.look(_LOOKED_AT) if not line.startswith("#")), first)
         if self._is_table(first):
-            return self._of_table()
+            return _without_points(self._of_table())
         if self._suffix in _JSON_SUFFIXES or isinstance(_json(first), str):
             return self._of_json_lines()
         if self._column and first:
@@ -129,14 +136,20 @@ class _Text:
         """
         if _EXCEL_DELIMITER.fullmatch(first) or self._suffix in _TABLE_SUFFIXES:
             return True
-        names = _header(first, _delimiter(first))
+        names = _header(first, self._delimiter(first))
         return len(names) > 1 or _place_of(names, self._column) is not None
+
+    def _delimiter(self, header: str) -> str:
+        delimiter = max(_DELIMITERS, key=header.count)
+        # Ids such as `auth0|12` have one, too.
+        is_piped = delimiter not in header and _place_of(_header(header, _PIPE), self._column) is not None
+        return _PIPE if is_piped else delimiter
 
     def _of_table(self) -> Iterator[tuple[int, str]]:
         lines = self._lines
         lines.skip_blank()
         header = next(lines, "")
-        delimiter = _delimiter(header)
+        delimiter = self._delimiter(header)
         if told := _EXCEL_DELIMITER.fullmatch(header.strip()):
             delimiter, header = told[1], next(lines, "")
         at = self._place(_header(header, delimiter))
@@ -153,8 +166,8 @@ class _Text:
                 continue
             if not row:
                 yield first, ""
-            elif at < len(row) and row[at].strip():
-                yield first, row[at].strip()
+            elif at < len(row) and (user := row[at].strip()) not in NOTHING:
+                yield first, user
             else:
                 self._noted.note("no user id", first)
 
@@ -174,8 +187,8 @@ class _Text:
                 if place is None:
                     self._noted.note_keys(names)
                 value = None if place is None else value[names[place]]
-            user = _id_of(value)
-            if user.strip():
+            user = _id_of(value).strip()
+            if user not in NOTHING:
                 yield self._lines.number, user
             else:
                 self._noted.note("no user id", self._lines.number)
@@ -206,8 +219,19 @@ def _numbered(stream: IO[bytes], noted: Findings) -> Iterator[tuple[int, str]]:
         yield number, text.rstrip("\r\n")
 
 
-def _delimiter(header: str) -> str:
-    return max(_DELIMITERS, key=header.count)
+def _without_points(named: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Ids of a table; `12.0` is 12 if the first of them are all so, as pandas writes a column that also has gaps."""
+    first: list[tuple[int, str]] = []
+    for line, user in named:
+        first.append((line, user))
+        if len(first) == _LOOKED_AT or (user and not FLOAT_ID.fullmatch(user)):
+            break
+    if not all(FLOAT_ID.fullmatch(user) for _, user in first if user):
+        yield from chain(first, named)
+        return
+    for line, user in chain(first, named):
+        match = FLOAT_ID.fullmatch(user)
+        yield line, match[1] if match else user
 
 
 def _header(line: str, delimiter: str) -> list[str]:

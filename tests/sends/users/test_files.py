@@ -113,10 +113,16 @@ def test_what_a_system_puts_beside_the_files_of_an_archive_is_no_user(tmp_path: 
         (b'\n\n{"userId": "u1"}\n', ["u1"]),
         (b'{"USER_ID": 12.0}\n{"user_id": 9007199254740993}\n', ["12", "9007199254740993"]),
         (b"12\n013\n", ["12", "013"]),
+        (b"# made today\n#twice\nuser_id,country\nu1,DE\n", ["u1"]),
+        (b"#1\n#2\n", ["#1", "#2"]),
+        (b"country|user_id\nDE|u1\n", ["u1"]),
+        (b"user_id,country\n12.0,DE\nNaN,FR\n7.0,\n", ["12", "7"]),
+        (b"user_id,country\n12.0,DE\n1.5,FR\n", ["12.0", "1.5"]),
+        (b'{"user_id": " 12 "}\n{"user_id": "NaN"}\n', ["12"]),
     ],
 )
 def test_the_content_of_a_text_says_what_it_is(tmp_path: Path, content: bytes, users: list[str]) -> None:
-    """H1: and not the end of its name."""
+    """C2, C7, H1: and not the end of its name."""
     path = tmp_path / "users.txt"
     path.write_bytes(content)
     assert read(path)[0] == users

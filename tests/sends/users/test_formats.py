@@ -155,5 +155,6 @@ def test_every_user_of_a_json_lines_file_comes_out_once_and_in_order(users: list
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "a.jsonl"
         path.write_text("\n".join(json.dumps({"user_id": one}) for one in users), "utf-8")
-        wanted = [one for one in dict.fromkeys(users) if one.strip() and not one.startswith("{")]
+        trimmed = dict.fromkeys(one.strip() for one in users)
+        wanted = [one for one in trimmed if one and not one.startswith("{")]
         assert read(path)[0] == wanted
