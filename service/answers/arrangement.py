@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from service.answers.exclusions import columns_for
 from service.answers.selection import Rules, reason_to_drop
-from service.catalog.item import ITEM_COLUMNS, CatalogRow
+from service.catalog.item import CatalogRow
 from service.catalog.ports import ItemCatalog
 from service.filters import Filter, ItemPredicate, compile_item_exclusion
 
@@ -129,9 +130,10 @@ class _Traits:
         return known
 
     def _begin(self, catalog: ItemCatalog) -> None:
-        columns = [*ITEM_COLUMNS, *catalog.columns]
-        self._boosted = None if self._boost is None else compile_item_exclusion(self._boost, columns)
-        self._buried = None if self._bury is None else compile_item_exclusion(self._bury, columns)
+        self._boosted, self._buried = (
+            None if rule is None else compile_item_exclusion(rule, columns_for(rule, catalog))
+            for rule in (self._boost, self._bury)
+        )
         self._known.clear()
         self._version = catalog.version
 

@@ -11,6 +11,15 @@ from service.errors import InvalidQuery
 from service.filters import Filter, FilterValueError, ItemPredicate, compile_item_exclusion
 
 
+def columns_for(expression: Filter, catalog: ItemCatalog) -> list[str]:
+    """What a filter over rendered items may ask for; of a catalogue without fixed columns, anything."""
+    columns = [*ITEM_COLUMNS, *catalog.columns]
+    if catalog.is_open:
+        known = {name.casefold() for name in columns}
+        columns += [field.name for field in expression.fields() if field.name.casefold() not in known]
+    return list(dict.fromkeys(columns))
+
+
 class RequestExclusion:
     """A filter expression over the catalogue's columns, filled in by `filter_values`."""
 
@@ -26,7 +35,7 @@ class RequestExclusion:
             InvalidQuery: A placeholder lacks the value that it needs, or has one that it cannot use.
         """
         if self._predicate is None or catalog.version != self._version:
-            self._predicate = compile_item_exclusion(self._expression, [*ITEM_COLUMNS, *catalog.columns])
+            self._predicate = compile_item_exclusion(self._expression, columns_for(self._expression, catalog))
             self._version = catalog.version
         try:
             shows = self._predicate.bind(dict(values))

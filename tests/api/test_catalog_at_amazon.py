@@ -221,6 +221,19 @@ async def test_an_attribute_that_only_later_items_have_can_be_shown_and_excluded
     ]
 
 
+async def test_a_filter_of_requests_may_name_an_attribute_that_no_item_has_shown_yet(
+    open_door: OpenDoor, long_table: None
+) -> None:
+    """A2."""
+    del long_table
+    rule = "EXCLUDE ItemID WHERE Items.sale_price < $MOST"
+    popular = "item1000,item000"
+    async with open_door(CATALOG_URL="dynamodb://long", EXCLUSION_FILTER=rule, POPULAR_ITEMS=popular) as door:
+        for most, first in (("1", "item1000"), ("9", "item000")):
+            answer = await door.get(PATH, user_id="", num_results=1, **{"filter_values.MOST": most})
+            assert [item["id"] for item in answer.json()] == [first]
+
+
 async def test_popular_items_anywhere_in_a_table_are_shown_first_also_after_an_hour_without_them(
     open_door: OpenDoor, long_table: None
 ) -> None:

@@ -186,6 +186,14 @@ async def test_a_file_without_structure_is_still_refused(show: Show, content: st
     assert line in await refusal(show, content)
 
 
+async def test_a_column_whose_name_is_broken_is_left_out_and_one_in_western_text_is_read(show: Show) -> None:
+    """B3."""
+    text = "id,url,name,price,image,Gr\xf6\xdfe\na,https://u/,N,5,https://i/,XL\n"
+    assert (await show(text.encode("latin-1"), fields="Größe")).values("Größe") == ["XL"]
+    broken = text.encode("latin-1").replace(b"Gr\xf6\xdfe", b"\xff\xfe") + row("Käse").encode()
+    assert (await show(broken)).ids == ["a", "Käse"]
+
+
 # C. The feeds that shops have
 
 
@@ -299,6 +307,7 @@ async def test_blanks_around_a_value_are_taken_away_as_around_a_name(show: Show)
         (["US$ 5", "R$ 5,50"], [5, 5.5], ["USD", "BRL"]),
         (["12,50 zł", "9 kr"], [12.5, 9], ["PLN", "kr"]),
         (["1,29,900.00", "5.5"], [129900, 5.5], None),
+        (["1'299'000.5", "1 299 000.5"], [1299000.5, 1299000.5], None),
     ],
 )
 @pytest.mark.parametrize("delimiter", [";", "\t"])

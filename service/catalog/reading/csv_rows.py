@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import IO, Any, Final
 
 from service.catalog.reading.cells import NOTHING
-from service.catalog.reading.encoding import UTF_8, encoding_of, judge, note_on
+from service.catalog.reading.encoding import UTF_8, encoding_of, is_broken, judge, note_on
 from service.catalog.reading.header import Header, read_header
 from service.catalog.reading.lines import MAX_LINE_CHARACTERS, check_column_count
 from service.catalog.reading.packing import HEAD_BYTES
@@ -118,15 +118,26 @@ class CsvRows:
 
     def _open(self, encoding: str) -> None:
         self._encoding = encoding
-        self._stream.seek(0)
-        self._text = io.TextIOWrapper(self._stream, encoding=encoding, errors="surrogateescape", newline="")
+        self._text = self._wrapped(encoding)
         self._header: Header = read_header(self._text, self._label)
         names = self._header.names
+        if encoding == UTF_8 and any(map(is_broken, names)):
+            self._text.detach()
+            judged = judge(self._stream)
+            if judged != UTF_8:
+                self._open(judged)
+                return
+            self._text = self._wrapped(encoding)
+            names = tuple("" if is_broken(name) else name for name in names)
         check_column_count(names, self._label)
         counts = Counter(filter(None, names))
         self.repeated: Collection[str] = [name for name, count in counts.items() if count > 1]
         firsts = {name: place for place, name in reversed(list(enumerate(names)))}
         self._names = [name if firsts[name] == place else "" for place, name in enumerate(names)]
+
+    def _wrapped(self, encoding: str) -> io.TextIOWrapper:
+        self._stream.seek(0)
+        return io.TextIOWrapper(self._stream, encoding=encoding, errors="surrogateescape", newline="")
 
     def _rows(self) -> Iterator[list[str] | Unreadable]:
         """Every row, as wide as the header; sets `line`."""

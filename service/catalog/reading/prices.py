@@ -29,8 +29,11 @@ _PRICE: Final = re.compile(
 
 _NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)?")
 _GROUPED: Final = re.compile(
-    rf"[1-9]\d{{0,2}}(?:[.,\s{_APOSTROPHES}]\d{{2,3}})*[.,\s{_APOSTROPHES}]\d{{3}}(?:[.,]\d+)?"
+    rf"[1-9]\d{{0,2}}([.,\s{_APOSTROPHES}])\d{{3}}(?:\1\d{{3}})*(?:(?!\1)[.,]\d+)?"
+    r"|[1-9]\d?(?:,\d{2})+,\d{3}(?:\.\d+)?"
 )
+"""With thousands; the second form is India's."""
+
 _THOUSANDS_OR_DECIMALS: Final = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
 _BLANKS: Final = re.compile(rf"[\s{_APOSTROPHES}]")
 
