@@ -183,10 +183,13 @@ def service(
 ) -> Iterator[Process]:
     """A replica of the service, configured by the environment; `arguments` is the module to run and its own."""
     port = free_port()
-    environment = {"HOST": "127.0.0.1", "PORT": str(port), **configuration(personalize, catalog=catalog, **settings)}
     command = [sys.executable, "-m", *arguments]
-    with running(command, port=port, probe="/readyz", environment=environment, core=core) as process:
-        yield process
+    # An embedded replica has its folder for itself, also among tests that run side by side.
+    with tempfile.TemporaryDirectory() as data:
+        configured = configuration(personalize, catalog=catalog, **{"DATA_DIR": data, **settings})
+        environment = {"HOST": "127.0.0.1", "PORT": str(port), **configured}
+        with running(command, port=port, probe="/readyz", environment=environment, core=core) as process:
+            yield process
 
 
 def configuration(
