@@ -253,17 +253,22 @@ class SlotQueue:
         self._slots.remove(begins)
         self._changed.set()
         if self._is_late(begins):
-            # The loop stood still, and the slot is lost. The callers for whom none is left reserve again.
-            while len(self._waiting) > len(self._slots):
-                caller = self._waiting.last()
-                if caller is not None and not caller.slot.done():
-                    caller.slot.set_result(None)
+            # The loop stood still, and the slot is lost. Others may begin in this same turn of the loop, and go first
+            # to those who wait.
+            asyncio.get_running_loop().call_soon(self._ask_again)
             return
         crowded = self._crowded_seconds()
         if crowded:
             self._add_slot(self._clock.monotonic() + crowded)
         else:
             self._hand_on(begins)
+
+    def _ask_again(self) -> None:
+        """Let callers without a list reserve again, for whom no slot is left."""
+        for gone in self._waiting.remove_all(lambda one: one.slot.done() or self._is_late(one.until)):
+            _refuse(gone)
+        while len(self._waiting) > len(self._slots) and (caller := self._waiting.last()) is not None:
+            caller.slot.set_result(None)
 
     def _is_late(self, begins: float) -> bool:
         return is_late(self._clock.monotonic() - begins, self._governor.slot_seconds)

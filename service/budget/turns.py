@@ -56,6 +56,18 @@ class Turns(Generic[Waiter]):
         self._taken(sender)
         return True
 
+    def remove_all(self, is_over: Callable[[Waiter], bool]) -> list[Waiter]:
+        """Take out, and get, those of whom this is true; the turns of the others stay as they are."""
+        gone = []
+        for sender, queue in list(self._queues.items()):
+            over = [one for one in queue if is_over(one)]
+            for one in over:
+                queue.remove(one)
+            self._count -= len(over)
+            self._forget_if_empty(sender)
+            gone += over
+        return gone
+
     def next(self) -> Waiter | None:
         """Take the one out whose turn it is; None if nobody waits."""
         if not self._queues:
@@ -86,6 +98,9 @@ class Turns(Generic[Waiter]):
 
     def _taken(self, sender: Sender) -> None:
         self._count -= 1
+        self._forget_if_empty(sender)
+
+    def _forget_if_empty(self, sender: Sender) -> None:
         if not self._queues[sender]:
             del self._queues[sender]
             # Times of senders who wait for nothing, that are over, say nothing any more.

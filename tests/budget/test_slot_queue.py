@@ -4,7 +4,7 @@ import asyncio
 import math
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from service.budget.adapters.embedded import EmbeddedGovernor
@@ -40,7 +40,19 @@ _asks = st.lists(
 )
 
 
+# The loop stands still over two slots, just when one of those who wait is cancelled.
+_CANCELLED_IN_A_STALL = [
+    Ask(after=0.0, lane=Lane.NO_LIST, patience=0.0, gives_up_after=None, stall=0.0),
+    Ask(after=0.0, lane=Lane.NO_LIST, patience=2.0, gives_up_after=1.0, stall=0.0),
+    Ask(after=0.0, lane=Lane.STALE, patience=2.0, gives_up_after=None, stall=0.0),
+    Ask(after=0.3, lane=Lane.NO_LIST, patience=0.0, gives_up_after=None, stall=0.0),
+    Ask(after=0.0, lane=Lane.NO_LIST, patience=2.0, gives_up_after=None, stall=2.4),
+    Ask(after=0.0, lane=Lane.NO_LIST, patience=8.0, gives_up_after=None, stall=0.0),
+]
+
+
 @settings(deadline=None, max_examples=150)
+@example(asks=_CANCELLED_IN_A_STALL, tps=0.5)
 @given(asks=_asks, tps=st.sampled_from([0.5, 1.0, 2.5, 5.0, 20.0, 100.0]))
 def test_no_schedule_makes_a_slot_queue_exceed_the_rate_or_invert_the_lanes(  # noqa: C901  # one schedule, one place
     asks: list[Ask], tps: float

@@ -19,7 +19,7 @@ LORIS = 200
 
 WORKERS = 64
 TAKING_SECONDS = 2.0
-ADMIN_KEY = b"fuzz-admin"
+ADMIN_KEY = b"admin-key-of-the-fuzzing"
 NORMAL_USERS = 20
 _ANSWER = re.compile(rb"(?:^|[}\]\n>])HTTP/1\.[01] (\d{3}) ")
 _PATHS = (

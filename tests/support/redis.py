@@ -5,7 +5,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import permutations
 from pathlib import Path
 from typing import Any, Self
@@ -106,7 +106,16 @@ class RedisServer:
             raise RuntimeError(f"redis-server ended with {self._process.returncode}")
         with socket.socket() as probe:
             probe.settimeout(0.2)
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            if probe.connect_ex(("127.0.0.1", self.port)):
+                return False
+            if self._listening_option == "0":
+                return True
+            # It listens before it has looked for data on its disk.
+            with suppress(OSError):
+                probe.sendall(b"PING\r\n")
+                answer = probe.recv(64)
+                return answer != b"" and not answer.startswith(b"-LOADING")
+            return False
 
 
 class RedisCluster:
