@@ -14,7 +14,7 @@ from service.api.connection_metrics import ConnectionMetrics
 from service.api.events import router as events_router
 from service.api.hit_lane import HitLane
 from service.api.lifecycle import Lifecycle, install_lifecycle
-from service.api.routes import router
+from service.api.routes import metrics_router, router
 from service.errors import ConfigurationError
 from service.settings import Settings
 from service.wiring.replica import Overrides, open_services
@@ -61,7 +61,7 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
         openapi_url=None,
     )
     install_lifecycle(app, lifecycle)
-    routers = (answers_router, events_router, router, admin.router, admin.pages)
+    routers = (answers_router, events_router, router, metrics_router, admin.router, admin.versions, admin.pages)
     for one in routers:
         app.include_router(one)
     error_table.install(app, routers)

@@ -26,6 +26,7 @@ from service.logs import configure_logging, log_loop_error
 from service.main import create_app
 from service.open_files import max_connections, raise_open_files
 from service.settings import Settings
+from service.settings.key_files import lines_with_commas
 from service.settings.unknown import unknown_variables
 from service.spans import trace_with
 
@@ -153,6 +154,10 @@ def serve(settings: Settings, create: Callable[[Settings], HitLane] = create_app
     for variable in unknown_variables():
         hint = f"write {variable.meant}" if variable.meant else "remove it, or correct it"
         _log.warning("setting_unknown", variable=variable.name, remedy=hint)
+    for name, path in settings.key_files.items():
+        for line in lines_with_commas(path):
+            remedy = "a comma ends a key; write one key a line"
+            _log.warning("key_file_comma", variable=name, line=line, remedy=remedy)
     tracing = _tracing()
     app = create(settings)
     config = uvicorn.Config(

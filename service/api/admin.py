@@ -16,8 +16,8 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
 from service.api.document import document
+from service.api.keyed_route import administrator, caller, keyed, reader_of_docs
 from service.api.lifecycle import Services, services_of
-from service.api.query import is_utf8
 from service.constants import (
     DEFAULT_NUM_RESULTS,
     MAX_ID_CHARACTERS,
@@ -25,7 +25,7 @@ from service.constants import (
     MAX_PREWARM_SECONDS,
     MAX_PREWARM_USERS,
 )
-from service.errors import InvalidQuery, Unauthorized
+from service.errors import InvalidQuery
 from service.sends.ports import DEFAULT_SPARE, ListMaker, PrewarmTerms
 
 _log = logging.getLogger(__name__)
@@ -40,33 +40,7 @@ UserId = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARACTERS)]
 WantedUserId = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
 
 
-def admin_services(request: Request) -> Services:
-    """The services, for a caller with an admin key.
-
-    Raises:
-        InvalidQuery: The id in the path is not UTF-8; decoded all the same, it would be that of somebody else.
-        Unauthorized: No admin key was sent.
-    """
-    services = services_of(request)
-    if not services.gate.admits_admin(request.scope["headers"]):
-        raise Unauthorized
-    if not is_utf8(request.scope["raw_path"]):
-        raise InvalidQuery(next(iter(request.path_params), "path"), "is not UTF-8")
-    return services
-
-
-AdminServices = Annotated[Services, Depends(admin_services)]
-
-
-def docs_let_in(request: Request) -> None:
-    """Do nothing for a caller who may read the documentation.
-
-    Raises:
-        HTTPException: It is off; 404.
-        Unauthorized: It is keyed, and no known credential was sent.
-    """
-    services = services_of(request)
-    services.gate.let_in(services.limits.docs_access, request.scope["headers"])
+AdminServices = Annotated[Services, Depends(services_of)]
 
 
 class Wanted(BaseModel):
@@ -105,8 +79,9 @@ def _prewarmer_of(services: Services, placement: str) -> ListMaker:
     return prewarmers[name]
 
 
-router = APIRouter(tags=["administration"])
-pages = APIRouter(include_in_schema=False)
+router = APIRouter(tags=["administration"], route_class=keyed(administrator))
+versions = APIRouter(route_class=keyed(caller))
+pages = APIRouter(include_in_schema=False, route_class=keyed(reader_of_docs))
 
 
 @router.delete("/users/{user_id:id}")
@@ -158,22 +133,20 @@ async def unblock_item(item_id: ItemId, services: AdminServices) -> JSONResponse
     return JSONResponse({"item_id": item_id, "blocked": False})
 
 
-@router.get("/version")
+@versions.get("/version")
 async def running_version(request: Request) -> JSONResponse:
     """Which version answers."""
-    services = services_of(request)
-    if not services.gate.admits(request.scope["headers"]):
-        raise Unauthorized
+    del request
     return JSONResponse({"name": DISTRIBUTION, "version": installed_version(), "commit": built_from()})
 
 
-@pages.get("/openapi.json", dependencies=[Depends(docs_let_in)])
+@pages.get("/openapi.json")
 async def openapi(request: Request) -> JSONResponse:
     """The routes, for machines."""
     return JSONResponse(document(request.app))
 
 
-@pages.get("/docs", dependencies=[Depends(docs_let_in)])
+@pages.get("/docs")
 async def docs(request: Request) -> HTMLResponse:
     """The routes, for people."""
     return get_swagger_ui_html(openapi_url="/openapi.json", title=request.app.title)

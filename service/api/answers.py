@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from service.api.headers import lasting_headers, passing_headers
+from service.api.keyed_route import caller, keyed
 from service.api.lifecycle import ACCESS_LINE, ASKED, Asked, Services, asked_by, services_of
 from service.api.query import PARAMETERS, parse_body, parse_query
 from service.catalog.item import ITEM_COLUMNS, JSON_TYPES
@@ -16,10 +17,9 @@ from service.constants import (
     RECOMMENDATIONS_PATH,
     SIMILAR_ITEMS_PATH,
 )
-from service.errors import Unauthorized
 from service.models import Answer, RecommendationQuery, RequestKind
 
-router = APIRouter()
+router = APIRouter(route_class=keyed(caller))
 
 CLIENT_GONE = 499
 """For our own log only: nobody is there to read it."""
@@ -111,7 +111,6 @@ async def ranking_of_body(request: Request) -> Response:
     """The same for many items, which a query string would not hold."""
     services = services_of(request)
     began = services.clock.monotonic()
-    _admit(request, services)
     query = parse_body(await request.body(), "ranking")
     return await _answered(request, services, asked_by(services, query, began))
 
@@ -120,17 +119,11 @@ async def _answer(request: Request, kind: RequestKind) -> Response:
     services = services_of(request)
     asked: Asked | None = request.scope.get(ASKED)
     if asked is None:
-        # The hit lane has not looked at it, or has not admitted it.
+        # The hit lane has not looked at it, or could not admit it without a wait.
         began = services.clock.monotonic()
-        _admit(request, services)
         query: RecommendationQuery = parse_query(request.scope["query_string"], kind)
         asked = asked_by(services, query, began)
     return await _answered(request, services, asked)
-
-
-def _admit(request: Request, services: Services) -> None:
-    if not services.gate.admits(request.scope["headers"]):
-        raise Unauthorized
 
 
 async def _answered(request: Request, services: Services, asked: Asked) -> Response:

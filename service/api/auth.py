@@ -1,6 +1,6 @@
 """Who may ask. No comparison takes longer the more of a secret was guessed.
 
-`service.credentials` says how secrets may be written.
+`service.credentials` says how secrets may be written. Credentials are counted and measured before they are looked at.
 """
 
 import base64
@@ -8,13 +8,24 @@ import binascii
 import secrets
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from typing import Final
 
 from starlette.exceptions import HTTPException
 
-from service.credentials import Access, HashedSecret
+from service.api.slow_checks import SlowChecks
+from service.clock import Clock, SystemClock
+from service.credentials import MAX_SECRET_BYTES, Access, HashedSecret, SlowlyHashedSecret
 from service.errors import Unauthorized
 
 Headers = Iterable[tuple[bytes, bytes]]
+
+MAX_CREDENTIALS: Final = 4
+"""Of a request; with more, none of them is looked at. Braze sends one."""
+
+_CREDENTIALS: Final = frozenset({b"x-api-key", b"authorization"})
+
+_MAX_WRITTEN_BYTES: Final = MAX_SECRET_BYTES * 2
+"""Of a header: Base64 makes four bytes of three, and a scheme stands before it."""
 
 
 class Gate:
@@ -25,6 +36,7 @@ class Gate:
         basic: `user:password`, one or several, each as it is or hashed; or None.
         admin_keys: Open what an API key opens, and the administration.
         anonymous: Whether recommendations need no credential.
+        clock: Measures slow hashes.
     """
 
     def __init__(
@@ -34,10 +46,12 @@ class Gate:
         basic: Sequence[str] | None,
         admin_keys: Sequence[str],
         anonymous: bool,
+        clock: Clock | None = None,
     ) -> None:
-        self._keys = _Secrets([*api_keys, *admin_keys])
-        self._admin_keys = _Secrets(admin_keys)
-        self._basic = _Secrets([basic] if isinstance(basic, str) else basic or ())
+        clock = clock or SystemClock()
+        self._keys = _Secrets([*api_keys, *admin_keys], clock)
+        self._admin_keys = _Secrets(admin_keys, clock)
+        self._basic = _Secrets([basic] if isinstance(basic, str) else basic or (), clock)
         self._anonymous = anonymous
 
     @property
@@ -46,14 +60,28 @@ class Gate:
         return self._anonymous
 
     def admits(self, headers: Headers) -> bool:
-        """Whether these headers may read recommendations."""
-        return self._anonymous or _known(headers, self._keys, self._basic)
+        """Whether these headers may read recommendations, as far as that is known without a wait."""
+        if self._anonymous:
+            return True
+        keys, pairs = _sent(headers)
+        return self._keys.hold(keys) | self._basic.hold(pairs)
 
     def admits_admin(self, headers: Headers) -> bool:
-        """Whether these headers may administrate; never without an admin key."""
-        return _known(headers, self._admin_keys, None)
+        """Whether these headers may administrate, as far as that is known without a wait."""
+        return self._admin_keys.hold(_sent(headers)[0])
 
-    def let_in(self, access: Access, headers: Headers) -> None:
+    async def lets_in(self, headers: Headers) -> bool:
+        """Whether these headers may read recommendations."""
+        if self.admits(headers):
+            return True
+        keys, pairs = _sent(headers)
+        return await self._keys.hold_slowly(keys) or await self._basic.hold_slowly(pairs)
+
+    async def lets_administrate(self, headers: Headers) -> bool:
+        """Whether these headers may administrate; never without an admin key."""
+        return self.admits_admin(headers) or await self._admin_keys.hold_slowly(_sent(headers)[0])
+
+    async def let_in(self, access: Access, headers: Headers) -> None:
         """Do nothing if these headers may see a page of this access.
 
         Raises:
@@ -62,24 +90,44 @@ class Gate:
         """
         if access == "off":
             raise HTTPException(404)
-        if access == "keyed" and not self.admits(headers):
+        if access == "keyed" and not await self.lets_in(headers):
             raise Unauthorized
 
 
 class _Secrets:
     """Marks of secrets, keyed with what only this process knows: looking one up tells nothing about the secret."""
 
-    def __init__(self, written: Iterable[str]) -> None:
+    def __init__(self, written: Iterable[str], clock: Clock) -> None:
         self._mark_key = secrets.token_bytes(32)
         self._known: set[bytes] = set()
         self._hashed: list[HashedSecret] = []
+        slow: list[SlowlyHashedSecret] = []
         for one in written:
             if hashed := HashedSecret.parse(one):
                 self._hashed.append(hashed)
+            elif slowly_hashed := SlowlyHashedSecret.parse(one):
+                slow.append(slowly_hashed)
             else:
                 self._known.add(self._mark(one.encode()))
+        self._slow = SlowChecks(slow, clock, self._known.add) if slow else None
 
-    def hold(self, secret: bytes) -> bool:
+    def hold(self, sent: Sequence[bytes]) -> bool:
+        """Whether one of these is known without a wait."""
+        found = False
+        for secret in sent:
+            found |= self._hold(secret)
+        return found
+
+    async def hold_slowly(self, sent: Sequence[bytes]) -> bool:
+        """Whether one of these, none of which is known without a wait, matches a slow hash."""
+        if self._slow is None:
+            return False
+        for secret in sent:
+            if await self._slow.check(self._mark(secret), secret):
+                return True
+        return False
+
+    def _hold(self, secret: bytes) -> bool:
         mark = self._mark(secret)
         if mark in self._known:
             return True
@@ -95,19 +143,29 @@ class _Secrets:
         return blake2b(secret, key=self._mark_key, digest_size=16).digest()
 
 
-def _known(headers: Headers, keys: _Secrets, basic: _Secrets | None) -> bool:
-    found = False
+def _sent(headers: Headers) -> tuple[list[bytes], list[bytes]]:
+    """The keys and the `user:password` of a request; none of either if there are more than there may be."""
+    keys: list[bytes] = []
+    pairs: list[bytes] = []
+    count = 0
     for name, value in headers:
+        if name not in _CREDENTIALS:
+            continue
+        count += 1
+        if count > MAX_CREDENTIALS:
+            return [], []
+        if len(value) > _MAX_WRITTEN_BYTES:
+            continue
         if name == b"x-api-key":
-            found |= keys.hold(value.strip())
-        elif name == b"authorization":
-            scheme, _, credential = value.partition(b" ")
-            scheme, credential = scheme.lower(), credential.strip()
-            if scheme == b"bearer":
-                found |= keys.hold(credential)
-            elif scheme == b"basic" and basic is not None:
-                try:
-                    found |= basic.hold(base64.b64decode(credential, validate=True))
-                except binascii.Error:
-                    continue
-    return found
+            keys.append(value.strip())
+            continue
+        scheme, _, credential = value.partition(b" ")
+        scheme, credential = scheme.lower(), credential.strip()
+        if scheme == b"bearer":
+            keys.append(credential)
+        elif scheme == b"basic":
+            try:
+                pairs.append(base64.b64decode(credential, validate=True))
+            except binascii.Error:
+                continue
+    return keys, pairs

@@ -24,7 +24,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         if path in PROBES:
             continue
         for operation in operations.values():
-            administration = "administration" in operation.get("tags", ()) and path != "/version"
+            administration = "administration" in operation.get("tags", ())
             operation["security"] = [{name: []} for name in SCHEMES if not (administration and name == "basic")]
             operation["responses"]["401"] = _UNAUTHORIZED
     return whole

@@ -13,13 +13,15 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from service.api.lifecycle import EventRoutes, services_of
-from service.errors import InvalidQuery, SharedStateUnavailable, Unauthorized
+from service.api.keyed_route import keyed, sender_of_events
+from service.api.lifecycle import EventRoutes, event_routes_of, services_of
+from service.errors import InvalidQuery, SharedStateUnavailable
 from service.events.braze import Ignored, braze_events
 from service.events.event import Event, EventProblem, events_of
 
 router = APIRouter(
     tags=["events"],
+    route_class=keyed(sender_of_events),
     responses={
         404: {"description": "EVENT_KEYS is not set, so there are no events."},
         413: {"description": "The body is too large."},
@@ -32,7 +34,7 @@ router = APIRouter(
 @router.post("/events", status_code=HTTPStatus.ACCEPTED)
 async def take_events(request: Request) -> JSONResponse:
     """Events in the words of PutEvents, or a list of such bodies; 202 once they are safe."""
-    routes, now = _routes(request), services_of(request).clock.time()
+    routes, now = event_routes_of(request), services_of(request).clock.time()
     body = await _body(request)
     return await _taken(routes, lambda: events_of(body, now))
 
@@ -40,18 +42,9 @@ async def take_events(request: Request) -> JSONResponse:
 @router.post("/events/braze", status_code=HTTPStatus.ACCEPTED)
 async def take_braze_events(request: Request) -> JSONResponse:
     """What Currents' HTTP connector and Braze's webhooks send; 202 once it is safe."""
-    routes, now = _routes(request), services_of(request).clock.time()
+    routes, now = event_routes_of(request), services_of(request).clock.time()
     body = await _body(request)
     return await _taken(routes, lambda: braze_events(body, routes.services.braze, now))
-
-
-def _routes(request: Request) -> EventRoutes:
-    routes = services_of(request).events
-    if routes is None:
-        raise HTTPException(HTTPStatus.NOT_FOUND)
-    if not routes.gate.admits(request.scope["headers"]):
-        raise Unauthorized
-    return routes
 
 
 async def _body(request: Request) -> object:

@@ -197,4 +197,4 @@ def _naming(request_id: bytes, send: Send) -> Send:
 
 
 def _rendered_bytes(rendered: Rendered) -> int:
-    return len(rendered[5]) + _RENDERED_OVERHEAD_BYTES
+    return len(rendered[6]) + _RENDERED_OVERHEAD_BYTES

@@ -181,3 +181,15 @@ def asked_by(services: Services, query: RecommendationQuery, began: float) -> As
 def services_of(request: Request) -> Services:
     """The services of the application that has got this request."""
     return lifecycle_of(request).services
+
+
+def event_routes_of(request: Request) -> EventRoutes:
+    """Who may send events and what takes them, of the application that has got this request.
+
+    Raises:
+        RuntimeError: There are none; the request should not have come so far.
+    """
+    events = services_of(request).events
+    if events is None:
+        raise RuntimeError("no event is routed without EVENT_KEYS")
+    return events

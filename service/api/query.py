@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
-from urllib.parse import parse_qsl, unquote_plus, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 import orjson
 
+from service.api.escapes import MAX_STRAY, StrayPercents, text_of, unescaped
 from service.constants import (
     DEFAULT_NUM_RESULTS,
     MAX_CONTEXT_VALUE_CHARACTERS,
@@ -28,8 +29,37 @@ ITEM_IDS_NAMES = ("item_ids", "itemIDs", "itemIds")
 NUM_RESULTS_NAMES = ("num_results", "numResults")
 FILTER_VALUE_PREFIX = "filter_values."
 CONTEXT_PREFIX = "context."
+_PREFIXES: Final = (FILTER_VALUE_PREFIX, CONTEXT_PREFIX)
+_WRITTEN_PREFIXES: Final = tuple(prefix.encode() for prefix in _PREFIXES)
 
 _MAX_PARAMETERS = 1_000
+_MAX_PARTS = 2_000
+"""Of all lists of a query, blank and repeated ones included."""
+
+_MAX_NAME_BYTES = 400
+_MAX_WORD_CHARACTERS = 32
+_BYTES_OF_A_CHARACTER = 12
+"""Escaped, at most: four bytes of UTF-8."""
+
+_NAMES: Final = {
+    name.encode(): name
+    for name in (
+        *USER_ID_NAMES,
+        *ITEM_ID_NAMES,
+        *ITEM_IDS_NAMES,
+        *NUM_RESULTS_NAMES,
+        *("exclude", "fields", "format", "placement"),
+    )
+}
+_MAX_CHARACTERS: Final = {
+    **dict.fromkeys((*USER_ID_NAMES, *ITEM_ID_NAMES), MAX_ID_CHARACTERS),
+    **dict.fromkeys((*NUM_RESULTS_NAMES, "format"), _MAX_WORD_CHARACTERS),
+    "placement": MAX_ID_CHARACTERS,
+    "filter_values": MAX_FILTER_VALUE_CHARACTERS,
+    "context": MAX_CONTEXT_VALUE_CHARACTERS,
+}
+"""Of each value; lists are bounded by their parts."""
+
 _FILTER_NAME = re.compile(rf"[A-Za-z0-9_]{{1,{MAX_FILTER_NAME_CHARACTERS}}}")
 
 _USER_ID: Final = {
@@ -118,18 +148,60 @@ PARAMETERS: Final[dict[RequestKind, list[dict[str, Any]]]] = {
 def parse_query(query_string: bytes, kind: RequestKind = "recommendations") -> RecommendationQuery:
     """What the caller asks for; unknown parameters are ignored, of a repeated one the first counts.
 
+    Everything is counted and measured before it is decoded: where no credential is needed, anybody may send 64 kB.
+
     Raises:
         InvalidQuery: Names the field and the bound.
     """
-    try:
-        pairs = parse_qsl(
-            query_string.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS
+    if query_string.count(b"&") >= _MAX_PARAMETERS:
+        raise InvalidQuery("query", f"at most {_MAX_PARAMETERS} parameters")
+    return _query(_decoded(query_string), kind)
+
+
+def _decoded(query_string: bytes) -> list[tuple[str, str]]:
+    pairs = []
+    for pair in query_string.split(b"&"):
+        written_name, _, written = pair.partition(b"=")
+        name = _NAMES.get(written_name) or _unusual_name(written_name)
+        if name:
+            # Most values are short and need no decoding.
+            is_plain = len(written) <= _MAX_WORD_CHARACTERS and written.isascii() and b"%" not in written
+            value = written.decode().replace("+", " ") if is_plain else _value(name, written)
+            pairs.append((name, value))
+    return pairs
+
+
+def _unusual_name(written: bytes) -> str:
+    """A known name with escapes, or one with a point in it; empty for an unknown one."""
+    if written.isalnum():
+        return ""
+    if len(written) > _MAX_NAME_BYTES:
+        # Cut, so that what it begins with can still be refused.
+        return (
+            unescaped(written[:_MAX_NAME_BYTES]).decode(errors="replace")
+            if written.startswith(_WRITTEN_PREFIXES)
+            else ""
         )
+    try:
+        name = text_of(written)
+    except (UnicodeDecodeError, StrayPercents):
+        raise InvalidQuery("query", "is not UTF-8") from None
+    return name if name.startswith(_PREFIXES) or name.encode() in _NAMES else ""
+
+
+def _value(name: str, written: bytes) -> str:
+    most = _MAX_CHARACTERS.get(name.partition(".")[0], len(written))
+    if len(written) > most * _BYTES_OF_A_CHARACTER:
+        if most == _MAX_WORD_CHARACTERS:
+            # Too long to be any; what refuses it says what there is.
+            return "?" * most
+        raise InvalidQuery(name, f"at most {most} characters")
+    try:
+        return text_of(written)
     except UnicodeDecodeError:
-        raise InvalidQuery(_undecodable(query_string), "is not UTF-8") from None
-    except ValueError:
-        raise InvalidQuery("query", f"at most {_MAX_PARAMETERS} parameters") from None
-    return _query(pairs, kind)
+        raise InvalidQuery(name, "is not UTF-8") from None
+    except StrayPercents:
+        raise InvalidQuery(name, f"more than {MAX_STRAY} percent signs that escape nothing") from None
 
 
 def parse_body(body: bytes, kind: RequestKind) -> RecommendationQuery:
@@ -148,6 +220,9 @@ def parse_body(body: bytes, kind: RequestKind) -> RecommendationQuery:
 
 
 def _pairs(given: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    lists = [value for value in given.values() if isinstance(value, list | dict)]
+    if len(given) + sum(map(len, lists)) > _MAX_PARTS:
+        raise InvalidQuery("body", f"at most {_MAX_PARTS} values")
     for name, value in given.items():
         if isinstance(value, list):
             for one in value:
@@ -183,17 +258,6 @@ def _query(pairs: list[tuple[str, str]], kind: RequestKind) -> RecommendationQue
         item_ids=item_ids,
         context=_named(pairs, CONTEXT_PREFIX, MAX_CONTEXT_VALUE_CHARACTERS),
     )
-
-
-def _undecodable(query_string: bytes) -> str:
-    """The name of the first parameter whose value is not UTF-8; `query` if a name is not."""
-    for pair in query_string.split(b"&"):
-        name, _, value = pair.partition(b"=")
-        if not is_utf8(name):
-            break
-        if not is_utf8(value):
-            return unquote_plus(name.decode())[: len(FILTER_VALUE_PREFIX) + MAX_FILTER_NAME_CHARACTERS]
-    return "query"
 
 
 def is_utf8(escaped: bytes) -> bool:
@@ -237,7 +301,10 @@ def _item_ids(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
 
 
 def _listed(pairs: Iterable[tuple[str, str]], *wanted: str) -> list[str]:
-    found = (part.strip() for name, value in pairs if name in wanted for part in value.split(","))
+    values = [value for name, value in pairs if name in wanted]
+    if sum(value.count(",") for value in values) > _MAX_PARTS:
+        raise InvalidQuery(wanted[0], f"at most {_MAX_PARTS} parts, blank ones included")
+    found = (part.strip() for value in values for part in value.split(","))
     return list(dict.fromkeys(part for part in found if part))
 
 

@@ -4,9 +4,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from service.api.keyed_route import keyed, reader_of_metrics
 from service.api.lifecycle import lifecycle_of, services_of
 
 router = APIRouter()
+metrics_router = APIRouter(route_class=keyed(reader_of_metrics))
 
 
 @router.get("/livez")
@@ -22,9 +24,7 @@ async def readyz(request: Request) -> Response:
     return JSONResponse({"status": lifecycle.phase}, 200 if lifecycle.phase == "ready" else 503)
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@metrics_router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Prometheus."""
-    services = services_of(request)
-    services.gate.let_in(services.limits.metrics_access, request.scope["headers"])
-    return Response(generate_latest(services.telemetry.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(services_of(request).telemetry.registry), media_type=CONTENT_TYPE_LATEST)

@@ -11,9 +11,10 @@ from service.credentials import hash_key
 
 @click.command("hash-key")
 def command() -> None:
-    """Print a key as API_KEYS may hold it.
+    """Print a key as API_KEYS may hold it, or user:password as BASIC_AUTH may.
 
-    The key comes from standard input, so that it is in no list of processes and no shell's history.
+    A password of fewer than 24 characters gets a slow hash. What is hashed comes from standard input. So it is in no
+    list of processes and no shell's history.
     """
     key = getpass("Key: ") if sys.stdin.isatty() else sys.stdin.readline()
     try:

@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 from dotenv import dotenv_values
 
 from service.errors import ConfigurationError
-from service.settings.access import AccessSettings, secret
+from service.settings.access import AccessSettings
 from service.settings.base import SettingsGroup
 from service.settings.catalog import CatalogSettings
 from service.settings.client import ClientSettings
 from service.settings.events import EventSettings
+from service.settings.key_files import secret
 from service.settings.personalize import PersonalizeSettings
 from service.settings.placements import PlacementTerms
 from service.settings.send import SendSettings
@@ -116,7 +117,11 @@ def read_env_file(env_file: str | Path | None = ENV_FILE) -> Mapping[str, str | 
         ConfigurationError: It is there and cannot be read.
     """
     try:
-        return dotenv_values(env_file, interpolate=False) if env_file and Path(env_file).is_file() else {}
+        return (
+            dotenv_values(env_file, interpolate=False, encoding="utf-8-sig")
+            if env_file and Path(env_file).is_file()
+            else {}
+        )
     except OSError as error:
         raise ConfigurationError(f"{env_file}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -40,6 +40,7 @@ class SettingsGroup(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
+        env_file_encoding="utf-8-sig",  # Windows puts a mark before the first line, which would spoil its name
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,

@@ -7,8 +7,8 @@ from typing import Final
 
 from pydantic import Field, SecretStr
 
-from service.settings.access import file_keys, secret, short_key_problems
 from service.settings.base import Problem, SettingsGroup, shown, split
+from service.settings.key_files import credentials_in, secret, written_problems
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "": 1}
 _DURATION = re.compile(r"([0-9]{1,9})(s|m|h|d|w|)")
@@ -44,7 +44,7 @@ class EventSettings(SettingsGroup):
     @property
     def event_key_list(self) -> list[str]:
         """Keys that open POST /events."""
-        return split(secret(self.event_keys)) + file_keys(self.event_keys_file)
+        return split(secret(self.event_keys)) + credentials_in(self.event_keys_file)
 
     @property
     def event_type_names(self) -> Mapping[str, str]:
@@ -63,9 +63,8 @@ class EventSettings(SettingsGroup):
         return found
 
     def problems(self) -> Iterator[Problem]:
-        """Keys that could be guessed, pairs and durations that are none, settings of no use without a key."""
-        yield from short_key_problems("event_keys", split(secret(self.event_keys)))
-        yield from short_key_problems("event_keys_file", file_keys(self.event_keys_file))
+        """Pairs that say nothing, durations that are none, and settings that are of no use without a key."""
+        yield from written_problems("event_keys", self.event_keys, self.event_keys_file)
         for pair in split(self.event_types or ""):
             braze, _, ours = pair.partition("=")
             if not braze.strip() or not ours.strip():

@@ -120,6 +120,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
                 basic=settings.basic_auth_list,
                 admin_keys=settings.admin_key_list,
                 anonymous=settings.allow_anonymous and not settings.api_key_list and not settings.basic_auth_list,
+                clock=clock,
             ),
             telemetry=telemetry,
             placements=replica.placements,

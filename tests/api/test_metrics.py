@@ -281,3 +281,13 @@ async def test_whatever_is_asked_labels_stay_within_their_sets(open_door: OpenDo
     assert labels.keys() == {*LABELS, "placement"}
     for label, seen in labels.items():
         assert seen <= {*LABELS.get(label, ()), "for-you"}
+
+
+async def test_the_bytes_of_a_rendered_answer_are_those_of_its_body(door: Door) -> None:
+    for number_of_items in (1, 60):
+        for _ in range(2):
+            answer = await door.get(PATH, user_id="u", num_results=number_of_items)
+        assert answer.headers["X-Recommendation-Source"] == "cache"
+        before, after = (await values(door))["cache_bytes",], len(answer.content)
+        door.app.memo.clear()
+        assert before - (await values(door))["cache_bytes",] > after

@@ -351,3 +351,55 @@ def test_a_file_that_is_not_text_is_named(given: type[Given], tmp_path: Path) ->
     (tmp_path / ".env").write_bytes(b"PORT=\xff\xfe\n")
     with pytest.raises(ConfigurationError, match="not UTF-8"):
         given.settings()
+
+
+@pytest.mark.parametrize("name", ["API_KEYS", "ADMIN_KEYS", "EVENT_KEYS"])
+def test_a_file_of_keys_that_an_editor_of_windows_has_saved_is_read(
+    given: type[Given], tmp_path: Path, name: str
+) -> None:
+    """I6"""
+    path = tmp_path / "keys"
+    path.write_bytes(b"\xef\xbb\xbf" + b"k" * 24 + b"\r\n" + b"l" * 24 + b"\r\n")
+    settings = given.settings(**{f"{name}_FILE": str(path)})
+    assert getattr(settings, f"{name[:-1].lower()}_list") == ["k" * 24, "l" * 24]
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        (("k" * 40).encode("utf-16"), "is UTF-16; save it as UTF-8"),
+        (b"k" * 10 + b"," + b"k" * 20, "line 1: a comma ends a key; write one key a line"),
+        (b"\n# mine\n" + b"k" * 24 + b'\n"' + b"k" * 24 + b'"', "line 4: is in quotes"),
+        (b"'" + b"k" * 24 + b"'", "line 1: is in quotes"),
+        ("k" * 12 + "\u200b" + "k" * 12, "line 1: holds an invisible character, U+200B"),
+        ("k" * 24 + "\u00ad", "line 1: holds an invisible character, U+00AD"),
+        (b"k" * 2_000, "line 1: is longer than 1024 bytes"),
+    ],
+)
+def test_a_key_that_would_open_to_nobody_is_told(
+    given: type[Given], tmp_path: Path, written: bytes | str, problem: str
+) -> None:
+    """I6"""
+    path = tmp_path / "keys"
+    path.write_bytes(written if isinstance(written, bytes) else written.encode())
+    lines = given.problems(API_KEYS_FILE=str(path))
+    assert [line for line in lines if line.startswith("API_KEYS_FILE: ") and problem in line], lines
+    assert not [line for line in lines if "kkkk" in line]
+
+
+def test_a_key_in_quotes_is_told_in_the_environment_too(given: type[Given]) -> None:
+    """I6"""
+    (line,) = given.problems(API_KEYS=f"{'k' * 24},'{'k' * 24}'")
+    assert line == "API_KEYS: credential 2: is in quotes; write it without them"
+    (line,) = given.problems(API_KEYS=None, BASIC_AUTH='"braze:hush"')
+    assert line.startswith("BASIC_AUTH: credential 1: is in quotes")
+
+
+def test_an_env_file_that_an_editor_of_windows_has_saved_is_read(
+    given: type[Given], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I6"""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfPORT=8123\r\nDRAIN_SECONDS=7\r\n")
+    settings = given.settings()
+    assert (settings.port, settings.drain_seconds) == (8123, 7)
