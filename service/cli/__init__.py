@@ -18,7 +18,7 @@ COMMANDS: Final = {
     "catalog": "Look after the catalogue.",
     "doctor": "Check a set-up from end to end, and say what to do.",
     "events": "Look after the events that wait for Amazon Personalize.",
-    "hash-key": "Print a key as API_KEYS may hold it.",
+    "hash-key": "Print a key as API_KEYS may hold it, or user:password as BASIC_AUTH may.",
     "liquid": "Check and render templates as Braze would.",
     "local-personalize": "Run a local Personalize until a signal.",
     "plan": "Say what a send will get before it is sent.",

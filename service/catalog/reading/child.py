@@ -32,17 +32,20 @@ def _main() -> None:
     os.nice(job["niceness"])
     with new_file(Path(job["data_dir"])) as path:
         over = threading.Event()
+        # SQLite makes the file again if it opens one that has just been taken away.
+        opening = threading.Lock()
 
         def leave_with_parent() -> None:
             sys.stdin.buffer.read()
             over.set()
-            path.unlink(missing_ok=True)
-            os._exit(0)
+            with opening:
+                path.unlink(missing_ok=True)
+                os._exit(0)
 
         threading.Thread(target=leave_with_parent, daemon=True).start()
         watched = WatchedFile(job["descriptor"])
         threading.Thread(target=_give_up_when_stalled, args=(watched, job["label"]), daemon=True).start()
-        _say(_answer(job, path, watched))
+        _say(_answer(job, path, watched, opening))
         over.wait()
 
 
@@ -57,22 +60,22 @@ def _give_up_when_stalled(watched: WatchedFile, label: str) -> None:
     _say({"problems": [f"{label}: cannot be read: {Stalled(STALL_SECONDS)}"]})
 
 
-def _answer(job: Mapping[str, Any], path: Path, watched: WatchedFile) -> dict[str, object]:
+def _answer(job: Mapping[str, Any], path: Path, watched: WatchedFile, opening: threading.Lock) -> dict[str, object]:
     try:
-        return _work(job, path, watched)
+        with opening:
+            sink = SqliteSink(path)
+        with closing(sink):
+            return _work(job, path, watched, sink)
     except CatalogError as error:
         return {"problems": error.problems}
     except sqlite3.Error as error:
         return {"problems": [f"DATA_DIR {job['data_dir']}: the catalogue cannot be stored: {error}"]}
 
 
-def _work(job: Mapping[str, Any], path: Path, watched: WatchedFile) -> dict[str, object]:
+def _work(job: Mapping[str, Any], path: Path, watched: WatchedFile, sink: SqliteSink) -> dict[str, object]:
     """Fill the file; what the parent needs to know of it."""
     label = job["label"]
-    with (
-        io.BufferedReader(watched, _BUFFER_BYTES) as stream,
-        closing(SqliteSink(path)) as sink,
-    ):
+    with io.BufferedReader(watched, _BUFFER_BYTES) as stream:
         stream.seek(0)
         columns, tally, report = read_items(
             stream,
