@@ -18,7 +18,7 @@ from service.personalize.sdk.advice import advice_for, code_of
 from service.personalize.sdk.runtime import open_personalize
 from service.settings import Settings
 from service.wiring.addresses import Address
-from service.wiring.shared import open_redis, redis_governor
+from service.wiring.redis import open_redis, redis_governor
 
 TIMEOUT_SECONDS: Final = 5.0
 """For one transaction; an operator waits longer than a message."""

@@ -36,6 +36,7 @@ from service.fleet.causes import Cause, Refusal, cause_of
 from service.fleet.connections import MAX_CONNECTIONS, AnyRedis, Connector, PatientCluster
 from service.fleet.route import Pathfinder, Route
 from service.fleet.script import Script
+from service.tasks import stop_task
 
 TIMEOUT_SECONDS: Final = 0.25
 """For one command, connecting included: a sixth of the default deadline, and far above what a healthy Redis takes."""
@@ -275,16 +276,6 @@ class RedisClient:
                     master = await self._paths.master()
                 if master != route.at and route is self._route and self.up:
                     self.mark_down(Refusal("master", f"the sentinels name another master, {master}", lasting=False))
-
-
-async def stop_task(task: asyncio.Task[None]) -> None:
-    """End a task that may be inside the library, and wait until it has ended.
-
-    A cancellation that meets a timeout inside the library can be lost, so one is not enough.
-    """
-    while not task.done():
-        task.cancel()
-        await asyncio.wait((task,), timeout=TIMEOUT_SECONDS)
 
 
 def _now() -> float:

@@ -32,9 +32,10 @@ import structlog
 
 from service.clock import Clock
 from service.errors import SharedStateUnavailable
-from service.fleet.client import RedisClient, stop_task
+from service.fleet.client import RedisClient
 from service.fleet.share import Share
 from service.fleet.shared_clock import SharedClock
+from service.tasks import stop_task
 
 HEARTBEAT_SECONDS: Final = 0.5
 """Between two beats: how soon a Redis that came back is noticed, and how old the number of replicas may be."""

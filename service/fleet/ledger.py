@@ -18,7 +18,8 @@ import structlog
 
 from service.clock import Clock
 from service.errors import SharedStateUnavailable
-from service.fleet.client import RedisClient, stop_task
+from service.fleet.client import RedisClient
+from service.tasks import stop_task
 
 LOOK_SECONDS: Final = 0.4
 """Between two looks: a change is everywhere within a second, without a channel whose loss nobody would notice."""

@@ -21,13 +21,13 @@ from service.events.known import Bought, KnownEvents
 from service.events.outbox import Outbox
 from service.events.ports import EventStore
 from service.events.services import EventServices
-from service.fleet.client import stop_task
 from service.fleet.heartbeat import Heartbeat
 from service.lists.forgetting import Forgetting
 from service.settings import Settings
+from service.tasks import stop_task
 from service.telemetry import Telemetry
 from service.wiring.names import deployment_of, user_keys
-from service.wiring.shared import RedisWay, open_redis
+from service.wiring.redis import RedisWay, open_redis
 
 HORIZON_SECONDS: Final = 5.0
 """A call may wait so long for its slot; nobody waits for it."""

@@ -25,13 +25,13 @@ from service.errors import ConfigurationError, SharedStateUnavailable
 from service.events.services import EventServices
 from service.filters import FilterError, compile_item_exclusion, parse_filter
 from service.fleet.address import RedisAddress
-from service.fleet.client import stop_task
 from service.lists.forgetting import Forgetting, ForgottenLately
 from service.lists.memory import ListMemory
 from service.personalize.campaign import PersonalizeCampaign
 from service.personalize.ports import Recommender
 from service.sends.prewarm.prewarmer import PlacementPrewarmer
 from service.settings import Settings
+from service.tasks import stop_task
 from service.telemetry import Telemetry
 from service.wiring.campaign import AnsweringReplica, Outside, Stores, Terms, open_answers
 from service.wiring.data_dir import open_data_dir

@@ -1,42 +1,28 @@
 """What a replica shares with the others: through Redis, or, embedded, with nobody."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from service.batch.adapters.redis import RedisBatchLists
 from service.batch.adapters.sqlite import SqliteBatchLists
 from service.budget.adapters.embedded import EmbeddedGovernor
-from service.budget.adapters.redis import RedisGovernor
 from service.budget.ports import TpsGovernor
 from service.catalog.adapters.file_block_list import FileBlockList
-from service.catalog.adapters.redis_block_list import RedisBlockList
 from service.catalog.ports import BlockList
 from service.clock import Clock
 from service.constants import SPENT_SHARE
-from service.errors import ConfigurationError
-from service.fleet.client import RedisClient
-from service.fleet.heartbeat import Heartbeat
 from service.lists.adapters.embedded import EmbeddedLists
-from service.lists.adapters.forgotten import RedisForgotten
-from service.lists.adapters.redis import RedisLists
 from service.lists.forgetting import Forgetting
 from service.lists.freshness import Freshness
-from service.lists.keys import UserPrefix, prefix_of_values
 from service.lists.memory import ListMemory
 from service.lists.ports import BatchLists, ListsRecorder, SharedLists
 from service.settings import Settings
-from service.wiring.addresses import Address, addresses_of
-from service.wiring.names import (
-    batch_dir,
-    batch_prefix,
-    blocked_key,
-    budget_group_of,
-    forgotten_key,
-    freshness,
-    max_stale_seconds,
-    redis_prefix,
-)
+from service.wiring.addresses import Address
+from service.wiring.names import batch_dir
+
+if TYPE_CHECKING:  # imports the client of Redis
+    from service.wiring.redis import RedisWay
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +37,6 @@ class SharedState:
     """1 when Redis answers or none is configured."""
     way: "RedisWay | None" = None
     """None in an embedded replica."""
-
-
-@dataclass(frozen=True, slots=True)
-class RedisWay:
-    """The way to Redis, and this process among the replicas of each budget."""
-
-    client: RedisClient
-    heartbeats: Mapping[str, Heartbeat]
-    """By budget group; the first is that of the first placement."""
-
-    @property
-    def heartbeat(self) -> Heartbeat:
-        """Knows the replicas of this deployment."""
-        return next(iter(self.heartbeats.values()))
 
 
 async def open_shared_state(
@@ -83,36 +55,10 @@ async def open_shared_state(
     """
     if not settings.redis_url:
         return _embedded(settings, clock, memory, forgetting, stack)
-    way = await open_redis(settings, clock, stack)
-    lists = redis_lists(settings, way, clock, recorder=recorder, on_forget=forgetting.heard)
-    await stack.enter_async_context(lists)
-    batches = {name: RedisBatchLists(way.client, prefix=batch_prefix(settings, name)) for name in settings.placements}
-    forgotten = RedisForgotten(
-        way.client,
-        key=forgotten_key(settings),
-        clock=clock,
-        stale_seconds=max_stale_seconds(settings),
-        on_forgotten=forgetting.found_forgotten,
-        on_gap=forgetting.missed_some,
-    )
-    await stack.enter_async_context(forgotten)
-    forgetting.share(forgotten, *batches.values(), lists)
-    blocked = await stack.enter_async_context(
-        RedisBlockList(
-            way.client,
-            key=blocked_key(settings),
-            clock=clock,
-            others=lambda: way.heartbeat.replicas - 1,
-        )
-    )
-    return SharedState(
-        lists_of=lists.of_age,
-        governor_of=lambda address: redis_governor(settings, way, clock, address),
-        batch_of=batches.__getitem__,
-        blocked=blocked,
-        redis_up=lambda: float(way.client.up),
-        way=way,
-    )
+    # Nothing of Redis is imported without an address.
+    from service.wiring.redis import open_shared_through_redis  # noqa: PLC0415  # as above
+
+    return await open_shared_through_redis(settings, stack, clock=clock, forgetting=forgetting, recorder=recorder)
 
 
 def _embedded(
@@ -130,53 +76,4 @@ def _embedded(
         batch_of=batches.__getitem__,
         blocked=FileBlockList(settings.data_dir / "blocked.json"),
         redis_up=lambda: 1.0,
-    )
-
-
-async def open_redis(settings: Settings, clock: Clock, stack: AsyncExitStack, *, serves: bool = True) -> RedisWay:
-    """The way to Redis; `serves` is false for a process that answers nobody.
-
-    Raises:
-        ConfigurationError: Redis's address cannot work, or there is none.
-    """
-    if not settings.redis_url:
-        raise ConfigurationError("REDIS_URL: is not set")
-    client = await stack.enter_async_context(RedisClient(settings.redis_url.get_secret_value()))
-    heartbeats = {}
-    for group in dict.fromkeys(budget_group_of(address) for address in addresses_of(settings.placements)):
-        heartbeats[group] = await stack.enter_async_context(
-            Heartbeat(client, clock=clock, group=group, serves=serves, expected_replicas=settings.expected_replicas)
-        )
-    return RedisWay(client, heartbeats)
-
-
-def redis_governor(settings: Settings, way: RedisWay, clock: Clock, address: Address) -> RedisGovernor:
-    """The budget of an ARN, which all replicas share."""
-    return RedisGovernor(
-        address.tps * SPENT_SHARE,
-        client=way.client,
-        heartbeat=way.heartbeats[budget_group_of(address)],
-        clock=clock,
-        horizon_seconds=settings.request_deadline_seconds,
-    )
-
-
-def redis_lists(
-    settings: Settings,
-    way: RedisWay,
-    clock: Clock,
-    *,
-    recorder: ListsRecorder,
-    on_forget: Callable[[UserPrefix], None] = lambda _: None,
-) -> RedisLists:
-    """The lists that all replicas share."""
-    return RedisLists(
-        way.client,
-        way.heartbeat,
-        clock=clock,
-        freshness=freshness(settings),
-        recorder=recorder,
-        prefix=redis_prefix(settings),
-        on_forget=on_forget,
-        prefix_of_values=prefix_of_values,
     )

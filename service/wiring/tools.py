@@ -25,9 +25,9 @@ from service.telemetry import Telemetry
 from service.wiring.addresses import Address, address_of
 from service.wiring.campaign import Outside, Stores, Terms, asking_terms_of, open_answers
 from service.wiring.names import batch_dir, batch_prefix, forgotten_key, freshness, user_keys
+from service.wiring.redis import open_redis, redis_governor, redis_lists
 from service.wiring.replica import Overrides
 from service.wiring.sdk import aws_session, open_recommenders
-from service.wiring.shared import open_redis, redis_governor, redis_lists
 
 
 class _NoItems:

@@ -20,8 +20,9 @@ from service.events.adapters.sqlite import CLAIM_SECONDS, SEEN_SECONDS
 from service.events.event import Event, EventProblem
 from service.events.known import MAX_OF_A_TYPE
 from service.events.ports import Backlog, KnownEvent, Waiting
-from service.fleet.client import RedisClient, stop_task
+from service.fleet.client import RedisClient
 from service.lists.keys import UserPrefix
+from service.tasks import stop_task
 
 _HERE: Final = Path(__file__).parent
 

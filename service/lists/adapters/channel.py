@@ -12,10 +12,11 @@ from redis.exceptions import RedisError
 
 from service.errors import SharedStateUnavailable
 from service.fleet.causes import cause_of
-from service.fleet.client import RedisClient, stop_task
+from service.fleet.client import RedisClient
 from service.lists.adapters.outcome_codec import unpack_outcome
 from service.lists.keys import USER_PREFIX_BYTES, UserPrefix
 from service.lists.ports import ABANDONED, Landing, ListsRecorder, Outcome
+from service.tasks import stop_task
 
 RESUBSCRIBE_SECONDS: Final = 0.25
 """Between two attempts to listen again."""
