@@ -81,5 +81,8 @@ RECOMMENDATIONS_PATH: Final = "/recommendations"
 SIMILAR_ITEMS_PATH: Final = "/similar-items"
 RANKING_PATH: Final = "/ranking"
 
+FOLDERS: Final = frozenset({"docs", "events", "items", "sample", "users"})
+"""First parts of paths that have more behind them; a proxy's prefix would be taken for one."""
+
 QUIET_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
 """Asked every few seconds by machines; no access line and no span."""

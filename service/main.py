@@ -67,5 +67,5 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
     error_table.install(app, routers)
     if SAMPLE_IMAGES.is_dir():
         app.mount("/sample/images", StaticFiles(directory=SAMPLE_IMAGES))
-    lane = HitLane(app, lifecycle)
+    lane = HitLane(app, lifecycle, settings.root_path)
     return lane

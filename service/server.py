@@ -160,8 +160,10 @@ def serve(settings: Settings, create: Callable[[Settings], HitLane] = create_app
             _log.warning("key_file_comma", variable=name, line=line, remedy=remedy)
     tracing = _tracing()
     app = create(settings)
+    if tracing is not None:
+        app.surround(tracing.around)
     config = uvicorn.Config(
-        app if tracing is None else tracing.around(app),
+        app,
         host=settings.host,
         port=settings.port,
         lifespan="on",

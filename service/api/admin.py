@@ -143,13 +143,14 @@ async def running_version(request: Request) -> JSONResponse:
 @pages.get("/openapi.json")
 async def openapi(request: Request) -> JSONResponse:
     """The routes, for machines."""
-    return JSONResponse(document(request.app))
+    return JSONResponse(document(request.app, services_of(request).limits.root_path))
 
 
 @pages.get("/docs")
 async def docs(request: Request) -> HTMLResponse:
     """The routes, for people."""
-    return get_swagger_ui_html(openapi_url="/openapi.json", title=request.app.title)
+    root_path = services_of(request).limits.root_path
+    return get_swagger_ui_html(openapi_url=f"{root_path}/openapi.json", title=request.app.title)
 
 
 def built_from() -> str | None:

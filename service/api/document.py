@@ -1,5 +1,6 @@
 """The routes in OpenAPI's words, with what FastAPI cannot know: who may call them."""
 
+from copy import deepcopy
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -16,15 +17,32 @@ PROBES: Final = frozenset({"/livez", "/readyz"})
 _UNAUTHORIZED: Final = {"description": "No credential that opens this."}
 
 
-def document(app: FastAPI) -> dict[str, Any]:
-    """OpenAPI's document of an application."""
-    whole = app.openapi()
+def document(app: FastAPI, root_path: str = "") -> dict[str, Any]:
+    """OpenAPI's document of an application.
+
+    Args:
+        app: Has the routes.
+        root_path: The prefix under which a proxy passes all paths on.
+    """
+    whole = deepcopy(app.openapi())
+    if root_path:
+        whole["servers"] = [{"url": root_path}]
     whole.setdefault("components", {})["securitySchemes"] = SCHEMES
     for path, operations in whole["paths"].items():
-        if path in PROBES:
-            continue
-        for operation in operations.values():
-            administration = "administration" in operation.get("tags", ())
-            operation["security"] = [{name: []} for name in SCHEMES if not (administration and name == "basic")]
-            operation["responses"]["401"] = _UNAUTHORIZED
+        if path not in PROBES:
+            for operation in operations.values():
+                administration = "administration" in operation.get("tags", ())
+                operation["security"] = [{name: []} for name in SCHEMES if not (administration and name == "basic")]
+                operation["responses"]["401"] = _UNAUTHORIZED
+        if "get" in operations:
+            operations["head"] = _head_of(operations["get"])
     return whole
+
+
+def _head_of(get: dict[str, Any]) -> dict[str, Any]:
+    """HEAD answers as GET does, without a body."""
+    responses = {
+        status: {name: value for name, value in response.items() if name != "content"}
+        for status, response in get["responses"].items()
+    }
+    return {**get, "operationId": f"{get['operationId']}_head", "responses": responses}

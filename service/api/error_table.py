@@ -145,8 +145,13 @@ class _Methods:
         return answer
 
     def _of(self, path: str) -> str:
-        """All methods of a path; the framework names those of the first route that has it."""
+        """All methods of a path; the framework names those of the first route that has it.
+
+        HEAD goes wherever GET does. Pictures of the sample are no route, and are read.
+        """
         found = {method for one in self._routes if one.path_regex.match(path) for method in one.methods or ()}
+        if "GET" in found or not found:
+            found |= {"GET", "HEAD"}
         return ", ".join(sorted(found))
 
 

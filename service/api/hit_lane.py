@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from fastapi import FastAPI
 
+from service.api.entrance import entered
 from service.api.headers import REQUEST_ID, lasting_headers, new_request_id, request_id_of
 from service.api.lifecycle import ACCESS_LINE, ASKED, Lifecycle, Services, asked_by
 from service.api.query import parse_query
@@ -49,15 +50,23 @@ _RENDERED_OVERHEAD_BYTES = 900
 
 
 class HitLane:
-    """ASGI application around another one."""
+    """ASGI application around another one.
 
-    def __init__(self, app: FastAPI, lifecycle: Lifecycle) -> None:
+    Args:
+        app: Answers what the lane does not.
+        lifecycle: Of the process.
+        root_path: The prefix under which a proxy passes all paths on.
+    """
+
+    def __init__(self, app: FastAPI, lifecycle: Lifecycle, root_path: str = "") -> None:
         self.application = app
         self._app: App = app
         self.lifecycle = lifecycle
         self.startup_error: ConfigurationError | None = None
         """Why the lifespan could not begin."""
         self._services: Services | None = None
+        self._root_path = root_path
+        self._answering: App = self._answer
         self._memo: BytesBoundedCache[Rendered] = BytesBoundedCache(0, _rendered_bytes)
 
     @property
@@ -77,8 +86,15 @@ class HitLane:
         self._services = None
         self._memo.clear()
 
+    def surround(self, around: Callable[[App], App]) -> None:
+        """Let something stand around all answers, such as what makes a span of each."""
+        self._answering = around(self._answer)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let the application answer."""
+        await self._answering(entered(scope, self._root_path), receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         services = self._services
         if services is None or scope["type"] != "http":
             await self._app(scope, receive, send)

@@ -195,11 +195,12 @@ class TolerantProtocol(HeldProtocol):
                 self.transport.abort()
                 return
         if not is_answered:
+            is_head = not self._in_head and self.scope["method"] == "HEAD"
             self.transport.write(
                 STATUS_LINE[refusal.status]
                 + b"".join(b"%s: %s\r\n" % header for header in refusal.headers)
                 + b"connection: close\r\n\r\n"
-                + refusal.body
+                + (b"" if is_head else refusal.body)
             )
         self.transport.write_eof()
         self._refusal_sent = True

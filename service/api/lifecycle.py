@@ -95,6 +95,9 @@ class ServiceLimits:
     metrics_access: Access = "keyed"
     docs_access: Access = "keyed"
 
+    root_path: str = ""
+    """Prefix under which a proxy passes all paths on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Services:

@@ -135,6 +135,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
                 memo_bytes=int(settings.cache_max_mb * 2**20 * MEMO_SHARE),
                 metrics_access=settings.metrics_access,
                 docs_access=settings.docs_access,
+                root_path=settings.root_path,
             ),
             about=_about(settings, catalog.snapshot),
             memory=stores.memory,

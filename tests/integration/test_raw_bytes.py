@@ -137,3 +137,20 @@ def test_what_is_no_http_is_refused_at_once(replica: Process) -> None:
     tls_hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 
     assert ask(replica, tls_hello).status == 400
+
+
+@pytest.mark.parametrize("path", [b"/livez?x=", b"/recommendations?user_id=", b"/nope?user_id=", b"/ranking?user_id="])
+def test_head_gets_the_length_of_what_get_is_answered_and_nothing_behind_the_head(
+    replica: Process, path: bytes
+) -> None:
+    """F2"""
+    got = ask(replica, request(b"user1", path))
+    head = request(b"user1", path).replace(b"GET ", b"HEAD ")
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=5) as connection:
+        connection.sendall(head + head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        answers = connection.makefile("rb").read()
+
+    assert answers.count(b"HTTP/1.1 %d " % got.status) == answers.count(b"HTTP/1.1") == 2
+    assert answers.count(b"content-length: %d\r\n" % len(got.body)) == 2
+    assert answers.endswith(b"\r\n\r\n")
+    assert got.body not in answers
