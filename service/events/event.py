@@ -59,6 +59,9 @@ class Event:
     lifts: bool = False
     """It undoes what an earlier event of this type said of the item: a refund."""
 
+    known_only: bool = False
+    """It is used here and not sent on."""
+
     @property
     def owner(self) -> str:
         """Whose list it changes: a user who is not known is asked for by the session."""
@@ -76,7 +79,8 @@ class Event:
             EventProblem: The bytes are something else.
         """
         try:
-            given = dict(zip(cls.__slots__, orjson.loads(packed), strict=True))
+            # An event that an earlier version kept has fewer fields; new ones come last and have defaults.
+            given = dict(zip(cls.__slots__, orjson.loads(packed), strict=False))
             given["impression"] = tuple(given["impression"])
             return cls(**given)
         except (ValueError, TypeError) as error:

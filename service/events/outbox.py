@@ -4,12 +4,16 @@ waiting ──► claimed ──► sent
    ▲           │
    └── again ──┤  Personalize failed or refused the rate: wait, then claim again
                └──► aside  Personalize never will take it; `events retry` lets it wait again
+
+A process that dies between Personalize's answer and the note of it leaves an event that is sent a second time, with
+the same `eventId`. Personalize uses one of the two.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Self
 
 import structlog
 
@@ -18,25 +22,41 @@ from service.budget.ports import Lane
 from service.clock import Clock
 from service.errors import BudgetExhausted, RecommenderError, RecommenderRefused, SharedStateUnavailable
 from service.events.intake import EventRecorder
-from service.events.ports import EventStore, EventTaker, Waiting
+from service.events.ports import CLAIM_SECONDS, EventStore, EventTaker, Waiting
 
 MAX_A_CALL: Final = 10
 """Events of one PutEvents call, all of one user and session. Source: Personalize API reference, PutEvents."""
 
-CLAIMED_AT_ONCE: Final = 100
+MAX_CLAIMED: Final = 500
+"""Events claimed at once, so that those of a user meet in one call."""
+
+CLAIMED_FOR_SECONDS: Final = 4.0
+"""A claim is as many events as have a slot each within this time."""
+
+LAST_START_SECONDS: Final = CLAIM_SECONDS / 3
+"""No call begins later after its claim, so that it has ended before the claim lapses."""
+
 IDLE_SECONDS: Final = 0.5
-MIN_BACKOFF_SECONDS: Final = 1.0
-MAX_BACKOFF_SECONDS: Final = 60.0
+MIN_PAUSE_SECONDS: Final = 0.5
+MAX_PAUSE_SECONDS: Final = 10.0
+"""After a round in which Personalize failed; twice as long after each further one."""
+
 SLOT_PATIENCE_SECONDS: Final = 5.0
 
-MAX_ATTEMPTS_REFUSED: Final = 3
-"""A refusal may be of rights that are granted a moment later; after so many an event is put aside."""
+LAST_CALLS_SECONDS: Final = 3.0
+"""A replica that ends lets its calls in flight end, too: what it cannot note as sent is sent twice."""
+
+MAX_REFUSALS: Final = 3
+"""Of one event by itself, before it is put aside."""
+
+MAX_REMEMBERED: Final = 10_000
+"""Refused events whose refusals are counted."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
 
 class Outbox:
-    """One worker for each replica.
+    """One worker for each replica; a context manager, and it works within.
 
     Args:
         store: Where events wait.
@@ -55,80 +75,129 @@ class Outbox:
         self._clock = clock
         self._recorder = recorder
         self._filled = asyncio.Event()
-        self._failing = False
+        self._refusals: OrderedDict[str, int] = OrderedDict()
+        self._pause_seconds = 0.0
+        self._failed = self._succeeded = False
+        self._closing = False
+        self._work: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._work = asyncio.create_task(self._run(), name="events-outbox")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Let the calls in flight end; what was not sent waits in the store."""
+        self._closing = True
+        self._filled.set()
+        work = self._work
+        if work is not None:
+            await asyncio.wait({work}, timeout=LAST_CALLS_SECONDS)
+            while not work.done():
+                work.cancel()
+                await asyncio.wait({work}, timeout=IDLE_SECONDS)
 
     def wake(self) -> None:
         """Something was accepted here: look at once."""
         self._filled.set()
 
-    async def run(self) -> None:
-        """Send until it is cancelled; what was not sent then waits in the store."""
-        while True:
+    async def _run(self) -> None:
+        while not self._closing:
             self._filled.clear()
             try:
-                claimed = await self._store.claim(CLAIMED_AT_ONCE)
-                for call in calls_of(claimed):
-                    await self._send(call)
+                sent = await self._round()
             except SharedStateUnavailable:
-                claimed = []
+                sent = False
             except Exception:  # noqa: BLE001  # a bug of ours: what waits stays, the log gets the traceback
                 _log.exception("events_outbox_failed")
-                claimed = []
-            if not claimed:
+                sent = False
+            if self._pause_seconds and not self._closing:
+                await asyncio.sleep(self._pause_seconds)
+            elif not sent and not self._closing:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(IDLE_SECONDS):
                         await self._filled.wait()
 
-    async def _send(self, call: Sequence[Waiting]) -> None:
+    async def _round(self) -> bool:
+        """Claim what waits and send it; whether there was anything."""
+        most = max(MAX_A_CALL, min(MAX_CLAIMED, int(self._budget.tps_in_use * CLAIMED_FOR_SECONDS)))
+        claimed = await self._store.claim(most)
+        last_start = self._clock.monotonic() + LAST_START_SECONDS
+        self._failed = self._succeeded = False
+        sessions = by_session(claimed)
+        await asyncio.gather(*(self._send_all(waiting, last_start) for waiting in sessions))
+        if self._succeeded or not self._failed:
+            self._pause_seconds = 0.0
+        else:
+            self._pause_seconds = min(MAX_PAUSE_SECONDS, max(MIN_PAUSE_SECONDS, 2 * self._pause_seconds))
+        return bool(claimed)
+
+    async def _send_all(self, waiting: Sequence[Waiting], last_start: float) -> None:
+        """Send the events of one session in order; what has no time left, or comes after a failure, waits again."""
+        for first in range(0, len(waiting), MAX_A_CALL):
+            if self._closing or self._clock.monotonic() > last_start:
+                await self._again(waiting[first:], 0.0)
+                return
+            if not await self._send(waiting[first : first + MAX_A_CALL]):
+                await self._again(waiting[first + MAX_A_CALL :], MIN_PAUSE_SECONDS)
+                return
+
+    async def _send(self, call: Sequence[Waiting]) -> bool:
+        """Whether Personalize looked at the call; what it refused is seen to."""
         first = call[0].event
-        numbers = [one.number for one in call]
-        attempts = max(one.attempts for one in call)
         try:
             await self._budget.acquire(Lane.NO_LIST, self._clock.monotonic() + SLOT_PATIENCE_SECONDS)
             await self._taker.put(first.user_id, first.session_id, [one.event for one in call])
         except BudgetExhausted:
-            await self._store.again(numbers, MIN_BACKOFF_SECONDS)
+            await self._again(call, 0.0)
+            return False
         except RecommenderRefused as error:
-            await self._refused(call, attempts, error)
+            await self._refused(call, error)
+            return True
         except RecommenderError as error:
             if error.reason == "throttled":
                 await self._budget.throttled()
             self._say(error)
-            backoff = min(MAX_BACKOFF_SECONDS, MIN_BACKOFF_SECONDS * 2 ** min(attempts, 6))
-            await self._store.again(numbers, backoff)
-        else:
-            if self._failing:
-                self._failing = False
-                _log.info("events_sent_again")
-            await self._store.done(numbers)
-            self._recorder.events("sent", len(numbers))
+            self._failed = True
+            await self._again(call, MIN_PAUSE_SECONDS)
+            return False
+        self._succeeded = True
+        await self._store.done([one.number for one in call])
+        self._recorder.events("sent", len(call))
+        return True
 
-    async def _refused(self, call: Sequence[Waiting], attempts: int, error: RecommenderError) -> None:
-        self._say(error)
-        if attempts < MAX_ATTEMPTS_REFUSED:
-            await self._store.again([one.number for one in call], MIN_BACKOFF_SECONDS * 2**attempts)
-            return
+    async def _refused(self, call: Sequence[Waiting], error: RecommenderError) -> None:
         if len(call) > 1:
-            # One of them may be what Personalize refuses: send each by itself.
+            # One of them is what Personalize refuses: send each by itself.
             for one in call:
                 await self._send([one])
             return
-        await self._store.aside(call[0].number, str(error).partition(":")[0])
+        number = call[0].number
+        refusals = self._refusals[number] = self._refusals.pop(number, 0) + 1
+        if refusals < MAX_REFUSALS:
+            while len(self._refusals) > MAX_REMEMBERED:
+                self._refusals.popitem(last=False)
+            await self._again(call, MIN_PAUSE_SECONDS * 2**refusals)
+            return
+        del self._refusals[number]
+        # Amazon's sentence may quote an event.
+        problem = str(error).partition(":")[0]
+        _log.warning("event_put_aside", problem=problem)
+        await self._store.aside(number, problem)
         self._recorder.events("aside", 1)
 
+    async def _again(self, waiting: Iterable[Waiting], after_seconds: float) -> None:
+        numbers = [one.number for one in waiting]
+        if numbers:
+            await self._store.again(numbers, after_seconds)
+
     def _say(self, error: RecommenderError) -> None:
-        if not self._failing:
-            self._failing = True
-            # Amazon's sentence may quote an event.
+        if not self._failed and not self._pause_seconds:
             _log.warning("events_not_sent", reason=error.reason, problem=str(error).partition(":")[0])
 
 
-def calls_of(waiting: Sequence[Waiting]) -> list[list[Waiting]]:
-    """The events by user and session, at most `MAX_A_CALL` in a call, each user's in order."""
-    by_session: dict[tuple[str, str], list[list[Waiting]]] = {}
+def by_session(waiting: Sequence[Waiting]) -> list[list[Waiting]]:
+    """The events of each user and session, in order; PutEvents takes those of one in a call."""
+    found: dict[tuple[str, str], list[Waiting]] = {}
     for one in waiting:
-        calls = by_session.setdefault((one.event.user_id, one.event.session_id), [[]])
-        if len(calls[-1]) == MAX_A_CALL:
-            calls.append([])
-        calls[-1].append(one)
-    return [call for calls in by_session.values() for call in calls]
+        found.setdefault((one.event.user_id, one.event.session_id), []).append(one)
+    return list(found.values())

@@ -2,11 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from service.events.event import Event
 from service.lists.keys import UserPrefix
 from service.lists.ports import Forgettable
+
+CLAIM_SECONDS: Final = 30.0
+"""A claim of a process that has died lapses after this time. The outbox has sent or given back by then."""
+
+SEEN_SECONDS: Final = 48 * 3600.0
+"""An `eventId` that comes again within this time is a duplicate."""
+
+MAX_WAITING: Final = 2_000_000
+"""Events that wait; beyond it none is accepted, so that none that was accepted has to go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +38,6 @@ class Waiting:
     """The store's own name for it."""
 
     event: Event
-    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,7 @@ class EventStore(Forgettable, Protocol):
         """Keep events safe, so that no crash loses them; for each whether it is new.
 
         Raises:
+            SharedStateFull: So much waits that no more is taken.
             SharedStateUnavailable: None of them is known to be safe.
         """
 
@@ -59,7 +68,7 @@ class EventStore(Forgettable, Protocol):
         """
 
     async def claim(self, most: int) -> list[Waiting]:
-        """Events to send on, each claimed by nobody else for a while."""
+        """Events to send on, the oldest first, each claimed by nobody else for `CLAIM_SECONDS`."""
 
     async def done(self, numbers: Sequence[str]) -> None:
         """These were sent on."""
@@ -84,5 +93,6 @@ class EventTaker(Protocol):
         """Send the events of one user and session, at most 10.
 
         Raises:
-            RecommenderError: They were not taken; `RecommenderRefused` if they never will be.
+            RecommenderRefused: One of these events never will be taken.
+            RecommenderError: None was taken, for another reason.
         """

@@ -18,6 +18,7 @@ CHANNELS: Final = "&pc:*"
 
 _CHECK: Final = "pc:{check}"
 _CHANNEL: Final = "pc:check:flights"
+_SET: Final = f"{_CHECK}:set"
 _TEXT, _HASH, _ZSET, _STREAM = f"{_CHECK}:text", f"{_CHECK}:hash", f"{_CHECK}:zset", f"{_CHECK}:stream"
 _HOUR_MS: Final = 3_600_000
 
@@ -39,6 +40,8 @@ SERVING: Final[Mapping[str, tuple[Any, ...]]] = MappingProxyType(
         "hkeys": ("HKEYS", _HASH),
         "hvals": ("HVALS", _HASH),
         "hdel": ("HDEL", _HASH, "a"),
+        "sadd": ("SADD", _SET, "a"),
+        "sismember": ("SISMEMBER", _SET, "a"),
         "zadd": ("ZADD", _ZSET, 1, "a"),
         "zscore": ("ZSCORE", _ZSET, "a"),
         "zcard": ("ZCARD", _ZSET),
@@ -60,8 +63,8 @@ SERVING: Final[Mapping[str, tuple[Any, ...]]] = MappingProxyType(
         "xack": ("XACK", _STREAM, "check", "0-1"),
         "xdel": ("XDEL", _STREAM, "0-1"),
         "xtrim": ("XTRIM", _STREAM, "MAXLEN", 1),
-        "del": ("DEL", _TEXT, _HASH, _ZSET, _STREAM),
-        "unlink": ("UNLINK", _TEXT, _HASH, _ZSET, _STREAM),
+        "del": ("DEL", _TEXT, _HASH, _SET, _ZSET, _STREAM),
+        "unlink": ("UNLINK", _TEXT, _HASH, _SET, _ZSET, _STREAM),
         "scan": ("SCAN", 0, "COUNT", 1),
         "publish": ("PUBLISH", _CHANNEL, ""),
         "pubsub|numsub": ("PUBSUB", "NUMSUB", _CHANNEL),
@@ -77,7 +80,7 @@ CLUSTER: Final[Mapping[str, tuple[Any, ...]]] = MappingProxyType(
 )
 """Commands of the library in a cluster."""
 
-LOADING: Final = (*("multi", "exec", "watch", "unwatch", "discard", "hlen", "expire", "sadd", "srem", "smembers"),)
+LOADING: Final = (*("multi", "exec", "watch", "unwatch", "discard", "hlen", "expire", "srem", "smembers"),)
 """Commands that `batch load`, `status` and `drop` need besides."""
 
 

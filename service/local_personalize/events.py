@@ -80,7 +80,7 @@ class EventsSurface:
         if mode is FaultMode.ERROR500:
             raise internal_failure()
         if mode is FaultMode.GARBAGE:
-            return Answer(502, b"<html>It works!</html>")
+            return Answer(200, b"<html>It works!</html>")
         for event in call["eventList"]:
             self._take(call, event)
         return Answer(200, b"")

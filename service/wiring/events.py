@@ -1,6 +1,5 @@
 """Builds what takes events in and sends them on; not imported without EVENT_KEYS."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
@@ -50,6 +49,8 @@ async def open_events(
         store = sqlite = _sqlite(settings, stack, clock)
         known = KnownEvents(store, keys=user_keys(settings), clock=clock)
         forgetting.add(sqlite)
+        if tracking_id is not None:
+            await sqlite.release()
     else:
         store = redis = _redis(settings, way, clock)
         known = KnownEvents(store, keys=user_keys(settings), clock=clock)
@@ -65,7 +66,7 @@ async def open_events(
         budget = Budget(governor, clock)
         stack.callback(budget.close)
         outbox = Outbox(store, taker=taker, budget=budget, clock=clock, recorder=telemetry)
-        stack.push_async_callback(stop_task, asyncio.create_task(outbox.run(), name="events-outbox"))
+        await stack.enter_async_context(outbox)
     return EventServices(
         intake=Intake(store, known=known, recorder=telemetry),
         known=known,

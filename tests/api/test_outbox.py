@@ -104,6 +104,19 @@ async def test_what_failed_is_sent_again(doors: list[Door], local: LocalPersonal
 
 
 @pytest.mark.processes
+async def test_a_right_that_is_missing_puts_no_event_aside(doors: list[Door], local: LocalPersonalize) -> None:
+    local.refuse(**{"*": "AccessDeniedException"})
+    await post(doors[0], *views(3))
+    for _ in range(5):
+        await doors[0].shows("events_waiting 3.0")
+        _later(doors)
+    local.refuse()
+    await until(lambda: _later(doors) and len(arrived(local)) >= 3)
+    assert sorted(event["eventId"] for event in arrived(local)) == ["e0", "e1", "e2"]
+    assert 'events_total{result="aside"} 0.0' in (await doors[0].http.get("/metrics")).text
+
+
+@pytest.mark.processes
 async def test_what_personalize_never_takes_is_put_aside_and_keeps_nothing_back(
     doors: list[Door], local: LocalPersonalize
 ) -> None:

@@ -1,34 +1,100 @@
 #!lua flags=allow-oom
 -- Times: unix seconds. An event is kept once for each id, in one step with what is known of its user.
--- KEYS: stream, known events of the user (JSON: type -> list of {item, at}, the oldest first)
--- ARGV: prefix of the seen ids, seconds to keep an id, seconds to keep what is known, most events of a type, user prefix,
---       whether to send on (0|1), then id, type, item, at, lifts (0|1) and packed event of each
--- Returns: for each event 1 if it is new, else 0
-local stream, known_key = KEYS[1], KEYS[2]
-local most = tonumber(ARGV[4])
-local packed_known = redis.call('GET', known_key)
-local known = packed_known and cjson.decode(packed_known) or {}
-local changed, result = false, {}
-for at = 7, #ARGV, 6 do
-  local id, kind, item, moment, lifts, packed = unpack(ARGV, at, at + 5)
-  if redis.call('SET', ARGV[1] .. id, '1', 'NX', 'EX', ARGV[2]) then
-    result[#result + 1] = 1
-    redis.call('XADD', stream, '*', 'user', ARGV[5], 'type', kind, 'item', item, 'at', moment, 'lifts', lifts,
-      'send', lifts == '1' and '0' or ARGV[6], 'event', packed)
-    if item ~= '' then
-      local list, kept = known[kind] or {}, {}
-      local newest = tonumber(moment)
-      for _, one in ipairs(list) do
-        if one[1] ~= item then kept[#kept + 1] = one else newest = math.max(newest, one[2]) end
-      end
-      if lifts ~= '1' then kept[#kept + 1] = {item, newest} end
-      while #kept > most do table.remove(kept, 1) end
-      known[kind] = #kept > 0 and kept or nil
-      changed = true
+-- KEYS: stream, names (hash: digest of an item -> item), then what is known of each user of the call; such a key ends
+--       with the 8 bytes of the user prefix
+-- ARGV: prefix of the seen ids, day, seconds to keep seen ids, seconds to keep what is known, most events of a type,
+--       most types of a user, most entries of the stream, then of each event: number of its user, digest of its id,
+--       type, item, digest of the item, time, lifts (0|1), whether to send it on (0|1), packed event
+-- Returns: for each event 1 if it is new, else 0; -1 alone if the stream is full, and then nothing was kept
+--
+-- Seen ids are sets of digests, one set for each day and first byte, so that they end in small parts.
+-- What is known of a user is packed: for each type its length (2 bytes), the type, the number of items (1 byte), and of
+-- each item the digest (6 bytes) and the time (4 bytes), the oldest first.
+local stream, names = KEYS[1], KEYS[2]
+local seen, day, seen_seconds, known_seconds = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local most, most_types, most_entries = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local FIRST, WIDTH, DIGEST, ENTRY = 8, 9, 6, 10
+
+if redis.call('XLEN', stream) + (#ARGV - FIRST + 1) / WIDTH > most_entries then return {-1} end
+
+local function unpacked(packed)
+  local types, entries, at = {}, {}, 1
+  while at <= #packed do
+    local length = struct.unpack('>I2', packed, at)
+    local kind = string.sub(packed, at + 2, at + 1 + length)
+    at = at + 2 + length
+    local bytes = string.byte(packed, at) * ENTRY
+    types[#types + 1], entries[kind] = kind, string.sub(packed, at + 1, at + bytes)
+    at = at + 1 + bytes
+  end
+  return types, entries
+end
+
+local function with_item(listed, item, moment, lifts)
+  local kept, newest = {}, moment
+  for at = 1, #listed, ENTRY do
+    local entry = string.sub(listed, at, at + ENTRY - 1)
+    if string.sub(entry, 1, DIGEST) == item then
+      newest = math.max(newest, struct.unpack('>I4', entry, DIGEST + 1))
+    else
+      kept[#kept + 1] = entry
     end
-  else
-    result[#result + 1] = 0
+  end
+  if not lifts then
+    local place = #kept + 1
+    while place > 1 and struct.unpack('>I4', kept[place - 1], DIGEST + 1) > newest do place = place - 1 end
+    table.insert(kept, place, item .. struct.pack('>I4', newest))
+  end
+  while #kept > most do table.remove(kept, 1) end
+  return table.concat(kept)
+end
+
+local users, result = {}, {}
+for at = FIRST, #ARGV, WIDTH do
+  local user, id, kind, item, digest, moment, lifts, sends, packed = unpack(ARGV, at, at + WIDTH - 1)
+  local known_key = KEYS[2 + tonumber(user)]
+  local shard = string.format(':%02x', string.byte(id))
+  local is_new = true
+  -- Also tomorrow's: another replica's clock may be a little ahead.
+  for one = day - 2, day + 1 do
+    if is_new and redis.call('SISMEMBER', seen .. one .. shard, id) == 1 then is_new = false end
+  end
+  result[#result + 1] = is_new and 1 or 0
+  if is_new then
+    redis.call('SADD', seen .. day .. shard, id)
+    redis.call('PEXPIRE', seen .. day .. shard, seen_seconds * 1000)
+    redis.call('XADD', stream, '*', 'user', string.sub(known_key, -8), 'type', kind, 'item', item, 'at', moment,
+      'lifts', lifts, 'send', sends, 'event', packed)
+    if item ~= '' then
+      local found = users[known_key]
+      if not found then
+        found = {}
+        found.types, found.entries = unpacked(redis.call('GET', known_key) or '')
+        users[known_key] = found
+      end
+      if not found.entries[kind] and #found.types < most_types then
+        found.types[#found.types + 1], found.entries[kind] = kind, ''
+      end
+      if found.entries[kind] then
+        local seconds = math.max(0, math.min(4294967295, math.floor(tonumber(moment))))
+        found.entries[kind] = with_item(found.entries[kind], digest, seconds, lifts == '1')
+        redis.call('HSET', names, digest, item)
+      end
+    end
   end
 end
-if changed then redis.call('SET', known_key, cjson.encode(known), 'EX', ARGV[3]) end
+for known_key, found in pairs(users) do
+  local parts = {}
+  for _, kind in ipairs(found.types) do
+    local listed = found.entries[kind]
+    if #listed > 0 then
+      parts[#parts + 1] = struct.pack('>I2', #kind) .. kind .. string.char(#listed / ENTRY) .. listed
+    end
+  end
+  if #parts > 0 then
+    redis.call('SET', known_key, table.concat(parts), 'EX', known_seconds)
+  else
+    redis.call('DEL', known_key)
+  end
+end
 return result

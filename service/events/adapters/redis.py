@@ -2,24 +2,27 @@
 
 All keys of a deployment share one hash tag, since one script keeps an event and what follows from it. A replica follows
 the stream, so that it knows within a second what was accepted on another one, also after it was cut off.
+
+An entry leaves the stream when it was sent on and every follower has had `KEPT_SECONDS` to read it. What waits is never
+trimmed: once `MAX_WAITING` entries are there, nothing more is accepted.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, Self
 
-import orjson
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
 from service.clock import Clock
-from service.errors import SharedStateUnavailable
-from service.events.adapters.sqlite import CLAIM_SECONDS, SEEN_SECONDS
+from service.errors import SharedStateFull, SharedStateUnavailable
+from service.events.adapters.known_codec import digest_of, unpacked
 from service.events.event import Event, EventProblem
 from service.events.known import MAX_OF_A_TYPE
-from service.events.ports import Backlog, KnownEvent, Waiting
+from service.events.ports import CLAIM_SECONDS, MAX_WAITING, SEEN_SECONDS, Backlog, KnownEvent, Waiting
 from service.fleet.client import RedisClient
 from service.lists.keys import UserPrefix
 from service.tasks import stop_task
@@ -34,8 +37,24 @@ FOLLOWED_AT_ONCE: Final = 1_000
 KEEP_SECONDS: Final = 90 * 86_400
 """How long what is known of a user without events is kept, unless EXCLUDE_AFTER wants it longer."""
 
-MAX_STREAM: Final = 2_000_000
-"""Entries of the stream; beyond it the oldest go, sent on or not."""
+KEPT_SECONDS: Final = 60.0
+"""An entry that was sent on stays so long for the followers. One that was cut off for longer loads everybody anew."""
+
+TRIM_SECONDS: Final = 5.0
+"""Between two looks for entries that can go."""
+
+ACCEPTED_AT_ONCE: Final = 100
+"""Events of one run of the script, which holds up Redis for about two milliseconds."""
+
+MAX_TYPES: Final = 50
+"""Types of events that are known of a user. Personalize knows 10 of a dataset group."""
+
+MAX_NAMES: Final = 200_000
+"""Items whose names a process keeps to read what is known of users; about 30 MB."""
+
+_DAY_SECONDS: Final = 86_400
+_SEEN_DIGEST_BYTES: Final = 10
+"""Two of 100 million events share theirs with a chance of 1 in 200 million."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -50,6 +69,8 @@ class RedisEventStore:
         clock: Its Unix time dates claims.
         sends_on: Whether accepted events wait to be sent on.
         keep_seconds: How long what is known of a user is kept.
+        max_waiting: Entries of the stream at most.
+        claim_seconds: A claim lapses after this time.
     """
 
     def __init__(
@@ -61,15 +82,21 @@ class RedisEventStore:
         clock: Clock,
         sends_on: bool,
         keep_seconds: float,
+        max_waiting: int = MAX_WAITING,
+        claim_seconds: float = CLAIM_SECONDS,
     ) -> None:
         self._client = client
         self._prefix = prefix
         self._stream = f"{prefix}:events"
+        self._names_key = f"{prefix}:items"
         self._aside = f"{prefix}:events:aside"
         self._replica = replica
         self._clock = clock
         self._sends_on = sends_on
         self._keep_seconds = max(KEEP_SECONDS, int(keep_seconds))
+        self._max_waiting = max_waiting
+        self._claim_seconds = claim_seconds
+        self._names: dict[bytes, str] = {}
         self._on_events: Callable[[UserPrefix, Iterable[KnownEvent]], None] = lambda _, __: None
         self._on_gap: Callable[[], None] = lambda: None
         self._accept = client.script(_HERE / "accept.lua")
@@ -94,63 +121,70 @@ class RedisEventStore:
             await stop_task(self._follower)
 
     async def accept(self, events: Sequence[tuple[UserPrefix, Event]]) -> list[bool]:
-        """See `EventStore.accept`; one round trip for each user."""
-        new = [False] * len(events)
-        by_user: dict[UserPrefix, list[int]] = {}
-        for place, (user_prefix, _) in enumerate(events):
-            by_user.setdefault(user_prefix, []).append(place)
-        for user_prefix, places in by_user.items():
+        """See `EventStore.accept`; one round trip for `ACCEPTED_AT_ONCE` events."""
+        new: list[bool] = []
+        for first in range(0, len(events), ACCEPTED_AT_ONCE):
+            portion = events[first : first + ACCEPTED_AT_ONCE]
+            prefixes = list(dict.fromkeys(user_prefix for user_prefix, _ in portion))
+            keys = [self._stream, self._names_key, *map(self._known_key, prefixes)]
             args: list[Any] = [
                 f"{self._prefix}:seen:",
-                int(SEEN_SECONDS),
+                int(self._clock.time() // _DAY_SECONDS),
+                int(SEEN_SECONDS) + 2 * _DAY_SECONDS,
                 self._keep_seconds,
                 MAX_OF_A_TYPE,
-                user_prefix,
-                int(self._sends_on),
+                MAX_TYPES,
+                self._max_waiting,
             ]
-            for place in places:
-                event = events[place][1]
-                args += [event.event_id, event.event_type, event.item_id, repr(event.sent_at), int(event.lifts)]
-                args.append(event.packed())
+            for user_prefix, event in portion:
+                seen = blake2b(event.event_id.encode("utf-8", "surrogatepass"), digest_size=_SEEN_DIGEST_BYTES)
+                args += [prefixes.index(user_prefix) + 1, seen.digest(), event.event_type, event.item_id]
+                args += [digest_of(event.item_id), repr(event.sent_at), int(event.lifts)]
+                args += [int(self._sends_on and not event.lifts and not event.known_only), event.packed()]
             async with self._client.use(self._stream):
-                reply: Any = await self._accept(keys=[self._stream, self._known_key(user_prefix)], args=args)
-            for place, one in zip(places, reply, strict=True):
-                new[place] = bool(one)
+                reply: list[int] = await self._accept(keys=keys, args=args)
+            if reply == [-1]:
+                raise SharedStateFull(f"{self._max_waiting:,} events wait")
+            new += map(bool, reply)
         return new
 
     async def known(self, user_prefix: UserPrefix) -> list[KnownEvent]:
-        """See `EventStore.known`; one round trip."""
+        """See `EventStore.known`; one round trip, and one more for items of which this process never heard."""
         async with self._client.use(self._stream) as redis:
             packed: Any = await redis.get(self._known_key(user_prefix))
-        if packed is None:
-            return []
-        by_type: dict[str, list[tuple[str, float]]] = orjson.loads(packed)
-        found = [KnownEvent(kind, item, float(at)) for kind, listed in by_type.items() for item, at in listed]
-        return sorted(found, key=lambda one: one.at)
+        found = unpacked(packed or b"")
+        strange = list({digest for _, digest, _ in found if digest not in self._names})
+        if strange:
+            async with self._client.use(self._stream) as redis:
+                names: Any = await redis.hmget(self._names_key, strange)
+            if len(self._names) > MAX_NAMES:
+                self._names.clear()
+            self._names.update(
+                (digest, name.decode()) for digest, name in zip(strange, names, strict=True) if name is not None
+            )
+        known = [KnownEvent(kind, self._names[digest], at) for kind, digest, at in found if digest in self._names]
+        return sorted(known, key=lambda one: one.at)
 
     async def claim(self, most: int) -> list[Waiting]:
         """See `EventStore.claim`; what a dead replica had claimed comes first."""
         await self._make_group()
         async with self._client.use(self._stream) as redis:
             _, taken, *_ = await redis.xautoclaim(
-                self._stream, GROUP, self._replica, min_idle_time=int(CLAIM_SECONDS * 1000), count=most
+                self._stream, GROUP, self._replica, min_idle_time=int(self._claim_seconds * 1000), count=most
             )
             if not taken:
                 reply: Any = await redis.xreadgroup(GROUP, self._replica, {self._stream: ">"}, count=most)
                 taken = reply[0][1] if reply else []
-                tries = {}
-            else:
-                listed: Any = await redis.xpending_range(
-                    self._stream, GROUP, taken[0][0], taken[-1][0], len(taken), consumername=self._replica
-                )
-                tries = {one["message_id"]: int(one["times_delivered"]) - 1 for one in listed}
         waiting, of_no_use = [], []
         for number, fields in taken:
-            event = _event(fields)
-            if event is None:
+            if not fields or fields.get(b"send") != b"1":
                 of_no_use.append(number.decode())
-            else:
-                waiting.append(Waiting(number.decode(), event, tries.get(number, 0)))
+                continue
+            try:
+                waiting.append(Waiting(number.decode(), Event.unpacked(fields.get(b"event", b""))))
+            except EventProblem:
+                _log.warning("event_unreadable")
+                await self.aside(number.decode(), "unreadable")
         if of_no_use:
             await self.done(of_no_use)
         return waiting
@@ -164,7 +198,7 @@ class RedisEventStore:
     async def again(self, numbers: Sequence[str], after_seconds: float) -> None:
         """See `EventStore.again`; they are claimed anew when their claim lapses."""
         # Their idle time is set so that the claim lapses after the backoff.
-        idle_ms = max(0, int((CLAIM_SECONDS - after_seconds) * 1000))
+        idle_ms = max(0, int((self._claim_seconds - after_seconds) * 1000))
         async with self._client.use(self._stream) as redis:
             await redis.xclaim(
                 self._stream,
@@ -181,7 +215,7 @@ class RedisEventStore:
         async with self._client.use(self._stream) as redis:
             found: Any = await redis.xrange(self._stream, number, number)
             if found:
-                await redis.xadd(self._aside, {**found[0][1], "problem": problem}, maxlen=100_000)
+                await redis.xadd(self._aside, {**found[0][1], "problem": problem}, maxlen=self._max_waiting)
             await redis.xack(self._stream, GROUP, number)
 
     async def backlog(self) -> Backlog:
@@ -225,8 +259,9 @@ class RedisEventStore:
                 return
             last = f"({page[-1][0].decode()}"
 
-    def _known_key(self, user_prefix: UserPrefix) -> str:
-        return f"{self._prefix}:known:{user_prefix.hex()}"
+    def _known_key(self, user_prefix: UserPrefix) -> bytes:
+        # Short, since there is one for each user.
+        return f"{self._prefix}:k:".encode() + user_prefix
 
     async def _make_group(self) -> None:
         if self._grouped:
@@ -245,19 +280,40 @@ class RedisEventStore:
         return str(newest[0][0].decode()) if newest else "0-0"
 
     async def _follow(self) -> None:
-        trimmed_at = self._clock.monotonic()
+        now = self._clock.monotonic
+        trimmed_at = read_at = now()
         while True:
             try:
+                if now() - read_at > KEPT_SECONDS / 2:
+                    # What was accepted meanwhile may have left the stream.
+                    self._last = "$"
                 page = await self._page()
-                if self._clock.monotonic() - trimmed_at > CLAIM_SECONDS:
-                    trimmed_at = self._clock.monotonic()
-                    async with self._client.use(self._stream) as redis:
-                        await redis.xtrim(self._stream, maxlen=MAX_STREAM, approximate=True)
+                read_at = now()
+                if now() - trimmed_at > TRIM_SECONDS:
+                    trimmed_at = now()
+                    await self.trim(KEPT_SECONDS)
             except (SharedStateUnavailable, RedisError, OSError):
                 self._grouped = False
                 page = []
             if len(page) < FOLLOWED_AT_ONCE:
                 await asyncio.sleep(FOLLOW_SECONDS)
+
+    async def trim(self, kept_seconds: float) -> None:
+        """Let go of the entries that nobody needs any more: older than this, and sent on."""
+        async with self._client.use(self._stream) as redis:
+            seconds, microseconds = await redis.time()
+        needed = [f"{max(0, int((seconds + microseconds / 1e6 - kept_seconds) * 1000))}-0"]
+        if self._sends_on:
+            await self._make_group()
+            async with self._client.use(self._stream) as redis:
+                # In this order: what another replica claims meanwhile is newer than what was claimed last.
+                groups: Any = await redis.xinfo_groups(self._stream)
+                pending: Any = await redis.xpending(self._stream, GROUP)
+            needed += [_text(one["last-delivered-id"]) for one in groups]
+            if pending["min"]:
+                needed.append(_text(pending["min"]))
+        async with self._client.use(self._stream) as redis:
+            await redis.xtrim(self._stream, minid=min(needed, key=_order), approximate=True)
 
     async def _page(self) -> list[tuple[bytes, dict[bytes, bytes]]]:
         if self._last == "$":
@@ -282,22 +338,14 @@ class RedisEventStore:
         return _order(newest) < _order(self._last)
 
 
-def _event(fields: dict[bytes, bytes] | None) -> Event | None:
-    """The event of an entry that is to be sent on; None for any other."""
-    if not fields or fields.get(b"send") != b"1":
-        return None
-    try:
-        return Event.unpacked(fields.get(b"event", b""))
-    except EventProblem:
-        _log.warning("event_unreadable")
-        return None
-
-
 def _order(number: str) -> tuple[int, int]:
     at, _, sequence = number.partition("-")
     return int(at), int(sequence or 0)
 
 
 def _seconds_of(number: bytes | str) -> float:
-    text = number.decode() if isinstance(number, bytes) else number
-    return int(text.partition("-")[0]) / 1000
+    return int(_text(number).partition("-")[0]) / 1000
+
+
+def _text(number: bytes | str) -> str:
+    return number.decode() if isinstance(number, bytes) else number

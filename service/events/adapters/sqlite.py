@@ -12,27 +12,21 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from service.clock import Clock
-from service.errors import SharedStateUnavailable
-from service.events.event import Event
+from service.errors import SharedStateFull, SharedStateUnavailable
+from service.events.event import Event, EventProblem
 from service.events.known import MAX_OF_A_TYPE
-from service.events.ports import Backlog, KnownEvent, Waiting
+from service.events.ports import CLAIM_SECONDS, MAX_WAITING, SEEN_SECONDS, Backlog, KnownEvent, Waiting
 from service.files.private import make_file, make_folder
 from service.lists.keys import UserPrefix
 
 FILE_NAME: Final = "events.sqlite"
-
-SEEN_SECONDS: Final = 48 * 3600.0
-"""An `eventId` that comes again within this time is a duplicate."""
-
-CLAIM_SECONDS: Final = 60.0
-"""A claim of a process that has died lapses after this time."""
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS seen (id TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS seen_at ON seen (at);
 CREATE TABLE IF NOT EXISTS outbox (
     number INTEGER PRIMARY KEY, user BLOB NOT NULL, packed BLOB NOT NULL, at REAL NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL DEFAULT 0, aside TEXT);
+    due REAL NOT NULL DEFAULT 0, aside TEXT);
 CREATE INDEX IF NOT EXISTS outbox_due ON outbox (due) WHERE aside IS NULL;
 CREATE TABLE IF NOT EXISTS known (
     user BLOB NOT NULL, type TEXT NOT NULL, item TEXT NOT NULL, at REAL NOT NULL,
@@ -49,12 +43,14 @@ class SqliteEventStore:
         data_dir: `DATA_DIR`.
         clock: Its Unix time dates what is kept.
         sends_on: Whether accepted events wait to be sent on.
+        max_waiting: Events that wait at most.
     """
 
-    def __init__(self, data_dir: Path, *, clock: Clock, sends_on: bool) -> None:
+    def __init__(self, data_dir: Path, *, clock: Clock, sends_on: bool, max_waiting: int = MAX_WAITING) -> None:
         self._path = data_dir / FILE_NAME
         self._clock = clock
         self._sends_on = sends_on
+        self._max_waiting = max_waiting
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="events")
         self._connection: sqlite3.Connection | None = None
 
@@ -71,6 +67,10 @@ class SqliteEventStore:
 
         return await self._in_thread(look)
 
+    async def release(self) -> None:
+        """Let what an earlier process had claimed wait again; for the only process that sends on."""
+        await self._in_thread(lambda connection: connection.execute("UPDATE outbox SET due = 0"))
+
     async def claim(self, most: int) -> list[Waiting]:
         """See `EventStore.claim`."""
         return await self._in_thread(lambda connection: self._claim(connection, most))
@@ -86,7 +86,7 @@ class SqliteEventStore:
         due = self._clock.time() + after_seconds
         await self._in_thread(
             lambda connection: connection.executemany(
-                "UPDATE outbox SET due = ?, attempts = attempts + 1 WHERE number = ?", [(due, n) for n in numbers]
+                "UPDATE outbox SET due = ? WHERE number = ?", [(due, n) for n in numbers]
             )
         )
 
@@ -110,9 +110,7 @@ class SqliteEventStore:
         """See `EventStore.retry`."""
         return await self._in_thread(
             lambda connection: (
-                connection.execute(
-                    "UPDATE outbox SET aside = NULL, attempts = 0, due = 0 WHERE aside IS NOT NULL"
-                ).rowcount
+                connection.execute("UPDATE outbox SET aside = NULL, due = 0 WHERE aside IS NOT NULL").rowcount
             )
         )
 
@@ -158,6 +156,8 @@ class SqliteEventStore:
         return self._connection
 
     def _accept(self, connection: sqlite3.Connection, events: Sequence[tuple[UserPrefix, Event]]) -> list[bool]:
+        if not self._has_room(connection, len(events)):
+            raise SharedStateFull(f"{self._max_waiting:,} events wait")
         now = self._clock.time()
         connection.execute("DELETE FROM seen WHERE at < ?", (now - SEEN_SECONDS,))
         new: list[bool] = []
@@ -167,11 +167,19 @@ class SqliteEventStore:
             if not inserted:
                 continue
             self._know(connection, user_prefix, event)
-            if self._sends_on and not event.lifts:
+            if self._sends_on and not event.lifts and not event.known_only:
                 connection.execute(
                     "INSERT INTO outbox (user, packed, at) VALUES (?, ?, ?)", (user_prefix, event.packed(), now)
                 )
         return new
+
+    def _has_room(self, connection: sqlite3.Connection, count: int) -> bool:
+        # The span of the numbers costs nothing to know, and is never less than what waits.
+        (span,) = connection.execute("SELECT max(number) - min(number) + 1 FROM outbox").fetchone()
+        if (span or 0) + count <= self._max_waiting:
+            return True
+        (waiting,) = connection.execute("SELECT count(*) FROM outbox").fetchone()
+        return int(waiting) + count <= self._max_waiting
 
     def _know(self, connection: sqlite3.Connection, user_prefix: UserPrefix, event: Event) -> None:
         if not event.item_id:
@@ -193,10 +201,15 @@ class SqliteEventStore:
     def _claim(self, connection: sqlite3.Connection, most: int) -> list[Waiting]:
         now = self._clock.time()
         rows = connection.execute(
-            "SELECT number, packed, attempts FROM outbox WHERE aside IS NULL AND due <= ? ORDER BY number LIMIT ?",
-            (now, most),
+            "SELECT number, packed FROM outbox WHERE aside IS NULL AND due <= ? ORDER BY number LIMIT ?", (now, most)
         ).fetchall()
+        waiting = []
+        for number, packed in rows:
+            try:
+                waiting.append(Waiting(str(number), Event.unpacked(packed)))
+            except EventProblem as problem:
+                connection.execute("UPDATE outbox SET aside = ? WHERE number = ?", (str(problem), number))
         connection.executemany(
-            "UPDATE outbox SET due = ? WHERE number = ?", [(now + CLAIM_SECONDS, number) for number, _, _ in rows]
+            "UPDATE outbox SET due = ? WHERE number = ?", [(now + CLAIM_SECONDS, number) for number, _ in rows]
         )
-        return [Waiting(str(number), Event.unpacked(packed), attempts) for number, packed, attempts in rows]
+        return waiting
