@@ -23,7 +23,6 @@ from service.events.services import EventServices
 from service.fleet.heartbeat import Heartbeat
 from service.lists.forgetting import Forgetting
 from service.settings import Settings
-from service.tasks import stop_task
 from service.telemetry import Telemetry
 from service.wiring.names import deployment_of, user_keys
 from service.wiring.redis import RedisWay, open_redis
