@@ -8,14 +8,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path as FilePath
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
-from service.api.document import document
+from service.api.document import document_bytes
 from service.api.keyed_route import administrator, caller, keyed, reader_of_docs
 from service.api.lifecycle import Services, services_of
 from service.constants import (
@@ -141,9 +141,10 @@ async def running_version(request: Request) -> JSONResponse:
 
 
 @pages.get("/openapi.json")
-async def openapi(request: Request) -> JSONResponse:
+async def openapi(request: Request) -> Response:
     """The routes, for machines."""
-    return JSONResponse(document(request.app, services_of(request).limits.root_path))
+    body = document_bytes(request.app, services_of(request).limits.root_path)
+    return Response(body, media_type="application/json")
 
 
 @pages.get("/docs")

@@ -17,6 +17,8 @@ from weakref import WeakKeyDictionary
 import structlog
 from uvicorn.server import ServerState
 
+from service.api.delays import Delays
+
 _log = structlog.stdlib.get_logger(__name__)
 
 MAX_CONNECTIONS: Final = 8_192
@@ -33,7 +35,7 @@ PATIENCE_SECONDS: Final[dict[Turn, float]] = {
     "take": 20.0,
     "leave": 20.0,
     # What a refused client still sends is dropped for so long: closed before, the refusal would be lost in a reset.
-    "read_refusal": 2.0,
+    "read_refusal": 3.0,
 }
 """How long each turn may last."""
 
@@ -84,6 +86,8 @@ class Connections:
         """How many were cut, by `Cause`."""
         self.on_room: Callable[[], None] | None = None
         """Called when there may be room again after there was none."""
+        self.delays = Delays(monotonic)
+        """How long refusals wait that need no look at the service."""
         self._monotonic = monotonic
         self._expected = 0
         self._open: set[Held] = set()

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -13,6 +12,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
+from service.api.delays import Delays
 from service.api.lifecycle import services_of
 from service.errors import BlockListFull, InvalidQuery, ServiceError, SharedStateUnavailable, Unauthorized
 
@@ -26,12 +26,6 @@ STATUS_CODES: dict[type[ServiceError], int] = {
     SharedStateUnavailable: 503,
 }
 
-
-UNDELAYED_FAILURES: Final = 20
-"""Wrong credentials in a second that are answered at once."""
-
-FAILURE_SECONDS: Final = 1.0
-"""How long each beyond is kept waiting."""
 
 MAX_DELAYED: Final = 200
 """Wrong credentials that wait at a time."""
@@ -65,41 +59,26 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     return _body(STATUS_CODES[InvalidQuery], "invalid_parameter", error.message, field=error.field)
 
 
-class _Delays:
-    """Slows down whoever tries many credentials; a known one never gets here.
+class _Unauthorized:
+    """Answers a request without a known credential, and slows down whoever tries many.
 
-    Some wrong ones are answered at once, as after a rotation that forgot a template. Of what is beyond, so many wait
-    at a time that their memory is nothing; the rest is answered at once too, so that wrong ones cannot pile up.
+    Of those that are kept waiting there are so few at a time that their memory is nothing; the rest is answered at once
+    too, so that wrong ones cannot pile up.
     """
 
     def __init__(self) -> None:
-        self._tokens = float(UNDELAYED_FAILURES)
-        self._at = time.monotonic()
-        self._sleepers = 0
-
-    async def take(self) -> None:
-        now = time.monotonic()
-        gained = (now - self._at) * UNDELAYED_FAILURES
-        self._tokens, self._at = min(self._tokens + gained, UNDELAYED_FAILURES), now
-        if self._tokens >= 1:
-            self._tokens -= 1
-        elif self._sleepers < MAX_DELAYED:
-            self._sleepers += 1
-            try:
-                await asyncio.sleep(FAILURE_SECONDS)
-            finally:
-                self._sleepers -= 1
-
-
-class _Unauthorized:
-    """Answers a request without a known credential."""
-
-    def __init__(self) -> None:
-        self._delays = _Delays()
+        self._delays = Delays()
+        self._delayed = 0
 
     async def __call__(self, request: Request, _: Exception) -> JSONResponse:
         services_of(request).telemetry.unauthorized.inc()
-        await self._delays.take()
+        seconds = self._delays.seconds()
+        if seconds and self._delayed < MAX_DELAYED:
+            self._delayed += 1
+            try:
+                await asyncio.sleep(seconds)
+            finally:
+                self._delayed -= 1
         answer = _body(
             STATUS_CODES[Unauthorized],
             "unauthorized",

@@ -20,7 +20,7 @@ class HeldProtocol(HttpToolsProtocol):
         _between_requests: Nothing of a request has gone to the parser.
         _in_head: The parser waits for a head, or for the rest of one.
         _unparsed: What has arrived of a first line.
-        _refusal_sent: The client has been told that nothing more is read.
+        _refusal_sent: Nothing more is read; the client has been told so, or will be in a moment.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # whatever uvicorn passes
@@ -65,6 +65,8 @@ class HeldProtocol(HttpToolsProtocol):
 
     def has_unread(self) -> bool:
         """See `Held`."""
+        if self._refusal_sent:
+            return False
         looking = select.poll()
         looking.register(self.transport.get_extra_info("socket"), select.POLLIN)
         return bool(looking.poll(0))

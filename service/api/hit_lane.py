@@ -15,6 +15,7 @@ from service.api.entrance import entered
 from service.api.headers import REQUEST_ID, lasting_headers, new_request_id, request_id_of
 from service.api.lifecycle import ACCESS_LINE, ASKED, Lifecycle, Services, asked_by
 from service.api.query import parse_query
+from service.api.turns import Turns
 from service.constants import QUIET_PATHS, RANKING_PATH, RECOMMENDATIONS_PATH, SIMILAR_ITEMS_PATH
 from service.errors import ConfigurationError, InvalidQuery
 from service.lists.envelope import Envelope, created_at
@@ -67,6 +68,7 @@ class HitLane:
         self._services: Services | None = None
         self._root_path = root_path
         self._answering: App = self._answer
+        self._turns = Turns()
         self._memo: BytesBoundedCache[Rendered] = BytesBoundedCache(0, _rendered_bytes)
 
     @property
@@ -103,7 +105,13 @@ class HitLane:
         logged = scope["path"] not in QUIET_PATHS and services.telemetry.sampled()
         if logged and request_id is None:
             request_id = new_request_id()
-        if scope["path"] not in KINDS or scope["method"] != "GET" or not services.gate.admits(scope["headers"]):
+        is_callers = scope["path"] in KINDS and services.gate.admits(scope["headers"])
+        if not is_callers and await self._turns.take() and scope["method"] == "GET":
+            received = await receive()
+            if received["type"] == "http.disconnect":
+                return
+            receive = _beginning_with(received, receive)
+        if not is_callers or scope["method"] != "GET":
             await self._pass_on(services, scope, receive, send, request_id, logged=logged)
             return
         began = services.clock.monotonic()
@@ -201,6 +209,16 @@ class HitLane:
         )
         self._memo.put(memo_key, rendered)
         return rendered
+
+
+def _beginning_with(message: MutableMapping[str, Any], receive: Receive) -> Receive:
+    """As `receive`, with a message that has been taken out already."""
+    taken = [message]
+
+    async def received() -> MutableMapping[str, Any]:
+        return taken.pop() if taken else await receive()
+
+    return received
 
 
 def _naming(request_id: bytes, send: Send) -> Send:

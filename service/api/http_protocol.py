@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from service.api.held_protocol import HeldProtocol
 from service.api.limits import (
     BODY_TOO_LARGE,
+    CHUNK_BYTES,
     HEAD_TOO_LARGE,
     MAX_BODY_BYTES,
     MAX_CHUNKS,
@@ -123,10 +124,10 @@ class TolerantProtocol(HeldProtocol):
         """Count a piece of the body.
 
         Raises:
-            ValueError: There are too many; each costs as much as a header, however short it is.
+            ValueError: There are too many for what is in them.
         """
         self._chunks += 1
-        if self._chunks > MAX_CHUNKS:
+        if self._chunks > MAX_CHUNKS + self._body_bytes // CHUNK_BYTES:
             self._refusal = TOO_MANY_CHUNKS
             raise ValueError("too many chunks")
 
@@ -194,13 +195,29 @@ class TolerantProtocol(HeldProtocol):
             if cycle.response_started or self.pipeline:
                 self.transport.abort()
                 return
-        if not is_answered:
-            is_head = not self._in_head and self.scope["method"] == "HEAD"
-            self.transport.write(
-                STATUS_LINE[refusal.status]
-                + b"".join(b"%s: %s\r\n" % header for header in refusal.headers)
-                + b"connection: close\r\n\r\n"
-                + (b"" if is_head else refusal.body)
-            )
-        self.transport.write_eof()
         self._refusal_sent = True
+        is_head = not self._in_head and self.scope["method"] == "HEAD"
+        answer = b"" if is_answered else _written(refusal, with_body=not is_head)
+        seconds = self._held.delays.seconds()
+        if seconds:
+            # What is not read is kept from coming.
+            self.flow.pause_reading()
+            self.loop.call_later(seconds, self._say, answer)
+        else:
+            self._say(answer)
+
+    def _say(self, answer: bytes) -> None:
+        """The last words; what comes afterwards is dropped, since a reset would take them from the client."""
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            self.transport.write(answer)
+            self.transport.write_eof()
+
+
+def _written(refusal: Refusal, *, with_body: bool) -> bytes:
+    return (
+        STATUS_LINE[refusal.status]
+        + b"".join(b"%s: %s\r\n" % header for header in refusal.headers)
+        + b"connection: close\r\n\r\n"
+        + (refusal.body if with_body else b"")
+    )

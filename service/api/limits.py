@@ -16,8 +16,11 @@ escaped, and what stands around it."""
 MAX_HEADERS: Final = 100
 """Of a request, trailers included; Braze and a load balancer send about twenty."""
 
-MAX_CHUNKS: Final = 1_000
-"""Of a body that comes in chunks."""
+MAX_CHUNKS: Final = 100
+"""Of a body that comes in chunks; one more for each `CHUNK_BYTES` that have come. An honest client packs more into a
+chunk, and each costs as much as a header, however short it is."""
+
+CHUNK_BYTES: Final = 256
 
 MAX_HEADER_BYTES: Final = 32_768
 """Of all headers of a request; Braze and a load balancer send about one thousand."""
@@ -68,7 +71,9 @@ HEAD_TOO_LARGE: Final = Refusal(
 
 TOO_MANY_HEADERS: Final = Refusal(431, "request_header_fields_too_large", f"at most {MAX_HEADERS} headers")
 
-TOO_MANY_CHUNKS: Final = Refusal(413, "content_too_large", f"at most {MAX_CHUNKS} chunks of body")
+TOO_MANY_CHUNKS: Final = Refusal(
+    413, "content_too_large", f"at most {MAX_CHUNKS} chunks of less than {CHUNK_BYTES} bytes"
+)
 
 BODY_TOO_LARGE: Final = Refusal(413, "content_too_large", f"at most {MAX_BODY_BYTES} bytes of body")
 

@@ -12,6 +12,7 @@ import uvicorn
 from structlog.testing import capture_logs
 
 from service.api.connections import ON_THE_WAY_SECONDS, PATIENCE_SECONDS, Connections, hold_connections
+from service.api.delays import UNDELAYED
 from service.api.http_protocol import TolerantProtocol
 from service.api.limits import MAX_BODY_BYTES, MAX_CHUNKS, MAX_HEADERS
 from service.api.listener import Listener
@@ -301,6 +302,8 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
         (b"GET /call?user_id=" + "aü".encode() * 20_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 431),
         (CHUNKED + chunks(MAX_CHUNKS - 1) + b"0\r\n\r\n", 200),
         (CHUNKED + chunks(MAX_CHUNKS) + b"0\r\n\r\n", 413),
+        (CHUNKED + b"101\r\n" + b"a" * 257 + b"\r\n" + chunks(MAX_CHUNKS) + b"0\r\n\r\n", 413),
+        (CHUNKED + (b"100\r\n" + b"a" * 256 + b"\r\n") * 1_000 + b"0\r\n\r\n", 200),
         (CHUNKED + b"0\r\n" + b"a: b\r\n" * MAX_HEADERS + b"\r\n", 431),
         (CHUNKED + b"0\r\na: " + b"b" * 2 * MAX_BODY_BYTES, 413),
         (CHUNKED + b"1;" + b"b" * 2 * MAX_BODY_BYTES, 413),
@@ -317,6 +320,8 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
         "an unescaped query of 60 kB",
         "many chunks",
         "too many chunks",
+        "too many chunks after a larger one",
+        "many chunks of 256 bytes",
         "many trailers",
         "a long trailer",
         "a long chunk extension",
@@ -347,3 +352,22 @@ async def test_a_body_that_is_refused_by_its_length_is_answered_once(server: Ser
     server.pass_seconds(PATIENCE_SECONDS["send"] + 1)
 
     assert await client.end() == b""
+
+
+async def test_refusals_of_a_flood_come_late_and_keep_nobody_out(server: Server) -> None:
+    """I3"""
+    too_many = b"GET /call HTTP/1.1\r\n" + b"a:\r\n" * 8_000
+    for _ in range(UNDELAYED):
+        client = await server.connect(too_many)
+        assert await client.status() == 431
+        server.pass_seconds(0)
+        client.writer.close()
+        await until(lambda: not len(server.connections))
+
+    late = await server.connect(too_many + b"x" * 100_000)
+    await server.sees("read_refusal")
+    [one] = server.connections._until
+    assert not one.has_unread()
+    server.pass_seconds(PATIENCE_SECONDS["read_refusal"] + 0.1)
+    assert b"431" not in await late.end()
+    await server.settled(opened=0, idle=0)

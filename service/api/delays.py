@@ -1,0 +1,44 @@
+"""How long a refusal waits: some a second are sent at once, the others a little later.
+
+A client that asks again as soon as it is refused costs a connection each time, and a request. Two hundred such clients
+would take a whole core. Kept waiting for a second or so each, they take a fifth of it. An honest mistake still hears
+what is wrong before Braze gives up.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+UNDELAYED: Final = 20
+"""Refusals in a second that are sent at once, as after a rotation that forgot a template."""
+
+MIN_DELAY_SECONDS: Final = 0.5
+MAX_DELAY_SECONDS: Final = 1.5
+"""How long each beyond is kept waiting: not all equally long, since they would come back in one moment."""
+
+_STEP: Final = (5**0.5 - 1) / 2
+"""Of the golden ratio: fractions of its multiples are spread evenly, however many there are."""
+
+
+class Delays:
+    """Of refusals of one kind.
+
+    Args:
+        monotonic: The clock that they are counted by.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._tokens = float(UNDELAYED)
+        self._at = monotonic()
+        self._place = 0.0
+
+    def seconds(self) -> float:
+        """How long the next refusal waits."""
+        now = self._monotonic()
+        self._tokens, self._at = min(self._tokens + (now - self._at) * UNDELAYED, UNDELAYED), now
+        if self._tokens < 1:
+            self._place = (self._place + _STEP) % 1
+            return MIN_DELAY_SECONDS + self._place * (MAX_DELAY_SECONDS - MIN_DELAY_SECONDS)
+        self._tokens -= 1
+        return 0.0
