@@ -46,6 +46,12 @@ class RecommendationQuery:
     item_id: str = ""
     """The item to which others are similar; empty: none is known."""
 
+    names_item: bool = True
+    """Whether an item was named at all, if only as blank; otherwise the placement has to know where to find one."""
+
+    because_of_item: bool = False
+    """Whether the item was found among what the user did."""
+
     item_ids: tuple[str, ...] = ()
     """The items to rank, each once, in the order given."""
 

@@ -1,20 +1,20 @@
 """What an operator does to the order of an answer: pins, boosts, buries, and at most so many of a kind.
 
 Everything happens when the answer is rendered, at no transaction. What an item's columns say about it is looked up once
-for each version of the catalogue.
+for each version of the catalogue. A rule that asks what the user did is decided for each answer.
 """
 
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from service.answers.exclusions import columns_for
+from service.answers.exclusions import compiled
 from service.answers.selection import Rules, reason_to_drop
 from service.catalog.item import CatalogRow
 from service.catalog.ports import ItemCatalog
-from service.filters import Filter, ItemPredicate, compile_item_exclusion
+from service.filters import Filter, ItemPredicate
 
 MAX_TRAITS: Final = 200_000
 """Items whose traits are kept; about 40 MB with two columns. Beyond it all are looked up anew."""
@@ -56,6 +56,8 @@ class Arrangement:
         self._pins = tuple(sorted(terms.pins, key=lambda pin: pin.slot))
         self._max_per = dict(terms.max_per or {})
         self._moves = terms.boost is not None or terms.bury is not None
+        self.uses_interactions = any(rule is not None and rule.uses_interactions for rule in (terms.boost, terms.bury))
+        """Whether the order depends on what the user did."""
         self._traits = _Traits(terms.boost, terms.bury, tuple(self._max_per))
 
     def valid_until(self, now: float) -> float:
@@ -74,16 +76,33 @@ class Arrangement:
                 found.append((pin.slot, pin.item_id, row))
         return found
 
-    def ordered(self, item_ids: Iterable[str], catalog: ItemCatalog) -> Iterable[str]:
-        """The ids of a list: boosted ones first, buried ones last, each group in the list's own order."""
+    def ordered(
+        self, item_ids: Iterable[str], catalog: ItemCatalog, interactions: Sequence[tuple[str, str]] = ()
+    ) -> Iterable[str]:
+        """The ids of a list: boosted ones first, buried ones last, each group in the list's own order.
+
+        Args:
+            item_ids: The list.
+            catalog: Where the items are from.
+            interactions: Item and event type of what the user did, the oldest first.
+        """
         if not self._moves:
             return item_ids
         ids = list(item_ids)
         groups: tuple[list[str], list[str], list[str]] = ([], [], [])
+        group_of = self._group_of(catalog, interactions)
         for item_id, row in zip(ids, catalog.rows(ids), strict=True):
-            group = 1 if row is None else self._traits.of(item_id, row, catalog)[0]
-            groups[group].append(item_id)
+            groups[1 if row is None else group_of(item_id, row)].append(item_id)
         return [*groups[0], *groups[1], *groups[2]]
+
+    def _group_of(
+        self, catalog: ItemCatalog, interactions: Sequence[tuple[str, str]]
+    ) -> Callable[[str, CatalogRow], int]:
+        traits = self._traits
+        if not self.uses_interactions:
+            return lambda item_id, row: traits.of(item_id, row, catalog)[0]
+        group, columns = traits.bound(catalog, interactions), catalog.columns
+        return lambda _, row: group(row.values(columns))
 
     def caps(self, catalog: ItemCatalog) -> Callable[[str, CatalogRow], bool] | None:
         """A test for one answer: whether one more item may be shown, which then counts. None without any bound."""
@@ -129,22 +148,31 @@ class _Traits:
             known = self._known[item_id] = self._look(row, catalog)
         return known
 
+    def bound(
+        self, catalog: ItemCatalog, interactions: Sequence[tuple[str, str]] = ()
+    ) -> Callable[[Mapping[str, Any]], int]:
+        """The group of an item by its values, for a user who did this."""
+        if catalog.version != self._version:
+            self._begin(catalog)
+        boosts, buries = (
+            _never if rule is None else rule.bind({}, interactions) for rule in (self._boosted, self._buried)
+        )
+        return lambda values: 0 if boosts(values) else 2 if buries(values) else 1
+
     def _begin(self, catalog: ItemCatalog) -> None:
         self._boosted, self._buried = (
-            None if rule is None else compile_item_exclusion(rule, columns_for(rule, catalog))
-            for rule in (self._boost, self._bury)
+            None if rule is None else compiled(rule, catalog) for rule in (self._boost, self._bury)
         )
         self._known.clear()
         self._version = catalog.version
 
     def _look(self, row: CatalogRow, catalog: ItemCatalog) -> tuple[int, tuple[object, ...]]:
         values = row.values(catalog.columns)
-        group = 1
-        if self._boosted is not None and self._boosted.bind({})(values):
-            group = 0
-        elif self._buried is not None and self._buried.bind({})(values):
-            group = 2
-        return group, tuple(_plain(values.get(column)) for column in self._columns)
+        return self.bound(catalog)(values), tuple(_plain(values.get(column)) for column in self._columns)
+
+
+def _never(_: Mapping[str, Any]) -> bool:
+    return False
 
 
 def _plain(value: object) -> object:

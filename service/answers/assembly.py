@@ -96,6 +96,10 @@ class Assembly:
         """What the user's own events keep out of the user's answers."""
         return self._rules.own_events
 
+    def latest_item(self, user_id: str, event_type: str) -> str:
+        """The item of the user's latest event of a type; empty if there is none, or the events are not here."""
+        return next(iter(self.own_events.latest(user_id, event_type)), "")
+
     def valid_until(self) -> float:
         """Unix seconds until which an answer of now stays as it is, if nothing else changes."""
         return self._arrangement.valid_until(self._clock.time())
@@ -151,7 +155,7 @@ class Assembly:
                 recommendation_id=recommendation_id or None,
                 placement=placement or terms.placement,
                 variant=terms.variant,
-                because=None,
+                because=self._because(query, source, catalog) if not placement else None,
                 topped_up=found.topped_up,
             )
         return Answer(
@@ -166,6 +170,13 @@ class Assembly:
             variant=terms.variant,
         )
 
+    def _because(self, query: RecommendationQuery, source: Source, catalog: ItemCatalog) -> dict[str, str] | None:
+        """The item that the user's events named; None where the list is not because of it, or it has no name."""
+        if not query.because_of_item or source in ("popular", "empty"):
+            return None
+        (row,) = catalog.rows([query.item_id])
+        return None if row is None else {"id": query.item_id, "name": row.values(catalog.columns)["name"]}
+
     def _select(self, query: RecommendationQuery, outcome: Outcome) -> tuple[_Found, ItemCatalog]:
         rules = self._rules.bind(query)
         catalog, wanted = rules.catalog, query.num_results
@@ -178,14 +189,14 @@ class Assembly:
         found = _Found(selection)
         if outcome.envelope is not None:
             ids = self._listed(query, outcome.envelope)
-            select(selection, self._arrangement.ordered(ids, catalog), rules, wanted, has_room)
+            select(selection, self._ordered(query, ids, catalog), rules, wanted, has_room)
             found.listed = len(selection.rows)
             if outcome.source != "popular" and self._terms.kind != "ranking":
                 self._length.observe(
                     asked=query.num_results, examined=selection.examined, kept=found.listed + len(pins)
                 )
         if self._terms.kind == "ranking":
-            select(selection, self._arrangement.ordered(query.item_ids, catalog), rules, wanted, has_room)
+            select(selection, self._ordered(query, query.item_ids, catalog), rules, wanted, has_room)
         elif len(selection.rows) < wanted and (self._terms.top_up or not found.listed or outcome.source == "popular"):
             select(selection, self._popular_ids(query, catalog), rules, wanted, has_room)
             found.topped_up = len(selection.rows) - found.listed
@@ -193,6 +204,11 @@ class Assembly:
             selection.rows.insert(slot - 1, row)
             selection.shown.insert(slot - 1, item_id)
         return found, catalog
+
+    def _ordered(self, query: RecommendationQuery, ids: Iterable[str], catalog: ItemCatalog) -> Iterable[str]:
+        arrangement = self._arrangement
+        done = self._rules.interactions(query) if arrangement.uses_interactions else ()
+        return arrangement.ordered(ids, catalog, done)
 
     def _label(
         self, query: RecommendationQuery, outcome: Outcome, found: _Found
@@ -235,6 +251,8 @@ class Assembly:
         if self._terms.kind == "ranking":
             yield from query.item_ids
             return
+        if query.because_of_item:
+            yield query.item_id
         wanted = query.num_results + len(query.exclude)
         listed = envelopes.item_ids(envelope) if envelope is not None else ()
         count = 0

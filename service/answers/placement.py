@@ -1,6 +1,7 @@
 """Placements: named ways to ask Personalize and to answer. Always answered, always before the deadline."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from service.answers.arm import Arm
 from service.answers.split import Split
@@ -22,6 +23,7 @@ class Placement:
         clock: Deadlines are points on its monotonic time.
         arms: The placement's own first, then the variants in the order of their shares.
         split: Which arm a user is in.
+        item_from: Event type by which an item is found for callers who name none; None: they have to.
         fallback_pins: Repeats the fallback's list for some seconds, so that the parts of one message agree.
     """
 
@@ -34,6 +36,7 @@ class Placement:
         arms: Sequence[Arm],
         split: Split,
         fallback_pins: LocalPins,
+        item_from: str | None = None,
     ) -> None:
         self.name = name
         self.kind = kind
@@ -41,6 +44,7 @@ class Placement:
         self._clock = clock
         self._split = split
         self._fallback_pins = fallback_pins
+        self._item_from = item_from
         self._fallbacks: tuple[Placement, ...] = ()
 
     def fall_back_to(self, placements: Sequence["Placement"]) -> None:
@@ -51,6 +55,21 @@ class Placement:
         """The arm that answers the query's user."""
         arm = self._split.arm_of(query.user_id)
         return self.arms[0] if arm is None else self.arms[arm + 1]
+
+    def with_item(self, query: RecommendationQuery) -> RecommendationQuery:
+        """The query with the item of the user's latest event, where it names none; no wait.
+
+        The query itself where there is nothing to find, or the user's events are not here.
+
+        Raises:
+            InvalidQuery: It names no item, and there is no event to find one by.
+        """
+        if query.item_id or (self._item_from is None and query.names_item):
+            return query
+        if self._item_from is None:
+            raise InvalidQuery("item_id", "is missing; send it blank for the non-personalised list")
+        item_id = self.arm_of(query).assembly.latest_item(query.user_id, self._item_from)
+        return replace(query, item_id=item_id, because_of_item=True) if item_id else query
 
     def from_list(self, query: RecommendationQuery, arm: Arm, envelope: Envelope) -> Answer | None:
         """The answer to a query from a fresh list; no wait, no transaction. None if items must be fetched first.
@@ -82,6 +101,9 @@ class Placement:
         deadline -= margin_seconds(deadline - self._clock.monotonic())
         if query.user_id:
             await arm.assembly.own_events.load(query.user_id, deadline - self._clock.monotonic())
+            found = self.with_item(query)
+            if found is not query:
+                query, key = found, None
         outcome, timings = await arm.find(query, deadline, key)
         answered_by = ""
         if self._fallbacks and outcome.source == "popular" and outcome.degraded_reason is not None:

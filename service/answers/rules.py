@@ -61,10 +61,15 @@ class ItemRules:
         for exclusion in self._exclusions:
             exclusion.bind(catalog, query.filter_values)
 
+    def interactions(self, query: RecommendationQuery) -> Sequence[tuple[str, str]]:
+        """Item and event type of what the query's user did, the oldest first."""
+        return self.own_events.interactions(query.user_id)
+
     def bind(self, query: RecommendationQuery) -> Rules:
         """The rules for this request, over one snapshot of the catalogue."""
         catalog = self._catalog.snapshot
-        bound = [exclusion.bind(catalog, query.filter_values) for exclusion in self._exclusions]
+        done = self.interactions(query) if any(one.uses_interactions for one in self._exclusions) else ()
+        bound = [exclusion.bind(catalog, query.filter_values, done) for exclusion in self._exclusions]
         shows = None
         if len(bound) == 1:
             shows = bound[0]

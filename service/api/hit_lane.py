@@ -181,8 +181,8 @@ class HitLane:
 
     def _render(self, services: Services, scope: Scope, began: float, memo_key: bytes) -> Rendered | None:
         try:
-            query = parse_query(scope["query_string"], KINDS[scope["path"]])
-            asked = scope[ASKED] = asked_by(services, query, began)
+            asked = scope[ASKED] = asked_by(services, parse_query(scope["query_string"], KINDS[scope["path"]]), began)
+            query = asked.query
             envelope = None if asked.key is None else asked.arm.lists.fresh(asked.key)
             if asked.key is None or envelope is None:
                 return None

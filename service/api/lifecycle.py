@@ -174,9 +174,10 @@ def asked_by(services: Services, query: RecommendationQuery, began: float) -> As
     """Who answers a query, and under which key its list is kept.
 
     Raises:
-        InvalidQuery: There is no such placement.
+        InvalidQuery: There is no such placement, or the query names no item and the placement finds none.
     """
     placement = services.placements.of(query)
+    query = placement.with_item(query)
     arm = placement.arm_of(query)
     return Asked(query, placement, arm, arm.key_of(query), began)
 

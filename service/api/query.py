@@ -75,7 +75,8 @@ _ITEM_ID: Final = {
     "in": "query",
     "required": True,
     "allowEmptyValue": True,
-    "description": "The item to which others are similar; also `itemID`, `itemId`. It is never in the answer.",
+    "description": "The item to which others are similar; also `itemID`, `itemId`. It is never in the answer."
+    " May be absent where the placement has `item_from`.",
     "schema": {"type": "string", "maxLength": MAX_ID_CHARACTERS},
 }
 _ITEM_IDS: Final = {
@@ -254,7 +255,8 @@ def _query(pairs: list[tuple[str, str]], kind: RequestKind) -> RecommendationQue
         answer_format=_format(values.get("format", "")),
         kind=kind,
         placement=values.get("placement", "").strip(),
-        item_id=_id(values, ITEM_ID_NAMES, required=True) if kind == "similar-items" else "",
+        item_id=_id(values, ITEM_ID_NAMES, required=False) if kind == "similar-items" else "",
+        names_item=kind != "similar-items" or any(name in values for name in ITEM_ID_NAMES),
         item_ids=item_ids,
         context=_named(pairs, CONTEXT_PREFIX, MAX_CONTEXT_VALUE_CHARACTERS),
     )

@@ -6,7 +6,7 @@ the store tells every change, so that an answer only looks into memory.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -129,8 +129,8 @@ class KnownEvents:
             self._users.popitem(last=False)
 
 
-class Bought:
-    """Which items a user's own events keep out of the user's answers.
+class OwnDoings:
+    """What users did, as answers ask about it, and which items it keeps out of the user's answers.
 
     Args:
         known: What users did.
@@ -155,6 +155,33 @@ class Bought:
             for item_id, at in found.by_type.get(kind, {}).items()
             if item_id and now - at < seconds
         )
+
+    def interactions(self, user_id: str) -> Sequence[tuple[str, str]]:
+        """Item and event type of what the user did, the oldest first; none for a user whose events are not here."""
+        found = self._known.here(user_id) if user_id else None
+        if found is None:
+            return ()
+        at = [(moment, item, kind) for kind, items in found.by_type.items() for item, moment in items.items()]
+        return [(item, kind) for _, item, kind in sorted(at)]
+
+    def latest(self, user_id: str, event_type: str) -> Sequence[str]:
+        """Items of the user's events of this type, the latest first; types are compared without regard to case."""
+        found = self._known.here(user_id) if user_id else None
+        if found is None:
+            return ()
+        wanted = event_type.casefold()
+        at: dict[str, float] = {}
+        for kind, items in found.by_type.items():
+            if kind.casefold() == wanted:
+                for item, moment in items.items():
+                    at[item] = max(moment, at.get(item, moment))
+        # Of two of one moment the one that was known later.
+        return sorted(at, key=at.__getitem__)[::-1]
+
+    def by_type(self, user_id: str) -> Mapping[str, Mapping[str, float]] | None:
+        """For each event type its items, and when in Unix seconds; None while the user's events are not here."""
+        found = self._known.here(user_id)
+        return None if found is None else found.by_type
 
     def version(self, user_id: str) -> int:
         """Changes with every event of the user; -1 while they are not here."""

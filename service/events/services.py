@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from service.events.braze import BrazeTerms
 from service.events.intake import Intake
-from service.events.known import Bought, KnownEvents
+from service.events.known import KnownEvents, OwnDoings
 from service.events.outbox import Outbox
 from service.events.ports import EventStore
 
@@ -15,7 +15,7 @@ class EventServices:
 
     intake: Intake
     known: KnownEvents
-    bought: Bought
+    doings: OwnDoings
     braze: BrazeTerms
     store: EventStore
     outbox: Outbox | None

@@ -68,7 +68,7 @@ class ItemPredicate:
 
     placeholders: frozenset[str]
     columns: tuple[str, ...]
-    _compile: Callable[[Mapping[str, str]], Shows]
+    _compile: Callable[[Mapping[str, str], Iterable[tuple[str, str]]], Shows]
     _static: Shows | None
 
     @property
@@ -76,19 +76,20 @@ class ItemPredicate:
         """Whether the answer depends on nothing but the row."""
         return self._static is not None
 
-    def bind(self, values: Mapping[str, str] = _NO_VALUES) -> Shows:
+    def bind(self, values: Mapping[str, str] = _NO_VALUES, interactions: Iterable[tuple[str, str]] = ()) -> Shows:
         """The test for one request: take it once and ask it for every row.
 
         Args:
             values: Placeholder name to value, written as for Personalize's ``filterValues``: several are
                 separated by commas, each may stand in double quotes. Names nobody asks for are ignored. A
                 blank value is no value.
+            interactions: Of the user asked for, as in ``evaluate``.
 
         Raises:
             FilterValueError: A placeholder of an ``INCLUDE`` has no value, or a value cannot be read. An
                 ``EXCLUDE`` without all its values is skipped as a whole.
         """
-        return self._static or self._compile(values)
+        return self._static or self._compile(values, interactions)
 
     def __call__(self, row: Row, values: Mapping[str, str] = _NO_VALUES) -> bool:
         """Whether the item of this row may be shown; see ``bind``."""
@@ -96,9 +97,13 @@ class ItemPredicate:
 
 
 def compile_item_exclusion(
-    exclusion: Filter, columns: Sequence[str], *, rows: Literal["mapping", "sequence"] = "mapping"
+    exclusion: Filter,
+    columns: Sequence[str],
+    *,
+    rows: Literal["mapping", "sequence"] = "mapping",
+    item_id: str | None = None,
 ) -> ItemPredicate:
-    """A test over the rows of a catalogue, for a filter that needs nothing but their columns.
+    """A test over the rows of a catalogue, for a filter that needs their columns, and perhaps a user's interactions.
 
     A missing or empty value matches no condition, ``NOT IN`` and ``!=`` included. ``a|b|c`` holds three
     texts: ``IN`` matches if any is listed, ``NOT IN`` if none is. What is not a number matches no comparison.
@@ -107,28 +112,45 @@ def compile_item_exclusion(
         exclusion: What to exclude, or to include.
         columns: The catalogue's columns. A field is looked for without regard to case.
         rows: Whether rows are asked by column name, or by position in the order of ``columns``.
+        item_id: The column that holds an item's id, by which interactions are looked up; None refuses conditions on
+            interactions.
 
     Raises:
-        FilterDatasetError: A condition on interactions, the current user or the current item.
+        FilterDatasetError: A condition on the current user or the current item, or on interactions without ``item_id``.
         FilterColumnError: A field is no column, or is two that differ in case only.
     """
+    known = {Dataset.ITEMS} if item_id is None else {Dataset.ITEMS, Dataset.INTERACTIONS}
     for field in exclusion.fields():
-        if field.dataset is not Dataset.ITEMS:
+        if field.dataset not in known:
+            allowed = " and ".join(sorted(known, reverse=True))
+            reason = "there is a catalogue and no more" if item_id is None else "there are a catalogue and events"
             raise FilterDatasetError(
-                f"only Items can be asked about here, not {field.dataset}: there is a catalogue and no more",
+                f"only {allowed} can be asked about here, not {field.dataset}: {reason}",
                 exclusion.text,
                 field.offset,
             )
-    found = {field.name: _column(field, columns, exclusion.text) for field in exclusion.fields()}
+    found = {
+        field.name: _column(field, columns, exclusion.text)
+        for field in exclusion.fields()
+        if field.dataset is Dataset.ITEMS
+    }
 
-    def reader(field: Field) -> _Reader[Row]:
-        column = found[field.name]
+    def of_column(column: str) -> _Reader[Row]:
         return cast("_Reader[Row]", _by_name(column) if rows == "mapping" else itemgetter(columns.index(column)))
 
-    def compile_with(values: Mapping[str, str]) -> Shows:
+    def compile_with(values: Mapping[str, str], interactions: Iterable[tuple[str, str]]) -> Shows:
+        event_types = _event_types(interactions)
+
+        def reader(field: Field) -> _Reader[Row]:
+            if field.dataset is Dataset.ITEMS:
+                return of_column(found[field.name])
+            id_of = of_column(item_id or "")
+            return lambda row: event_types.get(str(id_of(row)))
+
         return _shows(_applicable(exclusion, values), reader, current_item=_NOTHING)
 
-    static = None if exclusion.placeholders else compile_with(_NO_VALUES)
+    is_static = not exclusion.placeholders and not exclusion.uses_interactions
+    static = compile_with(_NO_VALUES, ()) if is_static else None
     return ItemPredicate(exclusion.placeholders, tuple(dict.fromkeys(found.values())), compile_with, static)
 
 

@@ -146,6 +146,11 @@ class Filter:
         """Names that may be given a value, without the ``$``; they are case-sensitive."""
         return frozenset(name for expression in self.expressions for name in expression.placeholders())
 
+    @cached_property
+    def uses_interactions(self) -> bool:
+        """Whether it asks what the user did."""
+        return any(field.dataset is Dataset.INTERACTIONS for field in self.fields())
+
     def fields(self) -> Iterator[Field]:
         """All fields in the order they are written, repeated as written."""
         for expression in self.expressions:

@@ -191,6 +191,7 @@ async def open_answers(
                 arms=arms,
                 split=Split(name, [variant.share for variant in wanted.variants]),
                 fallback_pins=fallback_pins,
+                item_from=wanted.item_from,
             )
         for name, wanted in placements.items():
             built[name].fall_back_to([built[other] for other in wanted.fallback])

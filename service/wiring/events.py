@@ -16,7 +16,7 @@ from service.events.adapters.redis import RedisEventStore
 from service.events.adapters.sqlite import SqliteEventStore
 from service.events.braze import BrazeTerms
 from service.events.intake import Intake
-from service.events.known import Bought, KnownEvents
+from service.events.known import KnownEvents, OwnDoings
 from service.events.outbox import Outbox
 from service.events.ports import EventStore
 from service.events.services import EventServices
@@ -69,7 +69,7 @@ async def open_events(
     return EventServices(
         intake=Intake(store, known=known, recorder=telemetry),
         known=known,
-        bought=Bought(known, exclude_after, clock),
+        doings=OwnDoings(known, exclude_after, clock),
         braze=BrazeTerms(settings.event_type_names, settings.event_item_id),
         store=store,
         outbox=outbox,

@@ -1,12 +1,12 @@
 """Builds everything that answers requests, in order, and closes it in reverse."""
 
-import asyncio
 import gc
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
+
+import structlog
 
 from service.answers.exclusions import RequestExclusion
 from service.answers.ports import NoEvents
@@ -19,31 +19,31 @@ from service.catalog.curated import look_for
 from service.catalog.current import CurrentCatalog
 from service.catalog.item import ITEM_COLUMNS
 from service.catalog.ports import ItemCatalog
+from service.catalog.reading.exclusion import by_request
 from service.catalog.refresh import CatalogRefresher
 from service.clock import Clock, SystemClock
-from service.errors import ConfigurationError, SharedStateUnavailable
-from service.events.services import EventServices
+from service.errors import ConfigurationError
 from service.filters import FilterError, compile_item_exclusion, parse_filter
 from service.fleet.address import RedisAddress
 from service.lists.forgetting import Forgetting, ForgottenLately
 from service.lists.memory import ListMemory
-from service.personalize.campaign import PersonalizeCampaign
 from service.personalize.ports import Recommender
 from service.sends.prewarm.prewarmer import PlacementPrewarmer
 from service.settings import Settings
 from service.tasks import stop_task
 from service.telemetry import Telemetry
-from service.wiring.campaign import AnsweringReplica, Outside, Stores, Terms, open_answers
+from service.wiring.campaign import Outside, Stores, Terms, open_answers
 from service.wiring.data_dir import open_data_dir
+from service.wiring.gauges import open_event_gauges, open_gauges
 from service.wiring.names import freshness, user_keys
 from service.wiring.sdk import aws_session, open_recommenders
 from service.wiring.shared import SharedState, open_shared_state
 
-BACKLOG_SECONDS: Final = 2.0
-"""Between two looks at what waits to be sent on."""
-
 MEMO_SHARE: Final = 0.25
 """Of CACHE_MAX_MB, for rendered answers; the lists they are rendered from take the rest."""
+
+
+_log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -90,7 +90,9 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
                 forgetting=stores.forgetting,
                 telemetry=telemetry,
             )
-            await _open_event_gauges(telemetry, events, stack)
+            await open_event_gauges(telemetry, events, stack)
+        else:
+            _tell_of_no_use(settings)
         outside = Outside(
             clock=clock,
             recommender_of=recommenders.__getitem__ if override is None else lambda _: override,
@@ -99,7 +101,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             catalog=catalog,
             blocked=shared.blocked,
             recorder_of=telemetry.recorder_of,
-            own_events=NoEvents() if events is None else events.bought,
+            own_events=NoEvents() if events is None else events.doings,
         )
         terms = Terms(
             secret=settings.user_key,
@@ -147,7 +149,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
                 Gate(api_keys=settings.event_key_list, basic=None, admin_keys=(), anonymous=False), events
             ),
         )
-        _open_gauges(telemetry, replica, services, catalog, shared)
+        open_gauges(telemetry, replica, services, catalog, shared)
         _calm_the_collector()
         yield services
 
@@ -212,69 +214,13 @@ async def _open_stores(
     return Stores(memory, shared.lists_of, shared.batch_of, lately, forgetting), shared
 
 
-async def _open_event_gauges(telemetry: Telemetry, events: EventServices, stack: AsyncExitStack) -> None:
-    """What waits to be sent on, looked at every few seconds."""
-    waiting = telemetry.stored_gauge("events_waiting", "Events that wait to be sent on.")
-    oldest = telemetry.stored_gauge("events_oldest_seconds", "Age of the event that waits longest; 0 if none waits.")
-
-    async def look() -> None:
-        while True:
-            with suppress(SharedStateUnavailable):
-                backlog = await events.store.backlog()
-                waiting.set(backlog.waiting)
-                oldest.set(0.0 if backlog.oldest_at is None else max(0.0, time.time() - backlog.oldest_at))
-            await asyncio.sleep(BACKLOG_SECONDS)
-
-    task = asyncio.create_task(look(), name="events-backlog")
-    stack.push_async_callback(stop_task, task)
-
-
-def _open_gauges(
-    telemetry: Telemetry,
-    replica: AnsweringReplica,
-    services: Services,
-    catalog: CurrentCatalog,
-    shared: SharedState,
-) -> None:
-    memory = services.memory
-    arms = [(placement.name, arm) for placement in replica.placements for arm in placement.arms]
-    campaigns = [(name, arm.campaign) for name, arm in arms if arm.campaign is not None]
-
-    def by_placement(read: Callable[[PersonalizeCampaign], float]) -> Callable[[], dict[str, float]]:
-        """The largest value of a placement's arms."""
-
-        def values() -> dict[str, float]:
-            found: dict[str, float] = {}
-            for name, campaign in campaigns:
-                found[name] = max(found.get(name, 0.0), read(campaign))
-            return found
-
-        return values
-
-    telemetry.gauges(
-        "personalize_budget_tps",
-        "Rate in use; at most the placement's TPS.",
-        by_placement(lambda one: one.budget.tps_in_use),
-    )
-    telemetry.gauges(
-        "personalize_breaker_state", "0 closed, 1 half-open, 2 open.", by_placement(lambda one: one.breaker.state)
-    )
-    telemetry.gauge(
-        "flights_open", "Lists that are being fetched.", lambda: sum(len(one.flights) for _, one in campaigns)
-    )
-    telemetry.gauge(
-        "refresh_queue",
-        "Stale lists that wait for a free slot.",
-        lambda: sum(len(one.refresher) for _, one in campaigns),
-    )
-    telemetry.gauge("cache_entries", "Lists in memory.", lambda: len(memory))
-    telemetry.gauge("redis_up", "1 when Redis answers or none is configured.", shared.redis_up)
-    telemetry.gauge("catalog_items", "Items that can be shown.", lambda: len(catalog.snapshot))
-    telemetry.gauge(
-        "cache_bytes",
-        "Memory of lists and rendered answers.",
-        lambda: float(sum(cache.bytes for cache in services.caches)),
-    )
+def _tell_of_no_use(settings: Settings) -> None:
+    """Name the placements that ask what users did, while nobody says what they did."""
+    for name, terms in settings.placements.items():
+        rules = (terms, *terms.variants)
+        texts = [text for one in rules for text in (one.exclusion_filter, one.boost, one.bury) if text]
+        if terms.item_from or any(parse_filter(text).uses_interactions for text in texts):
+            _log.warning("placement_asks_for_events", placement=name, problem="EVENT_KEYS is not set: there are none")
 
 
 def _about(settings: Settings, catalog: ItemCatalog) -> Mapping[str, object]:
@@ -291,15 +237,20 @@ def _about(settings: Settings, catalog: ItemCatalog) -> Mapping[str, object]:
 
 
 def _request_exclusion(settings: Settings, catalog: ItemCatalog) -> RequestExclusion | None:
-    """The exclusion if requests fill its placeholders; one without any was applied when the catalogue was loaded."""
+    """The exclusion if it differs from request to request; any other was applied when the catalogue was loaded."""
     if not settings.exclusion_filter:
         return None
     try:
         expression = parse_filter(settings.exclusion_filter)
-        compile_item_exclusion(expression, [*ITEM_COLUMNS, *catalog.columns])
+        compile_item_exclusion(
+            expression,
+            [*ITEM_COLUMNS, *catalog.columns],
+            item_id="id" if expression.uses_interactions and settings.event_key_list else None,
+        )
     except FilterError as error:
-        raise ConfigurationError(f"EXCLUSION_FILTER: {error}") from error
-    return RequestExclusion(expression) if expression.placeholders else None
+        way_out = "; set EVENT_KEYS to ask what users did" if "Interactions" in str(error) else ""
+        raise ConfigurationError(f"EXCLUSION_FILTER: {error}{way_out}") from error
+    return RequestExclusion(expression) if by_request(expression) else None
 
 
 def _calm_the_collector() -> None:

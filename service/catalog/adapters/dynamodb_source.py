@@ -25,6 +25,7 @@ from service.catalog.reading.exclusion import exclusion_of, parsed_exclusion
 from service.catalog.reading.lines import MAX_COLUMNS
 from service.catalog.reading.recipe import Recipe
 from service.errors import CatalogError
+from service.filters.model import Dataset
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -60,7 +61,7 @@ class DynamoDbSource:
         self._monotonic = monotonic
         self._client = AwsClient(aws, "dynamodb", AioConfig(**_CONFIG))
         asked = parsed_exclusion(recipe.exclusion_filter).fields() if recipe.exclusion_filter else ()
-        self._asked = [field.name for field in asked]
+        self._asked = [field.name for field in asked if field.dataset is Dataset.ITEMS]
         self._batches: set[asyncio.Task[None]] = set()
         self.loaded_version = ""
 

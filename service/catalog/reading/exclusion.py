@@ -16,7 +16,7 @@ Exclusion = Callable[[Columns], Eligible | None]
 
 
 def exclusion_of(expression: str | None) -> Exclusion | None:
-    """The exclusion that a filter makes; one with placeholders is only checked, since requests decide it.
+    """The exclusion that a filter makes; one with placeholders or interactions is only checked: requests decide it.
 
     Raises:
         CatalogError: It is no filter.
@@ -40,18 +40,23 @@ def parsed_exclusion(expression: str) -> Filter:
 
 
 def compiled_exclusion(tree: Filter, columns: Columns) -> Eligible | None:
-    """The test over rows that have these columns; None for a filter with placeholders.
+    """The test over rows that have these columns; None for a filter with placeholders or interactions.
 
     Raises:
         CatalogError: It asks for a column that is not there, or for anything but columns.
     """
-    # A filter with placeholders reads rendered items, which have our names only.
-    names = [*ITEM_COLUMNS, *columns.further] if tree.placeholders else columns.for_filters
+    # A filter that requests decide reads rendered items, which have our names only.
+    names = [*ITEM_COLUMNS, *columns.further] if by_request(tree) else columns.for_filters
     try:
-        predicate = compile_item_exclusion(tree, names)
+        predicate = compile_item_exclusion(tree, names, item_id="id" if tree.uses_interactions else None)
     except FilterError as error:
         raise CatalogError(_in_one_line(error)) from error
     return cast("Eligible", predicate.bind()) if predicate.is_static else None
+
+
+def by_request(tree: Filter) -> bool:
+    """Whether the filter says something else for each request."""
+    return bool(tree.placeholders) or tree.uses_interactions
 
 
 def _in_one_line(error: FilterError) -> str:
