@@ -30,7 +30,6 @@ from service.lists.memory import ListMemory
 from service.personalize.ports import Recommender
 from service.sends.prewarm.prewarmer import PlacementPrewarmer
 from service.settings import Settings
-from service.tasks import stop_task
 from service.telemetry import Telemetry
 from service.wiring.campaign import Outside, Stores, Terms, open_answers
 from service.wiring.data_dir import open_data_dir
