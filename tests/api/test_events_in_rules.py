@@ -63,8 +63,10 @@ tps = 100
         ('EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*")', lambda done, n: n not in {*done["Purchase"], 4}),
         ('EXCLUDE ItemID WHERE Interactions.EVENT_TYPE NOT IN ("Purchase")', lambda _, n: n != 4),
         (
-            'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("Purchase")'
-            ' | EXCLUDE ItemID WHERE Items.CATEGORY IN ("even")',
+            (
+                'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("Purchase")'
+                ' | EXCLUDE ItemID WHERE Items.CATEGORY IN ("even")'
+            ),
             lambda done, n: n not in done["Purchase"] and bool(n % 2),
         ),
         (
