@@ -10,8 +10,8 @@ from service.api.lifecycle import Services
 from service.catalog.current import CurrentCatalog
 from service.errors import SharedStateUnavailable
 from service.events.services import EventServices
-from service.fleet.client import stop_task
 from service.personalize.campaign import PersonalizeCampaign
+from service.tasks import stop_task
 from service.telemetry import Telemetry
 from service.wiring.campaign import AnsweringReplica
 from service.wiring.shared import SharedState
