@@ -109,6 +109,7 @@ def test_the_metrics_page_lists_every_metric_of_the_contract_and_of_the_code() -
     registry.register(ConnectionMetrics(Connections()))
     declared = set(metric_names(registry))
     declared |= set(re.findall(r'gauges?\(\s*"([a-z_]+)"', text_of("service/wiring/replica.py")))
+    declared |= set(re.findall(r'gauges?\(\s*"([a-z_]+)"', text_of("service/wiring/gauges.py")))
 
     assert listed == declared
 
