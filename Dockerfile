@@ -8,6 +8,10 @@
 # The root file system may be read-only. The service copies catalogues to /data, and a replica without Redis keeps
 # there what must survive a restart: mount a volume of yours.
 # One process, one worker: to use more cores, run more replicas with the same REDIS_URL.
+#
+# The base is a tag, which its maker moves to mend faults. For a release, name what the tag points to at that moment:
+#   docker build --build-arg PYTHON_IMAGE=python:3.13-slim-bookworm@sha256:...
+# docs/release.md says how to look the digest up.
 ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS dependencies
@@ -15,16 +19,16 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=igno
 # The tools have an environment of their own, so that no pip ends up in the image.
 RUN python -m venv /opt/tools && python -m venv --without-pip /opt/venv
 WORKDIR /build
-# With what `liquid` needs. In its place, `--build-arg LOCK=otel` takes what OpenTelemetry's spans need, and `LOCK=plot`
-# what `plan --plot send.png` needs.
+# With what `liquid` needs. `--build-arg LOCK=otel` adds what OpenTelemetry's spans need, and `LOCK=plot` what
+# `plan --plot send.png` needs.
 ARG LOCK=liquid
 COPY requirements/build.txt requirements/${LOCK}.txt requirements/
 RUN /opt/tools/bin/pip install --quiet --require-hashes -r requirements/build.txt \
  && /opt/tools/bin/pip --python /opt/venv/bin/python install --quiet --require-hashes -r requirements/${LOCK}.txt
-# Kept: Personalize, the catalogue's sources, and what the credential chain may call.
+# Kept: Personalize (`personalize` for its regions), the catalogue's sources, and what the credential chain may call.
 RUN site=$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
  && find "$site/botocore/data" -mindepth 1 -maxdepth 1 -type d \
-        ! -name personalize-runtime ! -name s3 ! -name dynamodb \
+        ! -name personalize ! -name personalize-runtime ! -name personalize-events ! -name s3 ! -name dynamodb \
         ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -rf {} + \
  && find "$site" -type d \( -name tests -o -name test \) -prune -exec rm -rf {} +
 
@@ -61,8 +65,8 @@ COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 WORKDIR /app
 # Modules are compiled in the image; at run time nothing is written beside them.
-# TMPDIR: commands put copies of large files where there is room.
-ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 DATA_DIR=/data TMPDIR=/data
+# TMPDIR: commands put copies of large files where there is room. MPLCONFIGDIR: the user has no home for its fonts.
+ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 DATA_DIR=/data MPLCONFIGDIR=/data/matplotlib TMPDIR=/data
 USER 10001:10001
 # Writable even where the root is not. Where a platform makes the volume (Fargate), the user above owns it.
 VOLUME ["/data"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import botocore
 import pytest
+import yaml
 from prometheus_client import CollectorRegistry
 
 from service.api.connection_metrics import ConnectionMetrics
@@ -45,7 +46,7 @@ def test_the_locks_agree_with_each_other() -> None:
     runtime, liquid, otel, plot, dev, build = (pins(f"requirements/{name}.txt") for name in names)
 
     assert runtime.items() < liquid.items() < otel.items() <= dev.items()
-    assert runtime.items() < plot.items() <= dev.items()
+    assert liquid.items() < plot.items() <= dev.items()
     assert {name: version for name, version in build.items() if dev.get(name, version) != version} == {}
 
 
@@ -85,6 +86,34 @@ def test_the_image_keeps_only_services_that_the_sdk_knows() -> None:
 
     assert "personalize-runtime" in kept
     assert [name for name in kept if not (data / name).is_dir()] == []
+
+
+def test_the_image_keeps_every_service_that_the_code_asks() -> None:
+    """Without its description the SDK has no client: events were accepted in the image and never sent on."""
+    makers = {"AwsClient", "blocking_client", "client", "create_client", "regions_of"}
+    data = Path(botocore.__file__).parent / "data"
+    asked = {"personalize-runtime"}
+    for path in (ROOT / "service").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in makers:
+                asked |= {one.value for one in node.args if isinstance(one, ast.Constant)}
+
+    kept = set(re.findall(r"! -name ([a-z0-9-]+)", text_of("Dockerfile")))
+
+    assert {"personalize", "personalize-events", "s3", "dynamodb", "sts"} <= asked
+    assert {name for name in asked if (data / name).is_dir()} - kept == set()
+
+
+def test_the_compose_file_listens_where_it_is_asked_to_and_starts_again_what_crashed() -> None:
+    """H14, J10: base images can be named by their digest."""
+    services = yaml.safe_load(text_of("docker-compose.yml"))["services"]
+
+    assert {name: one["restart"] for name, one in services.items()} == dict.fromkeys(services, "unless-stopped")
+    assert services["service"]["ports"] == ["127.0.0.1:${PORT:-8000}:8000"]
+    assert "http://127.0.0.1:${PORT:-8000}/" in services["service"]["environment"]["CATALOG_COLUMNS"]
+    assert services["redis"]["image"] == "${REDIS_IMAGE:-redis:7-bookworm}"
+    [base] = re.findall(r"^ARG PYTHON_IMAGE=(.+)$", text_of("Dockerfile"), re.MULTILINE)
+    assert services["service"]["build"]["args"]["PYTHON_IMAGE"] == f"${{PYTHON_IMAGE:-{base}}}"
 
 
 def test_the_compose_file_sets_only_what_the_service_reads() -> None:
