@@ -96,7 +96,7 @@ def test_the_image_keeps_every_service_that_the_code_asks() -> None:
     for path in (ROOT / "service").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in makers:
-                asked |= {one.value for one in node.args if isinstance(one, ast.Constant)}
+                asked |= {str(one.value) for one in node.args if isinstance(one, ast.Constant)}
 
     kept = set(re.findall(r"! -name ([a-z0-9-]+)", text_of("Dockerfile")))
 
