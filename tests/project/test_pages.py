@@ -18,8 +18,8 @@ PAGES = [
 ]
 
 NO_SETTINGS = {
-    # Build arguments of the image.
-    *("VERSION", "REVISION", "CREATED", "SOURCE"),
+    # Build arguments of the image, and the base images of Compose.
+    *("VERSION", "REVISION", "CREATED", "SOURCE", "PYTHON_IMAGE", "REDIS_IMAGE"),
     # The SDKs', the command line's and the system's own.
     *("AWS_REGION", "AWS_PROFILE", "AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME", "ADMIN_KEY", "TMPDIR", "SIGTERM", "SIGHUP"),
     *("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER"),
