@@ -16,6 +16,7 @@ from service.cli.group import CommandLine
 COMMANDS: Final = {
     "batch": "Serve lists that a batch job of Amazon Personalize made.",
     "catalog": "Look after the catalogue.",
+    "data": "Look into the data that Personalize is to learn from.",
     "doctor": "Check a set-up from end to end, and say what to do.",
     "events": "Look after the events that wait for Amazon Personalize.",
     "hash-key": "Print a key as API_KEYS may hold it, or user:password as BASIC_AUTH may.",

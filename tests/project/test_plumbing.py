@@ -30,7 +30,7 @@ def pins(lock: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "lock", [f"requirements/{name}.txt" for name in ("runtime", "liquid", "otel", "plot", "dev", "build")]
+    "lock", [f"requirements/{name}.txt" for name in ("runtime", "liquid", "otel", "pipeline", "plot", "dev", "build")]
 )
 def test_every_locked_file_has_a_hash_and_none_an_address(lock: str) -> None:
     entries = re.split(r"\n(?=[a-z0-9])", text_of(lock))
@@ -42,11 +42,12 @@ def test_every_locked_file_has_a_hash_and_none_an_address(lock: str) -> None:
 
 
 def test_the_locks_agree_with_each_other() -> None:
-    names = ("runtime", "liquid", "otel", "plot", "dev", "build")
-    runtime, liquid, otel, plot, dev, build = (pins(f"requirements/{name}.txt") for name in names)
+    names = ("runtime", "liquid", "otel", "pipeline", "plot", "dev", "build")
+    runtime, liquid, otel, pipeline, plot, dev, build = (pins(f"requirements/{name}.txt") for name in names)
 
     assert runtime.items() < liquid.items() < otel.items() <= dev.items()
     assert liquid.items() < plot.items() <= dev.items()
+    assert runtime.items() < pipeline.items() <= dev.items()
     assert {name: version for name, version in build.items() if dev.get(name, version) != version} == {}
 
 
