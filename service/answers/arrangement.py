@@ -6,7 +6,7 @@ for each version of the catalogue. A rule that asks what the user did is decided
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -63,6 +63,10 @@ class Arrangement:
     def valid_until(self, now: float) -> float:
         """Unix seconds until which answers of now stay as they are: when the next pin ends."""
         return min((pin.until for pin in self._pins if pin.until > now), default=float("inf"))
+
+    def pinned(self, now: float) -> Iterator[str]:
+        """The items that stand at a place now, whether or not they may be shown."""
+        return (pin.item_id for pin in self._pins if pin.until > now)
 
     def active_pins(self, rules: Rules, wanted: int, now: float) -> list[tuple[int, str, CatalogRow]]:
         """The pins of an answer: slot, id and row of every pinned item that may be shown, by slot."""

@@ -45,6 +45,8 @@ class _Found:
     selection: Selection
     listed: int = 0
     """Rows that are from the list."""
+    only_pins: bool = False
+    """Whether pins alone fill the answer, so that the list had no place to show."""
     topped_up: int = 0
     """Rows that are popular items."""
 
@@ -181,23 +183,32 @@ class Assembly:
         rules = self._rules.bind(query)
         catalog, wanted = rules.catalog, query.num_results
         selection = Selection()
+        is_ranking = self._terms.kind == "ranking"
         pins = self._arrangement.active_pins(rules, wanted, self._clock.time())
+        if is_ranking:
+            # An answer to a ranking holds nothing but the given items.
+            pins = [pin for pin in pins if pin[1] in query.item_ids]
         has_room = self._arrangement.caps(catalog)
         pins = [pin for pin in pins if has_room is None or has_room(pin[1], pin[2])]
         selection.seen.update(item_id for _, item_id, _ in pins)
         wanted -= len(pins)
-        found = _Found(selection)
-        if outcome.envelope is not None:
-            ids = self._listed(query, outcome.envelope)
-            select(selection, self._ordered(query, ids, catalog), rules, wanted, has_room)
+        found = _Found(selection, only_pins=not wanted)
+        if is_ranking:
+            listed = self._given_in(query, outcome.envelope)
+            # With those that Personalize left out at the end, before the operator's order is applied to them all.
+            given = dict.fromkeys((*listed, *query.item_ids))
+            select(selection, self._ordered(query, given, catalog), rules, wanted, has_room)
+            found.listed = sum(one in listed for one in selection.shown)
+        elif outcome.envelope is not None:
+            ids = self._ordered(query, envelopes.item_ids(outcome.envelope), catalog)
+            select(selection, ids, rules, wanted, has_room)
             found.listed = len(selection.rows)
-            if outcome.source != "popular" and self._terms.kind != "ranking":
+            if outcome.source != "popular":
                 self._length.observe(
                     asked=query.num_results, examined=selection.examined, kept=found.listed + len(pins)
                 )
-        if self._terms.kind == "ranking":
-            select(selection, self._ordered(query, query.item_ids, catalog), rules, wanted, has_room)
-        elif len(selection.rows) < wanted and (self._terms.top_up or not found.listed or outcome.source == "popular"):
+        fills_up = self._terms.top_up or not found.listed or outcome.source == "popular"
+        if not is_ranking and len(selection.rows) < wanted and fills_up:
             select(selection, self._popular_ids(query, catalog), rules, wanted, has_room)
             found.topped_up = len(selection.rows) - found.listed
         for slot, item_id, row in pins:
@@ -215,24 +226,22 @@ class Assembly:
     ) -> tuple[Source, DegradedReason | None]:
         """Where the answer is from, and why it is less than wanted if it is."""
         reason, rows = outcome.degraded_reason, len(found.selection.rows)
-        if outcome.source == "none" or not found.listed:
-            holdout = outcome.source == "popular" and reason is None
+        shows_list = found.listed or (found.only_pins and outcome.envelope is not None)
+        if outcome.source == "none" or not shows_list:
             if not rows:
-                return "empty", reason or "error"
-            if self._terms.kind == "ranking":
-                return "unranked", reason or "error"
-            return "popular", reason if holdout else reason or "error"
+                return "empty", reason or ("error" if outcome.envelope is None else "short")
+            holdout = outcome.source == "popular" and reason is None
+            return "unranked" if self._terms.kind == "ranking" else "popular", reason if holdout else reason or "error"
         if self._terms.kind != "ranking" and rows < query.num_results:
             reason = reason or "short"
         return outcome.source, reason
 
-    def _listed(self, query: RecommendationQuery, envelope: Envelope) -> Iterable[str]:
-        """The ids of a list that belong into this answer."""
-        ids = envelopes.item_ids(envelope)
-        if self._terms.kind != "ranking":
-            return ids
+    def _given_in(self, query: RecommendationQuery, envelope: Envelope | None) -> dict[str, None]:
+        """Those of the given items that a list ranks, in its order."""
+        if envelope is None:
+            return {}
         given = set(query.item_ids)
-        return (item_id for item_id in ids if item_id in given)
+        return dict.fromkeys(item_id for item_id in envelopes.item_ids(envelope) if item_id in given)
 
     def _popular_ids(self, query: RecommendationQuery, catalog: ItemCatalog) -> Iterator[str]:
         column = self._terms.category_column
@@ -253,6 +262,7 @@ class Assembly:
             return
         if query.because_of_item:
             yield query.item_id
+        yield from self._arrangement.pinned(self._clock.time())
         wanted = query.num_results + len(query.exclude)
         listed = envelopes.item_ids(envelope) if envelope is not None else ()
         count = 0
@@ -260,4 +270,6 @@ class Assembly:
             count += 1
             yield item_id
         if count < wanted:
+            if self._terms.category_column is not None and query.item_id:
+                yield query.item_id
             yield from islice(self._popular.ids(catalog), wanted + SPARE_ITEMS)

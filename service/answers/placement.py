@@ -52,8 +52,8 @@ class Placement:
         self._fallbacks = tuple(placements)
 
     def arm_of(self, query: RecommendationQuery) -> Arm:
-        """The arm that answers the query's user."""
-        arm = self._split.arm_of(query.user_id)
+        """The arm that answers the query's user; the placement's own where there is no user to divide by."""
+        arm = self._split.arm_of(query.user_id) if query.user_id else None
         return self.arms[0] if arm is None else self.arms[arm + 1]
 
     def with_item(self, query: RecommendationQuery) -> RecommendationQuery:

@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from service.answers.categories import Categories
 from service.answers.selection import Rules, Selection, select
 from service.catalog.current import CurrentCatalog
 from service.catalog.ports import ItemCatalog
@@ -21,9 +22,6 @@ COUNTED_RANKS = 10
 RECOUNT_LISTS = 50
 """The order is made anew after so many live lists: sorting at every list would cost more than it tells."""
 
-MAX_LIKE = 500
-"""Popular items looked at for those of the same category; some milliseconds, and only without any list."""
-
 _MAX_IDS = 20_000
 _KEPT_IDS = 5_000
 _MAX_ELIGIBLE = 1_000
@@ -40,6 +38,7 @@ class PopularItems:
         self._unseen_lists = 0
         self._ranked: tuple[str, ...] = ()
         self._first_eligible: tuple[int, tuple[str, ...]] = (-1, ())
+        self._categories: dict[str, Categories] = {}
 
     def learn(self, item_ids: Sequence[str]) -> None:
         """Count the head of a live list."""
@@ -70,18 +69,9 @@ class PopularItems:
 
     def ids_like(self, item_id: str, column: str, catalog: ItemCatalog) -> Iterator[str]:
         """As `ids`, but first those that have the item's value in a column of the catalogue."""
-        value = self._value(item_id, column, catalog)
-        if value is not None:
-            leading = list(islice(dict.fromkeys(self.ids(catalog)), MAX_LIKE))
-            rows = catalog.rows(leading)
-            for one, row in zip(leading, rows, strict=True):
-                if row is not None and row.values(catalog.columns).get(column) == value:
-                    yield one
+        categories = self._categories.setdefault(column, Categories(column))
+        yield from categories.like(item_id, (*self._curated, *self._ranked), catalog)
         yield from self.ids(catalog)
-
-    def _value(self, item_id: str, column: str, catalog: ItemCatalog) -> object:
-        (row,) = catalog.rows([item_id]) if item_id else [None]
-        return None if row is None else row.values(catalog.columns).get(column)
 
     def _eligible(self, catalog: ItemCatalog) -> tuple[str, ...]:
         # Once per version of the catalogue: an answer cannot look at all that an exclusion keeps out.

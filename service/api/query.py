@@ -60,6 +60,11 @@ _MAX_CHARACTERS: Final = {
 }
 """Of each value; lists are bounded by their parts."""
 
+_LISTS: Final = frozenset({*ITEM_IDS_NAMES, "exclude", "fields"})
+_OBJECTS: Final = frozenset({"filter_values", "context"})
+_OF_BODY: Final = frozenset({*_NAMES.values()}) | _OBJECTS
+"""What a JSON body may hold besides `filter_values.NAME` and `context.NAME`."""
+
 _FILTER_NAME = re.compile(rf"[A-Za-z0-9_]{{1,{MAX_FILTER_NAME_CHARACTERS}}}")
 
 _USER_ID: Final = {
@@ -205,8 +210,14 @@ def _value(name: str, written: bytes) -> str:
         raise InvalidQuery(name, f"more than {MAX_STRAY} percent signs that escape nothing") from None
 
 
+class _Whole(str):
+    """An element of a JSON list: it is not divided at commas."""
+
+    __slots__ = ()
+
+
 def parse_body(body: bytes, kind: RequestKind) -> RecommendationQuery:
-    """The same from a JSON object; lists and objects stand for repeated parameters and `name.NAME`.
+    """The same from a JSON object: `exclude` may be a list of whole ids, `filter_values` an object of `NAME` and value.
 
     Raises:
         InvalidQuery: Names the field and the bound.
@@ -221,14 +232,15 @@ def parse_body(body: bytes, kind: RequestKind) -> RecommendationQuery:
 
 
 def _pairs(given: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    lists = [value for value in given.values() if isinstance(value, list | dict)]
-    if len(given) + sum(map(len, lists)) > _MAX_PARTS:
+    known = {name: value for name, value in given.items() if name in _OF_BODY or name.startswith(_PREFIXES)}
+    lists = [value for value in known.values() if isinstance(value, list | dict)]
+    if sum(map(len, lists)) > _MAX_PARTS:
         raise InvalidQuery("body", f"at most {_MAX_PARTS} values")
-    for name, value in given.items():
-        if isinstance(value, list):
+    for name, value in known.items():
+        if isinstance(value, list) and name in _LISTS:
             for one in value:
-                yield name, _text(name, one)
-        elif isinstance(value, dict):
+                yield name, _Whole(_text(name, one))
+        elif isinstance(value, dict) and name in _OBJECTS:
             for inner, one in value.items():
                 yield f"{name}.{inner}", _text(f"{name}.{inner}", one)
         elif value is not None:
@@ -236,8 +248,11 @@ def _pairs(given: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 
 def _text(name: str, value: object) -> str:
+    if name in _OBJECTS:
+        raise InvalidQuery(name, "is not an object of names and values")
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise InvalidQuery(name[:MAX_ID_CHARACTERS], "is neither text nor a number")
+        or_list = ", nor a list of them" if name in _LISTS else ""
+        raise InvalidQuery(name[:MAX_ID_CHARACTERS], f"is neither text nor a number{or_list}")
     return value if isinstance(value, str) else str(value)
 
 
@@ -304,9 +319,10 @@ def _item_ids(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
 
 def _listed(pairs: Iterable[tuple[str, str]], *wanted: str) -> list[str]:
     values = [value for name, value in pairs if name in wanted]
-    if sum(value.count(",") for value in values) > _MAX_PARTS:
+    if sum(0 if isinstance(value, _Whole) else value.count(",") for value in values) > _MAX_PARTS:
         raise InvalidQuery(wanted[0], f"at most {_MAX_PARTS} parts, blank ones included")
-    found = (part.strip() for value in values for part in value.split(","))
+    parts = ([value] if isinstance(value, _Whole) else value.split(",") for value in values)
+    found = (part.strip() for value in parts for part in value)
     return list(dict.fromkeys(part for part in found if part))
 
 

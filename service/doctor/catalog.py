@@ -10,6 +10,7 @@ from service.catalog.ports import ItemCatalog
 from service.doctor.findings import Finding, error, ok
 from service.errors import ConfigurationError
 from service.settings import Settings
+from service.wiring.rules import rule_problems
 
 _CHECK: Final = "catalogue"
 
@@ -33,4 +34,5 @@ async def check_catalog(
         advice = "personalize-connect catalog check says more"
         return None, [error(_CHECK, problem, advice) for problem in failure.problems]
     stack.callback(catalog.close)
-    return catalog, [ok(_CHECK, f"{len(catalog):,} items of {settings.catalog_url} can be shown")]
+    wrong = [error(_CHECK, problem, "name a column of the catalogue") for problem in rule_problems(settings, catalog)]
+    return catalog, [*wrong, ok(_CHECK, f"{len(catalog):,} items of {settings.catalog_url} can be shown")]

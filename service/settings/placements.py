@@ -222,9 +222,12 @@ def _rule_problems(rules: RuleTerms, where: str) -> Iterator[str]:
         text: str | None = getattr(rules, key)
         if text:
             try:
-                parse_filter(text)
+                placeholders = sorted(parse_filter(text).placeholders)
             except FilterError as error:
                 yield f"{where}{key}: {str(error).splitlines()[0]}"
+                continue
+            if placeholders and key != "exclusion_filter":
+                yield f"{where}{key}: ${placeholders[0]} gets no value here; write the value itself"
     slots = [pin.slot for pin in rules.pin]
     for slot in sorted({slot for slot in slots if slots.count(slot) > 1}):
         yield f"{where}pin: slot {slot} is given twice"

@@ -232,8 +232,8 @@ class _Builder:
         campaign = None
         if variant is None or not variant.popular:
             campaign = await self._campaign(name, placement, address, lists)
-        rules = variant or placement
-        exclusions = [RequestExclusion(parse_filter(rules.exclusion_filter))] if rules.exclusion_filter else []
+        own_exclusion = (variant and variant.exclusion_filter) or placement.exclusion_filter
+        exclusions = [RequestExclusion(parse_filter(own_exclusion))] if own_exclusion else []
         if self._terms.exclusion is not None:
             exclusions.append(self._terms.exclusion)
         top_up = self._terms.top_up if placement.top_up is None else placement.top_up

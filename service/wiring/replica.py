@@ -35,6 +35,7 @@ from service.wiring.campaign import Outside, Stores, Terms, open_answers
 from service.wiring.data_dir import open_data_dir
 from service.wiring.gauges import open_event_gauges, open_gauges
 from service.wiring.names import freshness, user_keys
+from service.wiring.rules import rule_problems
 from service.wiring.sdk import aws_session, open_recommenders
 from service.wiring.shared import SharedState, open_shared_state
 
@@ -58,7 +59,8 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
     """Everything that answers, ready to answer.
 
     Raises:
-        ConfigurationError: The catalogue or Redis's address cannot work. Redis or Personalize being down is no error.
+        ConfigurationError: The catalogue, a rule over it, or Redis's address cannot work. Redis or Personalize being
+            down is no error.
     """
     overrides = overrides or Overrides()
     clock = overrides.clock or SystemClock()
@@ -92,6 +94,8 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             await open_event_gauges(telemetry, events, stack)
         else:
             _tell_of_no_use(settings)
+        if problems := rule_problems(settings, catalog.snapshot):
+            raise ConfigurationError(*problems)
         outside = Outside(
             clock=clock,
             recommender_of=recommenders.__getitem__ if override is None else lambda _: override,
