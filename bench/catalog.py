@@ -26,6 +26,7 @@ import click
 
 from bench.load import Load, paced
 from bench.speed import DATA, LATENCY_MS, PERSONALIZE_TPS, Figure
+from service.answers.exclusions import BoundExclusion
 from service.answers.popular import PopularItems
 from service.answers.selection import Rules, Selection, select
 from service.aws.session import AwsSession
@@ -198,7 +199,9 @@ def lookups(name: str, path: Path, ids: Sequence[str], data_dir: Path, repeats: 
         select(popular, PopularItems(()).ids(catalog), Rules(catalog=catalog, exclude=(), blocked=()), 100)
         first = (time.perf_counter() - began) * 1000
         began = time.perf_counter()
-        none = Rules(catalog=catalog, exclude=(), blocked=(), shows=lambda _: False)
+        none = Rules(
+            catalog=catalog, exclude=(), blocked=(), exclusion=BoundExclusion(lambda *_: False, lambda _: False)
+        )
         select(Selection(), PopularItems(()).ids(catalog), none, 100)
         nothing = (time.perf_counter() - began) * 1000
         runs = [_timed(catalog.rows, _samples(ids, seed)) for seed in range(repeats)]

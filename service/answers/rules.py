@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Collection, Sequence
 
-from service.answers.exclusions import RequestExclusion
+from cachetools import LRUCache
+
+from service.answers.exclusions import MAX_VALUES, BoundExclusion, RequestExclusion, all_of
 from service.answers.ports import OwnEvents
 from service.answers.rendering import check_fields
 from service.answers.selection import Rules
@@ -36,6 +38,7 @@ class ItemRules:
         self._catalog = catalog
         self._blocked = blocked
         self._exclusions = tuple(exclusions)
+        self._together: LRUCache[tuple[BoundExclusion, ...], BoundExclusion] = LRUCache(MAX_VALUES)
         self._group_column = group_column
         self.own_events = own_events
         """What the user's own events keep out of the user's answers."""
@@ -70,20 +73,17 @@ class ItemRules:
         catalog = self._catalog.snapshot
         done = self.interactions(query) if any(one.uses_interactions for one in self._exclusions) else ()
         bound = [exclusion.bind(catalog, query.filter_values, done) for exclusion in self._exclusions]
-        shows = None
-        if len(bound) == 1:
-            shows = bound[0]
-        elif bound:
-
-            def shows(row: CatalogRow) -> bool:
-                return all(one(row) for one in bound)
-
+        exclusion = bound[0] if bound else None
+        if len(bound) > 1:
+            exclusion = self._together.get(tuple(bound))
+            if exclusion is None:
+                exclusion = self._together[tuple(bound)] = all_of(bound)
         bought = self.own_events.items(query.user_id)
         return Rules(
             catalog=catalog,
             exclude=query.exclude | {query.item_id} if query.item_id else query.exclude,
             blocked=self._blocked,
-            shows=shows,
+            exclusion=exclusion,
             bought=bought,
             like_bought=self._like(bought, catalog) if bought and self._group_column else None,
         )

@@ -2,14 +2,18 @@
 
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 
+from service.answers.exclusions import BoundExclusion
 from service.catalog.item import CatalogRow
 from service.catalog.ports import ItemCatalog
 
 MAX_EXAMINED = 5_000
 """Candidates looked at for one answer; beyond that a filter that lets nothing through would hold the event
 loop."""
+
+
+MAX_HIDDEN = 10_000
+"""Items that a set of values hides, as far as they are kept for the next request."""
 
 
 MAX_LOOKED_UP = 200
@@ -34,7 +38,7 @@ class Rules:
     catalog: ItemCatalog
     exclude: Container[str]
     blocked: Container[str]
-    shows: Callable[[CatalogRow], bool] | None = None
+    exclusion: BoundExclusion | None = None
     """The operator's exclusion where it depends on the request; None where `CatalogRow.eligible` says it all."""
     bought: Container[str] = ()
     """Items that the user's own events keep out."""
@@ -57,7 +61,7 @@ def select(
     ids = iter(candidates)
     looked_up = wanted - len(selection.rows)
     while len(selection.rows) < wanted and selection.examined < MAX_EXAMINED:
-        chunk = list(islice(_new_ids(selection, ids), looked_up))
+        chunk = _next_ids(selection, ids, rules, looked_up)
         if not chunk:
             return
         for item_id, row in zip(chunk, rules.catalog.rows(chunk), strict=True):
@@ -77,12 +81,35 @@ def select(
         looked_up = min(2 * looked_up + 1, MAX_LOOKED_UP)
 
 
-def _new_ids(selection: Selection, ids: Iterator[str]) -> Iterator[str]:
-    seen = selection.seen
+def _next_ids(selection: Selection, ids: Iterator[str], rules: Rules, count: int) -> list[str]:
+    """The next new ids, at most so many.
+
+    Those that are known to be hidden are counted as if they were looked up, as excluded whatever else keeps them out.
+    """
+    seen, exclusion = selection.seen, rules.exclusion
+    hides = exclusion.hides if exclusion is not None else None
+    hidden = exclusion.hidden if exclusion is not None else set()
+    most_hidden, count_hidden = MAX_EXAMINED - selection.examined, 0
+    found: list[str] = []
     for item_id in ids:
-        if item_id not in seen:
-            seen.add(item_id)
-            yield item_id
+        if item_id in seen:
+            continue
+        seen.add(item_id)
+        if item_id not in hidden:
+            if hides is None or not hides(item_id):
+                found.append(item_id)
+                if len(found) == count:
+                    break
+                continue
+            if len(hidden) < MAX_HIDDEN:
+                hidden.add(item_id)
+        count_hidden += 1
+        if count_hidden == most_hidden:
+            break
+    if count_hidden:
+        selection.examined += count_hidden
+        selection.dropped["excluded"] = selection.dropped.get("excluded", 0) + count_hidden
+    return found
 
 
 def reason_to_drop(item_id: str, row: CatalogRow | None, rules: Rules) -> str | None:
@@ -95,6 +122,6 @@ def reason_to_drop(item_id: str, row: CatalogRow | None, rules: Rules) -> str | 
         return "unknown"
     if item_id in rules.bought or (rules.like_bought is not None and rules.like_bought(row)):
         return "bought"
-    if not row.eligible or (rules.shows is not None and not rules.shows(row)):
+    if not row.eligible or (rules.exclusion is not None and not rules.exclusion.shows(item_id, row)):
         return "excluded"
     return None

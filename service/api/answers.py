@@ -127,9 +127,11 @@ async def _answer(request: Request, kind: RequestKind) -> Response:
 
 
 async def _answered(request: Request, services: Services, asked: Asked) -> Response:
-    deadline = asked.began + services.limits.deadline_seconds
-    asking = asyncio.ensure_future(asked.placement.answer(asked.query, deadline, arm=asked.arm, key=asked.key))
-    answer = await _unless_gone(request, asking)
+    answer = asked.answer
+    if answer is None:
+        deadline = asked.began + services.limits.deadline_seconds
+        asking = asyncio.ensure_future(asked.placement.answer(asked.query, deadline, arm=asked.arm, key=asked.key))
+        answer = await _unless_gone(request, asking)
     if answer is None:
         return Response(status_code=CLIENT_GONE)
     seconds = services.clock.monotonic() - asked.began

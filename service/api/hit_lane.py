@@ -6,6 +6,7 @@ neither catalogue nor block list have changed; nothing has to make it forget.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
@@ -193,7 +194,10 @@ class HitLane:
             answer = asked.placement.from_list(query, asked.arm, envelope)
         except InvalidQuery:
             return None
-        if answer is None or answer.source != "cache":
+        if answer is None:
+            return None
+        if answer.source != "cache":
+            scope[ASKED] = replace(asked, answer=answer)
             return None
         rendered = (
             asked.key,

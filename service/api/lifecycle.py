@@ -19,7 +19,7 @@ from service.events.services import EventServices
 from service.lists.forgetting import Forgetting
 from service.lists.keys import UserKey, UserPrefix
 from service.lists.memory import ListMemory
-from service.models import RecommendationQuery
+from service.models import Answer, RecommendationQuery
 from service.sends.ports import ListMaker
 from service.telemetry import Telemetry
 
@@ -48,6 +48,8 @@ class Asked:
     """None where there is no list to ask for."""
     began: float
     """Monotonic time of its arrival."""
+    answer: Answer | None = None
+    """Made from a fresh list of which nothing may be shown; that took long, and would come out the same again."""
 
 
 class Cache(Protocol):

@@ -1,9 +1,14 @@
+from collections.abc import Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 
+from service.catalog.item import CatalogRow
 from service.constants import MAX_LISTS_WITH_VALUES
-from tests.support.front_door import Door, OpenDoor
+from tests.support.front_door import ITEMS, Door, OpenDoor
+from tests.support.processes import CAMPAIGN_ARN
+from tests.support.waiting import until
 
 PATH = "/recommendations"
 ADMIN = {"X-API-Key": "an-admin-key-of-the-tests"}
@@ -111,3 +116,79 @@ async def test_a_block_that_cannot_be_kept_is_refused_and_not_active(open_door: 
         assert answer.status_code == 503
         assert answer.json()["error"] == "unavailable"
         assert "item037" in await ids(door, user_id="a")
+
+
+class Unpacked:
+    """Counts how many items are unpacked to be tested, and looks at no more than there are."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        values = CatalogRow.values
+
+        def counted(row: CatalogRow, columns: Sequence[str]) -> dict[str, object]:
+            self.count += 1
+            return values(row, columns)
+
+        monkeypatch.setattr(CatalogRow, "values", counted)
+
+    def since(self) -> int:
+        count, self.count = self.count, 0
+        return count
+
+
+@pytest.mark.parametrize("own", [False, True])
+async def test_values_that_let_nothing_through_have_no_item_unpacked_twice(
+    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, own: bool
+) -> None:
+    """I4"""
+    unpacked = Unpacked(monkeypatch)
+    settings = {"EXCLUSION_FILTER": "INCLUDE ItemID WHERE Items.CATEGORY IN ($KIND)"}
+    if own:
+        file = tmp_path / "placements.toml"
+        file.write_text(
+            f"""[placements.for-you]\ncampaign_arn = "{CAMPAIGN_ARN}"\ntps = 20\n"""
+            """exclusion_filter = "EXCLUDE ItemID WHERE Items.PRICE > $MOST"\n"""
+        )
+        settings |= {"PLACEMENTS_FILE": str(file), "PERSONALIZE_CAMPAIGN_ARN": ""}
+    async with open_door(**settings) as door:
+
+        async def call(user: str, kind: str, most: str = "100") -> httpx.Response:
+            values = {"filter_values.KIND": kind, "filter_values.MOST": most}
+            answer = await door.get(PATH, user_id=user, num_results=50, format="object", **values)
+            assert answer.status_code == 200
+            return answer
+
+        first = await call("a", "none")
+        assert (first.json()["items"], first.json()["source"]) == ([], "empty")
+        assert 0 < unpacked.since() <= ITEMS * (1 + own)
+        for user, kind in [("a", "none"), ("a", "other"), ("b", "none"), ("c", "third")]:
+            assert (await call(user, kind)).json()["items"] == []
+        assert unpacked.since() == 0
+        assert len((await call("a", "odd")).json()["items"]) == ITEMS // 2
+        assert len((await call("a", "odd", "9.9")).json()["items"]) == (5 if own else ITEMS // 2)
+        assert unpacked.since() == 0
+
+
+async def test_what_values_hide_is_decided_anew_for_a_new_catalogue(open_door: OpenDoor, catalog_file: Path) -> None:
+    """I4"""
+    async with open_door(EXCLUSION_FILTER="INCLUDE ItemID WHERE Items.CATEGORY IN ($KIND)") as door:
+        values = {"filter_values.KIND": "new"}
+        for user in ("a", "b"):
+            assert await ids(door, user_id=user, **values) == []
+        catalog_file.write_text(catalog_file.read_text("utf-8").replace(",odd,", ",new,"), "utf-8")
+        door.app.lifecycle.on_hangup()
+
+        async def is_new() -> bool:
+            return len(await ids(door, user_id="a", num_results=50, **values)) == ITEMS // 2
+
+        await until(is_new)
+        assert await ids(door, user_id="a", **{"filter_values.KIND": "odd"}) == []
+
+
+async def test_an_item_that_values_hide_is_counted_as_excluded_each_time(open_door: OpenDoor) -> None:
+    """I4"""
+    async with open_door(EXCLUSION_FILTER="INCLUDE ItemID WHERE Items.CATEGORY IN ($KIND)") as door:
+        for calls in (1, 2, 3):
+            await door.get(PATH, user_id="a", **{"filter_values.KIND": "none"})
+            line = f'recommendations_items_dropped_total{{reason="excluded"}} {ITEMS * calls:.1f}'
+            assert line in (await door.get("/metrics")).text

@@ -23,9 +23,11 @@ MAX_HOT_BYTES: Final = 10 << 20
 MAX_PAGES_KIB: Final = 16_384
 """SQLite's own cache: the upper levels of the index and the pages read last. The system's cache has the rest."""
 
-MAX_FIRST_IDS: Final = 1_000
-"""Items of the catalogue's beginning, read in a worker thread when it is opened. Until something is learnt they are
-the popular list, which is made on the event loop."""
+MAX_FIRST_IDS: Final = 6_000
+"""Ids of the catalogue's beginning, read in a worker thread when it is opened: as many as an answer may look at."""
+
+MAX_FIRST_ROWS: Final = 1_000
+"""Their items, read likewise. Until something is learnt they are the popular list, which is made on the event loop."""
 
 _MAX_BATCH_ROWS: Final = 2_000
 _MAX_BATCH_BYTES: Final = 8 << 20
@@ -144,7 +146,7 @@ class SqliteCatalog:
         self._hot: LRUCache[str, CatalogRow] = LRUCache(MAX_HOT_BYTES, getsizeof=row_bytes)
         self._logged = False
         self._first: tuple[tuple[int, str], ...] = tuple(self._after(-1, MAX_FIRST_IDS))
-        self.rows([item_id for _, item_id in self._first])
+        self.rows([item_id for _, item_id in self._first[:MAX_FIRST_ROWS]])
 
     @property
     def lost_columns(self) -> Sequence[str]:
