@@ -40,7 +40,8 @@ def dashboard_queries() -> list[str]:
 
 def declared() -> set[str]:
     """Every name under which Prometheus keeps one of our metrics."""
-    names = set(re.findall(r'gauges?\(\s*"([a-z_]+)"', (ROOT / "service/wiring/replica.py").read_text("utf-8")))
+    wiring = "".join(path.read_text("utf-8") for path in (ROOT / "service/wiring").glob("*.py"))
+    names = set(re.findall(r'gauges?\(\s*"([a-z_]+)"', wiring))
     for metric in [*Telemetry().registry.collect(), *ConnectionMetrics(Connections()).collect()]:
         if metric.type == "counter":
             names.add(f"{metric.name}_total")
