@@ -40,11 +40,11 @@ bench: .venv/.dev  ## run the benchmarks
 
 lock: .venv/.dev  ## bring requirements/ in line with pyproject.toml; UPGRADE=--upgrade renews the versions
 	$(LOCK) $(UPGRADE) pyproject.toml --output-file requirements/runtime.txt
-	$(LOCK) $(UPGRADE) pyproject.toml --extra liquid -c requirements/runtime.txt --output-file requirements/liquid.txt
-	$(LOCK) $(UPGRADE) pyproject.toml --extra liquid --extra otel -c requirements/liquid.txt --output-file requirements/otel.txt
-	$(LOCK) $(UPGRADE) pyproject.toml --extra liquid --extra plot -c requirements/liquid.txt --output-file requirements/plot.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --extra currents --extra liquid -c requirements/runtime.txt --output-file requirements/liquid.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --extra currents --extra liquid --extra otel -c requirements/liquid.txt --output-file requirements/otel.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --extra currents --extra liquid --extra plot -c requirements/liquid.txt --output-file requirements/plot.txt
 	$(LOCK) $(UPGRADE) pyproject.toml --extra pipeline -c requirements/runtime.txt --output-file requirements/pipeline.txt
-	$(LOCK) $(UPGRADE) pyproject.toml --extra liquid --extra otel --extra pipeline --extra plot --group dev -c requirements/otel.txt -c requirements/pipeline.txt -c requirements/plot.txt --output-file requirements/dev.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --extra currents --extra liquid --extra otel --extra pipeline --extra plot --group dev -c requirements/otel.txt -c requirements/pipeline.txt -c requirements/plot.txt --output-file requirements/dev.txt
 	printf 'hatchling\neditables\n' | $(LOCK) $(UPGRADE) - -c requirements/dev.txt --output-file requirements/build.txt
 
 release: .venv/.dev  ## commit and tag a release; VERSION=x.y.z

@@ -5,7 +5,6 @@ which Braze sends again.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from http import HTTPStatus
 
 import orjson
@@ -64,4 +63,5 @@ async def _taken(routes: EventRoutes, events: Callable[[], Iterable[Event | Even
         raise HTTPException(HTTPStatus.INTERNAL_SERVER_ERROR, "the events could not be kept; send them again") from None
     if report.accepted and routes.services.outbox is not None:
         routes.services.outbox.wake()
-    return JSONResponse(asdict(report), HTTPStatus.ACCEPTED)
+    counted = {"accepted": report.accepted, "duplicate": report.duplicate, "ignored": report.ignored}
+    return JSONResponse({**counted, "rejected": report.rejected}, HTTPStatus.ACCEPTED)

@@ -104,12 +104,17 @@ def events_of(body: object, now: float) -> Iterator[Event | EventProblem]:
             raise EventProblem(f"eventList: is not a list of 1 to {MAX_EVENTS} events")
         for given in listed:
             try:
-                yield _event(entry, given, now)
+                yield event_of(entry, given, now)
             except EventProblem as problem:
                 yield problem
 
 
-def _event(entry: Mapping[str, Any], given: object, now: float) -> Event:
+def event_of(entry: Mapping[str, Any], given: object, now: float) -> Event:
+    """An event of an entry's eventList.
+
+    Raises:
+        EventProblem: It is none.
+    """
     if not isinstance(given, dict):
         raise EventProblem("is not a JSON object")
     user_id = text_of(entry, "userId")

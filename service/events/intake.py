@@ -26,6 +26,9 @@ class IntakeReport:
     ignored: int = 0
     rejected: list[dict[str, Any]] = field(default_factory=list)
 
+    known_only: int = 0
+    """Of the accepted ones, those that are not sent on; a caller of the API has none."""
+
 
 class Intake:
     """Keeps events safe, and lets this replica know of them.
@@ -63,6 +66,7 @@ class Intake:
         ):
             if new:
                 report.accepted += 1
+                report.known_only += one.known_only
                 self._known.heard(prefix, [KnownEvent(one.event_type, one.item_id, one.sent_at, one.lifts)])
             else:
                 report.duplicate += 1

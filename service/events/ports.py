@@ -86,6 +86,24 @@ class EventStore(Forgettable, Protocol):
         """Let what was given up wait again; how many."""
 
 
+class LoadNotes(Protocol):
+    """Remembers what was read of which file; an `EventStore` does."""
+
+    async def noted(self, url: str) -> bytes | None:
+        """The last note on a file; None if there is none.
+
+        Raises:
+            SharedStateUnavailable: It cannot be looked up now.
+        """
+
+    async def note(self, url: str, note: bytes) -> None:
+        """Replace the note on a file; safe when this returns.
+
+        Raises:
+            SharedStateUnavailable: It is not known to be safe.
+        """
+
+
 class EventTaker(Protocol):
     """Amazon Personalize's PutEvents, or what stands in for it."""
 

@@ -1,8 +1,10 @@
 """Builds what takes events in and sends them on; not imported without EVENT_KEYS."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from service.aws.session import AwsSession
 from service.budget.adapters.embedded import EmbeddedGovernor
@@ -18,14 +20,17 @@ from service.events.braze import BrazeTerms
 from service.events.intake import Intake
 from service.events.known import KnownEvents, OwnDoings
 from service.events.outbox import Outbox
-from service.events.ports import EventStore
+from service.events.ports import EventStore, LoadNotes
 from service.events.services import EventServices
 from service.fleet.heartbeat import Heartbeat
 from service.lists.forgetting import Forgetting
 from service.settings import Settings
+from service.tasks import stop_task
 from service.telemetry import Telemetry
 from service.wiring.names import deployment_of, user_keys
 from service.wiring.redis import RedisWay, open_redis
+
+AnyEventStore: TypeAlias = SqliteEventStore | RedisEventStore
 
 HORIZON_SECONDS: Final = 5.0
 """A call may wait so long for its slot; nobody waits for it."""
@@ -48,6 +53,8 @@ async def open_events(
         store = sqlite = _sqlite(settings, stack, clock)
         known = KnownEvents(store, keys=user_keys(settings), clock=clock)
         forgetting.add(sqlite)
+        following = asyncio.create_task(sqlite.follow(known.forget_all), name="events-follower")
+        stack.push_async_callback(stop_task, following)
         if tracking_id is not None:
             await sqlite.release()
     else:
@@ -76,8 +83,38 @@ async def open_events(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class EventLoading:
+    """What `events load` needs."""
+
+    intake: Intake
+    notes: LoadNotes
+    terms: BrazeTerms
+
+
+class _Uncounted:
+    """An `EventRecorder` of a process that nobody asks for metrics."""
+
+    def events(self, result: str, count: int) -> None:
+        """The report of the command counts."""
+
+
 @asynccontextmanager
-async def open_event_store(settings: Settings) -> AsyncIterator[EventStore]:
+async def open_event_loading(settings: Settings) -> AsyncIterator[EventLoading]:
+    """What takes in the events of files, in the store of the replicas.
+
+    Raises:
+        ConfigurationError: There are no events without EVENT_KEYS, or Redis's address cannot work.
+        SharedStateUnavailable: Redis does not answer.
+    """
+    async with open_event_store(settings) as store:
+        known = KnownEvents(store, keys=user_keys(settings), clock=SystemClock())
+        terms = BrazeTerms(settings.event_type_names, settings.event_item_id)
+        yield EventLoading(Intake(store, known=known, recorder=_Uncounted()), store, terms)
+
+
+@asynccontextmanager
+async def open_event_store(settings: Settings) -> AsyncIterator[AnyEventStore]:
     """Where the replicas keep events, for a command.
 
     Raises:

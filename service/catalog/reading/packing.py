@@ -57,12 +57,13 @@ PackingError = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile)
 
 
 @contextmanager
-def unpacked(stream: IO[bytes], label: str) -> Iterator[IO[bytes]]:
+def unpacked(stream: IO[bytes], label: str, *, takes: Sequence[bytes] = ()) -> Iterator[IO[bytes]]:
     """The content of a stream that may be packed with gzip, bzip2, xz or zip, whatever its name says.
 
     Args:
         stream: As it is stored; it must be able to seek, and stays open.
         label: Names it in errors.
+        takes: How contents begin that are no rows, and that the caller reads all the same.
 
     Raises:
         CatalogError: It is a zip archive of several files, or nothing that can be read as rows.
@@ -73,7 +74,8 @@ def unpacked(stream: IO[bytes], label: str) -> Iterator[IO[bytes]]:
             if inner is None:
                 break
             stream = inner
-        _refuse_foreign(_head(stream), label)
+        if not (takes and _head(stream).startswith(tuple(takes))):
+            _refuse_foreign(_head(stream), label)
         stream.seek(0)
         yield stream
 

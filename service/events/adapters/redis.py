@@ -90,6 +90,7 @@ class RedisEventStore:
         self._stream = f"{prefix}:events"
         self._names_key = f"{prefix}:items"
         self._aside = f"{prefix}:events:aside"
+        self._notes = f"{prefix}:events:files"
         self._replica = replica
         self._clock = clock
         self._sends_on = sends_on
@@ -242,6 +243,17 @@ class RedisEventStore:
                 await redis.xdel(self._aside, number)
             count += 1
         return count
+
+    async def noted(self, url: str) -> bytes | None:
+        """See `LoadNotes.noted`."""
+        async with self._client.use(self._notes) as redis:
+            note: Any = await redis.hget(self._notes, url)
+        return None if note is None else bytes(note)
+
+    async def note(self, url: str, note: bytes) -> None:
+        """See `LoadNotes.note`."""
+        async with self._client.use(self._notes) as redis:
+            await redis.hset(self._notes, url, note)
 
     async def forget_user(self, user_prefix: UserPrefix) -> None:
         """See `Forgettable`: what is known, and what waits."""

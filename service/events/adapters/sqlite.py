@@ -8,6 +8,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -21,6 +22,9 @@ from service.lists.keys import UserPrefix
 
 FILE_NAME: Final = "events.sqlite"
 
+FOLLOW_SECONDS: Final = 0.5
+"""Between two looks whether another process has written."""
+
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS seen (id TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS seen_at ON seen (at);
@@ -31,6 +35,7 @@ CREATE INDEX IF NOT EXISTS outbox_due ON outbox (due) WHERE aside IS NULL;
 CREATE TABLE IF NOT EXISTS known (
     user BLOB NOT NULL, type TEXT NOT NULL, item TEXT NOT NULL, at REAL NOT NULL,
     PRIMARY KEY (user, type, item)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS files (url TEXT PRIMARY KEY, note BLOB NOT NULL) WITHOUT ROWID;
 """
 
 _Result = TypeVar("_Result")
@@ -114,6 +119,21 @@ class SqliteEventStore:
             )
         )
 
+    async def noted(self, url: str) -> bytes | None:
+        """See `LoadNotes.noted`."""
+
+        def look(connection: sqlite3.Connection) -> bytes | None:
+            row = connection.execute("SELECT note FROM files WHERE url = ?", (url,)).fetchone()
+            return None if row is None else bytes(row[0])
+
+        return await self._in_thread(look)
+
+    async def note(self, url: str, note: bytes) -> None:
+        """See `LoadNotes.note`."""
+        await self._in_thread(
+            lambda connection: connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?)", (url, note))
+        )
+
     async def forget_user(self, user_prefix: UserPrefix) -> None:
         """See `Forgettable`; what waits to be sent on is not sent either."""
 
@@ -122,6 +142,21 @@ class SqliteEventStore:
             connection.execute("DELETE FROM outbox WHERE user = ?", (user_prefix,))
 
         await self._in_thread(forget)
+
+    async def follow(self, on_gap: Callable[[], None]) -> None:
+        """Call this whenever another process, such as `events load`, has written; until it is cancelled."""
+
+        def look(connection: sqlite3.Connection) -> int:
+            return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+        last: int | None = None
+        while True:
+            with suppress(SharedStateUnavailable):
+                version = await self._in_thread(look)
+                if version != last and last is not None:
+                    on_gap()
+                last = version
+            await asyncio.sleep(FOLLOW_SECONDS)
 
     async def close(self) -> None:
         """Close the file."""

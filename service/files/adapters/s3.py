@@ -37,7 +37,8 @@ def find_in_s3(
             if key == wanted:
                 return [_file(client, bucket, found, error)], 0
             if key.startswith(wanted):
-                below = key.removeprefix(wanted)
+                # From the last folder on: a prefix may end within a name, and what follows is no name of its own.
+                below = key[wanted.rfind("/") + 1 :]
                 if is_meant(below, suffixes):
                     chosen.append(_file(client, bucket, found, error))
                 else:
