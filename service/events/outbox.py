@@ -125,9 +125,11 @@ class Outbox:
         self._failed = self._succeeded = False
         sessions = by_session(claimed)
         await asyncio.gather(*(self._send_all(waiting, last_start) for waiting in sessions))
-        if self._succeeded or not self._failed:
+        if self._succeeded:
+            if self._pause_seconds:
+                _log.info("events_sent_again")
             self._pause_seconds = 0.0
-        else:
+        elif self._failed:
             self._pause_seconds = min(MAX_PAUSE_SECONDS, max(MIN_PAUSE_SECONDS, 2 * self._pause_seconds))
         return bool(claimed)
 
@@ -151,6 +153,7 @@ class Outbox:
             await self._again(call, 0.0)
             return False
         except RecommenderRefused as error:
+            self._succeeded = True
             await self._refused(call, error)
             return True
         except RecommenderError as error:

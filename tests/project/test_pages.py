@@ -23,8 +23,9 @@ NO_SETTINGS = {
     # The SDKs', the command line's and the system's own.
     *("AWS_REGION", "AWS_PROFILE", "AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME", "ADMIN_KEY", "TMPDIR", "SIGTERM", "SIGHUP"),
     *("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER"),
-    # Amazon's name of a column.
-    "ITEM_ID",
+    # Amazon's names of columns.
+    *("ITEM_ID", "USER_ID", "TIMESTAMP", "EVENT_TYPE", "EVENT_VALUE", "EVENT_ID", "IMPRESSION", "RECOMMENDATION_ID"),
+    "SESSION_ID",
 }
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
