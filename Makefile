@@ -1,6 +1,6 @@
 # Everything runs in .venv. A stamp file says what is installed there, so that a second run starts at once.
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-fast check bench lock release
+.PHONY: help run install test test-fast check bench lock release FORCE
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -21,6 +21,7 @@ run: .venv/.runtime  ## start a local Personalize and the service on the sample 
 	@exec $(BIN)/personalize-connect sample
 
 install: .venv/.dev  ## make .venv and install the locked dependencies into it
+	@echo 'The command is .venv/bin/personalize-connect; after ". .venv/bin/activate" it is personalize-connect.'
 
 test: .venv/.dev  ## run all tests; ARGS="-k name" for some
 	$(PYTEST) $(ARGS)
@@ -50,16 +51,17 @@ lock: .venv/.dev  ## bring requirements/ in line with pyproject.toml; UPGRADE=--
 release: .venv/.dev  ## commit and tag a release; VERSION=x.y.z
 	$(BIN)/python tools/release.py $(VERSION)
 
-.venv/bin/python:
-	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo 'no venv: on Debian, apt-get install python3-venv' >&2; exit 1; }
+# Asked each time; newer than what is installed only where it is new.
+.venv/.python: FORCE
+	@sh tools/venv.sh "$(PYTHON)" $(if $(filter file default,$(origin PYTHON)),any,wished) "$(MAKECMDGOALS)"
 
-.venv/.runtime: pyproject.toml requirements/liquid.txt requirements/build.txt | .venv/bin/python
+.venv/.runtime: pyproject.toml requirements/liquid.txt requirements/build.txt .venv/.python
 	@echo "installing into .venv, this once"
 	$(PIP_INSTALL) --require-hashes -r requirements/liquid.txt -r requirements/build.txt
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/.dev: pyproject.toml requirements/dev.txt requirements/build.txt | .venv/bin/python
+.venv/.dev: pyproject.toml requirements/dev.txt requirements/build.txt .venv/.python
 	@echo "installing into .venv, this once"
 	$(PIP_INSTALL) --require-hashes -r requirements/dev.txt -r requirements/build.txt
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .

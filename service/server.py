@@ -67,6 +67,7 @@ class DrainingServer(uvicorn.Server):
         self._drain_seconds = drain_seconds
         hold_connections(self.server_state, lifecycle.connections)
         self._draining: asyncio.TimerHandle | None = None
+        self.listen_error: OSError | None = None
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -91,7 +92,13 @@ class DrainingServer(uvicorn.Server):
         await super().startup(sockets=[])
         for one in sockets or []:
             listener = Listener(one, self._lifecycle.connections, self._create_protocol)
-            listener.start()
+            try:
+                listener.start()
+            except OSError as error:
+                # Two that start at the same moment can both bind; only one of them can listen.
+                self.listen_error = error
+                self.should_exit = True
+                return
             # Uvicorn asks of a server only what a listener has too.
             self.servers.append(listener)  # type: ignore[arg-type]
 
@@ -186,6 +193,8 @@ def serve(settings: Settings, create: Callable[[Settings], HitLane] = create_app
             tracing.close()
     if app.startup_error is not None:
         raise app.startup_error
+    if server.listen_error is not None:
+        raise _cannot_listen(settings.host, settings.port, server.listen_error)
 
 
 def _tracing() -> "Tracing | None":
@@ -214,5 +223,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise ConfigurationError(f"HOST, PORT: cannot listen on {host}:{port}: {error.strerror}") from None
+        raise _cannot_listen(host, port, error) from None
     return listener
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> ConfigurationError:
+    return ConfigurationError(f"HOST, PORT: cannot listen on {host}:{port}: {error.strerror}")

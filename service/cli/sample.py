@@ -21,6 +21,7 @@ from service.children import child_environment
 from service.cli.group import EXIT_FAILED
 from service.constants import MAX_PORT
 from service.errors import ConfigurationError
+from service.main import SAMPLE_IMAGES
 from service.server import serve
 from service.settings import load_settings, read_env_file
 
@@ -58,6 +59,16 @@ DEFAULTS: Final = {
 }
 """Set where the caller's environment says nothing. `.env` is not asked: there they are written for a real service."""
 
+NOT_FROM_ENV_FILE: Final = (
+    "CATALOG_COLUMNS",
+    "EXCLUSION_FILTER",
+    "GROUP_COLUMN",
+    "POPULAR_ITEMS",
+    "REDIS_URL",
+    "ROOT_PATH",
+)
+"""Of `.env` too, for they are of a real shop; the caller's environment is asked."""
+
 NOT_FOR_LOCAL: Final = (
     "PERSONALIZE_RECOMMENDER_ARN",
     "PERSONALIZE_FILTER_ARN",
@@ -85,7 +96,7 @@ def command(data: Path) -> None:
     This is what `make run` calls. It needs no AWS account, Docker or Redis.
     Both processes stop together, on Ctrl-C, on SIGTERM or when either ends.
     """
-    _refuse_a_taken_port()
+    _choose_port()
     port = _free_port()
     _point_environment_at(data, port)
     settings = load_settings(env_file=None)
@@ -144,8 +155,12 @@ def _point_environment_at(data: Path, port: int) -> None:
     for name, value in DEFAULTS.items():
         if not os.environ.get(name):
             os.environ[name] = value
+    service_port = os.environ["PORT"]
+    if not os.environ.get("DATA_DIR"):
+        # Of its own, so that it neither waits for another service of this checkout nor leaves events there.
+        os.environ["DATA_DIR"] = f"data/sample-{service_port}"
     for name, in_file in read_env_file().items():
-        if in_file:
+        if in_file and name.upper() not in NOT_FROM_ENV_FILE:
             os.environ.setdefault(name.upper(), in_file)
     for name in NOT_FOR_LOCAL:
         os.environ.pop(name, None)
@@ -153,6 +168,9 @@ def _point_environment_at(data: Path, port: int) -> None:
     for name in ("RUNTIME", "EVENTS"):
         os.environ[f"AWS_ENDPOINT_URL_PERSONALIZE_{name}"] = f"http://127.0.0.1:{port}"
     os.environ["CATALOG_URL"] = f"file:{data / 'items.csv'}"
+    if data.resolve() == SAMPLE_IMAGES.parent:
+        # The pictures are this service's own, so their address follows the port.
+        os.environ["CATALOG_COLUMNS"] = f"image=http://127.0.0.1:{service_port}/sample/images/{{id}}.svg"
     # The SDK sends plain HTTP through a proxy when one is set, and no proxy reaches our loopback.
     for name in ("NO_PROXY", "no_proxy"):
         os.environ[name] = ",".join(filter(None, ["127.0.0.1", os.environ.get(name)]))
@@ -164,7 +182,11 @@ def _announce(port: int) -> None:
         _wait_for(port, "/readyz", is_over=lambda: False)
     except TimeoutError:
         return  # the service says itself what is wrong
-    click.echo(f"\nReady. Try\n  curl '127.0.0.1:{port}/recommendations?user_id=user1'\nCtrl-C stops it.\n")
+    tried = f"curl '127.0.0.1:{port}/recommendations?user_id=user1'"
+    command = Path(sys.executable).with_name("personalize-connect")
+    shown = command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command
+    further = f"Further commands: {shown} --help\n" if command.exists() else ""
+    click.echo(f"\nReady. Try\n  {tried}\n{further}Ctrl-C stops it.\n")
 
 
 def _wait_for(port: int, path: str, *, is_over: Callable[[], bool]) -> None:
@@ -188,15 +210,20 @@ def _wait_for(port: int, path: str, *, is_over: Callable[[], bool]) -> None:
     raise TimeoutError
 
 
-def _refuse_a_taken_port() -> None:
-    """Stop if another process answers at `PORT`: one would take it for the sample.
+def _choose_port() -> None:
+    """Put into `PORT` where the service will listen: 0 is any free one.
 
     Raises:
-        ConfigurationError: The port is taken.
+        ConfigurationError: Another process answers there: one would take it for the sample.
     """
     port = os.environ.get("PORT") or DEFAULTS["PORT"]
+    if not port.isdecimal() or int(port) > MAX_PORT:
+        return  # the settings say so
+    if not int(port):
+        os.environ["PORT"] = str(_free_port())
+        return
     with socket.socket() as caller:
-        if port.isdecimal() and int(port) <= MAX_PORT and not caller.connect_ex(("127.0.0.1", int(port))):
+        if not caller.connect_ex(("127.0.0.1", int(port))):
             raise ConfigurationError(f"PORT: {port} is taken; PORT=8080 make run takes another")
 
 

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import signal
@@ -6,6 +7,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +26,9 @@ ALLOW_ANONYMOUS=false
 PERSONALIZE_RECOMMENDER_ARN=arn:aws:personalize:eu-west-1:123456789012:recommender/shop
 PERSONALIZE_FILTER_ARN=arn:aws:personalize:eu-west-1:123456789012:filter/bought
 CATALOG_URL=s3://shop/items.csv
+CATALOG_COLUMNS=name=title,price=pricing.current
+EXCLUSION_FILTER='EXCLUDE ItemID WHERE Items.SEASON = "winter"'
+REDIS_URL=rediss://shop.example:6379
 AWS_PROFILE=production
 AWS_REGION=eu-west-1
 """
@@ -41,14 +46,27 @@ class Started(NamedTuple):
 
 @pytest.fixture
 def sample(tmp_path: Path) -> Iterator[Started]:
+    with started(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def lasting_sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
+    """One for the tests that only look."""
+    with started(tmp_path_factory.mktemp("sample")) as running:
+        yield running
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[Started]:
     port = free_port()
-    output = tmp_path / "output"
-    (tmp_path / ".env").write_text(ENV_OF_A_REAL_SERVICE)
+    output = folder / "output"
+    (folder / ".env").write_text(ENV_OF_A_REAL_SERVICE)
     with output.open("wb") as stdout:
         process = subprocess.Popen(
             [sys.executable, "-m", "service", "sample", "--data", str(ROOT / "sample")],
             # In a group of its own, as a terminal makes one.
-            cwd=tmp_path,
+            cwd=folder,
             env={
                 "PATH": os.environ["PATH"],
                 "PYTHONPATH": str(ROOT),
@@ -126,12 +144,25 @@ def test_the_sample_leaves_no_process_behind(
 
 @pytest.mark.processes
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_the_samples_child_inherits_nothing_that_configures_the_service(sample: Started) -> None:
+def test_the_samples_child_inherits_nothing_that_configures_the_service(lasting_sample: Started) -> None:
     """I9: it had the keys of a real service, if the shell did."""
-    environment = Path(f"/proc/{child_of(sample.process.pid)}/environ").read_bytes().split(b"\0")
+    environment = Path(f"/proc/{child_of(lasting_sample.process.pid)}/environ").read_bytes().split(b"\0")
     names = {one.partition(b"=")[0] for one in environment if one}
     assert b"PATH" in names
     assert not [name for name in names if name.startswith((b"AWS_", b"CATALOG_", b"PERSONALIZE_", b"USER_KEY_"))]
+
+
+@pytest.mark.processes
+def test_the_samples_pictures_and_its_folder_follow_the_port(lasting_sample: Started) -> None:
+    """H5: they pointed to port 8000, and two samples of one checkout fought for one folder. H4: the command's name."""
+    port, output = lasting_sample.service_port, lasting_sample.output
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/recommendations?user_id=user1") as answer:
+        path = json.load(answer)[0]["image"].removeprefix(f"http://127.0.0.1:{port}/")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}") as answer:
+        assert answer.headers["Content-Type"] == "image/svg+xml"
+
+    assert [path.name for path in (output.parent / "data").iterdir()] == [f"sample-{port}"]
+    assert f"{Path(sys.executable).with_name('personalize-connect')} --help" in output.read_text()
 
 
 def test_a_missing_sample_is_one_readable_mistake(tmp_path: Path) -> None:

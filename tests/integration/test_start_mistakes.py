@@ -4,8 +4,14 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
+import uvicorn
+from fastapi import FastAPI
+
+from service.api.lifecycle import Lifecycle
+from service.server import SERVER, DrainingServer
 from tests.support.amazon import DENIED, Amazon
 from tests.support.processes import CAMPAIGN_ARN, ROOT, SAMPLE
 
@@ -75,3 +81,21 @@ def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
 
     assert port in line
     assert line.startswith("HOST, PORT:")
+
+
+async def test_the_second_of_two_that_listen_at_the_same_moment_stops_without_a_traceback() -> None:
+    """H5: both can bind, and only one can listen."""
+    with ExitStack() as sockets:
+        first, second = (sockets.enter_context(socket.socket()) for _ in range(2))
+        for one in (first, second):
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.bind(first.getsockname() if one is second else ("127.0.0.1", 0))
+        first.listen()
+        server = DrainingServer(uvicorn.Config(FastAPI(), lifespan="off", **SERVER), Lifecycle(), drain_seconds=0)
+        server.config.load()
+        server.lifespan = server.config.lifespan_class(server.config)
+
+        await server.startup([second])
+
+        assert server.should_exit
+        assert server.listen_error is not None
