@@ -105,7 +105,7 @@ class Arm:
         if pinned is not None:
             return pinned, []
         kept = lists.kept(key)
-        if kept is not None and lists.is_fresh(kept):
+        if kept is not None and lists.is_fresh(key, kept):
             return Outcome(kept, "cache"), []
         outcome, timings = await self.campaign.outcome(key, request, kept, deadline)
         # A call of the same message with less time left may have been answered while this one waited.

@@ -203,7 +203,7 @@ class HitLane:
             asked.key,
             envelope,
             services.rules_version(),
-            min(asked.arm.lists.fresh_until(envelope), asked.arm.assembly.valid_until()),
+            min(asked.arm.lists.fresh_until(asked.key, envelope), asked.arm.assembly.valid_until()),
             created_at(envelope),
             tuple(lasting_headers(answer)),
             answer.body,

@@ -46,6 +46,12 @@ _PRICE: Final = Number(0, MAX_PRICE)
 @click.option("--stale", type=_SHARE, default=DEFAULTS.stale, help="Share with an older list.")
 @click.option("--batch", type=_SHARE, default=DEFAULTS.batch, help="Share in the batch, whatever else they have.")
 @click.option(
+    "--active",
+    type=_SHARE,
+    help="With LISTS_LIVE_UNTIL_EVENT: share of those with a list who have done something since. Without --cached and"
+    " --stale, everybody has a list.",
+)
+@click.option(
     "--cached-age",
     "cached_age_seconds",
     type=_NOT_NEGATIVE,
@@ -93,6 +99,7 @@ def command(
     cached: float,
     stale: float,
     batch: float,
+    active: float | None,
     cached_age_seconds: float,
     stale_newer: bool,
     gap_seconds: float,
@@ -121,6 +128,11 @@ def command(
         cache_stale_seconds=cache_stale_seconds,
         request_deadline_seconds=request_deadline_seconds,
     )
+    fresh_seconds = settings.cache_fresh_seconds
+    if active is not None:
+        # Lists are fresh until their user does something, however old they are.
+        cached, stale = (cached + stale) or 1.0, 0.0
+        fresh_seconds = settings.cache_stale_seconds
     try:
         send = Send(
             recipients=recipients,
@@ -130,12 +142,13 @@ def command(
             cached=cached,
             stale=stale,
             batch=batch,
+            active=active or 0.0,
             cached_age_seconds=cached_age_seconds,
             stale_newer=stale_newer,
             gap_seconds=gap_seconds,
             peak=peak,
             latency_seconds=latency_ms / 1000,
-            fresh_seconds=settings.cache_fresh_seconds,
+            fresh_seconds=fresh_seconds,
             stale_seconds=settings.cache_stale_seconds,
             deadline_seconds=settings.request_deadline_seconds,
         )

@@ -1,6 +1,6 @@
 """Takes events in: answers only when they are safe."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -43,6 +43,8 @@ class Intake:
         self._store = store
         self._known = known
         self._recorder = recorder
+        self.on_accepted: Callable[[str], None] = lambda _: None
+        """Called with the user of each new event that undoes nothing; must not raise."""
 
     async def take(self, events: Iterable[Event | EventProblem | Ignored]) -> IntakeReport:
         """Keep what is an event; safe when this returns.
@@ -68,6 +70,8 @@ class Intake:
                 report.accepted += 1
                 report.known_only += one.known_only
                 self._known.heard(prefix, [KnownEvent(one.event_type, one.item_id, one.sent_at, one.lifts)])
+                if not one.lifts:
+                    self.on_accepted(one.owner)
             else:
                 report.duplicate += 1
         for result, count in (

@@ -18,8 +18,21 @@ from service.lists.keys import UserKeys, UserPrefix
 MAX_OF_A_TYPE: Final = 100
 """Events of a user and type that count. Source: Personalize developer guide, filter expressions."""
 
+LEARNT_AT_ONCE: Final = 100
+"""Users looked up at a time."""
+
 MAX_USERS: Final = 200_000
 """Users kept in memory, the longest unasked go first; about 100 MB with ten events each."""
+
+NEVER: Final = float("-inf")
+NEVER_AT: Final = -1.0
+"""A time before any event's."""
+
+MAX_LATELY: Final = 100_000
+"""Users of whom only is kept when something was heard of them last; about 20 MB."""
+
+SAME_SECONDS: Final = 5.0
+"""What is told again within this time is not a later event."""
 
 LOAD_SECONDS: Final = 0.1
 """Longest wait of an answer for a user's events."""
@@ -33,9 +46,15 @@ class UserEvents:
     version: int = 0
     """Changes with every event."""
 
-    def add(self, known: KnownEvent) -> None:
+    changed_at: float = NEVER
+    """Unix seconds of the latest event."""
+
+    def add(self, known: KnownEvent, heard_at: float) -> None:
         """Take in an event; an older one of the same item changes nothing."""
         items = self.by_type.setdefault(known.event_type, {})
+        # An event is told twice, by who took it in and by the store, which may keep whole seconds.
+        if not known.lifts and int(known.at) > int(items.get(known.item_id, NEVER_AT)):
+            self.changed_at = max(self.changed_at, heard_at)
         if known.lifts:
             items.pop(known.item_id, None)
         else:
@@ -56,6 +75,7 @@ class KnownEvents:
         self._max_users = max_users
         self._users: OrderedDict[UserPrefix, UserEvents] = OrderedDict()
         self._loading: dict[UserPrefix, asyncio.Task[None]] = {}
+        self._lately: OrderedDict[UserPrefix, float] = OrderedDict()
         self._changes = 0
         self._loads = 0
 
@@ -80,24 +100,48 @@ class KnownEvents:
             self._users.move_to_end(user_prefix)
         return found
 
+    def changed_at(self, user_prefix: UserPrefix) -> float | None:
+        """See `Liveness.changed_at`."""
+        found = self._users.get(user_prefix)
+        return None if found is None else found.changed_at
+
+    async def learn(self, user_prefixes: Sequence[UserPrefix]) -> None:
+        """See `Liveness.learn`; one look-up for each user who is not here."""
+        unknown = [one for one in dict.fromkeys(user_prefixes) if one not in self._users]
+        for first in range(0, len(unknown), LEARNT_AT_ONCE):
+            some = unknown[first : first + LEARNT_AT_ONCE]
+            await asyncio.gather(*map(self._loaded, some))
+            if any(one not in self._users for one in some):
+                raise SharedStateUnavailable("what users did cannot be looked up")
+
     async def load(self, user_id: str, within_seconds: float) -> None:
         """Have the user's events here, as far as the time allows; never fails."""
         user_prefix = self._keys.prefix(user_id)
         if user_prefix in self._users:
             return
+        await asyncio.wait({self._loaded(user_prefix)}, timeout=max(0.0, min(within_seconds, LOAD_SECONDS)))
+
+    def _loaded(self, user_prefix: UserPrefix) -> "asyncio.Task[None]":
+        """Done when the user's events are here, or cannot be looked up."""
         task = self._loading.get(user_prefix)
         if task is None:
             task = self._loading[user_prefix] = asyncio.create_task(self._load(user_prefix))
             task.add_done_callback(lambda _: self._loading.pop(user_prefix, None))
-        await asyncio.wait({task}, timeout=max(0.0, min(within_seconds, LOAD_SECONDS)))
+        return task
 
     def heard(self, user_prefix: UserPrefix, events: Iterable[KnownEvent]) -> None:
         """A store tells what has happened; users that are not here are loaded when they are asked for."""
         self._changes += 1
+        now = self._clock.time()
         found = self._users.get(user_prefix)
-        if found is not None:
-            for one in events:
-                found.add(one)
+        for one in events:
+            if found is not None:
+                found.add(one, now)
+            elif not one.lifts and now - self._lately.get(user_prefix, NEVER) > SAME_SECONDS:
+                self._lately[user_prefix] = now
+                self._lately.move_to_end(user_prefix)
+                if len(self._lately) > MAX_LATELY:
+                    self._lately.popitem(last=False)
 
     def forget_all(self) -> None:
         """Something may have been missed: load everybody anew."""
@@ -108,6 +152,7 @@ class KnownEvents:
         """See `Forgettable`."""
         self._changes += 1
         self._users.pop(user_prefix, None)
+        self._lately.pop(user_prefix, None)
 
     async def _load(self, user_prefix: UserPrefix) -> None:
         # What is told while the look-up is on its way may be missing in its answer: look again.
@@ -122,8 +167,11 @@ class KnownEvents:
         # Never a version that an answer of before may hold.
         self._loads += 1
         found = UserEvents(version=self._loads << 20)
+        now = self._clock.time()
         for one in known:
-            found.add(one)
+            found.add(one, min(one.at, now))
+        # An event may have been dated back.
+        found.changed_at = max(found.changed_at, self._lately.get(user_prefix, NEVER))
         self._users[user_prefix] = found
         while len(self._users) > self._max_users:
             self._users.popitem(last=False)

@@ -11,7 +11,7 @@ from service.errors import DegradedReason, SharedStateUnavailable
 from service.lists.envelope import Envelope, created_at, readable
 from service.lists.forgetting import ForgottenLately
 from service.lists.freshness import Freshness
-from service.lists.keys import UserKey
+from service.lists.keys import UserKey, prefix_of
 from service.lists.ladder import Ladder
 from service.lists.ports import ABANDONED, BatchLists, Boarding, Landing, LocalLists, Outcome, Pins, SharedLists
 
@@ -80,7 +80,7 @@ class Lists:
         if self._pins.get(key) is not None:
             return None
         envelope = self._memory.get(key)
-        return envelope if envelope is not None and self.is_fresh(envelope) else None
+        return envelope if envelope is not None and self.is_fresh(key, envelope) else None
 
     def holds(self, key: UserKey, envelope: Envelope) -> bool:
         """Whether this very list is still the one in memory."""
@@ -94,13 +94,13 @@ class Lists:
         """The degraded answer to repeat; no wait."""
         return self._pins.get(key)
 
-    def is_fresh(self, envelope: Envelope) -> bool:
+    def is_fresh(self, key: UserKey, envelope: Envelope) -> bool:
         """Whether the list may be served without a transaction."""
-        return self._freshness.fresh(created_at(envelope), self._clock.time())
+        return self._freshness.fresh(created_at(envelope), self._clock.time(), key)
 
-    def fresh_until(self, envelope: Envelope) -> float:
-        """Unix seconds at which the list stops being fresh."""
-        return created_at(envelope) + self._freshness.fresh_seconds
+    def fresh_until(self, key: UserKey, envelope: Envelope) -> float:
+        """Unix seconds at which the list stops being fresh if its user does nothing."""
+        return self._freshness.until(created_at(envelope), self._clock.time(), key)
 
     def usable(self, envelope: bytes | None) -> Envelope | None:
         """The list if this version can read it and it is not past the stale horizon."""
@@ -170,15 +170,27 @@ class Lists:
             return False
         return True
 
-    async def kept_since(self, keys: Sequence[UserKey], since: float) -> list[bool]:
-        """Whether the list kept under each key was made since a Unix second.
+    async def wanted(self, keys: Sequence[UserKey], max_age_seconds: float, *, only_kept: bool = False) -> list[bool]:
+        """Whether each list is to be fetched: the one that is kept is neither fresh nor younger than this, or none is.
+
+        Args:
+            keys: Of the lists.
+            max_age_seconds: Younger ones are good enough.
+            only_kept: Where none is kept, none is wanted either.
 
         Raises:
             SharedStateUnavailable: The shared store did not answer.
         """
-        latest = self._freshness.latest(self._clock.time())
+        freshness = self._freshness
+        if freshness.live is not None:
+            await freshness.live.learn([prefix_of(key) for key in keys])
+        now = self._clock.time()
+        latest, younger = freshness.latest(now), now - max_age_seconds
         made = await self._shared.made_at(keys)
-        return [one is not None and since <= one <= latest for one in made]
+        return [
+            not only_kept if at is None else not min(younger, freshness.earliest(now, key)) <= at <= latest
+            for key, at in zip(keys, made, strict=True)
+        ]
 
     def without_batch(self, stale: Envelope | None, reason: DegradedReason) -> Outcome:
         """The best that can be had without a wait."""
@@ -204,7 +216,7 @@ class Lists:
             deadline: Point on the monotonic clock; each store gets `MIN_LOOK_UP_SECONDS` in any case.
         """
         kept = self.kept(key) or self.usable(await self._shared_list(key, deadline))
-        if kept is not None and self.is_fresh(kept):
+        if kept is not None and self.is_fresh(key, kept):
             return Outcome(kept, "cache", reason)
         return await self.step_down(key, kept, reason, deadline)
 

@@ -173,6 +173,20 @@ class BatchLists(Forgettable, Protocol):
         """
 
 
+class Liveness(Protocol):
+    """Knows when users last did something, so that a list stays fresh for as long as its user does nothing."""
+
+    def changed_at(self, user_prefix: UserPrefix) -> float | None:
+        """Unix seconds of the user's latest event; minus infinity for none; None while it is not known here."""
+
+    async def learn(self, user_prefixes: Sequence[UserPrefix]) -> None:
+        """Have it known here for these users.
+
+        Raises:
+            SharedStateUnavailable: It cannot be looked up now.
+        """
+
+
 class PopularList(Protocol):
     """The non-personalised list."""
 

@@ -74,7 +74,7 @@ class Fetching:
         )
         flight.led = boarding.leader
         kept = flight.kept = _newer(flight.kept, self._lists.usable(boarding.envelope))
-        if kept is not None and self._lists.is_fresh(kept):
+        if kept is not None and self._lists.is_fresh(flight.key, kept):
             flight.settled = True
             return Outcome(kept, "cache")
         if boarding.pinned is not None:

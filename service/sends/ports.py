@@ -19,12 +19,14 @@ class PrewarmTerms:
         num_results: Items that the templates of the send will ask for.
         max_age_seconds: A list that is younger is good enough; one that is fresh always is.
         placement: Whose lists; empty: the first one's.
+        only_kept: Users of whom no list is kept are left alone.
     """
 
     spare: float = DEFAULT_SPARE
     num_results: int = DEFAULT_NUM_RESULTS
     max_age_seconds: float = 0.0
     placement: str = ""
+    only_kept: bool = False
 
 
 @dataclass(slots=True)

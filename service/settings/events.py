@@ -41,6 +41,9 @@ class EventSettings(SettingsGroup):
     group_column: str | None = None
     """Catalogue column of variants: buying one hides all."""
 
+    lists_live_until_event: bool = False
+    """A list stays fresh for as long as its user does nothing, instead of by the clock."""
+
     @property
     def event_key_list(self) -> list[str]:
         """Keys that open POST /events."""
@@ -76,6 +79,6 @@ class EventSettings(SettingsGroup):
                     "exclude_after", f"{shown(pair)} is not TYPE:DURATION, such as Purchase:180d or View:0"
                 )
         if not self.event_key_list:
-            for name in ("personalize_tracking_id", "event_types", "exclude_after"):
+            for name in ("personalize_tracking_id", "event_types", "exclude_after", "lists_live_until_event"):
                 if getattr(self, name):
                     yield Problem((name, "event_keys"), f"{name.upper()}: is of no use without EVENT_KEYS")

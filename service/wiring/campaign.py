@@ -5,7 +5,7 @@ What differs between them is `Outside`: real in production, fakes that one can a
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from service.answers.arm import Arm, AskingTerms
@@ -34,7 +34,7 @@ from service.lists.ladder import Ladder, NoPopularList
 from service.lists.lists import Lists
 from service.lists.memory import ListMemory
 from service.lists.pins import LocalPins
-from service.lists.ports import BatchLists, PopularList, SharedLists
+from service.lists.ports import BatchLists, Liveness, PopularList, SharedLists
 from service.models import Promotion
 from service.personalize.breaker import Breaker
 from service.personalize.campaign import PersonalizeCampaign
@@ -78,6 +78,8 @@ class Outside:
     recorder_of: Callable[[str], Recorder]
     """Of a placement."""
     own_events: OwnEvents = field(default_factory=NoEvents)
+    live: Liveness | None = None
+    """Lists of users are fresh by what their users do; None: by the clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,8 @@ class _Builder:
         outside, clock = self._outside, self._outside.clock
         address = address_of(placement, variant)
         freshness = freshness_of(placement, self._terms.freshness)
+        if placement.kind != "similar-items" or placement.needs_user:
+            freshness = replace(freshness, live=outside.live)
         # A ranking shows the given items, and similar items have a popular list of their own.
         popular_list: PopularList = self._popular_list if placement.kind == "recommendations" else NoPopularList()
         lists = Lists(

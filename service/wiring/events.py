@@ -1,7 +1,7 @@
 """Builds what takes events in and sends them on; not imported without EVENT_KEYS."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -24,6 +24,8 @@ from service.events.ports import EventStore, LoadNotes
 from service.events.services import EventServices
 from service.fleet.heartbeat import Heartbeat
 from service.lists.forgetting import Forgetting
+from service.sends.live import DueLists
+from service.sends.ports import ListMaker
 from service.settings import Settings
 from service.tasks import stop_task
 from service.telemetry import Telemetry
@@ -97,6 +99,32 @@ class _Uncounted:
 
     def events(self, result: str, count: int) -> None:
         """The report of the command counts."""
+
+
+async def open_due_lists(
+    settings: Settings,
+    events: EventServices,
+    stack: AsyncExitStack,
+    *,
+    clock: Clock,
+    forgetting: Forgetting,
+    makers: Mapping[str, ListMaker],
+) -> None:
+    """Renew lists that events make due, for as long as the stack is open."""
+    due = DueLists(
+        [makers[name] for name, terms in settings.placements.items() if terms.kind == "recommendations"],
+        keys=user_keys(settings),
+        clock=clock,
+        fresh_seconds=settings.cache_fresh_seconds,
+    )
+    forgetting.add(due)
+    events.intake.on_accepted = due.add
+    stack.push_async_callback(stop_task, asyncio.create_task(due.run(), name="due-lists"))
+
+
+def known_events(settings: Settings, way: RedisWay, clock: Clock) -> KnownEvents:
+    """What the replicas know of users, for a command that looks each of them up once."""
+    return KnownEvents(_redis(settings, way, clock), keys=user_keys(settings), clock=clock)
 
 
 @asynccontextmanager

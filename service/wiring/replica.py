@@ -105,6 +105,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             blocked=shared.blocked,
             recorder_of=telemetry.recorder_of,
             own_events=NoEvents() if events is None else events.doings,
+            live=events.known if events is not None and settings.lists_live_until_event else None,
         )
         terms = Terms(
             secret=settings.user_key,
@@ -116,6 +117,11 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             group_column=settings.group_column,
         )
         replica = await stack.enter_async_context(open_answers(outside, terms, settings.placements))
+        prewarmers = {one.name: PlacementPrewarmer(one, clock) for one in replica.placements}
+        if events is not None and settings.lists_live_until_event:
+            from service.wiring.events import open_due_lists  # noqa: PLC0415  # an optional room
+
+            await open_due_lists(settings, events, stack, clock=clock, forgetting=stores.forgetting, makers=prewarmers)
         refresher.start()
         stack.push_async_callback(refresher.close)
         services = Services(
@@ -133,7 +139,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
                 block_list=shared.blocked,
                 catalog=refresher,
                 forgetting=stores.forgetting,
-                prewarmers={one.name: PlacementPrewarmer(one, clock) for one in replica.placements},
+                prewarmers=prewarmers,
             ),
             limits=ServiceLimits(
                 deadline_seconds=settings.request_deadline_seconds,

@@ -139,8 +139,15 @@ async def open_list_maker(
         flight_seconds = 2 * settings.request_deadline_seconds
         lately = ForgottenLately(clock=clock, flight_seconds=flight_seconds)
         nothing, no_batch = _NoItems(), NoBatchLists()
+        live = None
+        if settings.lists_live_until_event:
+            # Nothing of it is imported otherwise.
+            from service.wiring.events import known_events  # noqa: PLC0415  # an optional room
+
+            live = known_events(settings, way, clock)
         outside = Outside(
             clock=clock,
+            live=live,
             recommender_of=recommenders.__getitem__ if override is None else lambda _: override,
             governor_of=lambda address: redis_governor(settings, way, clock, address),
             stores=Stores(

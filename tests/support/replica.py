@@ -22,7 +22,7 @@ from service.lists.freshness import Freshness
 from service.lists.keys import UserKey, UserKeys
 from service.lists.memory import ListMemory
 from service.lists.pins import LocalPins
-from service.lists.ports import BatchLists, SharedLists
+from service.lists.ports import BatchLists, Liveness, SharedLists
 from service.models import Answer, ListRequest, RecommendationQuery
 from service.personalize.breaker import Breaker
 from service.personalize.campaign import PersonalizeCampaign
@@ -152,6 +152,7 @@ async def open_replica(
     exclusion: str = "",
     max_waiting: int = MAX_WAITING_CALLERS,
     deadline_seconds: float = DEADLINE_SECONDS,
+    live: Liveness | None = None,
 ) -> AsyncIterator[Replica]:
     """One replica in virtual time; closing it is part of every test."""
     clock = VirtualClock(asyncio.get_running_loop(), clock_skew)
@@ -184,6 +185,7 @@ async def open_replica(
         catalog=CurrentCatalog(catalog),
         blocked=blocked,
         recorder_of=lambda _: recorder,
+        live=live,
     )
     terms = Terms(
         secret=SECRET,

@@ -118,7 +118,7 @@ class RedisLists:
         token = (_BACKGROUND if background else "") + secrets.token_hex(8)
         lease_ms = max(1, round(lease_seconds * 1000))
         now = self._clock.time()
-        earliest, latest = now - self._freshness.fresh_seconds, self._freshness.latest(now)
+        earliest, latest = self._freshness.earliest(now, key), self._freshness.latest(now)
         names, pin_version = self._keys(key), 0 if background else OUTCOME_VERSION
         async with self._client.use(*names[:1]):
             reply: Any = await self._board(
@@ -170,14 +170,14 @@ class RedisLists:
         envelope = readable(kept)
         if envelope is None:
             return Landed(outcome)
-        if self._freshness.fresh(created_at(envelope), self._clock.time()):
+        if self._freshness.fresh(created_at(envelope), self._clock.time(), key):
             return Landed(Outcome(envelope, "cache"))
         return Landed(Outcome(envelope, "stale", outcome.degraded_reason))
 
     async def _land_once(self, key: UserKey, what: list[str | bytes | int], packed: bytes) -> Any:  # noqa: ANN401  # what a script returns
         now, channel = self._clock.time(), self.channel
         # A list as young as a pin lasts is what another part of the message may have shown, fresh or not.
-        earliest = now - max(self._freshness.fresh_seconds, PIN_SECONDS)
+        earliest = min(self._freshness.earliest(now, key), now - PIN_SECONDS)
         messages: list[str | bytes | int] = [
             channel.name,
             channel.message(key, packed),

@@ -84,9 +84,8 @@ class Plan:
             notes.append(f"Braze's lowest rate limit is {MIN_MESSAGES_PER_MINUTE} messages a minute.")
         if send.cached and send.cached_age_seconds + send.seconds > send.fresh_seconds:
             left = max(0.0, send.fresh_seconds - send.cached_age_seconds)
-            notes.append(
-                f"Lists that are fresh at the start are so for {duration(left)} of the send (CACHE_FRESH_SECONDS)."
-            )
+            setting = "CACHE_STALE_SECONDS" if send.active else "CACHE_FRESH_SECONDS"
+            notes.append(f"Lists that are fresh at the start are so for {duration(left)} of the send ({setting}).")
         if self.course.refreshes_after:
             notes.append(
                 f"{self.course.refreshes_after:,} stale lists are still to be refreshed when the send is over."

@@ -39,8 +39,8 @@ def most_messages_per_minute(send: Send, *, on_step: Callable[[], None] = lambda
     fresh_for = send.fresh_seconds - send.cached_age_seconds
     low = slots
     high = MAX_MESSAGES_PER_MINUTE / MINUTE_SECONDS
-    if send.cached < 1:
-        high = min(high, slots / (1 - send.cached))
+    if send.ready < 1:
+        high = min(high, slots / (1 - send.ready))
     # At a lower rate the fresh lists would cease to be so before the send is over.
     before_they_age = send.recipients / fresh_for if fresh_for > 0 else math.inf
     if send.cached and before_they_age <= high:
@@ -76,7 +76,7 @@ def least_tps(send: Send, *, on_step: Callable[[], None] = lambda: None) -> int:
 
     crowded = send.rate * send.peak / SPENT_SHARE
     aging = send.cached_age_seconds + send.seconds > send.fresh_seconds
-    least = math.ceil(crowded * (1.0 if aging else 1 - send.cached) - 1e-6)
+    least = math.ceil(crowded * (1.0 if aging else 1 - send.ready) - 1e-6)
     most = math.ceil(crowded - 1e-6)
     # What is too little grows up to one below the answer.
     return 1 + _last(too_few, max(1, least) - 1, max(1, most) - 1)

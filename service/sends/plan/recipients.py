@@ -24,6 +24,7 @@ class Recipient:
         batch_list: Their list of the batch.
         asked_at: When their message goes out, in seconds from the first message.
         passes_left: Calls to come.
+        is_due: Whether they have done something since their list was made.
     """
 
     number: int
@@ -31,6 +32,7 @@ class Recipient:
     batch_list: Envelope | None
     asked_at: float
     passes_left: int
+    is_due: bool = False
 
 
 def recipients_of(send: Send, *, scale: float = 1.0, seed: int = 0) -> Iterator[Recipient]:
@@ -43,6 +45,7 @@ def recipients_of(send: Send, *, scale: float = 1.0, seed: int = 0) -> Iterator[
     """
     chance = random.Random(seed)  # noqa: S311  # an order, not a secret
     kinds = _exact_shares(chance, send.recipients, send.cached, send.stale)
+    due_kinds = _exact_shares(chance, round(send.recipients * send.cached), send.active, 0.0)
     batch_kinds = _exact_shares(chance, send.recipients, send.batch, 0.0)
     period = send.seconds / max(1, round(send.seconds / MINUTE_SECONDS)) if scale > 1 else MINUTE_SECONDS
     lists = _lists_before(send, 0.0)
@@ -54,7 +57,8 @@ def recipients_of(send: Send, *, scale: float = 1.0, seed: int = 0) -> Iterator[
             lists = _lists_before(send, asked_at - even * scale)
         fresh, stale, batch = lists
         kept = fresh if kind == _FRESH else stale if kind == _STALE else None
-        yield Recipient(number, kept, batch if batch_kind == _FRESH else None, asked_at, send.passes)
+        is_due = send.active > 0 and kind == _FRESH and next(due_kinds, _NEITHER) == _FRESH
+        yield Recipient(number, kept, batch if batch_kind == _FRESH else None, asked_at, send.passes, is_due)
 
 
 def list_made_at(moment: float) -> Envelope:

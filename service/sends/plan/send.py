@@ -42,6 +42,7 @@ class Send:
         cached: Share with a fresh list when the send begins.
         stale: Share with a list that is no longer fresh by then.
         batch: Share with a list made by a batch job, whatever else they have.
+        active: Share of those with a fresh list who have done something since, so that it is due.
         cached_age_seconds: Age of the fresh lists when the send begins.
         stale_newer: The stale lists are newer than those of the batch.
         gap_seconds: Between two calls of one recipient.
@@ -62,6 +63,7 @@ class Send:
     cached: float = 0.0
     stale: float = 0.0
     batch: float = 0.0
+    active: float = 0.0
     cached_age_seconds: float = 0.0
     stale_newer: bool = False
     gap_seconds: float = 0.0
@@ -76,7 +78,7 @@ class Send:
         _within("passes", self.passes, 1, MAX_PASSES)
         _above_zero("minutes", self.minutes, MAX_MINUTES)
         _above_zero("tps", self.tps, PERSONALIZE_MAX_TPS)
-        for name in ("cached", "stale", "batch"):
+        for name in ("cached", "stale", "batch", "active"):
             _within(name, getattr(self, name), 0, 1)
         if self.cached + self.stale > 1 + 1e-9:
             raise ValueError(f"cached and stale are together {self.cached + self.stale:g}, and can be 1 at most")
@@ -96,6 +98,11 @@ class Send:
     def seconds(self) -> float:
         """Seconds from the first message to the last."""
         return self.minutes * MINUTE_SECONDS
+
+    @property
+    def ready(self) -> float:
+        """Share of the recipients whose list needs no transaction when the send begins."""
+        return self.cached * (1 - self.active)
 
     @property
     def rate(self) -> float:

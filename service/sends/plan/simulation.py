@@ -120,7 +120,7 @@ class Simulation:
         kept = self._usable(recipient.kept)
         if pinned is not None:
             self._course.answered(pinned, now, first=first, calls=calls)
-        elif kept is not None and self._freshness.fresh(created_at(kept), now):
+        elif kept is not None and self._is_fresh(recipient, kept):
             self._course.answered(Outcome(kept, "cache"), now, first=first, calls=calls)
         elif recipient.number in self._open:
             self._open[recipient.number].calls.append((now, first, calls))
@@ -130,6 +130,9 @@ class Simulation:
     def _ask_again(self, recipient: Recipient) -> None:
         self._calls_to_come -= 1
         self._ask(recipient, first=False)
+
+    def _is_fresh(self, recipient: Recipient, kept: Envelope) -> bool:
+        return not recipient.is_due and self._freshness.fresh(created_at(kept), self._timeline.now)
 
     def _usable(self, envelope: Envelope | None) -> Envelope | None:
         if envelope is None or not self._freshness.usable(created_at(envelope), self._timeline.now):
@@ -167,7 +170,7 @@ class Simulation:
         late = [call for call in flight.calls if now > call[0] + self._patience_seconds]
         if late:
             self._step_down(_Flight(recipient, flight.has_list, late), self._usable(recipient.kept), "timeout")
-        recipient.kept = list_made_at(now)
+        recipient.kept, recipient.is_due = list_made_at(now), False
         outcome = Outcome(recipient.kept, "personalize")
         for asked_at, first, calls in flight.calls:
             if now <= asked_at + self._patience_seconds:
@@ -207,7 +210,7 @@ class Simulation:
             return
         number, recipient = self._refreshes.take()
         kept = self._usable(recipient.kept)
-        if number in self._open or (kept is not None and self._freshness.fresh(created_at(kept), self._timeline.now)):
+        if number in self._open or (kept is not None and self._is_fresh(recipient, kept)):
             self._slots.use()
             return
         flight = self._open[number] = _Flight(recipient, has_list=kept is not None, calls=[])

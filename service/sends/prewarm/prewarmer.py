@@ -89,9 +89,9 @@ class Prewarmer:
         return report
 
     async def _without_list(self, users: Sequence[str], terms: PrewarmTerms) -> list[str]:
-        since = self._clock.time() - max(terms.max_age_seconds, self._lists.fresh_seconds)
-        kept = await self._lists.kept_since([self._key_of(self._request_of(user, 1)) for user in users], since)
-        return [user for user, has_one in zip(users, kept, strict=True) if not has_one]
+        keys = [self._key_of(self._request_of(user, 1)) for user in users]
+        wanted = await self._lists.wanted(keys, terms.max_age_seconds, only_kept=terms.only_kept)
+        return [user for user, is_wanted in zip(users, wanted, strict=True) if is_wanted]
 
     async def _work(
         self,

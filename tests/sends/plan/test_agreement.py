@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from service.constants import SPENT_SHARE
 from service.lists.envelope import Envelope, created_at, seal
-from service.lists.keys import UserKey, UserPrefix
+from service.lists.keys import UserKey, UserPrefix, prefix_of
 from service.models import ItemList
 from service.sends.plan.recipients import recipients_of
 from service.sends.plan.send import Send
@@ -37,19 +39,33 @@ class Batch:
         raise NotImplementedError(user_prefix)
 
 
+class Doings:
+    """When users did something, by what their keys begin with; a `Liveness`."""
+
+    def __init__(self) -> None:
+        self.at: dict[UserPrefix, float] = {}
+
+    def changed_at(self, user_prefix: UserPrefix) -> float | None:
+        return self.at.get(user_prefix, float("-inf"))
+
+    async def learn(self, user_prefixes: Sequence[UserPrefix]) -> None:
+        pass
+
+
 async def _really(send: Send) -> Counts:
     """First calls and all calls by source, and transactions, as the core makes them."""
     clock = VirtualClock(asyncio.get_running_loop())
     personalize = FakePersonalize(clock, latency_seconds=send.latency_seconds)
     first: Counter[str] = Counter()
     calls: Counter[str] = Counter()
-    batch = Batch()
+    batch, doings = Batch(), Doings()
     async with open_replica(
         tps=send.tps * SPENT_SHARE,
         personalize=personalize,
         fresh_seconds=send.fresh_seconds,
         stale_seconds=send.stale_seconds,
         batch=batch,
+        live=doings if send.active else None,
     ) as replica:
         began = clock.monotonic()
         unix_began = clock.time()
@@ -66,6 +82,8 @@ async def _really(send: Send) -> Counts:
                 key = key_of(str(one.number))
                 if one.kept is not None:
                     replica.local.put(key, _made(unix_began + created_at(one.kept)))
+                if one.kept is not None and one.is_due:
+                    doings.at[prefix_of(key)] = unix_began + created_at(one.kept) + 1
                 if one.batch_list is not None:
                     batch.lists[key] = _made(unix_began + created_at(one.batch_list))
                 for part in range(send.passes):
@@ -91,6 +109,10 @@ def _assert_agrees(send: Send, within: float) -> None:
     assert course.transactions == pytest.approx(transactions, abs=1 + within * send.recipients)
 
 
+LIVE: Any = {"cached_age_seconds": 10, "fresh_seconds": 604_800}
+"""Lists that are fresh until their users do something."""
+
+
 @pytest.mark.parametrize(
     "send",
     [
@@ -107,6 +129,8 @@ def _assert_agrees(send: Send, within: float) -> None:
         Send(recipients=300, passes=3, minutes=0.5, tps=5, latency_seconds=0.6),
         Send(recipients=300, passes=3, minutes=0.5, tps=0.3, deadline_seconds=5),
         Send(recipients=300, passes=3, minutes=0.5, tps=12, stale=0.9),
+        Send(recipients=300, passes=3, minutes=0.5, tps=5, **LIVE, cached=1, active=0.08),
+        Send(recipients=300, passes=3, minutes=0.5, tps=2, **LIVE, cached=0.9, active=0.5),
     ],
     ids=str,
 )

@@ -202,3 +202,18 @@ def test_a_plan_says_how_far_it_is_where_nothing_can_be_drawn(monkeypatch: pytes
 
     assert result.stderr == "simulating: 2,000 of 6,000 recipients\n"
     assert "simulating" not in result.stdout
+
+
+def test_lists_that_live_until_an_event_cost_a_transaction_for_each_active_recipient() -> None:
+    send = ("--recipients", "1000", "--minutes", "1", "--passes", "1", "--tps", "20", "--stale-seconds", "691200")
+    answers = planned(*send, "--active", "0.08")
+    assert answers["transactions"]["send"] + answers["transactions"]["refreshes_after"] == 80
+    assert answers["recipients"]["cache"]["share"] == pytest.approx(0.92, abs=0.001)
+    assert (answers["prewarm"]["recipients"], answers["notes"]) == (80, [])
+    # Those without any list cost one as ever.
+    assert planned(*send, "--active", "0.5", "--cached", "0.1", "--stale", "0.3")["prewarm"]["recipients"] == 800
+
+
+def test_a_weekly_send_needs_lists_to_be_served_for_longer_than_a_week() -> None:
+    note = planned(*SMALL, "--active", "0.08", "--cached-age", "604790")["notes"]
+    assert any("CACHE_STALE_SECONDS" in line for line in note)
