@@ -68,6 +68,13 @@ SPENT_SHARE: Final = 0.98
 """Of PERSONALIZE_TPS: slots are spaced this much wider, so that transactions that leave a little late do not make a
 second hold more than TPS + 1 of them at Personalize's side."""
 
+BUDGET_PROMISE: Final = (
+    "In any second the replicas spend at most `PERSONALIZE_TPS + 1` transactions; while some miss Redis, "
+    "`1.25 x PERSONALIZE_TPS + 1 + replicas`, and the shares of those that Redis does not know."
+)
+"""What all replicas of one Redis hold to. Redis does not know a replica that started while it was down, nor one that it
+has not heard from for 20 s. README, SECURITY, docs and the metric's help have the same sentence."""
+
 MAX_PREWARM_USERS: Final = 250
 """Users of one prewarm call: with ids of 256 characters of 4 bytes each they fit into a body."""
 

@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from service.constants import BUDGET_PROMISE
 from service.errors import DegradedReason
 from service.models import SOURCES, Answer
 
@@ -50,7 +51,7 @@ class Telemetry:
         self.registry.register(self._answers)
         self.transactions = Counter(
             "personalize_transactions",
-            "Transactions spent, by placement and outcome.",
+            f"Transactions spent, by placement and outcome. {BUDGET_PROMISE}",
             ["placement", "outcome"],
             registry=self.registry,
         )

@@ -47,8 +47,12 @@ class TpsGovernor(Protocol):
         """Lower the rate in use at once: Personalize refused a transaction for its rate."""
 
     @property
+    def max_tps(self) -> float:
+        """The rate at which slots are handed out at most: so near to each other may slots be that are not used yet."""
+
+    @property
     def tps_in_use(self) -> float:
-        """The rate at which slots are handed out now; at most `PERSONALIZE_TPS`."""
+        """The rate at which slots are handed out now; at most `max_tps`."""
 
     @property
     def slot_seconds(self) -> float:

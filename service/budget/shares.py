@@ -58,7 +58,9 @@ class ShareSchedule:
             return Reservation(granted=0, wait_seconds=1.0)
         if lane is not Lane.NO_LIST:
             within_seconds = min(within_seconds, LEAD_SECONDS)
-        begins = self._point(share, now, now.monotonic, KEPT_BACK_SHARE)
+        # Nothing is kept back for a replica that Redis has granted nothing yet. It waits until Redis's slots are used.
+        earliest = now.monotonic if share.whole else max(now.monotonic, whole_from)
+        begins = self._point(share, now, earliest, KEPT_BACK_SHARE)
         if share.whole and begins >= whole_from:
             begins = self._point(share, now, max(now.monotonic, whole_from), 1.0)
         wait = max(0.0, begins - now.monotonic)

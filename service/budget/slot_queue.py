@@ -253,15 +253,19 @@ class SlotQueue:
         self._slots.remove(begins)
         self._changed.set()
         if self._is_late(begins):
-            # The loop stood still, and the slot is lost. Others may begin in this same turn of the loop, and go first
-            # to those who wait.
-            asyncio.get_running_loop().call_soon(self._ask_again)
+            self._lose_slot()
             return
         crowded = self._crowded_seconds()
-        if crowded:
+        if not crowded:
+            self._hand_on(begins)
+        elif not self._is_late(begins - crowded):
             self._add_slot(self._clock.monotonic() + crowded)
         else:
-            self._hand_on(begins)
+            self._lose_slot()
+
+    def _lose_slot(self) -> None:
+        # The loop stood still. Others may begin in this same turn of the loop, and go first to those who wait.
+        asyncio.get_running_loop().call_soon(self._ask_again)
 
     def _ask_again(self) -> None:
         """Let callers without a list reserve again, for whom no slot is left."""
@@ -274,7 +278,7 @@ class SlotQueue:
         return is_late(self._clock.monotonic() - begins, self._governor.slot_seconds)
 
     def _crowded_seconds(self) -> float:
-        return self._rate_window.crowded_seconds(self._governor.slot_seconds, self._clock.monotonic())
+        return self._rate_window.crowded_seconds(1.0 / self._governor.max_tps, self._clock.monotonic())
 
     def _use_slot(self) -> None:
         self._rate_window.add(self._clock.monotonic())

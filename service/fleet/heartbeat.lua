@@ -1,11 +1,13 @@
 #!lua flags=allow-oom
 -- Times: integer microseconds, points on Redis's clock.
 -- KEYS: this process's signs of life, the replicas' (sorted sets, score = the last one; the same key for a replica),
---       shares (hash)
+--       shares (hash), budget (hash)
 -- ARGV: replica, not_after (0: only look), patience_us (from sending to not_after), own_us (until the replica's last
---       own slot), held, careful (0|1), forget_us, silence_us, then replica and share of each other one known before
--- Returns: state (0 known, 1 was unknown, -1 too late or too early, 2 only looked), now, replicas alive, share, position, replicas,
---          then replica and share of each other one known
+--       own slot), held, careful (0|1), known (1: Redis has known this process), seen (a newcomer: '', then the last
+--       sign of life of others that it found; '-': it waits for none), forget_us, silence_us, then replica and share of
+--       each other one known before
+-- Returns: state (0 known, 1 was unknown, -1 too late or too early, 2 only looked, 3 wait for another), now, replicas
+--          alive, share, position, replicas, then replica and share of each other one known; 3: now, their last sign
 --
 -- A share of n is one part in n; 0 is none. shares: replica -> "share heard own_until". A replica may be on its own
 -- share from `heard` and the quiet time on; it may have been until `own_until`. reserve.lua keeps its share out of what
@@ -23,15 +25,26 @@ end
 if now > not_after or not_after > now + 2 * tonumber(ARGV[3]) then return {-1, text} end
 
 local own, held = tonumber(ARGV[4]), tonumber(ARGV[5])
-local forget, silence = tonumber(ARGV[7]), tonumber(ARGV[8])
+local forget, silence = tonumber(ARGV[9]), tonumber(ARGV[10])
+if ARGV[8] ~= '-' and not redis.call('ZSCORE', KEYS[1], me) then
+  -- The clock may have just been set, or Redis may have lost its memory. Only those who were here before can tell.
+  local last = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')[2] or '0'
+  if ARGV[8] == '' or ARGV[8] == last then return {3, text, last} end
+end
+local forgotten = ARGV[7] == '1' and not redis.call('ZSCORE', KEYS[1], me)
 for _, key in ipairs(KEYS[1] == KEYS[2] and {KEYS[1]} or {KEYS[1], KEYS[2]}) do
   redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('(%.0f', now - forget))
 end
 local added = redis.call('ZADD', KEYS[1], text, me)
+if forgotten and not redis.call('HGET', KEYS[4], 'lost') then
+  -- Redis has lost its memory, most likely. Whoever asks first for a slot is to hear of it.
+  redis.call('HSET', KEYS[4], 'lost', text)
+  redis.call('PEXPIRE', KEYS[4], math.max(60000, redis.call('PTTL', KEYS[4])))
+end
 if KEYS[1] == KEYS[2] then
   if added == 1 then
     -- Redis may have lost its memory. The replicas known before are missing until they say so themselves.
-    for at = 9, #ARGV, 2 do
+    for at = 11, #ARGV, 2 do
       if redis.call('ZADD', KEYS[2], 'NX', text, ARGV[at]) == 1 then
         redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1] .. ' 0 0')
       end
@@ -40,7 +53,7 @@ if KEYS[1] == KEYS[2] then
       -- There may be others that nobody knows. They have a second to come back: '*' holds all shares until then.
       redis.call('ZADD', KEYS[2], string.format('%.0f', now - forget + 1000000), '*')
       redis.call('HSET', KEYS[3], '*', '1 0 0')
-    elseif #ARGV > 8 then
+    elseif #ARGV > 10 then
       redis.call('ZREM', KEYS[2], '*')
     end
   end
@@ -79,6 +92,6 @@ if KEYS[1] == KEYS[2] then
   if own > 0 then own_until = math.max(own_until, now + own) end
   redis.call('HSET', KEYS[3], me, string.format('%d %.0f %.0f', counted, now, own_until))
 end
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, math.ceil(forget / 1000) * 2) end
+for key = 1, 3 do redis.call('PEXPIRE', KEYS[key], math.ceil(forget / 1000) * 2) end
 local alive = redis.call('ZCOUNT', KEYS[2], string.format('%.0f', now - silence), '+inf')
 return {added, text, alive, share, position, count, unpack(members)}

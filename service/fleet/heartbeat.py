@@ -47,10 +47,19 @@ FORGET_SECONDS: Final = 20.0
 """A replica silent for this long that did not sign off counts as dead, and its share goes to the others. One that lives
 but is cut off from a Redis that the others reach spends its share all the same."""
 
+NEWCOMER_PAUSE_SECONDS: Final = 0.1
+"""Between two questions of a new process whether it is let in."""
+
+NEWCOMER_QUESTIONS: Final = 8
+"""The next one lets it in, although nobody else has beaten: the others are dead, or there are none."""
+
 MAX_CLOCK_ERROR_SECONDS: Final = 0.05
 """Redis takes a message this long after its sender's timeout; the two clocks are known to a few milliseconds."""
 
 _MICROSECONDS: Final = 1_000_000
+
+_WAIT: Final = 3
+"""What Redis says to a new replica that is to beat again before it is let in."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -67,6 +76,8 @@ class Heartbeat:
         expected_replicas: A replica that starts without Redis takes one part in this many.
         group: Replicas of the same group share one budget; part of all keys.
         heartbeat_seconds: Between two beats.
+        patient: Whether a new process waits for a beat of the others before it is let in. They notice when Redis's
+            clock was set, or Redis has lost its memory; it could not.
         serves: Whether this process answers requests. One that only prewarms is none of the replicas: they would
             leave it a share of the budget that it never spends.
     """
@@ -80,6 +91,7 @@ class Heartbeat:
         group: str = "service",
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         serves: bool = True,
+        patient: bool = True,
     ) -> None:
         self._client = client
         self._clock = clock
@@ -109,6 +121,9 @@ class Heartbeat:
         self._known: list[bytes | int] = []
         self._beat_at: float | None = None
         self._closing = False
+        self._waiting = False
+        self._questions = NEWCOMER_QUESTIONS
+        self._seen = b"" if patient else b"-"
         self._following = asyncio.Lock()
         self._script = client.script(Path(__file__).with_name("heartbeat.lua"))
         self._rebase = client.script(Path(__file__).with_name("rebase.lua"))
@@ -151,19 +166,23 @@ class Heartbeat:
         Raises:
             SharedStateUnavailable: Redis did not answer; the next answer of Redis leads here again.
         """
-        async with self._following:
-            step = self.shared_clock.step
-            if step is None:
-                return
-            within = self._clock.monotonic() - step.after + self._client.timeout_seconds
-            async with self._client.attempt():
-                moved = await self._rebase(
-                    keys=[self.key("budget"), self.replicas_key, self.key("prewarm"), self.shares_key],
-                    args=[round(step.seconds * _MICROSECONDS), round(within * _MICROSECONDS)],
-                )
-            self.shared_clock.step = None
-            if moved:
-                _log.info("redis_times_moved", seconds=round(step.seconds, 3))
+        if self.shared_clock.step is not None:
+            async with self._following:
+                await self._move_times()
+
+    async def _move_times(self) -> None:
+        step = self.shared_clock.step
+        if step is None:
+            return
+        within = self._clock.monotonic() - step.after + self._client.timeout_seconds
+        async with self._client.attempt():
+            moved = await self._rebase(
+                keys=[self.key("budget"), self.replicas_key, self.key("prewarm"), self.shares_key],
+                args=[round(step.seconds * _MICROSECONDS), round(within * _MICROSECONDS)],
+            )
+        self.shared_clock.step = None
+        if moved:
+            _log.info("redis_times_moved", seconds=round(step.seconds, 3))
 
     def came_late(self, redis_time: int) -> SharedStateUnavailable:
         """Mark Redis down: it ignored a message for its stamp, although its answer came in time.
@@ -178,6 +197,9 @@ class Heartbeat:
     async def __aenter__(self) -> Self:
         """Sign on and start to beat; succeeds without Redis too, `client.up` is then False."""
         await self.beat()
+        while self._waiting:
+            await asyncio.sleep(NEWCOMER_PAUSE_SECONDS)
+            await self.beat()
         if not self._client.up and self.serves:
             self.share = self._expected_share
         self._stack.push_async_callback(self._sign_off)
@@ -192,14 +214,15 @@ class Heartbeat:
 
     async def beat(self) -> None:
         """Say that this process lives, and hear who else does; fine when Redis is down."""
+        waiting, self._waiting = self._waiting, False
         with suppress(SharedStateUnavailable):
-            if not self._client.up:
+            if not self._client.up and not waiting:
                 await self._client.find()
             if not (self._client.up and self.shared_clock.is_known):
                 async with self._client.attempt():
                     # Only looks. Redis may read a sign of life after this replica has gone on to its own share.
                     await self._say(not_after=0)
-                await self.follow_clock()
+            await self.follow_clock()
             async with self._client.attempt():
                 reply = await self._say(not_after=self.stamp())
             if self.shared_clock.step is not None:
@@ -209,8 +232,16 @@ class Heartbeat:
             if int(reply[0]) < 0:
                 self.came_late(int(reply[1]))
                 return
+            if int(reply[0]) == _WAIT:
+                self._wait(seen=reply[2])
+                return
             self._heard(reply)
             self._client.mark_up()
+
+    def _wait(self, seen: bytes) -> None:
+        self._questions -= 1
+        self._seen = seen if self._questions > 0 else b"-"
+        self._waiting = True
 
     async def _keep_beating(self) -> None:
         # A cancellation that comes as the library gives up a connection may get lost in it.
@@ -222,7 +253,7 @@ class Heartbeat:
         sent_at = self._clock.monotonic()
         held = self.share.replicas if self.share is not None and self.share.whole else 0
         reply: list[Any] = await self._script(
-            keys=[self.beats_key, self.replicas_key, self.shares_key],
+            keys=[self.beats_key, self.replicas_key, self.shares_key, self.key("budget")],
             args=[
                 self.replica,
                 not_after,
@@ -231,6 +262,8 @@ class Heartbeat:
                 held,
                 # A replica that started without Redis knows no other, and may be the first one back.
                 int(self.share is self._expected_share),
+                int(self._beat_at is not None),
+                self._seen,
                 int(FORGET_SECONDS * _MICROSECONDS),
                 int(SILENCE_SECONDS * _MICROSECONDS),
                 *self._known,
@@ -244,6 +277,7 @@ class Heartbeat:
         if state and self.registered:
             self.memory_lost_at = self._clock.monotonic()
         self._beat_at = self._clock.monotonic()
+        self._seen = b"-"
         self.replicas = max(1, int(alive))
         self._known = known
         if self.serves:

@@ -14,7 +14,7 @@ if rebased <= now and rebased >= now - within then return 0 end
 local moved = function(time)
   return string.format('%.0f', tonumber(time) > 0 and math.max(0, time + shift) or time)
 end
-for _, field in ipairs({'next_free', 'last', 'since', 'stale_until'}) do
+for _, field in ipairs({'next_free', 'last', 'since', 'stale_until', 'lost'}) do
   local time = redis.call('HGET', KEYS[1], field)
   if time then redis.call('HSET', KEYS[1], field, moved(time)) end
 end

@@ -185,6 +185,8 @@ async def _governor(settings: Settings, stack: AsyncExitStack, clock: Clock, way
             clock=clock,
             group=f"{deployment_of(settings)}:events",
             expected_replicas=settings.expected_replicas,
+            # It is no budget of transactions, so a start need not wait for it.
+            patient=False,
         )
     )
     return RedisGovernor(

@@ -1,5 +1,6 @@
 """What replicas share through Redis. Only a deployment that has one imports this."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -94,11 +95,15 @@ async def open_redis(settings: Settings, clock: Clock, stack: AsyncExitStack, *,
     if not settings.redis_url:
         raise ConfigurationError("REDIS_URL: is not set")
     client = await stack.enter_async_context(RedisClient(settings.redis_url.get_secret_value()))
-    heartbeats = {}
-    for group in dict.fromkeys(budget_group_of(address) for address in addresses_of(settings.placements)):
-        heartbeats[group] = await stack.enter_async_context(
-            Heartbeat(client, clock=clock, group=group, serves=serves, expected_replicas=settings.expected_replicas)
-        )
+    groups = dict.fromkeys(budget_group_of(address) for address in addresses_of(settings.placements))
+    heartbeats = {
+        group: Heartbeat(client, clock=clock, group=group, serves=serves, expected_replicas=settings.expected_replicas)
+        for group in groups
+    }
+    # The first one finds the way. The others then wait together to be let in.
+    first, *others = heartbeats.values()
+    await stack.enter_async_context(first)
+    await asyncio.gather(*(stack.enter_async_context(other) for other in others))
     return RedisWay(client, heartbeats)
 
 

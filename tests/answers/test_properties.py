@@ -42,6 +42,10 @@ class WatchedGovernor:
         await self._inner.throttled()
 
     @property
+    def max_tps(self) -> float:
+        return self._inner.max_tps
+
+    @property
     def tps_in_use(self) -> float:
         return self._inner.tps_in_use
 

@@ -58,7 +58,7 @@ async def test_a_replica_that_starts_without_redis_has_the_share_it_was_configur
     redis_server.kill()
     async with (
         RedisClient(redis_server.url) as client,
-        Heartbeat(client, clock=clock, heartbeat_seconds=600, expected_replicas=3) as heartbeat,
+        Heartbeat(client, clock=clock, heartbeat_seconds=600, expected_replicas=3, patient=False) as heartbeat,
     ):
         assert heartbeat.share is not None
         assert (heartbeat.share.replicas, heartbeat.share.whole) == (3, True)

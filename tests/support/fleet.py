@@ -31,11 +31,17 @@ async def join(
     heartbeat_seconds: float = HEARTBEAT_SECONDS,
     timeout_seconds: float = TIMEOUT_SECONDS,
     serves: bool = True,
+    patient: bool = False,
     on_change: Callable[[bool], None] = lambda _: None,
 ) -> AsyncIterator[Member]:
     async with RedisClient(url, timeout_seconds=timeout_seconds) as client:
         client.on_change(on_change)
         async with Heartbeat(
-            client, clock=clock, expected_replicas=4, heartbeat_seconds=heartbeat_seconds, serves=serves
+            client,
+            clock=clock,
+            expected_replicas=4,
+            heartbeat_seconds=heartbeat_seconds,
+            serves=serves,
+            patient=patient,
         ) as heartbeat:
             yield Member(client, heartbeat)

@@ -14,6 +14,7 @@ class EmbeddedGovernor:
     """
 
     def __init__(self, max_tps: float, *, clock: Clock) -> None:
+        self.max_tps = max_tps
         self._schedule = SlotSchedule(max_tps)
         self._clock = clock
 

@@ -57,7 +57,7 @@ class RedisGovernor:
     def __init__(
         self, max_tps: float, *, client: RedisClient, heartbeat: Heartbeat, clock: Clock, horizon_seconds: float
     ) -> None:
-        self._max_tps = max_tps
+        self.max_tps = max_tps
         self._client = client
         self._heartbeat = heartbeat
         self._clock = clock
@@ -90,7 +90,7 @@ class RedisGovernor:
                 share: Any = await self._throttled(keys=[self.budget_key])
         except SharedStateUnavailable:
             return
-        self._saw_rate(self._max_tps * int(share) / _MICROSECONDS)
+        self._saw_rate(self.max_tps * int(share) / _MICROSECONDS)
 
     @property
     def tps_in_use(self) -> float:
@@ -99,7 +99,7 @@ class RedisGovernor:
         if not self._client.up:
             return self._own_rate()
         # A replica that needs no slot hears nothing, but the rate climbs all the same.
-        return min(self._max_tps, self._seen_rate + self._max_tps * (now - self._seen_at) / CLIMB_SECONDS)
+        return min(self.max_tps, self._seen_rate + self.max_tps * (now - self._seen_at) / CLIMB_SECONDS)
 
     @property
     def slot_seconds(self) -> float:
@@ -118,13 +118,12 @@ class RedisGovernor:
     async def _reserve_shared(self, lane: Lane, within_seconds: float, slots: int) -> Reservation:
         heartbeat, clock = self._heartbeat, self._heartbeat.shared_clock
         for attempt in range(MAX_ASKS):
+            await heartbeat.follow_clock()
             sent_at = self._clock.monotonic()
             granted, redis_time, wait_us, interval_us, rate, odd = await self._ask(lane, within_seconds, slots)
             if granted == _TOO_LATE:
                 clock.distrust()
             heartbeat.compare(redis_time, sent_at)
-            if clock.step is not None:
-                await heartbeat.follow_clock()
             if granted == _UNKNOWN_REPLICA:
                 await heartbeat.beat()
             elif granted == _TOO_LATE:
@@ -135,6 +134,7 @@ class RedisGovernor:
                 break
         else:
             raise SharedStateUnavailable("Redis forgets this replica, or its clock is set again and again")
+        await heartbeat.follow_clock()
         if odd:
             _log.warning("redis_reservation_not_believed")
         self._saw_rate(rate / _MICROSECONDS)
@@ -156,7 +156,7 @@ class RedisGovernor:
             reply: Any = await self._reserve(
                 keys=[self.budget_key, heartbeat.beats_key, heartbeat.shares_key],
                 args=[
-                    self._max_tps,
+                    self.max_tps,
                     int(lane),
                     slots,
                     _microseconds(after),
@@ -188,7 +188,7 @@ class RedisGovernor:
     def _own_rate(self) -> float:
         share = self._heartbeat.share
         if share is None:
-            return self._max_tps
+            return self.max_tps
         return self._share_schedule.rate(share, self._moment(), self._whole_from)
 
     def _moment(self) -> Moment:
@@ -205,7 +205,7 @@ class RedisGovernor:
 
     def _on_change(self, up: bool) -> None:  # noqa: FBT001 - the listener's signature
         if up:
-            self._saw_rate(self._max_tps * self._share_schedule.throttle.share(self._clock.monotonic()))
+            self._saw_rate(self.max_tps * self._share_schedule.throttle.share(self._clock.monotonic()))
 
     def _saw_rate(self, rate: float) -> None:
         self._seen_rate, self._seen_at = rate, self._clock.monotonic()

@@ -27,16 +27,16 @@ if ARGV[14] == '1' then
   redis.call('HSET', KEYS[3], ARGV[12], string.format('%s %s %s', share, text, own_until))
 end
 
-local kept = redis.call('HMGET', KEYS[1], 'next_free', 'last', 'low', 'since', 'stale_until')
+local kept = redis.call('HMGET', KEYS[1], 'next_free', 'last', 'low', 'since', 'stale_until', 'lost')
 local next_free, last, odd = tonumber(kept[1]), tonumber(kept[2]) or 0, 0
 local low, since = tonumber(kept[3]) or 1, tonumber(kept[4]) or 0
 local share = math.min(1, low + (1 - low) * math.max(0, now - since) / CLIMB_US)
 local full = tonumber(ARGV[1]) * share
 if not next_free then
-  -- Missing is usual after a quiet minute. If this replica holds slots, or its sign of life is gone too, Redis has lost
-  -- its memory, and slots already given away may be used until the horizon.
+  -- Missing is usual after a quiet minute. If this replica holds slots, or its sign of life is gone too, or a heartbeat
+  -- has noticed it, Redis has lost its memory. Slots already given away may be used until the horizon.
   local lost = ARGV[9] == '1' or (ARGV[13] == '1' and not redis.call('ZSCORE', KEYS[2], ARGV[12]))
-  next_free = lost and now + horizon or 0
+  next_free = lost and now + horizon or math.min(now, tonumber(kept[6]) or 0) + horizon
 elseif last > now + horizon then
   -- Nobody may reserve a slot that begins so late: the clock was set back, and nobody has said by how much.
   next_free, odd = now + horizon, 1
@@ -50,8 +50,9 @@ local begins = math.max(next_free, now + after)
 local missing = 0
 for _, one in ipairs(redis.call('HVALS', KEYS[3])) do
   local part, heard, own_until = string.match(one, '^(%d+) (%d+) (%d+)$')
-  part = tonumber(part)
-  if part > 0 and (begins <= tonumber(own_until) or begins > tonumber(heard) + quiet) then
+  part, heard = tonumber(part), tonumber(heard)
+  -- A sign of life from the future tells nothing: the clock was set back.
+  if part > 0 and (begins <= tonumber(own_until) or begins > heard + quiet or heard > now) then
     missing = missing + 1 / part
   end
 end
