@@ -3,7 +3,8 @@
 - `GET /_health` answers once the model is learned.
 - `GET /_stats` gives the counts, `POST /_stats/reset` sets them to zero.
 - `POST /_faults` with `{"mode": "hang", "seconds": 5}` makes the process misbehave; see `faults.FaultMode`. With
-  `"of": "events"` it is PutEvents that fails.
+  `"of": "events"` it is PutEvents that fails, with `"of": "control"` the control plane; `control.mishaps` has what
+  can go wrong there besides.
 - `GET /_events` gives the events taken.
 - `POST /_access_keys` with `{"KEY": "ExpiredTokenException"}` refuses calls signed with a key; `*` stands for all.
 """
@@ -14,6 +15,7 @@ from typing import Any
 import orjson
 
 from service.local_personalize.access_keys import AccessKeys
+from service.local_personalize.control.mishaps import Mishaps
 from service.local_personalize.faults import Fault, parse_fault
 from service.local_personalize.http import Answer, Handler, Request
 from service.local_personalize.stats import CallStats
@@ -22,8 +24,16 @@ from service.local_personalize.stats import CallStats
 class AdminSurface:
     """The paths that begin with an underscore."""
 
-    def __init__(self, *, stats: CallStats, faults: Mapping[str, Fault], access_keys: AccessKeys) -> None:
+    def __init__(
+        self,
+        *,
+        stats: CallStats,
+        faults: Mapping[str, Fault],
+        access_keys: AccessKeys,
+        mishaps: Mishaps | None = None,
+    ) -> None:
         self._stats = stats
+        self._mishaps = mishaps
         self._faults = faults
         self._actions: dict[tuple[str, str], Callable[[bytes], dict[str, Any]]] = {
             ("GET", "/_health"): lambda _: {"status": "ok"},
@@ -46,6 +56,8 @@ class AdminSurface:
         return self._stats.snapshot()
 
     def _set_fault(self, body: bytes) -> dict[str, Any]:
+        if self._mishaps is not None and (order := self._mishaps.order(body)) is not None:
+            return order
         of, mode, seconds = parse_fault(body, tuple(self._faults))
         self._faults[of].set(mode, seconds=seconds)
         return {"mode": mode, "seconds": seconds}

@@ -41,7 +41,7 @@ class DeclaredFilters:
             try:
                 parsed = parse_filter(text)
                 check_columns(parsed, items=items, users=users)
-                _check_names(parsed)
+                check_names(parsed)
             except FilterError as error:
                 raise LocalPersonalizeError(f"--filter {name}: {error}") from error
             self._filters[FILTER_ARN + name.strip()] = parsed
@@ -73,7 +73,7 @@ class DeclaredFilters:
             raise invalid_input(str(error)) from error
 
 
-def _check_names(parsed: Filter) -> None:
+def check_names(parsed: Filter) -> None:
     """Refuse a field in double quotes, which the service's own exclusions know and Amazon does not.
 
     Raises:

@@ -5,8 +5,9 @@ import socket
 import struct
 import time
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import click
@@ -15,6 +16,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.local_personalize.app import create_app
 from service.local_personalize.arns import CAMPAIGN_ARN
+from service.local_personalize.control.control_plane import ControlPlane
+from service.local_personalize.control.durations import DEFAULT_SPEED
+from service.local_personalize.control.quotas import parse_quotas
+from service.local_personalize.control.workers import ChildProcesses
 from service.local_personalize.data import read_dataset
 from service.local_personalize.errors import LocalPersonalizeError
 from service.local_personalize.http import RESET, Application
@@ -26,7 +31,7 @@ _RST_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 def serve(
     *,
-    data: Path,
+    data: Path | None,
     host: str,
     port: int,
     tps: float,
@@ -35,8 +40,11 @@ def serve(
     recommender_arns: Iterable[str] = (),
     filters: Iterable[str] = (),
     tracking_ids: Iterable[str] = (),
+    state: Path | None = None,
+    speed: float = DEFAULT_SPEED,
+    quotas: Iterable[str] = (),
 ) -> None:
-    """Learn from a directory and answer until interrupted; port 0 takes a free one.
+    """Learn from a directory, if there is one, and answer until interrupted; port 0 takes a free one.
 
     Prints one line when it listens, with the address and how to point the SDK to it.
 
@@ -44,21 +52,31 @@ def serve(
         LocalPersonalizeError: The data cannot be used or the address cannot be had.
     """
     started = time.perf_counter()
-    model = learn(read_dataset(data))
-    app = create_app(
-        model,
-        tps=tps,
-        latency_ms=latency_ms,
-        campaign_arns=campaign_arns,
-        recommender_arns=recommender_arns,
-        filters=filters,
-        tracking_ids=tracking_ids,
-    )
-    # The model lives as long as the process: out of the collector's sight it costs no pauses.
-    gc.freeze()
-    learned = f"{model.item_count:,} items, {model.user_count:,} users, {time.perf_counter() - started:.1f} s"
-    with listen(host, port) as listener, suppress(KeyboardInterrupt):
-        _AnnouncingServer(server_config(app), learned=learned).run(sockets=[listener])
+    limits = parse_quotas(quotas)
+    model = None if data is None else learn(read_dataset(data))
+    with ExitStack() as stack:
+        directory = state or Path(stack.enter_context(TemporaryDirectory(prefix="local-personalize-")))
+        control = ControlPlane(directory, workers=ChildProcesses(), speed=speed, wall_clock=time.time, quotas=limits)
+        stack.callback(control.close)
+        app = create_app(
+            model,
+            tps=tps,
+            latency_ms=latency_ms,
+            campaign_arns=campaign_arns,
+            recommender_arns=recommender_arns,
+            filters=filters,
+            tracking_ids=tracking_ids,
+            control=control,
+        )
+        # The model lives as long as the process: out of the collector's sight it costs no pauses.
+        gc.freeze()
+        learned = "control plane only"
+        if model is not None:
+            took = time.perf_counter() - started
+            learned = f"{model.item_count:,} items, {model.user_count:,} users, {took:.1f} s"
+        listener = stack.enter_context(listen(host, port))
+        with suppress(KeyboardInterrupt):
+            _AnnouncingServer(server_config(app), learned=learned).run(sockets=[listener])
 
 
 def server_config(app: Application) -> uvicorn.Config:

@@ -1,0 +1,80 @@
+"""The live data of a dataset group: what was imported, and what PutEvents and its siblings brought since."""
+
+import asyncio
+from bisect import insort
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from service.local_personalize.control.group_data import group_files
+from service.local_personalize.control.store import Store
+from service.local_personalize.data import Dataset, Interaction
+from service.local_personalize.training.rows import PUT_INTERACTIONS, PUT_ITEMS, PUT_USERS, read_group
+
+
+class LiveGroup:
+    """The rows of a group, held in memory and written down as they come.
+
+    Args:
+        dataset: The rows there are.
+        directory: Takes further ones.
+    """
+
+    def __init__(self, dataset: Dataset, directory: Path) -> None:
+        self.dataset = dataset
+        self._directory = directory
+
+    def add_event(
+        self, user_id: str, item_id: str, timestamp: int, event_type: str, event_value: float | None = None
+    ) -> None:
+        """One more interaction."""
+        history = self.dataset.histories.setdefault(user_id, [])
+        insort(history, Interaction(item_id, timestamp, event_type), key=lambda row: row.timestamp)
+        row: dict[str, Any] = {
+            "userId": user_id,
+            "itemId": item_id,
+            "timestamp": timestamp,
+            "eventType": event_type,
+        }
+        self._append(PUT_INTERACTIONS, row if event_value is None else {**row, "eventValue": event_value})
+
+    def add_item(self, columns: dict[str, str]) -> None:
+        """A new item, or new columns of one."""
+        self.dataset.items[columns["ITEM_ID"]] = columns
+        self._append(PUT_ITEMS, columns)
+
+    def add_user(self, columns: dict[str, str]) -> None:
+        """A new user, or new columns of one."""
+        self.dataset.users[columns["USER_ID"]] = columns
+        self._append(PUT_USERS, columns)
+
+    def _append(self, name: str, row: dict[str, Any]) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        with (self._directory / name).open("ab") as file:
+            file.write(orjson.dumps(row) + b"\n")
+
+
+class LiveGroups:
+    """The live groups by ARN, read when first asked for and again after an import.
+
+    Args:
+        store: Knows the files.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._groups: dict[str, tuple[list[Any], LiveGroup]] = {}
+        self._lock = asyncio.Lock()
+
+    async def get(self, arn: str) -> LiveGroup:
+        """The group of this ARN; reading it takes about a second for a million rows, off the event loop."""
+        async with self._lock:
+            files = group_files(self._store, arn)
+            version = sorted((name, tuple(one["files"])) for name, one in files["datasets"].items())
+            kept = self._groups.get(arn)
+            if kept is None or kept[0] != version:
+                dataset = await asyncio.to_thread(read_group, files)
+                kept = (version, LiveGroup(dataset, Path(files["put"])))
+                self._groups[arn] = kept
+            return kept[1]

@@ -1,0 +1,5 @@
+"""Why a job failed."""
+
+
+class JobFailed(Exception):
+    """Its message is the resource's failureReason."""
