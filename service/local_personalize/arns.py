@@ -15,6 +15,9 @@ RANKING_ARN: Final = "arn:aws:personalize:us-east-1:000000000000:campaign/local-
 RECOMMENDER_ARN: Final = "arn:aws:personalize:us-east-1:000000000000:recommender/local"
 """The recommender that is always there."""
 
+DATASET_ARN: Final = "arn:aws:personalize:us-east-1:000000000000:dataset/local/"
+"""With ITEMS, USERS or ACTIONS behind it, a dataset that is always there."""
+
 TRACKING_ID: Final = "local-tracker"
 """The event tracker that is always there."""
 

@@ -1,10 +1,12 @@
-"""The events API: PutEvents, which a model and its filters feel at once.
+"""The events API: PutEvents and the calls on datasets, which a model and its filters feel at once.
 
 Amazon's lists feel an event after 1 to 2 seconds, its filters within 20 minutes; here both feel it with the answer.
 Source: https://docs.aws.amazon.com/personalize/latest/dg/API_UBS_PutEvents.html
 """
 
-from collections import deque
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -14,6 +16,7 @@ from service.local_personalize.arns import TRACKING_ID
 from service.local_personalize.faults import Fault, FaultMode
 from service.local_personalize.http import Answer, Handler, Request
 from service.local_personalize.learn import CoVisitationModel
+from service.local_personalize.puts import OPERATIONS, DatasetPuts
 from service.local_personalize.refusals import check_signed, internal_failure, invalid_input, throttled
 from service.local_personalize.throttle import TokenBucket
 
@@ -29,7 +32,7 @@ MAX_KEPT: Final = 200_000
 
 
 class EventsSurface:
-    """`POST /events`, and `GET /_events` for tests.
+    """`POST /events`, `/items`, `/users` and so on; for tests `GET /_events` and `GET /_puts`.
 
     Args:
         model: Feels the events.
@@ -53,51 +56,86 @@ class EventsSurface:
         self._access_keys = access_keys
         self._fault = fault
         self._tracking_ids = tracking_ids | {TRACKING_ID}
+        self._puts = DatasetPuts(model, clock=time.monotonic)
         self._taken: deque[dict[str, Any]] = deque(maxlen=MAX_KEPT)
+        self._seen: OrderedDict[str, None] = OrderedDict()
 
     def handler(self, request: Request) -> Handler | None:
         """See `Surface.handler`."""
-        if (request.method, request.path) == ("GET", "/_events"):
-            return self._show
-        return self._put if (request.method, request.path) == ("POST", "/events") else None
+        found: dict[tuple[str, str], Handler] = {
+            ("GET", "/_events"): self._show,
+            ("GET", "/_puts"): self._show_puts,
+            ("POST", "/events"): self._put_events,
+            **dict.fromkeys((("POST", path) for path in OPERATIONS), self._put_in_dataset),
+        }
+        return found.get((request.method, request.path))
 
     async def _show(self, _: Request) -> Answer:
         return Answer(200, orjson.dumps(list(self._taken)))
 
-    async def _put(self, request: Request) -> Answer | None:
+    async def _show_puts(self, _: Request) -> Answer:
+        return Answer(200, orjson.dumps(self._puts.taken))
+
+    async def _put_events(self, request: Request) -> Answer | None:
+        self._check_caller(request)
+        call = self._parsed(request.body)
+        if not await self._admitted(request, self._bucket.try_take):
+            return None
+        if self._fault.mode is FaultMode.GARBAGE:
+            return _GARBAGE
+        for event in call["eventList"]:
+            self._take(call, event)
+        return Answer(200, b"")
+
+    async def _put_in_dataset(self, request: Request) -> Answer | None:
+        self._check_caller(request)
+        call = _object(request.body)
+        rows = self._puts.check(request.path, call)
+        if not await self._admitted(request, lambda: self._puts.try_take(request.path)):
+            return None
+        if self._fault.mode is FaultMode.GARBAGE:
+            return _GARBAGE
+        self._puts.put(request.path, call, rows)
+        return Answer(200, b"")
+
+    def _check_caller(self, request: Request) -> None:
         authorization = request.header(b"authorization")
         check_signed(authorization)
         self._access_keys.check(authorization)
-        call = self._parsed(request.body)
+
+    async def _admitted(self, request: Request, try_take: Callable[[], bool]) -> bool:
+        """Whether the call is carried out; False where the caller gets no answer.
+
+        Raises:
+            Refusal: It is over the rate, or fails as the fault wants it.
+        """
         mode = self._fault.mode
-        if mode is FaultMode.THROTTLE or not self._bucket.try_take():
+        if mode is FaultMode.THROTTLE or not try_take():
             raise throttled()
         if mode in (FaultMode.HANG, FaultMode.RESET):
             if mode is FaultMode.HANG:
                 await request.hang()
             await request.reset()
-            return None
+            return False
         if mode is FaultMode.ERROR500:
             raise internal_failure()
-        if mode is FaultMode.GARBAGE:
-            return Answer(200, b"<html>It works!</html>")
-        for event in call["eventList"]:
-            self._take(call, event)
-        return Answer(200, b"")
+        return True
 
     def _take(self, call: dict[str, Any], event: dict[str, Any]) -> None:
         user_id = call.get("userId") or call["sessionId"]
         self._taken.append({"userId": user_id, "sessionId": call["sessionId"], **event})
+        if event_id := event.get("eventId"):
+            # Amazon learns nothing from a later event of the same id.
+            if event_id in self._seen:
+                return
+            self._seen[event_id] = None
+            if len(self._seen) > MAX_KEPT:
+                self._seen.popitem(last=False)
         if item_id := event.get("itemId"):
             self._model.feel(user_id, item_id, int(event["sentAt"]), event["eventType"])
 
     def _parsed(self, body: bytes) -> dict[str, Any]:
-        try:
-            call = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise invalid_input("The request body is not JSON") from error
-        if not isinstance(call, dict):
-            raise invalid_input("The request body is not a JSON object")
+        call = _object(body)
         if _text(call, "trackingId", required=True) not in self._tracking_ids:
             raise invalid_input("There is no event tracker of this trackingId")
         _text(call, "sessionId", required=True)
@@ -108,6 +146,19 @@ class EventsSurface:
         for event in listed:
             _check(event)
         return call
+
+
+_GARBAGE: Final = Answer(200, b"<html>It works!</html>")
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        call = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise invalid_input("The request body is not JSON") from error
+    if not isinstance(call, dict):
+        raise invalid_input("The request body is not a JSON object")
+    return call
 
 
 def _check(event: object) -> None:

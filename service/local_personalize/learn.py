@@ -43,6 +43,10 @@ _MAX_NEIGHBOURS = 200
 """Kept of each item, the strongest."""
 
 
+_MAX_ALIKE = 10
+"""Items with columns like those of a new item that count."""
+
+
 class ScoredItem(NamedTuple):
     """An item in a list, best first."""
 
@@ -136,6 +140,39 @@ class CoVisitationModel:
         visits = _visits([row for row in history if row.item_id in self._numbers], self._numbers)
         if visits:
             self._visits[user_id] = visits
+
+    def put_item(self, item_id: str, columns: dict[str, str]) -> None:
+        """Take in a new item, or other columns of one that is there.
+
+        A new item goes along with those that have the most columns in common: who visited these gets it, too.
+        """
+        is_new = item_id not in self._numbers
+        like = self._alike(columns) if is_new else []
+        self.dataset.items[item_id] = columns
+        if not is_new:
+            return
+        number = self._numbers[item_id] = len(self._item_ids)
+        self._item_ids.append(item_id)
+        self._dampings.append(_damping(0))
+        self._popularity.append(min(self._popularity, default=1.0))
+        self._by_popularity.append(number)
+        self._neighbours.append([_Neighbour(other, 1.0) for other in like])
+        for other in like:
+            near = self._neighbours[other]
+            usual = sum(neighbour.weight for neighbour in near) / len(near) if near else 1.0
+            insort(near, _Neighbour(number, usual), key=lambda one: -one.weight)
+
+    def _alike(self, columns: dict[str, str]) -> list[int]:
+        """The items that have most of these values, at most `_MAX_ALIKE`; a value that many have says less."""
+        shared: dict[int, float] = {}
+        for name, value in columns.items():
+            having = [number for one, number in self._numbers.items() if self._value(one, name) == value]
+            for number in having if value else ():
+                shared[number] = shared.get(number, 0.0) + 1 / len(having)
+        return heapq.nsmallest(_MAX_ALIKE, shared, key=lambda number: (-shared[number], number))
+
+    def _value(self, item_id: str, column: str) -> str | None:
+        return self.dataset.items.get(item_id, {}).get(column)
 
     def popular(self, *, count: int) -> list[ScoredItem]:
         """The items with the most users, without scores.
