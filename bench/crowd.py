@@ -63,7 +63,7 @@ KINDS = {
     "a letter of the body": Kind(POST % 9_999, b"a"),
     "a chunk of the body": Kind(CHUNKED, b"1\r\na\r\n"),
     "a trailer after the other": Kind(CHUNKED + b"0\r\n", b"A: b\r\n"),
-    "32 sent ahead": Kind(LIVEZ * 32, LIVEZ * 32),
+    "32 sent at once": Kind(LIVEZ * 32, LIVEZ * 32),
     "answers not taken": Kind(LARGE * 32, LARGE, reads=False),
     "half-closed": Kind(HEAD + b"\r\n", half_closes=True),
     "half-closed head": Kind(HEAD, half_closes=True),

@@ -46,7 +46,7 @@ class _Found:
     listed: int = 0
     """Rows that are from the list."""
     only_pins: bool = False
-    """Whether pins alone fill the answer, so that the list had no place to show."""
+    """Whether pins fill the answer, so that the list had no place to show."""
     topped_up: int = 0
     """Rows that are popular items."""
 

@@ -60,7 +60,7 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 
 class _Unauthorized:
-    """Answers a request without a known credential, and slows down whoever tries many.
+    """Answers a request without a known credential, and slows down a caller who tries many.
 
     Of those that are kept waiting there are so few at a time that their memory is nothing; the rest is answered at once
     too, so that wrong ones cannot pile up.
@@ -95,9 +95,7 @@ async def _full(_: Request, error: Exception) -> JSONResponse:
 
 async def _unavailable(_: Request, error: Exception) -> JSONResponse:
     message = str(error) or "Redis does not answer"
-    return _body(
-        STATUS_CODES[SharedStateUnavailable], "unavailable", f"{message}; the change is not in force, try again"
-    )
+    return _body(STATUS_CODES[SharedStateUnavailable], "unavailable", f"{message}; the change does not hold, try again")
 
 
 async def _wrong_path(_: Request, error: Exception) -> JSONResponse:

@@ -1,6 +1,6 @@
 """Percent-encoding, undone at the speed of C.
 
-The standard library's own takes 8 ms for 60 kB, and whoever reaches the port may send that.
+The standard library's own takes 8 ms for 60 kB, and every caller may send that.
 """
 
 import binascii
@@ -29,7 +29,7 @@ def unescaped(written: bytes) -> bytes:
         written, strays = _STRAY.subn(b"%25", written, count=MAX_STRAY + 1)
         if strays > MAX_STRAY:
             raise StrayPercents
-    # Quoted-printable differs in its sign alone, which then has to be escaped itself.
+    # Quoted-printable differs only in its sign, which then has to be escaped itself.
     return binascii.a2b_qp(written.replace(b"=", b"=3D").replace(b"%", b"="))
 
 

@@ -20,7 +20,7 @@ class HeldProtocol(HttpToolsProtocol):
         _between_requests: Nothing of a request has gone to the parser.
         _in_head: The parser waits for a head, or for the rest of one.
         _unparsed: What has arrived of a first line.
-        _refusal_sent: Nothing more is read; the client has been told so, or will be in a moment.
+        _refusal_sent: Nothing more is read; the client knows, or will in a moment.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # whatever uvicorn passes
@@ -43,7 +43,7 @@ class HeldProtocol(HttpToolsProtocol):
         """Let go of everything."""
         self._held.closed(self)
         self._unset_keepalive_if_required()
-        # Uvicorn tells only the request that was parsed last; with others ahead of it, it is not the one under way.
+        # Uvicorn notifies only the request that was parsed last; with others before it, it is not the one under way.
         if self._under_way is not None:
             self._under_way.disconnected = True
             self._under_way.message_event.set()

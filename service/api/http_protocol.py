@@ -32,7 +32,7 @@ from service.api.limits import (
 from service.api.request_line import escaped, escaped_bytes, needs_escapes
 
 MAX_PIPELINED: Final = 32
-"""Requests of one connection that wait for the one before them; Braze sends none ahead."""
+"""Requests of one connection that wait for the one before them; Braze sends one at a time."""
 
 MAX_REST_BYTES: Final = MAX_BODY_BYTES + MAX_HEADER_BYTES
 """Of everything behind a request's head as it is on the wire: the sizes of chunks, their extensions, trailers."""
@@ -139,7 +139,7 @@ class TolerantProtocol(HeldProtocol):
                 too long to be taken apart.
         """
         if len(self.pipeline) >= MAX_PIPELINED:
-            raise ValueError("too many requests ahead of their answers")
+            raise ValueError("too many requests without an answer")
         if len(self.url) > MAX_PATH_BYTES and is_too_long(self.url):
             self._refusal = HEAD_TOO_LARGE
             raise ValueError("target too long")

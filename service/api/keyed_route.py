@@ -26,7 +26,7 @@ Raises:
 
 
 class KeyedRoute(APIRoute):
-    """A route behind an admission. An endpoint that takes the request alone gets it as it came."""
+    """A route behind an admission. An endpoint that takes only the request gets it as it came."""
 
     admission: ClassVar[Admission]
 

@@ -10,7 +10,7 @@ MAX_TARGET_BYTES: Final = 65_536
 """Of path and query: 500 excluded ids of 100 characters."""
 
 MAX_PATH_BYTES: Final = 4_096
-"""Of the path alone, which is decoded before anything is known of the caller: an id of 256 letters of 4 bytes each,
+"""Of the path by itself, which is decoded before anything is known of the caller: an id of 256 letters of 4 bytes each,
 escaped, and what stands around it."""
 
 MAX_HEADERS: Final = 100

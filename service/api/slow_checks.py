@@ -1,6 +1,6 @@
 """Checks of credentials against slow hashes: each once, in a thread, one at a time, and never most of a core.
 
-Whoever tries many credentials waits in a line that is short. The credential that most callers send goes first: the
+A caller who tries many credentials waits in a line that is short. The credential that most callers send goes first: the
 callers of a send all send the same one, and somebody who guesses never sends one twice.
 """
 

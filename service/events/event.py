@@ -27,7 +27,7 @@ MAX_IMPRESSION: Final = 25
 """Items of an impression. Source: Personalize API reference, PutEvents."""
 
 MAX_FUTURE_SECONDS: Final = 86_400.0
-"""An event may be dated this far ahead of our clock: callers' clocks and zones differ."""
+"""An event may be dated this far after our clock: callers' clocks and zones differ."""
 
 
 class EventProblem(ValueError):

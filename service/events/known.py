@@ -155,7 +155,7 @@ class KnownEvents:
         self._lately.pop(user_prefix, None)
 
     async def _load(self, user_prefix: UserPrefix) -> None:
-        # What is told while the look-up is on its way may be missing in its answer: look again.
+        # What arrives while the look-up is on its way may be missing in its answer: look again.
         for _ in range(3):
             changes = self._changes
             try:

@@ -55,7 +55,7 @@ SENTINEL_SECONDS: Final = 1.0
 """Between two looks at whom the sentinels name: a master that was replaced may still answer."""
 
 CHANGING_SECONDS: Final = 2 * SENTINEL_SECONDS
-"""After the sentinels have named another master, it is left alone for so long. By then every replica has left the old
+"""After the sentinels have named another master, it is not asked for so long. By then every replica has left the old
 one, which may have gone on to hand out slots of the budget."""
 
 _logger = structlog.stdlib.get_logger(__name__)
@@ -66,7 +66,7 @@ class RedisClient:
 
     The first failure of any command marks Redis down. From then on `use` raises `SharedStateUnavailable` at once,
     without touching the network. Only the heartbeat marks Redis up, so a client without one stays down. In a cluster,
-    a node that fails a command for a key is left alone for a moment, and the others go on.
+    a node that fails a command for a key is not asked for a moment, and the others go on.
 
     Args:
         url: `REDIS_URL`; may hold a password and is therefore never logged.

@@ -170,7 +170,7 @@ class Ledger:
         return self._first_look_at is None or self._clock.monotonic() - self._first_look_at < ASKING_SECONDS
 
     def _asks_others(self) -> bool:
-        # Alone, and in a Redis that has lost nothing: there is nobody to ask.
+        # The only replica, and in a Redis that has lost nothing: there is nobody to ask.
         if self._others is None:
             return False
         return self._is_new and (self._merged is None or self._others() > 0)

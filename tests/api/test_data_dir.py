@@ -24,7 +24,7 @@ EVENTS = {"X-API-Key": "an-event-key-of-the-tests"}
 
 @pytest.fixture
 def open_umask() -> Iterator[None]:
-    """A system that makes files for everybody unless told otherwise."""
+    """A system that makes files for everybody by default."""
     before = os.umask(0)
     yield
     os.umask(before)

@@ -78,7 +78,7 @@ async def test_a_user_forgotten_while_a_replica_was_cut_off_is_not_served_from_i
         assert await source(cut_off, "bob") == "personalize"
         way.cut()
         await cut_off.shows("redis_up 0.0")
-        # As long as it counts as alive, nobody is told that everybody has heard.
+        # As long as it counts as alive, no caller hears that every replica knows.
         await forget(reached)
         assert await source(cut_off) == "cache"
         if loses_its_memory:

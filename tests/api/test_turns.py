@@ -41,7 +41,7 @@ async def test_who_leaves_the_line_takes_nobodys_turn() -> None:
 
     await until(asking[-1].done)
     assert len(turns) == 0
-    # The line is as it was: whoever comes next does not wait.
+    # The line is as it was: the next caller does not wait.
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert await turns.take() is False

@@ -105,7 +105,7 @@ async def test_the_later_change_counts_whatever_redis_clock_does(redis_server: R
     """K7."""
     async with replica(redis_server, clock) as one:
         await one.ledger.add(b"item")
-        # As if it had been blocked on a Redis whose clock was a day ahead.
+        # As if it had been blocked on a Redis whose clock was a day fast.
         future = one.ledger.entries[b"item"] + 86_400_000_000
         await asyncio.to_thread(redis_server.ask, "ZADD", KEY, future, "item")
         await asyncio.to_thread(redis_server.ask, "SET", f"{KEY}:merged", "1")

@@ -27,6 +27,10 @@ OLD_WORDS = re.compile(
 )
 """The glossary in `docs/develop.md` has a word for each; some say nothing that a shorter sentence does not."""
 
+CODE = [path for folder in ("service", "tests", "bench") for path in sorted((ROOT / folder).rglob("*.*"))]
+
+OLD_WORDS_OF_CODE = re.compile(r"\b(ahead|alone|told|whoever|in force|lists made ahead)\b", re.IGNORECASE)
+
 MOST_WORDS = 25
 MOST_CHARACTERS = 120
 
@@ -76,3 +80,15 @@ def test_no_document_uses_an_old_word(path: Path) -> None:
     text = path.read_text("utf-8")
 
     assert [line for line in text.splitlines() if OLD_WORDS.search(line)] == []
+
+
+def test_no_line_of_code_uses_an_old_word() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in CODE
+        if path.suffix in {".py", ".lua"} and path != Path(__file__)
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if OLD_WORDS_OF_CODE.search(line)
+    ]
+
+    assert found == []

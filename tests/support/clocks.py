@@ -8,7 +8,7 @@ from tests.support.virtual_time import EPOCH
 
 @dataclass(slots=True)
 class MovingClock:
-    """Real time, moved forward at will; `skew_seconds` sets the Unix time alone, in either direction."""
+    """Real time, moved forward at will; `skew_seconds` sets only the Unix time, in either direction."""
 
     ahead_seconds: float = 0.0
     skew_seconds: float = 0.0

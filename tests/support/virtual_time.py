@@ -44,7 +44,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """`Clock` on a virtual loop; `skew` moves the Unix time alone."""
+    """`Clock` on a virtual loop; `skew` moves only the Unix time."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, skew: float = 0.0) -> None:
         self._loop = loop

@@ -1,4 +1,4 @@
-"""How the text of a file is written, told from its content."""
+"""How the text of a file is written, by its content."""
 
 import codecs
 import io
@@ -24,7 +24,7 @@ _MARKS: Final = (
 _NAMES: Final = {"utf-16": "UTF-16", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16", "utf-32": "UTF-32"}
 
 _ODD: Final = re.compile(
-    # What Western text hardly has: unused places, letters that stand alone in Icelandic or nowhere, and
+    # What Western text hardly has: unused places, letters that only Icelandic has by themselves, and
     rb"[\x81\x8d\x8f\x90\x9d\xd0\xde\xf0\xf7\xfe\xff]"
     # what a character of UTF-8 leaves that was cut: a capital with an accent behind a small letter, or such a pair.
     rb"|(?<=[a-z])[\xc0-\xde](?![A-Za-z])|\xe2[\x80-\x8f](?![\x80-\xbf])|[\xc2-\xf4][\x80-\xbf](?=[A-Za-z])"

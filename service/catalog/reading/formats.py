@@ -1,4 +1,4 @@
-"""Which formats a catalogue may have, and how its stream becomes rows; all is told from the content."""
+"""Which formats a catalogue may have, and how its stream becomes rows; the content decides."""
 
 import gzip
 import zlib

@@ -15,7 +15,7 @@ MAX_HEADER_LINES: Final = 100
 """Lines of comments and blanks above the header, and of a header with line breaks in its names."""
 
 _DELIMITER_LINE: Final = "sep="
-"""How Excel is told the delimiter."""
+"""The line that names the delimiter to Excel."""
 
 _NO_NAME: Final = "".join(DELIMITERS) + '" '
 """What a line without a name in it may hold."""

@@ -1,4 +1,4 @@
-"""What a stream is packed in, told from its first bytes, and which contents are no table that can be read."""
+"""What a stream is packed in, by its first bytes, and which contents are no table that can be read."""
 
 import bz2
 import gzip

@@ -5,7 +5,7 @@
 -- ARGV: prefix of the seen ids, day, seconds to keep seen ids, seconds to keep what is known, most events of a type,
 --       most types of a user, most entries of the stream, then of each event: number of its user, digest of its id,
 --       type, item, digest of the item, time, lifts (0|1), whether to send it on (0|1), packed event
--- Returns: for each event 1 if it is new, else 0; -1 alone if the stream is full, and then nothing was kept
+-- Returns: for each event 1 if it is new, else 0; only -1 if the stream is full, and then nothing was kept
 --
 -- Seen ids are sets of digests, one set for each day and first byte, so that they end in small parts.
 -- What is known of a user is packed: for each type its length (2 bytes), the type, the number of items (1 byte), and of
@@ -55,7 +55,7 @@ for at = FIRST, #ARGV, WIDTH do
   local known_key = KEYS[2 + tonumber(user)]
   local shard = string.format(':%02x', string.byte(id))
   local is_new = true
-  -- Also tomorrow's: another replica's clock may be a little ahead.
+  -- Also tomorrow's: another replica's clock may be a little fast.
   for one = day - 2, day + 1 do
     if is_new and redis.call('SISMEMBER', seen .. one .. shard, id) == 1 then is_new = false end
   end

@@ -57,7 +57,7 @@ class RedisForgotten:
         await self._ledger.__aexit__()
 
     async def forget_user(self, user_prefix: UserPrefix) -> None:
-        """See `Forgettable`: whoever knows of the user will forget them, however late they hear it."""
+        """See `Forgettable`: every replica that knows of the user will forget them, however late they hear it."""
         await self._ledger.add(tombstone(user_prefix))
 
     def _on_change(self) -> None:

@@ -30,6 +30,6 @@ if kind == 'list' or (kind == 'pin' and not pin and not list) then
   end
 end
 if ARGV[4] ~= '' and redis.call('GET', KEYS[3]) == ARGV[4] then redis.call('DEL', KEYS[3]) end
--- Followers are told to look for what was here before.
+-- Followers hear that they are to look for what was here before.
 redis.call('PUBLISH', ARGV[5], (pin or list) and ARGV[7] or ARGV[6])
 return {full, pin, lasts, list}

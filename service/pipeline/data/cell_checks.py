@@ -19,7 +19,7 @@ from service.pipeline.data.tables import Dataset, Workspace, quoted
 from service.pipeline.data.types import NULL_WORDS, TypedColumn
 
 FUTURE_SECONDS: Final = 86_400
-"""A timestamp further ahead of now than this is a mistake; nearer it may be a clock or a time zone."""
+"""A timestamp further in the future than this is a mistake; nearer it may be a clock or a time zone."""
 
 MAX_SHOWN: Final = 40
 

@@ -44,7 +44,7 @@ class UsersFiles:
         """The users in the order of the files, in constant memory.
 
         Args:
-            findings: Is told of each line without a user. Then a user comes once only, for which digests are kept in
+            findings: Hears of each line without a user. Then a user comes once only, for which digests are kept in
                 a temporary file; otherwise as often as named.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The users of a text, told from its content: a table with a header, JSON Lines, or one id a line.
+"""The users of a text, by its content: a table with a header, JSON Lines, or one id a line.
 
 UTF-8, with or without a byte order mark, line ends of any system.
 """
@@ -131,7 +131,7 @@ class _Text:
     def _is_table(self, first: str) -> bool:
         """Whether the first line is a header.
 
-        One id a line may hold any character but those that a table has between cells: whoever has such ids writes them
+        One id a line may hold any character but those that a table has between cells: such ids are written
         as JSON.
         """
         if _EXCEL_DELIMITER.fullmatch(first) or self._suffix in _TABLE_SUFFIXES:
@@ -150,8 +150,8 @@ class _Text:
         lines.skip_blank()
         header = next(lines, "")
         delimiter = self._delimiter(header)
-        if told := _EXCEL_DELIMITER.fullmatch(header.strip()):
-            delimiter, header = told[1], next(lines, "")
+        if named := _EXCEL_DELIMITER.fullmatch(header.strip()):
+            delimiter, header = named[1], next(lines, "")
         at = self._place(_header(header, delimiter))
         # The reader keeps a line break within quotes only if it sees one.
         rows = csv.reader((f"{line}\n" for line in lines), delimiter=delimiter, skipinitialspace=True)
