@@ -14,8 +14,8 @@ A caller without a list::
 
 A caller of a lower lane waits until a slot begins that no higher lane wants, or until its time is over.
 
-Slots and waiting callers are two queues. A slot that begins goes to the highest lane that waits, for
-whichever caller it was reserved. Among callers without a list the senders take turns, see `turns`. A caller that leaves takes no slot
+Slots and waiting callers are two queues. A slot that begins goes to the highest lane that waits, for whichever caller
+it was reserved. Among callers without a list the senders take turns, see `turns`. A caller that leaves takes no slot
 along, so its slot goes to the next caller, and nobody asks the governor for it again.
 
 Callers without a list reserve their slots themselves. For the lower lanes the queue does, while nobody without a list
