@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.cli.prewarm import named_files
 from service.catalog.reading.cells import NOTHING
+from service.cli.prewarm import named_files
 from service.sends.users.files import UsersFiles
 from service.sends.users.findings import Findings, UsersFileError
 
