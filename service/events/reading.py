@@ -142,7 +142,7 @@ class EventFiles:
             try:
                 yield from self._of_rows(rows, columns)
             except Surprise:
-                # Its encoding is told from all of it. What was read before is read again, with the same ids.
+                # All of it decides its encoding. What was read before is read again, with the same ids.
                 rows.learn(lambda _: None)
                 yield from self._of_rows(rows, columns)
 

@@ -46,7 +46,7 @@ SETTINGS = {
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """An empty working directory, and an environment that has these settings alone."""
+    """An empty working directory, and an environment that has only these settings."""
     for name in list(os.environ):
         if name.lower() in Settings.model_fields:
             monkeypatch.delenv(name)

@@ -17,7 +17,7 @@ def avro_records(stream: IO[bytes], label: str) -> tuple[str, Iterator[dict[str,
         ConfigurationError: The extra `currents` is not installed, or the file is damaged.
     """
     try:
-        import fastavro  # noqa: PLC0415  # an extra, and of use here alone
+        import fastavro  # noqa: PLC0415  # an extra, and of use only here
     except ImportError:
         raise ConfigurationError(
             f"{label}: is Avro, and fastavro is not installed; install personalize-connect[currents]"
