@@ -32,7 +32,7 @@ MAX_LATELY: Final = 100_000
 """Users of whom only is kept when something was heard of them last; about 20 MB."""
 
 SAME_SECONDS: Final = 5.0
-"""What is told again within this time is not a later event."""
+"""What comes again within this time is not a later event."""
 
 LOAD_SECONDS: Final = 0.1
 """Longest wait of an answer for a user's events."""
@@ -52,7 +52,7 @@ class UserEvents:
     def add(self, known: KnownEvent, heard_at: float) -> None:
         """Take in an event; an older one of the same item changes nothing."""
         items = self.by_type.setdefault(known.event_type, {})
-        # An event is told twice, by who took it in and by the store, which may keep whole seconds.
+        # An event comes twice, from who took it in and from the store, which may keep whole seconds.
         if not known.lifts and int(known.at) > int(items.get(known.item_id, NEVER_AT)):
             self.changed_at = max(self.changed_at, heard_at)
         if known.lifts:

@@ -37,7 +37,7 @@ for _, key in ipairs(KEYS[1] == KEYS[2] and {KEYS[1]} or {KEYS[1], KEYS[2]}) do
 end
 local added = redis.call('ZADD', KEYS[1], text, me)
 if forgotten and not redis.call('HGET', KEYS[4], 'lost') then
-  -- Redis has lost its memory, most likely. Whoever asks first for a slot is to hear of it.
+  -- Redis has lost its memory, most likely. The first to ask for a slot is to hear of it.
   redis.call('HSET', KEYS[4], 'lost', text)
   redis.call('PEXPIRE', KEYS[4], math.max(60000, redis.call('PTTL', KEYS[4])))
 end

@@ -19,7 +19,7 @@ class PrewarmTerms:
         num_results: Items that the templates of the send will ask for.
         max_age_seconds: A list that is younger is good enough; one that is fresh always is.
         placement: Whose lists; empty: the first one's.
-        only_kept: Users of whom no list is kept are left alone.
+        only_kept: Users of whom no list is kept are left out.
     """
 
     spare: float = DEFAULT_SPARE

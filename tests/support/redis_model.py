@@ -297,7 +297,7 @@ class RedisServerModel:
         self.paused = True
 
     def resume(self) -> None:
-        """It reads what has waited, whoever still wants an answer."""
+        """It reads what has waited, even if nobody wants an answer any more."""
         self.paused = False
         while self._unread and not self.paused:
             self._unread.pop(0)()
