@@ -54,7 +54,7 @@ class Mishaps:
     def order(self, body: bytes) -> dict[str, object] | None:
         """Take an order: `mode`, and `count` (how often, else until cleared), `reason`, `factor`.
 
-        The mode `none` clears all orders and goes on to whoever else has faults.
+        The mode `none` clears all orders and goes on to the next that has faults.
 
         Returns:
             What was ordered; None for what is no order.

@@ -6,7 +6,7 @@
     UPDATE PENDING -> UPDATE IN_PROGRESS -> ACTIVE | UPDATE FAILED      of a part, such as latestCampaignUpdate
     DELETE PENDING -> DELETE IN_PROGRESS -> gone
 
-A transition ends when its time is over and its job is done, whichever comes last. Nothing runs by a timer: whoever
+A transition ends when its time is over and its job is done, whichever comes last. Nothing runs by a timer: the one who
 asks about resources lets the time pass first, with `advance`.
 """
 

@@ -15,7 +15,7 @@ Work = Callable[[dict[str, Any], Path], dict[str, Any]]
 
 
 def carry_out(directory: Path) -> None:
-    """Do what the job says, and write down what came of it. A job with a result is left alone."""
+    """Do what the job says, and write down what came of it. A job with a result stays as it is."""
     if result_of(directory) is not None:
         return
     job = orjson.loads((directory / JOB_FILE).read_bytes())
