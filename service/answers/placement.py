@@ -7,6 +7,7 @@ from service.answers.arm import Arm
 from service.answers.split import Split
 from service.clock import Clock, margin_seconds
 from service.errors import InvalidQuery
+from service.lists.asked import AskedItems
 from service.lists.envelope import Envelope
 from service.lists.keys import UserKey
 from service.lists.pins import LocalPins
@@ -46,6 +47,8 @@ class Placement:
         self._fallback_pins = fallback_pins
         self._item_from = item_from
         self._fallbacks: tuple[Placement, ...] = ()
+        self.asked_items = AskedItems(clock)
+        """Items that callers asked for; only similar items have any."""
 
     def fall_back_to(self, placements: Sequence["Placement"]) -> None:
         """Show lists that these keep, in this order, before the popular list."""
@@ -104,6 +107,8 @@ class Placement:
             found = self.with_item(query)
             if found is not query:
                 query, key = found, None
+        if query.item_id:
+            self.asked_items.note(query.item_id)
         outcome, timings = await arm.find(query, deadline, key)
         answered_by = ""
         if self._fallbacks and outcome.source == "popular" and outcome.degraded_reason is not None:

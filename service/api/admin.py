@@ -26,7 +26,8 @@ from service.constants import (
     MAX_PREWARM_USERS,
 )
 from service.errors import InvalidQuery
-from service.sends.ports import DEFAULT_SPARE, ListMaker, PrewarmTerms
+from service.sends.ports import DEFAULT_SPARE, ItemListMaker, PrewarmTerms
+from service.sends.prewarm.prewarmer import prewarmed_placement
 
 _log = logging.getLogger(__name__)
 
@@ -44,11 +45,12 @@ AdminServices = Annotated[Services, Depends(services_of)]
 
 
 class Wanted(BaseModel):
-    """Users whose lists are to be fetched before a send."""
+    """Users, or items, whose lists are to be fetched before a send."""
 
     model_config = ConfigDict(strict=True)
 
-    user_ids: Annotated[list[WantedUserId], Field(max_length=MAX_PREWARM_USERS)]
+    user_ids: Annotated[list[WantedUserId] | None, Field(max_length=MAX_PREWARM_USERS)] = None
+    item_ids: Annotated[list[WantedUserId] | None, Field(max_length=MAX_PREWARM_USERS)] = None
     seconds: Annotated[float, Field(ge=0, le=MAX_PREWARM_SECONDS)] = MAX_PREWARM_SECONDS
     spare: Annotated[float, Field(gt=0, le=1)] = DEFAULT_SPARE
     num_results: Annotated[int, Field(ge=1, le=MAX_NUM_RESULTS)] = DEFAULT_NUM_RESULTS
@@ -71,12 +73,14 @@ class _Id(Convertor[str]):
 register_url_convertor("id", _Id())
 
 
-def _prewarmer_of(services: Services, placement: str) -> ListMaker:
-    prewarmers = services.administration.prewarmers
-    name = placement or next(iter(prewarmers))
-    if name not in prewarmers:
-        raise InvalidQuery("placement", f"no placement {placement!r}; there are: {', '.join(prewarmers)}")
-    return prewarmers[name]
+def _prewarmer_of(services: Services, name: str, *, items: bool) -> ItemListMaker:
+    kinds = {one.name: one.kind for one in services.placements}
+    placement = prewarmed_placement(kinds, name, items=items)
+    prewarmer = services.administration.prewarmers[placement]
+    refusal = prewarmer.refusal_of(items=items)
+    if refusal is not None:
+        raise InvalidQuery("placement", refusal)
+    return prewarmer
 
 
 router = APIRouter(tags=["administration"], route_class=keyed(administrator))
@@ -102,14 +106,24 @@ async def prewarm_users(wanted: Wanted, services: AdminServices) -> JSONResponse
     Answers within `seconds`, and the time that a transaction takes, who is left; nothing is queued. One at a time,
     but for those with 0 seconds, which only look.
     """
+    names = wanted.item_ids if wanted.user_ids is None else wanted.user_ids
+    if names is None or (wanted.item_ids is not None and wanted.user_ids is not None):
+        raise InvalidQuery("user_ids", "exactly one of user_ids and item_ids is needed")
+    prewarmer = _prewarmer_of(services, wanted.placement, items=wanted.item_ids is not None)
     turn = services.administration.prewarm_turn
     if turn.locked() and wanted.seconds:
         raise HTTPException(HTTPStatus.CONFLICT, "Another prewarm is under way")
     terms = PrewarmTerms(wanted.spare, wanted.num_results, wanted.max_age_seconds, wanted.placement)
-    users = list(dict.fromkeys(wanted.user_ids))
     async with turn if wanted.seconds else nullcontext():
-        report = await _prewarmer_of(services, wanted.placement).make(users, terms, seconds=wanted.seconds)
+        report = await prewarmer.make(list(dict.fromkeys(names)), terms, seconds=wanted.seconds)
     return JSONResponse(asdict(report))
+
+
+@router.get("/items/asked")
+async def asked_items(services: AdminServices, placement: str = "") -> JSONResponse:
+    """Ids of the items that a placement was asked for lately in this replica, the latest first."""
+    items = await _prewarmer_of(services, placement, items=True).recent_items()
+    return JSONResponse({"items": items, "count": len(items)})
 
 
 @router.get("/items/blocked")

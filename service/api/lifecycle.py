@@ -20,7 +20,7 @@ from service.lists.forgetting import Forgetting
 from service.lists.keys import UserKey, UserPrefix
 from service.lists.memory import ListMemory
 from service.models import Answer, RecommendationQuery
-from service.sends.ports import ListMaker
+from service.sends.prewarm.prewarmer import PlacementPrewarmer
 from service.telemetry import Telemetry
 
 ACCESS_LINE: Final = "personalize_connect.access_line"
@@ -70,7 +70,7 @@ class Administration:
     block_list: BlockList
     catalog: CatalogRefresher
     forgetting: Forgetting
-    prewarmers: Mapping[str, ListMaker]
+    prewarmers: Mapping[str, PlacementPrewarmer]
     """By placement."""
     prewarm_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One prewarm at a time."""

@@ -4,8 +4,9 @@ import asyncio
 import datetime as dt
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack
+from typing import Final, TypeAlias
 
 import click
 
@@ -18,15 +19,22 @@ from service.errors import ConfigurationError, SharedStateUnavailable
 from service.files.adapters.find import find
 from service.files.stored import StoredFile
 from service.logs import configure_logging
-from service.sends.ports import DEFAULT_SPARE, ListMaker, PrewarmTerms
+from service.sends.items import NamedItems
+from service.sends.ports import DEFAULT_SPARE, ItemListMaker, Names, PrewarmTerms
 from service.sends.prewarm.remote import open_remote
 from service.sends.prewarm.run import Prewarm
 from service.sends.users.files import UsersFiles
 from service.sends.users.findings import UsersFileError
 from service.sends.users.standard_input import is_read_once, read_once
 from service.sends.words import duration
-from service.settings import ClientSettings, load, load_settings
-from service.wiring.tools import open_list_maker
+from service.settings import CatalogSettings, ClientSettings, load, load_settings
+from service.wiring.tools import first_items, open_list_maker
+
+RECENT: Final = "recent"
+CATALOG: Final = "catalog:"
+"""Sources of `--items` that are no files; a file of such a name is written `./recent`."""
+
+MAX_ITEMS: Final = 1_000_000
 
 
 @click.command("prewarm")
@@ -39,7 +47,20 @@ from service.wiring.tools import open_list_maker
     help="CSV, JSON Lines or one id a line, packed or not: a file, a folder, a pattern, s3://bucket/prefix, or - for"
     " standard input; may be repeated.",
 )
-@click.option("--column", default="", show_default="user_id, else external_id", help="Where the user id is.")
+@click.option(
+    "--items",
+    "items",
+    multiple=True,
+    metavar="FILE|catalog:N|recent",
+    help="Items instead of users, for a placement of similar items: a file as above, the catalogue's first N, or all"
+    " that were asked for in the last week.",
+)
+@click.option(
+    "--column",
+    default="",
+    show_default="user_id, else external_id; of items item_id, else id",
+    help="Where the id is.",
+)
 @click.option("--by", help="When the lists are wanted: 14:30, 2026-11-27T14:30, 14:30 Europe/Berlin.")
 @click.option(
     "--spare",
@@ -54,14 +75,15 @@ from service.wiring.tools import open_list_maker
 @click.option(
     "--placement",
     default="",
-    show_default="the first",
-    help="Whose lists; for similar items the file names items, in the column item_id or id.",
+    show_default="the first that keeps lists of users, or of items",
+    help="Whose lists.",
 )
 @click.option("--service", default="", show_default=False, help="URL of a replica without Redis; ADMIN_KEY opens it.")
 def command(
     *,
     more: tuple[str, ...],
     files: tuple[str, ...],
+    items: tuple[str, ...],
     column: str,
     by: str | None,
     spare: float,
@@ -75,6 +97,8 @@ def command(
     It takes only slots of the budget that no caller wants. Users with a fresh list are skipped, so the same command
     goes on where it was stopped. The environment and .env configure it as they do `serve`.
 
+    With --items it fetches the lists of similar items: one list of an item serves everybody who asks for it.
+
     Exit status 0: everybody has a list. 1: some have none, or had none in time for --by. 2: nothing could be done.
     3: everybody has one, but some lines of the file named no user.
     """
@@ -82,14 +106,64 @@ def command(
         wanted_at = moment(by, dt.datetime.now().astimezone()) if by else None
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--by") from None
-    terms = PrewarmTerms(spare=spare, num_results=num_results, max_age_seconds=max_age, placement=placement)
+    if items and (files or more):
+        raise click.UsageError("--items and users are both given; one of them is needed.")
+    terms = PrewarmTerms(spare, num_results, max_age, placement, items=bool(items))
     with ExitStack() as stack:
-        users = UsersFiles(named_files([*files, *more], stack), column)
+        names_of = _items_of(items, column, stack) if items else _files_of([*files, *more], column, stack)
         if wanted_at is not None:
             left = duration((wanted_at - dt.datetime.now(dt.UTC)).total_seconds())
             click.echo(f"the lists are wanted by {wanted_at:%Y-%m-%d %H:%M:%S %Z}, in {left}", err=True)
-        maker = _remote(service) if service else _shared(placement)
-        sys.exit(asyncio.run(_run(maker, users, terms, wanted_at)))
+        maker = _remote(service, placement) if service else _shared(terms)
+        sys.exit(asyncio.run(_run(maker, names_of, terms, wanted_at)))
+
+
+NamesOf: TypeAlias = Callable[[ItemListMaker], Awaitable[Names]]
+"""Finds out whose lists are to be fetched."""
+
+
+def _files_of(names: Sequence[str], column: str, stack: ExitStack) -> NamesOf:
+    users = UsersFiles(named_files(names, stack), column)
+
+    async def found(_: ItemListMaker) -> Names:
+        return users
+
+    return found
+
+
+def _items_of(sources: Sequence[str], column: str, stack: ExitStack) -> NamesOf:
+    """The items that `--items` names.
+
+    Raises:
+        UsageError: Files are mixed with another source, or N is no number.
+    """
+    special = [one for one in sources if one == RECENT or one.startswith(CATALOG)]
+    if not special:
+        files = UsersFiles(named_files(sources, stack), column, items=True)
+
+        async def of_files(_: ItemListMaker) -> Names:
+            return files
+
+        return of_files
+    if len(sources) > 1:
+        raise click.UsageError(f"--items {special[0]} cannot be given beside others.")
+    if special[0] == RECENT:
+        return _recent
+    count = special[0].removeprefix(CATALOG)
+    if not (count.isascii() and count.isdecimal() and 1 <= int(count) <= MAX_ITEMS):
+        raise click.UsageError(f"--items {special[0]}: N is a whole number from 1 to {MAX_ITEMS:,}.")
+    settings = load(CatalogSettings)
+    if not settings.catalog_url:
+        raise ConfigurationError("CATALOG_URL: is missing; --items catalog:N reads it")
+
+    async def of_catalog(_: ItemListMaker) -> Names:
+        return NamedItems(await first_items(settings, int(count)), settings.catalog_url)
+
+    return of_catalog
+
+
+async def _recent(maker: ItemListMaker) -> Names:
+    return NamedItems(await maker.recent_items(), "--items recent")
 
 
 def named_files(names: Sequence[str], stack: ExitStack) -> list[StoredFile]:
@@ -107,28 +181,37 @@ def named_files(names: Sequence[str], stack: ExitStack) -> list[StoredFile]:
     return list(found.values())
 
 
-def _remote(url: str) -> AbstractAsyncContextManager[ListMaker]:
+def _remote(url: str, placement: str) -> AbstractAsyncContextManager[ItemListMaker]:
     """Makes lists through a replica, whose admin key is in ADMIN_KEY."""
     admin_key = load(ClientSettings).admin_key
     if admin_key is None:
         raise ConfigurationError("ADMIN_KEY: is not set; --service needs one of the service's ADMIN_KEYS")
-    return open_remote(url, admin_key.get_secret_value())
+    return open_remote(url, admin_key.get_secret_value(), placement)
 
 
-def _shared(placement: str) -> AbstractAsyncContextManager[ListMaker]:
+def _shared(terms: PrewarmTerms) -> AbstractAsyncContextManager[ItemListMaker]:
     """Makes lists in the budget and for the store that the replicas share, as the settings say."""
     settings = load_settings()
     configure_logging("warning", "text")
-    return open_list_maker(settings, placement=placement)
+    return open_list_maker(settings, placement=terms.placement, items=terms.items)
+
+
+async def _names(names_of: NamesOf, maker: ItemListMaker) -> Names:
+    try:
+        return await names_of(maker)
+    except SharedStateUnavailable as error:
+        raise ConfigurationError(str(error)) from error
 
 
 async def _run(
-    maker: AbstractAsyncContextManager[ListMaker], users: UsersFiles, terms: PrewarmTerms, by: dt.datetime | None
+    maker: AbstractAsyncContextManager[ItemListMaker], names_of: NamesOf, terms: PrewarmTerms, by: dt.datetime | None
 ) -> int:
     loop = asyncio.get_running_loop()
     stopped_by: list[int] = []
     async with maker as opened:
-        prewarm = Prewarm(opened, users, terms, by=by, clock=SystemClock(), display=TerminalDisplay())
+        prewarm = Prewarm(
+            opened, await _names(names_of, opened), terms, by=by, clock=SystemClock(), display=TerminalDisplay()
+        )
         work = asyncio.create_task(prewarm.run())
 
         def stop(number: int) -> None:

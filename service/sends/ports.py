@@ -1,10 +1,11 @@
 """What fetches lists before a send is asked, and what it answers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from service.constants import DEFAULT_NUM_RESULTS
+from service.sends.users.findings import Findings
 
 DEFAULT_SPARE: Final = 0.8
 """Share of the rate that a prewarm may spend when nobody names one: what is left is for callers."""
@@ -20,6 +21,7 @@ class PrewarmTerms:
         max_age_seconds: A list that is younger is good enough; one that is fresh always is.
         placement: Whose lists; empty: the first one's.
         only_kept: Users of whom no list is kept are left out.
+        items: The lists are those of items, and the names are item ids.
     """
 
     spare: float = DEFAULT_SPARE
@@ -27,6 +29,7 @@ class PrewarmTerms:
     max_age_seconds: float = 0.0
     placement: str = ""
     only_kept: bool = False
+    items: bool = False
 
 
 @dataclass(slots=True)
@@ -67,3 +70,29 @@ class ListMaker(Protocol):
         Raises:
             SharedStateUnavailable: The lists cannot be looked at now; nothing was spent.
         """
+
+
+class ItemListMaker(ListMaker, Protocol):
+    """Also knows which items were asked for."""
+
+    async def recent_items(self) -> list[str]:
+        """Ids of the items that the placement was asked for lately, the latest first.
+
+        Raises:
+            SharedStateUnavailable: They cannot be looked at now.
+        """
+
+
+class Names(Protocol):
+    """Whose lists are to be fetched: users, or items."""
+
+    @property
+    def name(self) -> str:
+        """What messages call the source."""
+
+    @property
+    def are_far(self) -> bool:
+        """Whether reading waits for a network."""
+
+    def users(self, findings: Findings | None = None) -> Iterator[str]:
+        """The names; with findings, each once. Reading begins anew with each call."""

@@ -41,6 +41,11 @@ def batch_prefix(settings: Settings, placement: str) -> str:
     return prefix if placement == next(iter(settings.placements)) else f"{prefix}:{placement}"
 
 
+def asked_key(settings: Settings, placement: str) -> str:
+    """Where the replicas keep which items a placement was asked for lately."""
+    return f"pc:{{{deployment_of(settings)}}}:asked:{placement}"
+
+
 def batch_dir(settings: Settings, placement: str) -> Path:
     """Where an embedded replica keeps a placement's batch lists."""
     data_dir = settings.data_dir

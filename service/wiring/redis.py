@@ -13,14 +13,17 @@ from service.constants import SPENT_SHARE
 from service.errors import ConfigurationError
 from service.fleet.client import RedisClient
 from service.fleet.heartbeat import Heartbeat
+from service.lists.adapters.asked import SharedAskedItems
 from service.lists.adapters.forgotten import RedisForgotten
 from service.lists.adapters.redis import RedisLists
+from service.lists.asked import AskedItems
 from service.lists.forgetting import Forgetting
 from service.lists.keys import UserPrefix, prefix_of_values
 from service.lists.ports import ListsRecorder
 from service.settings import Settings
 from service.wiring.addresses import Address, addresses_of
 from service.wiring.names import (
+    asked_key,
     batch_prefix,
     blocked_key,
     budget_group_of,
@@ -76,12 +79,18 @@ async def open_shared_through_redis(
             others=lambda: way.heartbeat.replicas - 1,
         )
     )
+
+    async def share_asked(items: Mapping[str, AskedItems], stack: AsyncExitStack) -> None:
+        by_key = {asked_key(settings, name): one for name, one in items.items()}
+        await stack.enter_async_context(SharedAskedItems(way.client, by_key, clock))
+
     return SharedState(
         lists_of=lists.of_age,
         governor_of=lambda address: redis_governor(settings, way, clock, address),
         batch_of=batches.__getitem__,
         blocked=blocked,
         redis_up=lambda: float(way.client.up),
+        share_asked=share_asked,
         way=way,
     )
 

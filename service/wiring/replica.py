@@ -122,6 +122,8 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             from service.wiring.events import open_due_lists  # noqa: PLC0415  # an optional room
 
             await open_due_lists(settings, events, stack, clock=clock, forgetting=stores.forgetting, makers=prewarmers)
+        if shared.share_asked is not None:
+            await shared.share_asked({one.name: one.asked_items for one in replica.placements}, stack)
         refresher.start()
         stack.push_async_callback(refresher.close)
         services = Services(

@@ -1,6 +1,6 @@
 """What a replica shares with the others: through Redis, or, embedded, with nobody."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from service.catalog.ports import BlockList
 from service.clock import Clock
 from service.constants import SPENT_SHARE
 from service.lists.adapters.embedded import EmbeddedLists
+from service.lists.asked import AskedItems
 from service.lists.forgetting import Forgetting
 from service.lists.freshness import Freshness
 from service.lists.memory import ListMemory
@@ -35,6 +36,8 @@ class SharedState:
     blocked: BlockList
     redis_up: Callable[[], float]
     """1 when Redis answers or none is configured."""
+    share_asked: Callable[[Mapping[str, AskedItems], AsyncExitStack], Awaitable[None]] | None = None
+    """Lets the replicas know which items each placement is asked for; None where there are no others."""
     way: "RedisWay | None" = None
     """None in an embedded replica."""
 

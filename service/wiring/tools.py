@@ -1,30 +1,36 @@
 """Builds what the commands need beside a running service."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
 
 from service.answers.arm import AskingTerms
+from service.aws.session import AwsSession
 from service.batch.adapters.redis import RedisBatchSets
 from service.batch.adapters.sqlite import SqliteBatchSets
 from service.batch.ports import BatchSets
+from service.catalog.adapters.source import open_source
 from service.catalog.current import CurrentCatalog
 from service.catalog.item import CatalogRow
 from service.clock import Clock, SystemClock
-from service.errors import ConfigurationError
+from service.errors import ConfigurationError, InvalidQuery
+from service.lists.adapters.asked import asked_lately
 from service.lists.adapters.embedded import NoBatchLists
 from service.lists.forgetting import Forgetting, ForgottenLately
 from service.lists.memory import ListMemory
 from service.lists.ports import ListsEvent
 from service.models import ListRequest, RequestKind
 from service.personalize.ports import Recommender
-from service.sends.ports import ListMaker, PrewarmReport, PrewarmTerms
-from service.sends.prewarm.prewarmer import PlacementPrewarmer
-from service.settings import Settings
+from service.sends.ports import ItemListMaker, PrewarmReport, PrewarmTerms
+from service.sends.prewarm.prewarmer import PlacementPrewarmer, prewarmed_placement
+from service.settings import CatalogSettings, Settings
 from service.telemetry import Telemetry
 from service.wiring.addresses import Address, address_of
 from service.wiring.campaign import Outside, Stores, Terms, asking_terms_of, open_answers
-from service.wiring.names import batch_dir, batch_prefix, forgotten_key, freshness, user_keys
+from service.wiring.names import asked_key, batch_dir, batch_prefix, forgotten_key, freshness, user_keys
 from service.wiring.redis import open_redis, redis_governor, redis_lists
 from service.wiring.replica import Overrides
 from service.wiring.sdk import aws_session, open_recommenders
@@ -75,11 +81,18 @@ class _NoItems:
 
 
 class _WhileThereIsRoom:
-    """A `ListMaker` that stops when the store is full: what would be fetched then is kept nowhere."""
+    """An `ItemListMaker` that stops when the store is full: what would be fetched then is kept nowhere."""
 
-    def __init__(self, prewarmer: PlacementPrewarmer, room: "_RoomForLists") -> None:
+    def __init__(
+        self, prewarmer: PlacementPrewarmer, room: "_RoomForLists", asked: Callable[[], Awaitable[list[str]]]
+    ) -> None:
         self._prewarmer = prewarmer
         self._room = room
+        self._asked = asked
+
+    async def recent_items(self) -> list[str]:
+        """See `ItemListMaker.recent_items`; those of every replica."""
+        return await self._asked()
 
     async def make(
         self, users: Sequence[str], terms: PrewarmTerms, *, seconds: float, on_done: Callable[[], None] = lambda: None
@@ -110,21 +123,27 @@ class _RoomForLists:
 
 @asynccontextmanager
 async def open_list_maker(
-    settings: Settings, overrides: Overrides | None = None, placement: str = ""
-) -> AsyncIterator[ListMaker]:
+    settings: Settings, overrides: Overrides | None = None, placement: str = "", *, items: bool = False
+) -> AsyncIterator[ItemListMaker]:
     """Prewarms in the budget and for the store that the replicas share; answers nobody and is no replica.
 
     Args:
         settings: The service's.
         overrides: What tests put in the place of the outside.
-        placement: Whose lists; empty: the first one's.
+        placement: Whose lists; empty: the first one's that has any.
+        items: Whether the lists are those of items.
 
     Raises:
-        ConfigurationError: Redis's address cannot work, or there is none; there is no such placement.
+        ConfigurationError: Redis's address cannot work, or there is none; there is no such placement, or its lists
+            cannot be fetched before a send.
     """
     if not settings.redis_url:
         raise ConfigurationError("REDIS_URL: is not set, so the budget is the replica's; name it with --service URL")
-    name = placement_name(settings, placement)
+    kinds: dict[str, RequestKind] = {name: terms.kind for name, terms in settings.placements.items()}
+    try:
+        name = prewarmed_placement(kinds, placement, items=items)
+    except InvalidQuery as error:
+        raise ConfigurationError(f"--placement: {error.message}") from None
     overrides = overrides or Overrides()
     clock: Clock = overrides.clock or SystemClock()
     async with AsyncExitStack() as stack:
@@ -171,7 +190,35 @@ async def open_list_maker(
         replica = await stack.enter_async_context(open_answers(outside, terms, wanted))
         room.on_full = replica.close_budgets
         (found,) = replica.placements
-        yield _WhileThereIsRoom(PlacementPrewarmer(found, clock), room)
+        prewarmer = PlacementPrewarmer(found, clock)
+        if (refusal := prewarmer.refusal_of(items=items)) is not None:
+            raise ConfigurationError(f"--placement: {refusal}")
+        yield _WhileThereIsRoom(prewarmer, room, lambda: asked_lately(way.client, asked_key(settings, name), clock))
+
+
+async def first_items(settings: CatalogSettings, count: int) -> list[str]:
+    """The first items of the catalogue that can be shown, in its order.
+
+    Raises:
+        CatalogError: The catalogue cannot be read.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        async with AwsSession() as aws:
+            source = open_source(
+                settings.catalog_url,
+                aws=aws,
+                column_mapping=settings.column_mapping,
+                exclusion_filter=settings.exclusion_filter,
+                data_dir=Path(folder),
+            )
+            try:
+                catalog = await source.load(1)
+            finally:
+                await source.close()
+        try:
+            return list(islice(dict.fromkeys(catalog.first_ids()), count))
+        finally:
+            catalog.close()
 
 
 def placement_name(settings: Settings, name: str) -> str:

@@ -1,6 +1,7 @@
 """POST /users/prewarm: lists fetched before a send, in the budget of an embedded replica."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -108,3 +109,83 @@ async def test_what_is_out_of_bounds_is_refused(open_door: OpenDoor, body: dict[
         assert answer.status_code == 422
         assert answer.json()["error"] == "invalid_parameter"
         assert not door.personalize.asked
+
+
+PLACEMENTS = {
+    "ADMIN_KEYS": "an-admin-key-of-the-tests",
+    "SIMILAR_ITEMS_CAMPAIGN_ARN": "arn:aws:personalize:us-east-1:000000000000:campaign/similar",
+    "SIMILAR_ITEMS_TPS": "100",
+    "RANKING_CAMPAIGN_ARN": "arn:aws:personalize:us-east-1:000000000000:campaign/ranking",
+}
+
+
+async def test_prewarmed_items_cost_a_send_no_transaction_whoever_asks(open_door: OpenDoor) -> None:
+    async with open_door(**PLACEMENTS) as door:
+        answer = await door.http.post("/users/prewarm", json={"item_ids": ["item001", "item002"]}, headers=KEY)
+        assert (answer.status_code, answer.json()["fetched"]) == (200, 2)
+        assert {(one.kind, one.user_id) for one in door.personalize.asked} == {("similar-items", "")}
+        for user in ("ann", "bob"):
+            shown = await door.get("/similar-items", item_id="item001", user_id=user)
+            assert shown.headers["X-Recommendation-Source"] == "cache"
+        assert len(door.personalize.asked) == 2
+
+
+async def test_items_that_were_asked_for_are_known_the_latest_first(open_door: OpenDoor) -> None:
+    async with open_door(**PLACEMENTS) as door:
+        for item_id in ("item001", "item002", "item003", "item001"):
+            await door.get("/similar-items", item_id=item_id)
+            # Past the time for which a list is fresh, so that each call is noted.
+            door.clock.ahead_seconds += 1_000
+        asked = await door.http.get("/items/asked", headers=KEY)
+        assert asked.json() == {"items": ["item001", "item003", "item002"], "count": 3}
+        door.clock.ahead_seconds += 7 * 86_400 - 2_500
+        assert (await door.http.get("/items/asked", headers=KEY)).json()["items"] == ["item001", "item003"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "said"),
+    [
+        ({"user_ids": ["a"], "item_ids": ["b"]}, "user_ids", "exactly one of user_ids and item_ids"),
+        ({"user_ids": ["a"], "placement": "similar"}, "placement", "keeps its lists per item: name items"),
+        ({"item_ids": ["a"], "placement": "for-you"}, "placement", "keeps its lists per user: name users"),
+        ({"user_ids": ["a"], "placement": "ranking"}, "placement", "is a ranking"),
+        ({"item_ids": ["a"], "placement": "nowhere"}, "placement", "there are: for-you, similar, ranking"),
+    ],
+)
+async def test_a_placement_without_such_lists_says_which_it_has(
+    open_door: OpenDoor, body: dict[str, object], field: str, said: str
+) -> None:
+    async with open_door(**PLACEMENTS) as door:
+        answer = await door.http.post("/users/prewarm", json=body, headers=KEY)
+        assert (answer.status_code, answer.json()["field"]) == (422, field)
+        assert said in answer.json()["message"]
+        assert not door.personalize.asked
+
+
+async def test_a_placement_that_needs_the_user_cannot_be_prewarmed_by_item(open_door: OpenDoor, tmp_path: Path) -> None:
+    path = tmp_path / "placements.toml"
+    arn = PLACEMENTS["SIMILAR_ITEMS_CAMPAIGN_ARN"]
+    path.write_text(f'[placements.both]\nkind = "similar-items"\ncampaign_arn = "{arn}"\nneeds_user = true\n')
+    settings = {"PLACEMENTS_FILE": str(path), "PERSONALIZE_CAMPAIGN_ARN": "", "ADMIN_KEYS": KEY["X-API-Key"]}
+    async with open_door(**settings) as door:
+        answer = await door.http.post("/users/prewarm", json={"item_ids": ["a"]}, headers=KEY)
+        assert (answer.status_code, answer.json()["field"]) == (422, "placement")
+        assert "both needs the user too (needs_user)" in answer.json()["message"]
+
+
+async def test_an_item_of_a_placement_with_variants_is_prewarmed_for_each_arm(
+    open_door: OpenDoor, tmp_path: Path
+) -> None:
+    path = tmp_path / "placements.toml"
+    arn = PLACEMENTS["SIMILAR_ITEMS_CAMPAIGN_ARN"]
+    variants = f'[{{ name = "v2", share = 0.5, campaign_arn = "{arn}2", tps = 100 }}]'
+    path.write_text(
+        f'[placements.s]\nkind = "similar-items"\ncampaign_arn = "{arn}"\ntps = 100\nvariants = {variants}\n'
+    )
+    settings = {"PLACEMENTS_FILE": str(path), "PERSONALIZE_CAMPAIGN_ARN": "", "ADMIN_KEYS": KEY["X-API-Key"]}
+    async with open_door(**settings) as door:
+        made = await door.http.post("/users/prewarm", json={"item_ids": ["item001"]}, headers=KEY)
+        assert (made.json()["left"], made.json()["failed"], len(door.personalize.asked)) == ([], {}, 2)
+        shown = [await door.get("/similar-items", item_id="item001", user_id=f"u{n}") for n in range(20)]
+        assert {one.headers["X-Recommendation-Variant"] for one in shown} == {"control", "v2"}
+        assert {one.headers["X-Recommendation-Source"] for one in shown} == {"cache"}

@@ -1,16 +1,20 @@
 """The command as an operator runs it, against real processes; transactions are counted at Personalize's side."""
 
 import asyncio
+import csv
+import urllib.request
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
+from service.local_personalize.arns import SIMILAR_ITEMS_ARN
 from tests.support.calls import assert_all_answered, call_each
-from tests.support.processes import Command, Process, command, configuration, local_personalize, service
+from tests.support.processes import SAMPLE, Command, Process, command, configuration, local_personalize, service
 from tests.support.redis import RedisServer
 from tests.support.waiting import wait_until
 
@@ -150,3 +154,37 @@ def test_a_prewarm_stops_when_redis_has_no_room_for_its_lists(
     assert status == 2
     assert words[-1] == "REDIS_URL: no room for more lists; run it again when Redis has more memory"
     assert transactions(personalize) <= 5
+
+
+def test_items_from_the_catalogue_a_file_and_those_asked_for_lately_are_prewarmed(
+    stack: ExitStack, personalize: Process, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    url, arn, tps = redis_server.url, SIMILAR_ITEMS_ARN, "100"
+    environment = configuration(
+        personalize, REDIS_URL=url, SIMILAR_ITEMS_CAMPAIGN_ARN=arn, SIMILAR_ITEMS_TPS=tps, LOG_LEVEL="error"
+    )
+    with (SAMPLE / "items.csv").open(newline="", encoding="utf-8") as rows:
+        ids = [row["id"] for row in islice(csv.DictReader(rows), 8)]
+
+    def prewarm(*arguments: str) -> tuple[int, list[str]]:
+        return stack.enter_context(command(["prewarm", *arguments], environment)).finish()
+
+    status, words = prewarm("--items", "catalog:3")
+    assert status == 0, words
+    assert words[-1] == "done: 3 lists fetched, 0 missing"
+    assert "3 items, 0 have a list, 3 to fetch" in words
+    file = tmp_path / "items.csv"
+    file.write_text("\n".join(["Item ID,name", *(f"{one},x" for one in ids[2:5])]))
+    assert "3 items, 1 have a list, 2 to fetch" in prewarm("--items", str(file))[1]
+    before = transactions(personalize)
+    similar = service(personalize, REDIS_URL=url, SIMILAR_ITEMS_CAMPAIGN_ARN=arn, SIMILAR_ITEMS_TPS=tps)
+    with similar as replica:
+        for one in ids[4:6]:
+            address = f"{replica.url}/similar-items?item_id={one}"
+            with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310  # loopback only
+                assert answer.headers["X-Recommendation-Source"] in ("cache", "personalize")
+    assert transactions(personalize) == before + 1
+    # A replica that stops shares what it has noted.
+    status, words = prewarm("--items", "recent")
+    assert status == 0, words
+    assert "2 items, 2 have a list, 0 to fetch" in words

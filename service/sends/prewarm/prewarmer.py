@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -11,10 +11,10 @@ from service.answers.arm import Arm
 from service.answers.placement import Placement
 from service.budget.ports import Lane
 from service.clock import Clock
-from service.errors import BudgetExhausted
+from service.errors import BudgetExhausted, InvalidQuery
 from service.lists.keys import UserKey
 from service.lists.lists import Lists
-from service.models import ListRequest, RecommendationQuery
+from service.models import ListRequest, RecommendationQuery, RequestKind
 from service.personalize.campaign import PersonalizeCampaign
 from service.sends.ports import PrewarmReport, PrewarmTerms
 
@@ -165,10 +165,10 @@ class Prewarmer:
 
 
 class PlacementPrewarmer:
-    """A `ListMaker` for one placement: each user's list comes from the user's arm.
+    """An `ItemListMaker` for one placement: each user's list comes from the user's arm, an item's from every arm.
 
-    Names are user ids; for a placement whose lists are kept for items, they are item ids. A ranking has no list that
-    could be fetched without its items.
+    Names are user ids; for a placement whose lists are kept for items, they are item ids. `refusal_of` says which
+    placements have no lists that could be fetched before a send.
     """
 
     def __init__(self, placement: Placement, clock: Clock) -> None:
@@ -185,10 +185,30 @@ class PlacementPrewarmer:
             if arm.campaign is not None
         }
 
+    def refusal_of(self, *, items: bool) -> str | None:
+        """Why the lists of items, or else of users, cannot be fetched before a send; None if they can."""
+        placement = self._placement
+        if placement.kind == "ranking":
+            return f"{placement.name} is a ranking: its lists depend on the items of each call"
+        if placement.kind == "recommendations":
+            return f"{placement.name} keeps its lists per user: name users" if items else None
+        if placement.arms[0].lacks(query_for(placement, "item")) is not None:
+            return (
+                f"{placement.name} needs the user too (needs_user): its lists are kept per user and item, and none can"
+                " be fetched before somebody asks"
+            )
+        return None if items else f"{placement.name} keeps its lists per item: name items"
+
+    async def recent_items(self) -> list[str]:
+        """See `ItemListMaker.recent_items`; those of this process."""
+        return self._placement.asked_items.lately()
+
     async def make(
         self, users: Sequence[str], terms: PrewarmTerms, *, seconds: float, on_done: Callable[[], None] = lambda: None
     ) -> PrewarmReport:
         """See `ListMaker.make`; users of a holdout need no list."""
+        if self._placement.kind == "similar-items" and len(self._makers) > 1:
+            return await self._make_in_every_arm(users, terms, seconds, on_done)
         by_arm: dict[Arm, list[str]] = {arm: [] for arm in self._makers}
         held_out = 0
         for user in users:
@@ -214,6 +234,48 @@ class PlacementPrewarmer:
             report.tps += one.tps
             report.fresh_seconds = one.fresh_seconds
         return report
+
+    async def _make_in_every_arm(
+        self, items: Sequence[str], terms: PrewarmTerms, seconds: float, on_done: Callable[[], None]
+    ) -> PrewarmReport:
+        """An item is done when every arm has its list: callers of all arms ask for it."""
+        reports = await asyncio.gather(*(maker.make(items, terms, seconds=seconds) for maker in self._makers.values()))
+        failed = {name: reason for one in reports for name, reason in one.failed.items()}
+        left = dict.fromkeys(name for one in reports for name in one.left if name not in failed)
+        done = len(items) - len(failed) - len(left)
+        for _ in range(done):
+            on_done()
+        fetched = min(done, sum(one.fetched for one in reports))
+        return PrewarmReport(
+            fetched=fetched,
+            kept=done - fetched,
+            left=list(left),
+            failed=failed,
+            # Each item takes a slot of every arm, so the slowest says how long it takes.
+            tps=min(one.tps for one in reports),
+            fresh_seconds=min(one.fresh_seconds for one in reports),
+        )
+
+
+def prewarmed_placement(kinds: Mapping[str, RequestKind], name: str, *, items: bool) -> str:
+    """The placement of this name; for an empty name the first one that keeps lists of items, or else of users.
+
+    Args:
+        kinds: Of all placements, by name.
+        name: As the caller wrote it.
+        items: Whether the lists of items are wanted.
+
+    Raises:
+        InvalidQuery: There is none.
+    """
+    if name in kinds:
+        return name
+    wanted = "similar-items" if items else "recommendations"
+    found = next((one for one, kind in kinds.items() if kind == wanted), None)
+    if name or found is None:
+        what = f"no placement {name!r}" if name else f"no placement of kind {wanted}"
+        raise InvalidQuery("placement", f"{what}; there are: {', '.join(kinds)}")
+    return found
 
 
 def query_for(placement: Placement, name: str) -> RecommendationQuery:

@@ -10,9 +10,10 @@ import aiohttp
 
 from service.constants import MAX_PREWARM_USERS
 from service.errors import ConfigurationError, SharedStateUnavailable
-from service.sends.ports import ListMaker, PrewarmReport, PrewarmTerms
+from service.sends.ports import ItemListMaker, PrewarmReport, PrewarmTerms
 
 PATH: Final = "/users/prewarm"
+ITEMS_PATH: Final = "/items/asked"
 
 MAX_STEP_SECONDS: Final = 1.0
 """Longest wait for slots of one call: what it has fetched is known only at its end, and people watch it."""
@@ -22,17 +23,19 @@ MAX_ANSWER_SECONDS: Final = 30.0
 
 
 class RemoteLists:
-    """A `ListMaker` that asks a replica to fetch, in calls of a second.
+    """An `ItemListMaker` that asks a replica to fetch, in calls of a second.
 
     Args:
         session: Ends after these lists.
         url: Of the replica, or of what stands in front of it.
         admin_key: One of its `ADMIN_KEYS`.
+        placement: Whose items were asked for; empty: the first one's that has any.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, admin_key: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, admin_key: str, placement: str = "") -> None:
         self._session = session
-        self._url = url.rstrip("/") + PATH
+        self._url = url.rstrip("/")
+        self._placement = placement
         self._headers = {"X-API-Key": admin_key}
 
     async def make(
@@ -45,7 +48,11 @@ class RemoteLists:
             ConfigurationError: It answers that it never will: wrong key or address.
         """
         first, rest = users[:MAX_PREWARM_USERS], users[MAX_PREWARM_USERS:]
-        answer = await self._post({"user_ids": list(first), "seconds": min(seconds, MAX_STEP_SECONDS), **asdict(terms)})
+        wanted = asdict(terms)
+        names = "item_ids" if wanted.pop("items") else "user_ids"
+        answer = await self._call(
+            "POST", PATH, json={names: list(first), "seconds": min(seconds, MAX_STEP_SECONDS), **wanted}
+        )
         report = PrewarmReport(**answer)
         for _ in range(report.fetched + report.kept):
             on_done()
@@ -57,15 +64,25 @@ class RemoteLists:
             report.left += rest
         return report
 
-    async def _post(self, wanted: dict[str, Any]) -> dict[str, Any]:
+    async def recent_items(self) -> list[str]:
+        """See `ItemListMaker.recent_items`.
+
+        Raises:
+            SharedStateUnavailable: The replica does not answer.
+            ConfigurationError: It answers that it never will.
+        """
+        answer = await self._call("GET", ITEMS_PATH, params={"placement": self._placement})
+        return list(answer["items"])
+
+    async def _call(self, method: str, path: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401  # the library's own
         try:
-            async with self._session.post(
-                self._url, json=wanted, headers=self._headers, allow_redirects=False
+            async with self._session.request(
+                method, self._url + path, headers=self._headers, allow_redirects=False, **more
             ) as answer:
                 if answer.status == HTTPStatus.OK:
                     body: dict[str, Any] = await answer.json()
                     return body
-                text = (await answer.text())[:200]
+                text = (await answer.text())[:300]
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
             raise ConfigurationError("--service: not an http:// or https:// address") from None
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -74,12 +91,12 @@ class RemoteLists:
             raise SharedStateUnavailable(f"the service answers {answer.status}: {text}")
         if answer.status == HTTPStatus.UNAUTHORIZED:
             raise ConfigurationError("ADMIN_KEY: the service does not know it; it must be one of its ADMIN_KEYS")
-        raise ConfigurationError(f"--service: answers {answer.status} to POST {PATH}: {text}")
+        raise ConfigurationError(f"--service: answers {answer.status} to {method} {path}: {text}")
 
 
 @asynccontextmanager
-async def open_remote(url: str, admin_key: str) -> AsyncIterator[ListMaker]:
+async def open_remote(url: str, admin_key: str, placement: str = "") -> AsyncIterator[ItemListMaker]:
     """Make lists through a replica for as long as the block lasts."""
     timeout = aiohttp.ClientTimeout(total=MAX_ANSWER_SECONDS, connect=5.0)
     async with aiohttp.ClientSession(timeout=timeout) as session:
-        yield RemoteLists(session, url, admin_key)
+        yield RemoteLists(session, url, admin_key, placement)

@@ -10,10 +10,9 @@ from typing import Final
 from service.clock import Clock
 from service.errors import SharedStateUnavailable
 from service.sends.display import Display, Track
-from service.sends.ports import ListMaker, PrewarmReport, PrewarmTerms
+from service.sends.ports import ListMaker, Names, PrewarmReport, PrewarmTerms
 from service.sends.prewarm.deadline import Deadline
 from service.sends.prewarm.totals import RecentRate, Totals
-from service.sends.users.files import UsersFiles
 from service.sends.users.findings import Findings
 
 EXIT_DONE: Final = 0
@@ -45,11 +44,11 @@ RETRY_SECONDS: Final = 1.0
 
 
 class Prewarm:
-    """One run over all users of some files.
+    """One run over all users of some files, or over some items.
 
     Args:
         maker: Fetches.
-        users: Who is to have a list.
+        users: Who is to have a list, or which items.
         terms: Share of the budget, length of the lists, age.
         clock: Its Unix time is compared with `by`.
         display: Where people watch.
@@ -59,7 +58,7 @@ class Prewarm:
     def __init__(
         self,
         maker: ListMaker,
-        users: UsersFiles,
+        users: Names,
         terms: PrewarmTerms,
         *,
         clock: Clock,
@@ -73,6 +72,7 @@ class Prewarm:
         self._display = display
         self._deadline = Deadline(by, clock)
         self._findings = Findings()
+        self._noun = "items" if terms.items else "users"
         self._totals = Totals()
         self._failures_in_a_row = 0
 
@@ -96,20 +96,20 @@ class Prewarm:
     async def _survey(self) -> PrewarmReport:
         """Read all files and look up who has no list."""
         users, named, report = self._users.users(self._findings), 0, PrewarmReport()
-        with self._display.track("looking up", "users") as track:
+        with self._display.track("looking up", self._noun) as track:
             while chunk := await self._next(users):
                 # The first answer is not waited for: it may be the address that is wrong.
                 report = await (self._make(chunk, 0.0) if named else self._maker.make(chunk, self._terms, seconds=0))
                 named += len(chunk)
                 self._totals.wanted += len(report.left)
                 track.advance(len(chunk))
-                self._display.mention(partial(_looked_up, named))
+                self._display.mention(partial(_looked_up, named, self._noun))
         for sentence in self._findings.words():
             self._display.say(sentence)
         if not named:
-            raise self._findings.nobody(self._users.name)
+            raise self._findings.nobody(self._users.name, self._noun.removesuffix("s"))
         wanted = self._totals.wanted
-        self._display.say(f"{named:,} users, {named - wanted:,} have a list, {wanted:,} to fetch")
+        self._display.say(f"{named:,} {self._noun}, {named - wanted:,} have a list, {wanted:,} to fetch")
         return report
 
     def _forecast(self, report: PrewarmReport) -> None:
@@ -233,8 +233,8 @@ class Prewarm:
         return EXIT_LINES_LEFT_OUT if self._findings.faults else EXIT_DONE
 
 
-def _looked_up(users: int) -> str:
-    return f"looking up: {users:,} users"
+def _looked_up(count: int, noun: str) -> str:
+    return f"looking up: {count:,} {noun}"
 
 
 def _some(users: Iterator[str]) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Final
 
 from service.files.stored import StoredFile
 from service.sends.users.findings import REPEATED, Findings
-from service.sends.users.formats import users_of
+from service.sends.users.formats import ITEM_COLUMNS, USUAL_COLUMNS, users_of
 from service.sends.users.seen import SeenUsers
 from service.sends.users.unpack import readable_errors, texts
 
@@ -22,11 +22,13 @@ class UsersFiles:
     Args:
         files: In the order in which they are read.
         column: Of CSV, or key of JSON objects; blank: `user_id`, else `external_id`, however written.
+        items: The files name items; blank: `item_id`, else `id`.
     """
 
-    def __init__(self, files: Sequence[StoredFile], column: str = "") -> None:
+    def __init__(self, files: Sequence[StoredFile], column: str = "", *, items: bool = False) -> None:
         self._files = files
         self._column = column
+        self._usual = ITEM_COLUMNS if items else USUAL_COLUMNS
 
     @property
     def name(self) -> str:
@@ -70,7 +72,7 @@ class UsersFiles:
                 # A single file needs no name in front of each line's number.
                 findings.source = text_name if len(self._files) > 1 or text_name != name else ""
                 with readable_errors(text_name):
-                    yield from users_of(text, text_name, self._column, findings)
+                    yield from users_of(text, text_name, self._column, findings, self._usual)
 
 
 def _name(file: StoredFile) -> str:

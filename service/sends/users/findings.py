@@ -56,10 +56,10 @@ class Findings:
         """A sentence for each kind."""
         return [self._sentence(kind, count) for kind, count in self.counts.items()]
 
-    def nobody(self, name: str) -> UsersFileError:
+    def nobody(self, name: str, noun: str = "user") -> UsersFileError:
         """What is said of files of which nobody came."""
         keys = f"; keys of its objects: {', '.join(self.keys)}; name one with --column" if self.keys else ""
-        return UsersFileError(f"{name}: names no user{keys}")
+        return UsersFileError(f"{name}: names no {noun}{keys}")
 
     def _sentence(self, kind: str, count: int) -> str:
         named = self.lines[kind]

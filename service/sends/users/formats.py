@@ -24,6 +24,9 @@ Source: https://www.braze.com/docs/api/endpoints/export/user_data/post_users_seg
 https://www.braze.com/docs/user_guide/data/distribution/export_braze_data/segment_data_to_csv
 """
 
+ITEM_COLUMNS: Final = ("itemid", "id")
+"""The same in a file of items."""
+
 MAX_LINE_BYTES: Final = 1 << 20
 """Of a line; a longer one is no user's, and is not to fill the memory. Braze's hold all that is known of a user."""
 
@@ -41,19 +44,22 @@ _EXCEL_DELIMITER: Final = re.compile(r'"?sep=([,;\t|])"?', re.IGNORECASE)
 _UNLIKE_A_WORD: Final = re.compile(r"[\s_-]+")
 
 
-def users_of(stream: IO[bytes], name: str, column: str, noted: Findings) -> Iterator[tuple[int, str]]:
+def users_of(
+    stream: IO[bytes], name: str, column: str, noted: Findings, usual: Sequence[str] = USUAL_COLUMNS
+) -> Iterator[tuple[int, str]]:
     """Line number and user of each line that names one.
 
     Args:
         stream: The text.
         name: Names it in errors. Where the content leaves a doubt, its end says what it is: `.csv`, `.jsonl`.
-        column: Of a table, or key of JSON objects; blank: the first of `USUAL_COLUMNS` that is there.
+        column: Of a table, or key of JSON objects; blank: the first of `usual` that is there.
         noted: Gets each line without a user.
+        usual: Names of columns in small letters without `_`, `-` and blanks.
 
     Raises:
         UsersFileError: It is none of the formats, or lacks the column.
     """
-    for line, user in _Text(stream, name, column, noted).named():
+    for line, user in _Text(stream, name, column, noted, usual).named():
         problem = _problem(user)
         if problem:
             noted.note(problem, line)
@@ -91,8 +97,9 @@ class _Lines:
 
 
 class _Text:
-    def __init__(self, stream: IO[bytes], name: str, column: str, noted: Findings) -> None:
+    def __init__(self, stream: IO[bytes], name: str, column: str, noted: Findings, usual: Sequence[str]) -> None:
         self._lines = _Lines(stream, noted)
+        self._usual = usual
         self._name = name
         self._suffix = f".{name.lower().removesuffix('.gz').rpartition('.')[2]}"
         self._column = column
@@ -137,12 +144,12 @@ class _Text:
         if _EXCEL_DELIMITER.fullmatch(first) or self._suffix in _TABLE_SUFFIXES:
             return True
         names = _header(first, self._delimiter(first))
-        return len(names) > 1 or _place_of(names, self._column) is not None
+        return len(names) > 1 or _place_of(names, self._column, self._usual) is not None
 
     def _delimiter(self, header: str) -> str:
         delimiter = max(_DELIMITERS, key=header.count)
         # Ids such as `auth0|12` have one, too.
-        is_piped = delimiter not in header and _place_of(_header(header, _PIPE), self._column) is not None
+        is_piped = delimiter not in header and _place_of(_header(header, _PIPE), self._column, self._usual) is not None
         return _PIPE if is_piped else delimiter
 
     def _of_table(self) -> Iterator[tuple[int, str]]:
@@ -183,7 +190,7 @@ class _Text:
                 continue
             if isinstance(value, dict):
                 names = list(value)
-                place = _place_of(names, self._column)
+                place = _place_of(names, self._column, self._usual)
                 if place is None:
                     self._noted.note_keys(names)
                 value = None if place is None else value[names[place]]
@@ -194,9 +201,9 @@ class _Text:
                 self._noted.note("no user id", self._lines.number)
 
     def _place(self, names: Sequence[str]) -> int:
-        place = _place_of(names, self._column)
+        place = _place_of(names, self._column, self._usual)
         if place is None:
-            wanted = self._column or "user_id or external_id"
+            wanted = self._column or ("item_id or id" if self._usual is ITEM_COLUMNS else "user_id or external_id")
             there = ", ".join(names[:_SHOWN]) or "none"
             doubt = "" if self._suffix in _TABLE_SUFFIXES else "; if these are ids, write one a line, in double quotes"
             raise UsersFileError(
@@ -241,11 +248,11 @@ def _header(line: str, delimiter: str) -> list[str]:
         return [line]
 
 
-def _place_of(names: Sequence[str], column: str) -> int | None:
+def _place_of(names: Sequence[str], column: str, usual: Sequence[str]) -> int | None:
     if column in names:
         return names.index(column)
     folded = [_UNLIKE_A_WORD.sub("", name).casefold() for name in names]
-    wanted: Iterable[str] = [_UNLIKE_A_WORD.sub("", column).casefold()] if column else USUAL_COLUMNS
+    wanted: Iterable[str] = [_UNLIKE_A_WORD.sub("", column).casefold()] if column else usual
     return next((folded.index(name) for name in wanted if name in folded), None)
 
 
