@@ -14,6 +14,7 @@ from tests.support.processes import Process, configuration, running
 
 pytestmark = pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not installed")
 
+
 @contextmanager
 def replica_with_files(personalize: Process, soft: int, hard: int) -> Iterator[Process]:
     port = free_port()
