@@ -3,9 +3,15 @@
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import IO, Protocol
+from typing import IO, Final, Protocol
 
 from service.catalog.item import CatalogRow
+
+REMEMBERED_SECONDS: Final = 30 * 86_400.0
+"""How long a column stays known that the source no longer has."""
+
+MAX_KNOWN_COLUMNS: Final = 1_000
+"""Columns that are kept for replicas that start later, those seen last."""
 
 
 class ItemCatalog(Protocol):
@@ -98,6 +104,24 @@ class CatalogSource(Protocol):
 
     async def close(self) -> None:
         """Close connections; snapshots are of no use afterwards."""
+
+
+class KnownColumns(Protocol):
+    """Where the further columns of a catalogue are kept over a restart."""
+
+    async def recall(self) -> Sequence[str]:
+        """Those that the source had within `REMEMBERED_SECONDS`.
+
+        Raises:
+            SharedStateUnavailable: They cannot be read.
+        """
+
+    async def remember(self, columns: Sequence[str]) -> None:
+        """Keep columns that the source has now, beside those from before.
+
+        Raises:
+            SharedStateUnavailable: They cannot be kept.
+        """
 
 
 class BlockList(Protocol):

@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 
+from service.catalog.column_memory import ColumnMemory
 from service.catalog.curated import look_for
 from service.catalog.current import CurrentCatalog
 from service.catalog.ports import CatalogSource, ItemCatalog
@@ -100,6 +101,7 @@ class CatalogRefresher:
         *,
         current: CurrentCatalog,
         source: CatalogSource,
+        columns: ColumnMemory,
         interval_seconds: float,
         max_shrink: float = 1.0,
         curated: Sequence[str] = (),
@@ -111,6 +113,7 @@ class CatalogRefresher:
         Args:
             current: The active catalogue.
             source: Where the next one comes from, and the active one came from.
+            columns: What the catalogue had before this replica started.
             interval_seconds: Between two looks at the source.
             max_shrink: See `ShrinkGuard`.
             curated: Ids that should be in every catalogue.
@@ -119,6 +122,7 @@ class CatalogRefresher:
         """
         self._current = current
         self._source = source
+        self._columns = columns
         self._active_version = source.loaded_version
         self._interval_seconds = interval_seconds
         self._guard = ShrinkGuard(max_shrink)
@@ -168,14 +172,16 @@ class CatalogRefresher:
             version: str | None = None
             try:
                 version = await self._source.version()
-                if version == self._active_version:
+                missing = await self._columns.missing(self._current.snapshot)
+                if version == self._active_version and not missing:
+                    await self._columns.keep(self._current.snapshot)
                     self._worked()
                     self._on_looked(True)
                     return False
                 if not asks and version == self._bad_version and self._to_skip > 0:
                     self._to_skip -= 1
                     return False
-                snapshot = await self._loaded(version, asks)
+                snapshot = await self._loaded(version, asks, missing)
             except ConfigurationError as error:
                 self._failed(version, "; ".join(error.problems))
                 return False
@@ -192,12 +198,13 @@ class CatalogRefresher:
         self._on_looked(True)
         return True
 
-    async def _loaded(self, version: str, asks: int) -> ItemCatalog:
+    async def _loaded(self, version: str, asks: int, missing: Sequence[str]) -> ItemCatalog:
         active = self._current.snapshot
-        snapshot = await self._source.load(active.version + 1, active.columns)
+        snapshot = await self._source.load(active.version + 1, [*active.columns, *missing])
         try:
             self._guard.check(len(snapshot), len(active), version, asks, self._source.label)
             await look_for(self._curated, snapshot)
+            await self._columns.keep(snapshot)
         except BaseException:
             snapshot.close()
             raise

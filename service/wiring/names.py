@@ -29,6 +29,16 @@ def blocked_key(settings: Settings) -> str:
     return f"pc:{{{deployment_of(settings)}}}:blocked"
 
 
+def columns_key(settings: Settings) -> str:
+    """Where the replicas of this deployment keep which columns their catalogue has had."""
+    return f"pc:{{{deployment_of(settings)}}}:columns:{_hashed(settings.catalog_url)}"
+
+
+def columns_file(settings: Settings) -> Path:
+    """The same of an embedded replica."""
+    return settings.data_dir / f"catalog-columns-{_hashed(settings.catalog_url)}.json"
+
+
 def forgotten_key(settings: Settings) -> str:
     """Where the replicas of this deployment keep which users were forgotten."""
     return f"pc:{{{deployment_of(settings)}}}:forgotten"

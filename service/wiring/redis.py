@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from service.batch.adapters.redis import RedisBatchLists
 from service.budget.adapters.redis import RedisGovernor
 from service.catalog.adapters.redis_block_list import RedisBlockList
+from service.catalog.adapters.redis_columns import RedisColumns
 from service.clock import Clock
 from service.constants import SPENT_SHARE
 from service.errors import ConfigurationError
@@ -27,6 +28,7 @@ from service.wiring.names import (
     batch_prefix,
     blocked_key,
     budget_group_of,
+    columns_key,
     forgotten_key,
     freshness,
     max_stale_seconds,
@@ -89,6 +91,7 @@ async def open_shared_through_redis(
         governor_of=lambda address: redis_governor(settings, way, clock, address),
         batch_of=batches.__getitem__,
         blocked=blocked,
+        columns=RedisColumns(way.client, key=columns_key(settings), now=clock.time),
         redis_up=lambda: float(way.client.up),
         share_asked=share_asked,
         way=way,

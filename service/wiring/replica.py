@@ -15,6 +15,7 @@ from service.api.auth import Gate
 from service.api.lifecycle import Administration, EventRoutes, ServiceLimits, Services
 from service.aws.session import AwsSession
 from service.catalog.adapters.source import open_source
+from service.catalog.column_memory import ColumnMemory
 from service.catalog.curated import look_for
 from service.catalog.current import CurrentCatalog
 from service.catalog.item import ITEM_COLUMNS
@@ -73,10 +74,13 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             "1 while no source gives AWS credentials, or none before the end of those in use.",
             lambda: float(aws.credentials.failing),
         )
-        catalog, refresher = await _open_catalog(settings, clock, telemetry, aws, stack)
+        stores, shared = await _open_stores(settings, clock, telemetry, stack)
+        columns = ColumnMemory(shared.columns, clock)
+        catalog, refresher = await _open_catalog(
+            settings, stack, clock=clock, telemetry=telemetry, aws=aws, columns=columns
+        )
         override = overrides.recommender
         recommenders = {} if override is not None else await open_recommenders(settings, clock, aws, stack)
-        stores, shared = await _open_stores(settings, clock, telemetry, stack)
         events = None
         if settings.event_key_list:
             # Nothing of it is imported without a key.
@@ -166,7 +170,13 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
 
 
 async def _open_catalog(
-    settings: Settings, clock: Clock, telemetry: Telemetry, aws: AwsSession, stack: AsyncExitStack
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    clock: Clock,
+    telemetry: Telemetry,
+    aws: AwsSession,
+    columns: ColumnMemory,
 ) -> tuple[CurrentCatalog, CatalogRefresher]:
     """The first catalogue, and what replaces it; the refresher is not yet started."""
     source = open_source(
@@ -178,7 +188,7 @@ async def _open_catalog(
         monotonic=clock.monotonic,
     )
     stack.push_async_callback(source.close)
-    catalog = CurrentCatalog(await source.load(1))
+    catalog = CurrentCatalog(await source.load(1, await columns.recall()))
     await look_for(settings.popular_ids, catalog.snapshot)
     # Not left to the collector, which never looks at what was there at the start.
     stack.callback(lambda: catalog.snapshot.close())  # noqa: PLW0108  # the last one, not the first
@@ -189,9 +199,11 @@ async def _open_catalog(
     def loaded(_: ItemCatalog) -> None:
         loaded_at.set(clock.time())
 
+    await columns.keep(catalog.snapshot)
     refresher = CatalogRefresher(
         current=catalog,
         source=source,
+        columns=columns,
         interval_seconds=settings.catalog_refresh_seconds,
         max_shrink=settings.catalog_max_shrink,
         curated=settings.popular_ids,

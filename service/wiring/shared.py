@@ -9,7 +9,8 @@ from service.batch.adapters.sqlite import SqliteBatchLists
 from service.budget.adapters.embedded import EmbeddedGovernor
 from service.budget.ports import TpsGovernor
 from service.catalog.adapters.file_block_list import FileBlockList
-from service.catalog.ports import BlockList
+from service.catalog.adapters.file_columns import FileColumns
+from service.catalog.ports import BlockList, KnownColumns
 from service.clock import Clock
 from service.constants import SPENT_SHARE
 from service.lists.adapters.embedded import EmbeddedLists
@@ -20,7 +21,7 @@ from service.lists.memory import ListMemory
 from service.lists.ports import BatchLists, ListsRecorder, SharedLists
 from service.settings import Settings
 from service.wiring.addresses import Address
-from service.wiring.names import batch_dir
+from service.wiring.names import batch_dir, columns_file
 
 if TYPE_CHECKING:  # imports the client of Redis
     from service.wiring.redis import RedisWay
@@ -34,6 +35,7 @@ class SharedState:
     governor_of: Callable[[Address], TpsGovernor]
     batch_of: Callable[[str], BatchLists]
     blocked: BlockList
+    columns: KnownColumns
     redis_up: Callable[[], float]
     """1 when Redis answers or none is configured."""
     share_asked: Callable[[Mapping[str, AskedItems], AsyncExitStack], Awaitable[None]] | None = None
@@ -78,5 +80,6 @@ def _embedded(
         governor_of=lambda address: EmbeddedGovernor(address.tps * SPENT_SHARE, clock=clock),
         batch_of=batches.__getitem__,
         blocked=FileBlockList(settings.data_dir / "blocked.json"),
+        columns=FileColumns(columns_file(settings), clock.time),
         redis_up=lambda: 1.0,
     )
