@@ -47,13 +47,15 @@ class InvalidQuery(ServiceError):
 
     Attributes:
         field: The parameter as the caller wrote it.
-        message: What is wrong and which bound holds; safe to show.
+        message: What is wrong and which bound holds; safe to show to the caller.
+        reason: The same for the log, without anything that the caller wrote.
     """
 
-    def __init__(self, field: str, message: str) -> None:
+    def __init__(self, field: str, message: str, reason: str = "") -> None:
         super().__init__(f"{field}: {message}")
         self.field = field
         self.message = message
+        self.reason = reason or message
 
 
 class Unauthorized(ServiceError):

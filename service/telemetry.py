@@ -5,19 +5,19 @@ Labels come from closed sets only, never from a client. Log events are constant 
 
 import random
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import accumulate
 from typing import Final, TypeAlias, get_args
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from service.constants import BUDGET_PROMISE
 from service.errors import DegradedReason
-from service.models import SOURCES, Answer
+from service.models import SOURCES, Answer, Source
 
 _log = structlog.stdlib.get_logger("service.access")
 
@@ -32,6 +32,19 @@ LABELS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Every value that a label can have."""
 
+_DEGRADED: Final = LABELS["degraded_reason"]
+
+REASONS_BY_SOURCE: Final[Mapping[Source, tuple[str, ...]]] = {
+    "personalize": ("", "short"),
+    "cache": ("", "short"),
+    "stale": _DEGRADED,
+    "batch": _DEGRADED,
+    "popular": _DEGRADED,
+    "unranked": _DEGRADED,
+    "empty": _DEGRADED,
+}
+"""Which reasons go with a source; a live and a fresh list have no other."""
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 
 
@@ -44,10 +57,12 @@ class Telemetry:
             overload they are the most.
     """
 
-    def __init__(self, *, placements: Iterable[str] = (), access_log_sample: float = 0.0) -> None:
+    def __init__(self, *, placements: Collection[str] = (), access_log_sample: float = 0.0) -> None:
         self.registry = CollectorRegistry()
+        # Processor time, memory and open files of this process, where the system tells them: on Linux.
+        ProcessCollector(registry=self.registry)
         self._sample = access_log_sample
-        self._answers = _Answers()
+        self._answers = _Answers(placements)
         self.registry.register(self._answers)
         self.transactions = Counter(
             "personalize_transactions",
@@ -93,6 +108,10 @@ class Telemetry:
     def gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """A metric whose value is read when it is asked for."""
         self.registry.register(_ReadGauge(name, documentation, read))
+
+    def build(self, version: str, commit: str) -> None:
+        """Say which version runs; `commit` is empty where it is not known."""
+        self.registry.register(_BuildInfo(version, commit))
 
     def events(self, result: str, count: int) -> None:
         """Events were `accepted`, `duplicate`, `ignored`, `rejected`, `sent` or put `aside`."""
@@ -202,8 +221,14 @@ class _Answers(Collector):
     All answers leave on the event loop's thread.
     """
 
-    def __init__(self) -> None:
-        self._by_kind: dict[tuple[str, str, str], int] = {}
+    def __init__(self, placements: Iterable[str]) -> None:
+        # From the start, so that a rate sees the first of each, and a panel shows 0 where there is none.
+        self._by_kind: dict[tuple[str, str, str], int] = {
+            (placement, source, reason): 0
+            for placement in placements
+            for source, reasons in REASONS_BY_SOURCE.items()
+            for reason in reasons
+        }
         self._by_bucket = [0] * (len(_SECONDS) + 1)
         self._seconds = 0.0
 
@@ -227,6 +252,16 @@ class _Answers(Collector):
         )
         duration.add_metric([], list(zip(bounds, accumulate(self._by_bucket), strict=True)), self._seconds)
         return [requests, duration]
+
+
+class _BuildInfo(Collector):
+    def __init__(self, version: str, commit: str) -> None:
+        self._version, self._commit = version, commit
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        family = GaugeMetricFamily("build_info", "Which version runs; always 1.", labels=["version", "commit"])
+        family.add_metric([self._version, self._commit], 1.0)
+        return [family]
 
 
 class _ReadGauges(Collector):

@@ -165,7 +165,6 @@ class Placements:
         found = self._by_name.get(query.placement)
         if found is None or found.kind != query.kind:
             names = ", ".join(one.name for one in self if one.kind == query.kind) or "none"
-            raise InvalidQuery(
-                "placement", f"no placement {query.placement!r} of kind {query.kind}; there are: {names}"
-            )
+            there = f"of kind {query.kind}; there are: {names}"
+            raise InvalidQuery("placement", f"no placement {query.placement!r} {there}", f"no such placement {there}")
         return found

@@ -25,7 +25,8 @@ def check_fields(query: RecommendationQuery, catalog: ItemCatalog) -> None:
         return
     for name in query.fields:
         if name not in known and name not in ITEM_COLUMNS and name != PROMOTED:
-            raise InvalidQuery("fields", f"no catalogue column {name!r}; there are: {', '.join(known) or 'none'}")
+            there = f"there are: {', '.join(known) or 'none'}"
+            raise InvalidQuery("fields", f"no catalogue column {name!r}; {there}", f"no such column; {there}")
 
 
 def render_items(

@@ -22,7 +22,8 @@ Headers = Iterable[tuple[bytes, bytes]]
 MAX_CREDENTIALS: Final = 4
 """Of a request; with more, none of them is looked at. Braze sends one."""
 
-_CREDENTIALS: Final = frozenset({b"x-api-key", b"authorization"})
+CREDENTIALS: Final = frozenset({b"x-api-key", b"authorization"})
+"""Headers that hold them."""
 
 _MAX_WRITTEN_BYTES: Final = MAX_SECRET_BYTES * 2
 """Of a header: Base64 makes four bytes of three, and a scheme stands before it."""
@@ -149,7 +150,7 @@ def _sent(headers: Headers) -> tuple[list[bytes], list[bytes]]:
     pairs: list[bytes] = []
     count = 0
     for name, value in headers:
-        if name not in _CREDENTIALS:
+        if name not in CREDENTIALS:
             continue
         count += 1
         if count > MAX_CREDENTIALS:

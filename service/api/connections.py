@@ -86,6 +86,8 @@ class Connections:
         """How many were cut, by `Cause`."""
         self.on_room: Callable[[], None] | None = None
         """Called when there may be room again after there was none."""
+        self.on_refused: Callable[[str, int, str, str], None] | None = None
+        """Called with path, status, parameter and reason of what is refused without a look at the service."""
         self.delays = Delays(monotonic)
         """How long refusals wait that need no look at the service."""
         self._monotonic = monotonic
@@ -163,6 +165,11 @@ class Connections:
         if self._is_due("full"):
             open_now, cut = len(self._open), sum(self.cut.values())
             _log.warning("connections_full", open=open_now, max_open=self.max_open, cut=cut, waiting=waiting)
+
+    def refused(self, path: str, status: int, reason: str) -> None:
+        """A request was refused before anybody has looked at it."""
+        if self.on_refused is not None:
+            self.on_refused(path, status, "", reason)
 
     def sweep(self) -> None:
         """Close those whose patience has run out; called about once a second."""

@@ -12,8 +12,9 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
+from service.api.auth import CREDENTIALS
 from service.api.delays import Delays
-from service.api.lifecycle import services_of
+from service.api.lifecycle import lifecycle_of, services_of
 from service.errors import BlockListFull, InvalidQuery, ServiceError, SharedStateUnavailable, Unauthorized
 
 _log = logging.getLogger(__name__)
@@ -54,8 +55,14 @@ def _body(status_code: int, error: str, message: str, **more: Any) -> JSONRespon
     )
 
 
-async def _invalid(_: Request, error: Exception) -> JSONResponse:
+def _count(request: Request, status: int, reason: str, parameter: str = "") -> None:
+    """Tell metrics and log of a refusal."""
+    lifecycle_of(request).refusals.refuse(getattr(request.scope.get("route"), "path", ""), status, parameter, reason)
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, InvalidQuery)  # noqa: S101  # registered for this class only
+    _count(request, STATUS_CODES[InvalidQuery], error.reason, error.field)
     return _body(STATUS_CODES[InvalidQuery], "invalid_parameter", error.message, field=error.field)
 
 
@@ -72,6 +79,9 @@ class _Unauthorized:
 
     async def __call__(self, request: Request, _: Exception) -> JSONResponse:
         services_of(request).telemetry.unauthorized.inc()
+        has_any = not CREDENTIALS.isdisjoint(name for name, _ in request.scope["headers"])
+        reason = "the credential is not known" if has_any else "no credential was sent"
+        _count(request, STATUS_CODES[Unauthorized], reason)
         seconds = self._delays.seconds()
         if seconds and self._delayed < MAX_DELAYED:
             self._delayed += 1
@@ -89,7 +99,8 @@ class _Unauthorized:
         return answer
 
 
-async def _full(_: Request, error: Exception) -> JSONResponse:
+async def _full(request: Request, error: Exception) -> JSONResponse:
+    _count(request, STATUS_CODES[BlockListFull], str(error))
     return _body(STATUS_CODES[BlockListFull], "full", str(error))
 
 
@@ -98,9 +109,12 @@ async def _unavailable(_: Request, error: Exception) -> JSONResponse:
     return _body(STATUS_CODES[SharedStateUnavailable], "unavailable", f"{message}; the change does not hold, try again")
 
 
-async def _wrong_path(_: Request, error: Exception) -> JSONResponse:
+async def _wrong_path(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this class only
     first = error.errors()[0]
+    # The innermost name: what follows is a place in a list.
+    names = [one for one in first["loc"] if isinstance(one, str)]
+    _count(request, STATUS_CODES[InvalidQuery], str(first["type"]).replace("_", " "), names[-1] if names else "")
     return _body(422, "invalid_parameter", str(first["msg"]), field=str(first["loc"][-1]))
 
 
@@ -114,9 +128,12 @@ class _Methods:
         assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class only
         if error.status_code == HTTPStatus.BAD_REQUEST:
             # The framework's answer to a body that is not text; one that is not JSON is a wrong parameter to it too.
+            _count(request, STATUS_CODES[InvalidQuery], "is not JSON", "body")
             return _body(422, "invalid_parameter", "is not JSON", field="body")
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             error.headers = {"Allow": self._of(request.scope["path"])}
+        if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            _count(request, error.status_code, error.detail)
         answer = _body(error.status_code, error.detail.lower().replace(" ", "_"), error.detail)
         answer.headers.update(error.headers or {})
         return answer

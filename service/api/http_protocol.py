@@ -153,6 +153,8 @@ class TolerantProtocol(HeldProtocol):
             super().on_headers_complete()
         finally:
             self.app = application
+        if refusal is not None:
+            self._held.refused(self.scope["path"], refusal.status, refusal.message)
         self._in_head = False
         self._head_bytes = self._rest_bytes = 0
         if self._held.stopping:
@@ -196,6 +198,9 @@ class TolerantProtocol(HeldProtocol):
                 self.transport.abort()
                 return
         self._refusal_sent = True
+        if not is_answered:
+            path = "" if self._in_head else self.scope["path"]
+            self._held.refused(path, refusal.status, refusal.message)
         is_head = not self._in_head and self.scope["method"] == "HEAD"
         answer = b"" if is_answered else _written(refusal, with_body=not is_head)
         seconds = self._held.delays.seconds()

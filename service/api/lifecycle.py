@@ -1,6 +1,7 @@
 """What the routes and the hit lane are given, and in which phase the process is."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
@@ -11,6 +12,7 @@ from service.answers.arm import Arm
 from service.answers.placement import Placement, Placements
 from service.api.auth import Gate
 from service.api.connections import Connections
+from service.api.refusals import Refusals
 from service.catalog.ports import BlockList
 from service.catalog.refresh import CatalogRefresher
 from service.clock import Clock
@@ -145,6 +147,9 @@ class Lifecycle:
 
     connections: Connections = field(default_factory=Connections)
     """Those that are open; none where no server listens, as in most tests."""
+
+    refusals: Refusals = field(default_factory=lambda: Refusals(time.monotonic))
+    """What is refused, with or without a look at the service."""
 
     running: Services | None = None
     """None before readiness and after shutdown."""

@@ -51,6 +51,9 @@ _NAMES: Final = {
         *("exclude", "fields", "format", "placement"),
     )
 }
+PARAMETER_NAMES: Final = (*_NAMES.values(), *(prefix.rstrip(".") for prefix in _PREFIXES))
+"""As a refusal names what is wrong; values of placeholders and of context without the names of their own."""
+
 _MAX_CHARACTERS: Final = {
     **dict.fromkeys((*USER_ID_NAMES, *ITEM_ID_NAMES), MAX_ID_CHARACTERS),
     **dict.fromkeys((*NUM_RESULTS_NAMES, "format"), _MAX_WORD_CHARACTERS),

@@ -20,10 +20,20 @@ BACKLOG_SECONDS: Final = 2.0
 """Between two looks at what waits to be sent on."""
 
 
+WAITING: Final = "Events that wait to be sent on."
+OLDEST: Final = "Age of the event that waits longest; 0 if none waits."
+
+
+def open_gauges_without_events(telemetry: Telemetry) -> None:
+    """Where there are no events, none waits: panels show 0."""
+    telemetry.gauge("events_waiting", WAITING, lambda: 0.0)
+    telemetry.gauge("events_oldest_seconds", OLDEST, lambda: 0.0)
+
+
 async def open_event_gauges(telemetry: Telemetry, events: EventServices, stack: AsyncExitStack) -> None:
     """What waits to be sent on, looked at every few seconds."""
-    waiting = telemetry.stored_gauge("events_waiting", "Events that wait to be sent on.")
-    oldest = telemetry.stored_gauge("events_oldest_seconds", "Age of the event that waits longest; 0 if none waits.")
+    waiting = telemetry.stored_gauge("events_waiting", WAITING)
+    oldest = telemetry.stored_gauge("events_oldest_seconds", OLDEST)
 
     async def look() -> None:
         while True:

@@ -34,7 +34,7 @@ from service.settings import Settings
 from service.telemetry import Telemetry
 from service.wiring.campaign import Outside, Stores, Terms, open_answers
 from service.wiring.data_dir import open_data_dir
-from service.wiring.gauges import open_event_gauges, open_gauges
+from service.wiring.gauges import open_event_gauges, open_gauges, open_gauges_without_events
 from service.wiring.names import freshness, user_keys
 from service.wiring.rules import rule_problems
 from service.wiring.sdk import aws_session, open_recommenders
@@ -68,6 +68,11 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
     async with AsyncExitStack() as stack:
         stack.enter_context(open_data_dir(settings))
         telemetry = Telemetry(access_log_sample=settings.access_log_sample, placements=settings.placements)
+        telemetry.build(installed_version(), built_from() or "")
+        tps_by_placement = {name: terms.tps for name, terms in settings.placements.items()}
+        telemetry.gauges(
+            "personalize_configured_tps", "The TPS that the settings give a placement.", lambda: tps_by_placement
+        )
         aws = await stack.enter_async_context(aws_session(settings, clock))
         telemetry.gauge(
             "aws_credentials_failing",
@@ -97,6 +102,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             )
             await open_event_gauges(telemetry, events, stack)
         else:
+            open_gauges_without_events(telemetry)
             _tell_of_no_use(settings)
         if problems := rule_problems(settings, catalog.snapshot):
             raise ConfigurationError(*problems)

@@ -371,3 +371,19 @@ async def test_refusals_of_a_flood_come_late_and_keep_nobody_out(server: Server)
     server.pass_seconds(PATIENCE_SECONDS["read_refusal"] + 0.1)
     assert b"431" not in await late.end()
     await server.settled(opened=0, idle=0)
+
+
+async def test_what_is_refused_before_anybody_looks_at_it_is_counted(server: Server) -> None:
+    """A5"""
+    refused: list[tuple[str, int, str, str]] = []
+    server.connections.on_refused = lambda *kind: refused.append(kind)
+    for packet in (
+        b"GET /call HTTP/1.1\r\n" + b"a:\r\n" * 8_000,
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        POST + b"Content-Length: 9000000\r\n\r\n" + b"x" * MAX_BODY_BYTES,
+        CHUNKED + chunks(MAX_CHUNKS + 1),
+    ):
+        client = await server.connect(packet)
+        await client.status()
+    await until(lambda: len(refused) == 4)
+    assert [(path, status) for path, status, _, _ in refused] == [("", 431), ("", 400), ("/call", 413), ("/call", 413)]

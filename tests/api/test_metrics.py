@@ -1,13 +1,18 @@
 """Each metric moves when its event happens, on the route and on the hit lane. `redis_up`: tests/integration."""
 
 import asyncio
+import json
 import os
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
+from service.api.admin import built_from, installed_version
+from service.api.refusals import ANSWERING, PARAMETERS, STATUSES
 from service.errors import RecommenderError, RecommenderThrottled, RecommenderTimeout
 from service.telemetry import LABELS
 from tests.support.front_door import Door, OpenDoor
@@ -15,6 +20,7 @@ from tests.support.redis import RedisServer
 from tests.support.waiting import until
 
 PATH = "/recommendations"
+ROOT = Path(__file__).parents[2]
 REQUESTS = "recommendations_requests_total"
 ADMIN = {"X-API-Key": "an-admin-key-of-the-tests"}
 
@@ -204,7 +210,7 @@ async def test_nothing_to_show_is_a_source(open_door: OpenDoor) -> None:
     async with open_door(EXCLUSION_FILTER="EXCLUDE ItemID WHERE Items.PRICE > -1") as door:
         before = await values(door)
         assert (await door.get(PATH, user_id="u")).json() == []
-        assert (await moved(door, before))[REQUESTS, "error", "for-you", "empty"] == 1
+        assert (await moved(door, before))[REQUESTS, "short", "for-you", "empty"] == 1
 
 
 async def test_the_catalogues_metrics_follow_it(open_door: OpenDoor, catalog_file: Path) -> None:
@@ -278,9 +284,18 @@ async def test_whatever_is_asked_labels_stay_within_their_sets(open_door: OpenDo
                     await door.http.request(method, f"{path}?{query}", headers={"X-Degraded-Reason": "mine"})
         labels = await label_values(door)
 
-    assert labels.keys() == {*LABELS, "placement"}
+    closed = {
+        **LABELS,
+        "placement": ("for-you",),
+        "route": ("", *ANSWERING, "/metrics"),
+        "status": STATUSES,
+        "parameter": PARAMETERS,
+        "version": (installed_version(),),
+        "commit": (built_from() or "",),
+    }
+    assert labels.keys() == closed.keys()
     for label, seen in labels.items():
-        assert seen <= {*LABELS.get(label, ()), "for-you"}
+        assert seen <= {*closed[label]}
 
 
 async def test_the_bytes_of_a_rendered_answer_are_those_of_its_body(door: Door) -> None:
@@ -291,3 +306,26 @@ async def test_the_bytes_of_a_rendered_answer_are_those_of_its_body(door: Door) 
         before, after = (await values(door))["cache_bytes",], len(answer.content)
         door.app.memo.clear()
         assert before - (await values(door))["cache_bytes",] > after
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux tells a process's memory and files")
+async def test_nothing_has_happened_and_every_panel_and_alert_has_a_value(door: Door) -> None:
+    """H9"""
+    found = await values(door)
+    names = {name[0] for name in found}
+
+    dashboard = json.loads((ROOT / "deploy/grafana/dashboard.json").read_text("utf-8"))
+    alerts = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text("utf-8"))
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    asked += [rule["expr"] for group in alerts["groups"] for rule in group["rules"]]
+    wanted = {name for query in asked for name in re.findall(r"\b([a-z_]+)(?=[{\[])", query)}
+    assert len(wanted) > 25
+    # Of connections there are some where a server listens only.
+    assert wanted - names - {"by"} == set()
+    for source, reason in [("cache", ""), ("popular", "budget"), ("empty", "error"), ("stale", "timeout")]:
+        assert found[REQUESTS, reason, "for-you", source] == 0.0
+    assert found["http_refused_total", "fields", PATH, "422"] == 0.0
+    assert found["personalize_configured_tps", "for-you"] == 500.0
+    assert found["build_info", built_from() or "", installed_version()] == 1.0
+    assert found["process_open_fds",] > 0
+    assert found["process_resident_memory_bytes",] > 1e6

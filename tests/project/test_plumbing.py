@@ -2,6 +2,7 @@ import ast
 import re
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
@@ -15,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from service.api.connection_metrics import ConnectionMetrics
 from service.api.connections import Connections
+from service.api.refusals import Refusals
 from service.settings import Settings
 from service.telemetry import Telemetry
 
@@ -135,8 +137,11 @@ def test_the_readme_lists_every_setting() -> None:
 def test_the_metrics_page_lists_every_metric_of_the_contract_and_of_the_code() -> None:
     table = text_of("docs/operate/metrics.md").partition("## Metrics")[2].partition("## Logs")[0]
     listed = {name.partition("{")[0] for name in re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)}
-    registry = Telemetry().registry
+    telemetry = Telemetry()
+    telemetry.build("1.0.0", "")
+    registry = telemetry.registry
     registry.register(ConnectionMetrics(Connections()))
+    registry.register(Refusals(time.monotonic))
     declared = set(metric_names(registry))
     declared |= set(re.findall(r'gauges?\(\s*"([a-z_]+)"', text_of("service/wiring/replica.py")))
     declared |= set(re.findall(r'gauges?\(\s*"([a-z_]+)"', text_of("service/wiring/gauges.py")))

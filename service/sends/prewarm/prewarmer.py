@@ -274,7 +274,8 @@ def prewarmed_placement(kinds: Mapping[str, RequestKind], name: str, *, items: b
     found = next((one for one, kind in kinds.items() if kind == wanted), None)
     if name or found is None:
         what = f"no placement {name!r}" if name else f"no placement of kind {wanted}"
-        raise InvalidQuery("placement", f"{what}; there are: {', '.join(kinds)}")
+        there = f"there are: {', '.join(kinds)}"
+        raise InvalidQuery("placement", f"{what}; {there}", f"no such placement; {there}")
     return found
 
 
