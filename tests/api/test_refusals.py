@@ -137,7 +137,7 @@ async def test_paths_and_names_that_clients_make_up_make_no_label(door: Door) ->
         await door.http.request("BREW", f"/users/user{number}")
 
     lines = (await door.http.get("/metrics")).text.splitlines()
-    # DELETE /users/{user_id} alone is counted from its first refusal on.
+    # Of these only DELETE /users/{user_id} is not counted from the start.
     assert len(lines) - before <= 1
     assert not any("made-up" in line or "user1" in line for line in lines)
 
