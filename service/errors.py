@@ -13,6 +13,7 @@ ServiceError
 │       ├── RecommenderTimeout    no answer in time
 │       └── RecommenderRefused    it never will work as asked: wrong ARN, filter, rights or parameter
 ├── BatchError                    a batch's output cannot be read or loaded
+├── PipelineError                 Personalize refused a step of the pipeline, or a resource failed; a line for each
 ├── CredentialsUnavailable        no source gives credentials of AWS; those in hand, if any, stay in use
 ├── BlockListFull                 no more items can be blocked
 ├── TemplateError                 Braze could not render a template; knows where
@@ -110,6 +111,14 @@ class SharedStateFull(SharedStateUnavailable):
 
 class BatchError(ServiceError):
     """A batch's output cannot be read or loaded; the message is for the operator."""
+
+
+class PipelineError(ServiceError):
+    """The pipeline cannot go on; `problems` holds a line for each resource, for the operator."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
 
 
 class CredentialsUnavailable(ServiceError):

@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "prewarm": "Fetch the lists of a send before it begins.",
     "sample": "Run the service and a local Personalize on the sample data.",
     "serve": "Run the service until a signal.",
+    "train": "Make in Personalize what personalize.toml wants.",
 }
 """Each command, and the first sentence of its help, which `--help` shows without loading the command."""
 

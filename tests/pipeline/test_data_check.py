@@ -217,9 +217,9 @@ def test_json_lines_parquet_and_gzip_are_read_and_said_to_need_converting(shop: 
 def test_the_schema_follows_from_the_values(shop: Path) -> None:
     fields = {field["name"]: field for field in found(shop)["schemas"]["items"]["fields"]}
 
-    assert fields["PRICE"]["type"] == "float"
-    assert fields["CATEGORY"] == {"name": "CATEGORY", "type": "string", "categorical": True}
-    assert fields["IN_STOCK"]["type"] == "boolean"
+    assert fields["PRICE"]["type"] == ["null", "float"]
+    assert fields["CATEGORY"] == {"name": "CATEGORY", "type": ["null", "string"], "categorical": True}
+    assert fields["IN_STOCK"]["type"] == ["null", "boolean"]
     assert found(shop)["schemas"]["interactions"]["fields"][2] == {"name": "TIMESTAMP", "type": "long"}
 
 

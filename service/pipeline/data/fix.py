@@ -1,7 +1,7 @@
 """Data written anew, so that it passes: one CSV and one schema a dataset."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from service.errors import ConfigurationError
@@ -63,11 +63,26 @@ def kept_columns(dataset: Dataset, types: Mapping[str, TypedColumn]) -> list[str
 
 
 def write(
-    workspace: Workspace, dataset: Dataset, types: Mapping[str, TypedColumn], history: History | None, path: Path
+    workspace: Workspace,
+    dataset: Dataset,
+    types: Mapping[str, TypedColumn],
+    history: History | None,
+    path: Path,
+    *,
+    names: Sequence[str] = (),
 ) -> int:
-    """Write one dataset as CSV; how many rows it has."""
+    """Write one dataset as CSV; how many rows it has.
+
+    Args:
+        workspace: Has its rows.
+        dataset: Is written.
+        types: Of its columns.
+        history: Knows whether rows repeat.
+        path: The file.
+        names: The columns, all that are kept if empty.
+    """
     kind = dataset.kind
-    names = kept_columns(dataset, types)
+    names = names or kept_columns(dataset, types)
     cells = ", ".join(f"{_cell(types[name], history)} AS {quoted(name)}" for name in names)
     required = [*REQUIRED[kind], *(name for name in names if name == "EVENT_TYPE")]
     conditions = [f"{quoted(name)} IS NOT NULL" for name in required]

@@ -137,7 +137,8 @@ def _best_text(columns: Sequence[TypedColumn]) -> str | None:
 
 def _field(kind: DatasetKind, column: TypedColumn, *, is_textual: bool) -> dict[str, Any]:
     plain = "string" if column.type in {"categorical", "textual", "string"} else column.type
-    is_nullable = column.is_nullable and column.name not in REQUIRED[kind] and column.name != "EVENT_TYPE"
+    # The next export may lack a value where this one has them all, and a schema that is in use only ever grows.
+    is_nullable = column.name not in REQUIRED[kind] and column.name != "EVENT_TYPE"
     field: dict[str, Any] = {"name": column.name, "type": ["null", plain] if is_nullable else plain}
     if column.type == "categorical":
         field["categorical"] = True
