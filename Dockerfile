@@ -29,7 +29,7 @@ RUN /opt/tools/bin/pip install --quiet --require-hashes -r requirements/build.tx
 RUN site=$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
  && find "$site/botocore/data" -mindepth 1 -maxdepth 1 -type d \
         ! -name personalize ! -name personalize-runtime ! -name personalize-events ! -name s3 ! -name dynamodb \
-        ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -rf {} + \
+        ! -name sts ! -name iam ! -name sso ! -name sso-oidc ! -name signin -exec rm -rf {} + \
  && find "$site" -type d \( -name tests -o -name test \) -prune -exec rm -rf {} +
 
 FROM dependencies AS build

@@ -11,7 +11,7 @@ from service.pipeline.ports import AlreadyExists, InUse, LimitExceeded, NotFound
 from service.pipeline.train import nouns
 from service.pipeline.train.nouns import Noun
 
-NOUNS = {noun.stem: noun for noun in vars(nouns).values() if isinstance(noun, Noun)}
+NOUNS = {noun.operation: noun for noun in vars(nouns).values() if isinstance(noun, Noun)}
 LOOKS = 2
 """Until what is under way is done."""
 
@@ -86,7 +86,9 @@ class Plane:
             return {"tags": self.resources[fields["resourceArn"]].get("tags", [])}
         noun = next(one for one in NOUNS.values() if one.plural == plural)
         by = {key: value for key, value in fields.items() if key not in {"maxResults", "nextToken"}}
-        found = [one for one in self.of(noun.stem) if all(one.get(k, one.get(f"_{k}")) == v for k, v in by.items())]
+        found = [
+            one for one in self.of(noun.operation) if all(one.get(k, one.get(f"_{k}")) == v for k, v in by.items())
+        ]
         # Two a page, so that nobody forgets the next one.
         start = int(fields.get("nextToken", 0))
         keys = (noun.name, noun.arn, "status") if noun is not nouns.VERSION else (noun.arn, "status")

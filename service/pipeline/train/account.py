@@ -89,7 +89,7 @@ class Account:
         Raises:
             NotFound: It is not there.
         """
-        described = self.plane.call(f"describe_{noun.stem}", **{noun.arn: arn})[noun.key]
+        described = self.plane.call(f"describe_{noun.operation}", **{noun.arn: arn})[noun.key]
         return Resource(noun, str(described.get(noun.name, "")), described)
 
     def find(self, noun: Noun, name: str, **by: str) -> Resource | None:

@@ -111,7 +111,7 @@ def _ensure(account: Account, wanted: Wanted, arns: Mapping[str, str]) -> tuple[
         found, name = _attempt(account, wanted, arns)
         try:
             if found is None:
-                answer = account.plane.call(f"create_{noun.stem}", **{noun.name: name}, **wanted.fields(arns))
+                answer = account.plane.call(f"create_{noun.operation}", **{noun.name: name}, **wanted.fields(arns))
                 account.display.say(f"{noun.word} {name}: made")
                 return Step(wanted, "make", arn=answer[noun.arn]), noun is not SCHEMA
             if found.status.startswith("DELETE"):
@@ -150,7 +150,7 @@ def _change(account: Account, wanted: Wanted, found: Resource, arns: Mapping[str
     wrong = wanted.changes(found, arns)
     if not wrong:
         return Step(wanted, "keep", found.status, found.arn), False
-    account.plane.call(f"update_{found.noun.stem}", **{found.noun.arn: found.arn}, **wrong)
+    account.plane.call(f"update_{found.noun.operation}", **{found.noun.arn: found.arn}, **wrong)
     why = ", ".join(f"{name} becomes {value}" for name, value in wrong.items())
     account.display.say(f"{wanted.title}: {why}")
     return Step(wanted, "change", why, found.arn), True
@@ -159,7 +159,7 @@ def _change(account: Account, wanted: Wanted, found: Resource, arns: Mapping[str
 def delete(account: Account, resource: Resource) -> None:
     """Delete a resource, and wait until it is gone."""
     try:
-        account.plane.call(f"delete_{resource.noun.stem}", **{resource.noun.arn: resource.arn})
+        account.plane.call(f"delete_{resource.noun.operation}", **{resource.noun.arn: resource.arn})
     except NotFound:
         return
     account.wait([(resource.noun, resource.arn)], until_gone=True)

@@ -65,7 +65,7 @@ def destroy(account: Account, stages: Sequence[Sequence[Resource]]) -> None:
 def _delete(account: Account, resource: Resource) -> None:
     for _ in range(MAX_BUSY_LOOKS):
         try:
-            account.plane.call(f"delete_{resource.noun.stem}", **{resource.noun.arn: resource.arn})
+            account.plane.call(f"delete_{resource.noun.operation}", **{resource.noun.arn: resource.arn})
         except NotFound:
             return
         except InUse:

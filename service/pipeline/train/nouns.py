@@ -14,8 +14,8 @@ class Noun:
     word: str
     """As people call it."""
 
-    stem: str
-    """As its operations end: `create_STEM`."""
+    operation: str
+    """As its operations end: `create_OPERATION`."""
 
     plural: str
     """As the list operation ends."""
@@ -44,41 +44,43 @@ class Noun:
         return f"{self.key}Arn"
 
 
-SCHEMA: Final = Noun(word="schema", stem="schema", plural="schemas", listed="schemas", key="schema")
+SCHEMA: Final = Noun(word="schema", operation="schema", plural="schemas", listed="schemas", key="schema")
 GROUP: Final = Noun(
-    word="dataset group", stem="dataset_group", plural="dataset_groups", listed="datasetGroups", key="datasetGroup",
+    word="dataset group", operation="dataset_group", plural="dataset_groups", listed="datasetGroups", key="datasetGroup",
     minutes=(1, 2),
 )  # fmt: skip
 DATASET: Final = Noun(
-    word="dataset", stem="dataset", plural="datasets", listed="datasets", key="dataset", minutes=(1, 2),
+    word="dataset", operation="dataset", plural="datasets", listed="datasets", key="dataset", minutes=(1, 2),
     update="latestDatasetUpdate",
 )  # fmt: skip
 IMPORT_JOB: Final = Noun(
-    word="import job", stem="dataset_import_job", plural="dataset_import_jobs", listed="datasetImportJobs",
+    word="import job", operation="dataset_import_job", plural="dataset_import_jobs", listed="datasetImportJobs",
     key="datasetImportJob", name="jobName", minutes=(10, 15), is_repeatable=True,
 )  # fmt: skip
 EVENT_TRACKER: Final = Noun(
-    word="event tracker", stem="event_tracker", plural="event_trackers", listed="eventTrackers", key="eventTracker",
+    word="event tracker", operation="event_tracker", plural="event_trackers", listed="eventTrackers", key="eventTracker",
     minutes=(1, 2),
 )  # fmt: skip
-FILTER: Final = Noun(word="filter", stem="filter", plural="filters", listed="Filters", key="filter", minutes=(1, 3))
+FILTER: Final = Noun(
+    word="filter", operation="filter", plural="filters", listed="Filters", key="filter", minutes=(1, 3)
+)
 SOLUTION: Final = Noun(
-    word="solution", stem="solution", plural="solutions", listed="solutions", key="solution", minutes=(1, 2),
+    word="solution", operation="solution", plural="solutions", listed="solutions", key="solution", minutes=(1, 2),
     update="latestSolutionUpdate",
 )  # fmt: skip
 VERSION: Final = Noun(
-    word="solution version", stem="solution_version", plural="solution_versions", listed="solutionVersions",
+    word="solution version", operation="solution_version", plural="solution_versions", listed="solutionVersions",
     key="solutionVersion", minutes=(40, 60), is_repeatable=True,
 )  # fmt: skip
 CAMPAIGN: Final = Noun(
-    word="campaign", stem="campaign", plural="campaigns", listed="campaigns", key="campaign", minutes=(10, 20),
+    word="campaign", operation="campaign", plural="campaigns", listed="campaigns", key="campaign", minutes=(10, 20),
     update="latestCampaignUpdate",
 )  # fmt: skip
 RECOMMENDER: Final = Noun(
-    word="recommender", stem="recommender", plural="recommenders", listed="recommenders", key="recommender",
+    word="recommender", operation="recommender", plural="recommenders", listed="recommenders", key="recommender",
     minutes=(60, 120), update="latestRecommenderUpdate",
 )  # fmt: skip
 BATCH_JOB: Final = Noun(
-    word="batch job", stem="batch_inference_job", plural="batch_inference_jobs", listed="batchInferenceJobs",
+    word="batch job", operation="batch_inference_job", plural="batch_inference_jobs", listed="batchInferenceJobs",
     key="batchInferenceJob", name="jobName", minutes=(15, 40), is_repeatable=True,
 )  # fmt: skip
