@@ -46,8 +46,8 @@ class Noun:
 
 SCHEMA: Final = Noun(word="schema", operation="schema", plural="schemas", listed="schemas", key="schema")
 GROUP: Final = Noun(
-    word="dataset group", operation="dataset_group", plural="dataset_groups", listed="datasetGroups", key="datasetGroup",
-    minutes=(1, 2),
+    word="dataset group", operation="dataset_group", plural="dataset_groups", listed="datasetGroups",
+    key="datasetGroup", minutes=(1, 2),
 )  # fmt: skip
 DATASET: Final = Noun(
     word="dataset", operation="dataset", plural="datasets", listed="datasets", key="dataset", minutes=(1, 2),
@@ -58,8 +58,8 @@ IMPORT_JOB: Final = Noun(
     key="datasetImportJob", name="jobName", minutes=(10, 15), is_repeatable=True,
 )  # fmt: skip
 EVENT_TRACKER: Final = Noun(
-    word="event tracker", operation="event_tracker", plural="event_trackers", listed="eventTrackers", key="eventTracker",
-    minutes=(1, 2),
+    word="event tracker", operation="event_tracker", plural="event_trackers", listed="eventTrackers",
+    key="eventTracker", minutes=(1, 2),
 )  # fmt: skip
 FILTER: Final = Noun(
     word="filter", operation="filter", plural="filters", listed="Filters", key="filter", minutes=(1, 3)
