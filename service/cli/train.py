@@ -22,6 +22,7 @@ from service.pipeline.train.amazon import AmazonControlPlane, AmazonStorage
 from service.pipeline.train.apply import Applied, Step, apply, look, tracking_id
 from service.pipeline.train.costs import cost_lines, minutes
 from service.pipeline.train.destroy import destroy, doomed
+from service.pipeline.train.nouns import IMPORT_JOB
 from service.pipeline.train.placements import placements_toml
 from service.pipeline.train.promotion import Switch, promote, rollback
 from service.pipeline.train.roles import create_role, policies
@@ -95,7 +96,10 @@ def _sources(terms: PipelineTerms, own: Account) -> Iterator[Sources]:
 @click.option("--policies", "shows_policies", is_flag=True, help="Print the policies that role and bucket need.")
 @_lines_of_errors
 def plan_command(*, path: Path, is_json: bool, shows_policies: bool) -> None:
-    """Say what exists, what would be made, changed or left alone, how long it takes and what it costs."""
+    """Say what exists, what would be made, changed or kept, how long it takes and what it costs.
+
+    It checks the data if it is to be imported. Exit status 1: Personalize would refuse it.
+    """
     terms = file.read_terms(path)
     if shows_policies:
         click.echo(json.dumps(policies(terms), indent=2))
@@ -103,6 +107,8 @@ def plan_command(*, path: Path, is_json: bool, shows_policies: bool) -> None:
     own = account()
     with _sources(terms, own) as sources:
         seen = look(own, stages_of(terms, sources.wanted()))
+        if any(step.wanted.noun is IMPORT_JOB and step.outcome == "make" for step in seen.steps):
+            sources.check()
         if is_json:
             click.echo(json.dumps({"steps": [_values(step) for step in seen.steps]}, indent=2))
             return
@@ -130,7 +136,7 @@ def apply_command(  # noqa: PLR0917  # one argument an option
 ) -> None:
     """Make what is wanted, and wait for it.
 
-    It may be killed at any moment; the same command goes on from there. What is there already is left alone. Run it
+    It may be killed at any moment; the same command goes on from there. What is there already is kept. Run it
     again when the data is new: it imports the data and trains a version, and `promote` lets the campaign serve it.
 
     Exit status 1: something was refused or has failed.
@@ -149,6 +155,8 @@ def apply_command(  # noqa: PLR0917  # one argument an option
         stages = stages_of(terms, sources.wanted())
         seen = look(own, stages)
         if not yes:
+            if any(step.wanted.noun is IMPORT_JOB and step.outcome == "make" for step in seen.steps):
+                sources.check()
             for line in _plan_lines(terms, seen, sources):
                 click.echo(line, err=True)
             if seen.changes:
@@ -164,7 +172,7 @@ def apply_command(  # noqa: PLR0917  # one argument an option
         click.echo(f"{step.outcome:6} {step.wanted.title}")
     for switch in switches:
         click.echo(_said(switch))
-    click.echo(f"{len(done.changes)} made or changed, {len(done.steps) - len(done.changes)} left alone; {placements}")
+    click.echo(f"{len(done.changes)} made or changed, {len(done.steps) - len(done.changes)} kept; {placements}")
 
 
 @command.command("status")

@@ -1,4 +1,4 @@
-"""What is wanted is made, changed, or left alone.
+"""What is wanted is made, changed, or kept.
 
 There is no file of state. Each step looks in Personalize by name first, so a run that was killed goes on where it
 stopped, and two runs at once make each resource once: the one that comes second finds its name taken.

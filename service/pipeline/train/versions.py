@@ -1,5 +1,6 @@
 """The versions of a solution: their metrics side by side, what they learnt from, and which one a campaign serves."""
 
+import datetime as dt
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -151,7 +152,7 @@ def changes_between(before: Version, after: Version) -> list[str]:
     for kind in sorted({*before.data, *after.data}):
         old, new = before.data.get(kind, {}), after.data.get(kind, {})
         said += [
-            f"{kind}: {name} {_number(old.get(name, 'unknown'))} -> {_number(new.get(name, 'unknown'))}"
+            f"{kind}: {name} {_shown(name, old.get(name))} -> {_shown(name, new.get(name))}"
             for name in sorted({*old, *new} - {"content"})
             if old.get(name) != new.get(name)
         ]
@@ -160,5 +161,7 @@ def changes_between(before: Version, after: Version) -> list[str]:
     return said
 
 
-def _number(text: str) -> str:
-    return f"{int(text):,}" if text.isdecimal() else text
+def _shown(name: str, text: str | None) -> str:
+    if text is None or not text.isdecimal():
+        return text or "unknown"
+    return f"{dt.datetime.fromtimestamp(int(text), dt.UTC):%Y-%m-%d %H:%M}" if name == "newest" else f"{int(text):,}"
