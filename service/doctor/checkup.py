@@ -91,7 +91,8 @@ class _Checkup:
     async def _redis(self) -> list[Finding]:
         if self._settings.redis_url is None:
             return [ok("Redis", "none is configured, so there may be one replica only")]
-        return await check_redis(self._settings.redis_url.get_secret_value(), self._clocks)
+        url, keeps_events = self._settings.redis_url.get_secret_value(), bool(self._settings.event_key_list)
+        return await check_redis(url, self._clocks, keeps_events=keeps_events)
 
     async def _personalize(
         self, aws: AwsSession, catalog: ItemCatalog | None, *, redis_works: bool

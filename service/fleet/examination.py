@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from service.fleet.address import HostPort, RedisAddress
 from service.fleet.causes import NO_TLS, Cause, Refusal, cause_of
 from service.fleet.connections import Connector, PatientCluster
+from service.fleet.keeping import Keeping, look_at_keeping
 from service.fleet.route import Pathfinder, Route
 
 TIMEOUT_SECONDS: Final = 2.0
@@ -32,6 +33,9 @@ class NodeLook:
 
     time: float
     """Unix seconds by its clock."""
+
+    keeping: Keeping
+    """How it keeps data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,8 @@ async def _look(client: aioredis.Redis) -> NodeLook:
     await client.ping()  # the connection is open from here on
     began = monotonic()
     seconds, microseconds = await client.time()
-    return NodeLook(monotonic() - began, seconds + microseconds / 1e6)
+    took = monotonic() - began
+    return NodeLook(took, seconds + microseconds / 1e6, await look_at_keeping(client))
 
 
 async def _silent_sentinels(address: RedisAddress, connector: Connector) -> tuple[str, ...]:

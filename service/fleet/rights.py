@@ -75,6 +75,9 @@ SERVING: Final[Mapping[str, tuple[Any, ...]]] = MappingProxyType(
 SUBSCRIBING: Final = ("subscribe", "unsubscribe")
 """Commands of a replica that a connection of its own tries."""
 
+ASKING: Final = ("info",)
+"""Commands by which the service asks how Redis keeps data; without them it goes on and says that it does not know."""
+
 CLUSTER: Final[Mapping[str, tuple[Any, ...]]] = MappingProxyType(
     {"cluster|slots": ("CLUSTER", "SLOTS"), "command": ("COMMAND COUNT",)}
 )
@@ -86,7 +89,7 @@ LOADING: Final = (*("multi", "exec", "watch", "unwatch", "discard", "hlen", "exp
 
 def acl_rules(*, cluster: bool = False) -> str:
     """What `ACL SETUSER name on >password` is to be followed by."""
-    commands = [*SERVING, *SUBSCRIBING, *LOADING, *(CLUSTER if cluster else ())]
+    commands = [*SERVING, *SUBSCRIBING, *LOADING, *ASKING, *(CLUSTER if cluster else ())]
     return " ".join(["resetkeys", KEYS, "resetchannels", CHANNELS, "-@all", *(f"+{one}" for one in commands)])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.errors import RecommenderError
+from service.errors import ConfigurationError, RecommenderError
 from tests.support.front_door import Door, OpenDoor
 from tests.support.redis import RedisServer
 from tests.support.waiting import until
@@ -249,3 +249,33 @@ async def test_a_forgotten_user_has_no_events_left(fleet: OpenFleet) -> None:
 
         await until(forgotten, seconds=10)
         assert bought in await shown(doors[2])
+
+
+@pytest.mark.processes
+async def test_a_redis_that_drops_accepted_events_without_a_word_is_refused(
+    open_door: OpenDoor, redis_server: RedisServer
+) -> None:
+    async with open_door(REDIS_URL=redis_server.url, **SETTINGS) as opened:
+        await buy(opened, "item001")
+    redis_server.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    with pytest.raises(ConfigurationError, match="REDIS_URL: Redis has maxmemory-policy allkeys-lru"):
+        async with open_door(REDIS_URL=redis_server.url, **SETTINGS):
+            pass
+    redis_server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
+@pytest.mark.processes
+async def test_a_redis_that_comes_back_and_drops_events_gets_none(open_door: OpenDoor) -> None:
+    with RedisServer() as server:
+        async with open_door(REDIS_URL=server.url, **SETTINGS) as opened:
+            await buy(opened, "item001")
+            server.kill()
+            assert (await send(opened, {"eventType": "View"})).status_code == 500
+            server.start()
+            server.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+
+            async def redis_is_back() -> bool:
+                return "redis_up 1.0" in (await opened.http.get("/metrics")).text
+
+            await until(redis_is_back)
+            assert (await send(opened, {"eventType": "View"})).status_code == 500

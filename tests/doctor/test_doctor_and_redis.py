@@ -1,6 +1,7 @@
 """D5: `doctor` finds what keeps the replicas from sharing through Redis; real redis-servers answer."""
 
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -111,3 +112,33 @@ def test_a_clock_that_differs_from_that_of_redis_is_found(
 
     assert report.status == 1
     assert report.says("clock", "error", "fast by that of Redis")
+
+
+EVENTS = {"EVENT_KEYS": "events-key-of-24-characters"}
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "line"),
+    [
+        (("--appendonly", "yes"), 0, "Redis keeps accepted events through a crash"),
+        ((), 0, "turn on appendonly yes"),
+        (("--maxmemory-policy", "allkeys-lru"), 1, "maxmemory-policy allkeys-lru"),
+    ],
+)
+def test_how_redis_keeps_accepted_events_is_said(
+    doctor: Doctor, tmp_path: Path, options: tuple[str, ...], status: int, line: str
+) -> None:
+    with RedisServer(options=("--dir", str(tmp_path), *options)) as server:
+        without = doctor(REDIS_URL=server.url)
+        report = doctor(REDIS_URL=server.url, **EVENTS)
+    assert report.status == status
+    assert [line in one["what"] for one in report.findings if one["check"] == "events"].count(True) == 1
+    assert [one for one in without.findings if one["check"] == "events"] == []
+
+
+def test_a_redis_that_must_not_be_asked_how_it_keeps_events_is_used_all_the_same(
+    doctor: Doctor, redis_server: RedisServer
+) -> None:
+    report = doctor(REDIS_URL=user(redis_server, acl_rules().replace("+info", "")), **EVENTS)
+    assert report.status == 0
+    assert report.says("events", "warning", "does not say whether it keeps data")

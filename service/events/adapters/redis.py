@@ -18,12 +18,13 @@ import structlog
 from redis.exceptions import RedisError, ResponseError
 
 from service.clock import Clock
-from service.errors import SharedStateFull, SharedStateUnavailable
+from service.errors import ConfigurationError, SharedStateFull, SharedStateUnavailable
 from service.events.adapters.known_codec import digest_of, unpacked
 from service.events.event import Event, EventProblem
 from service.events.known import MAX_OF_A_TYPE
 from service.events.ports import CLAIM_SECONDS, MAX_WAITING, SEEN_SECONDS, Backlog, KnownEvent, Waiting
 from service.fleet.client import RedisClient
+from service.fleet.keeping import Keeping, look_at_keeping
 from service.lists.keys import UserPrefix
 from service.tasks import stop_task
 
@@ -104,15 +105,22 @@ class RedisEventStore:
         self._last = "$"
         self._follower: asyncio.Task[None] | None = None
         self._grouped = False
+        self._keeping: Keeping | None = None
 
     def listen(self, on_events: Callable[[UserPrefix, Iterable[KnownEvent]], None], on_gap: Callable[[], None]) -> None:
         """Call these with what any replica accepted, and when something may have been missed."""
         self._on_events, self._on_gap = on_events, on_gap
 
     async def __aenter__(self) -> Self:
-        """Begin to follow the stream; succeeds without Redis too."""
+        """Begin to follow the stream; succeeds without Redis too.
+
+        Raises:
+            ConfigurationError: Redis may drop accepted events without a word.
+        """
         with suppress(SharedStateUnavailable):
             self._last = await self._newest()
+            if problem := (await self._look_at_keeping()).loses_silently:
+                raise ConfigurationError(f"REDIS_URL: {problem}")
         self._follower = asyncio.create_task(self._follow(), name="events-follower")
         return self
 
@@ -123,6 +131,10 @@ class RedisEventStore:
 
     async def accept(self, events: Sequence[tuple[UserPrefix, Event]]) -> list[bool]:
         """See `EventStore.accept`; one round trip for `ACCEPTED_AT_ONCE` events."""
+        if self._keeping is None:
+            await self._look_at_keeping()
+        if self._keeping is not None and self._keeping.loses_silently:
+            raise SharedStateUnavailable(self._keeping.loses_silently)
         new: list[bool] = []
         for first in range(0, len(events), ACCEPTED_AT_ONCE):
             portion = events[first : first + ACCEPTED_AT_ONCE]
@@ -291,6 +303,20 @@ class RedisEventStore:
             newest: Any = await redis.xrevrange(self._stream, count=1)
         return str(newest[0][0].decode()) if newest else "0-0"
 
+    async def _look_at_keeping(self) -> Keeping:
+        """How Redis keeps what it takes; told once for each Redis that is found.
+
+        Raises:
+            SharedStateUnavailable: It does not answer.
+        """
+        async with self._client.use(self._stream) as redis:
+            keeping = self._keeping = await look_at_keeping(redis)
+        if keeping.loses_silently:
+            _log.error("events_not_safe", problem=keeping.loses_silently)
+        elif keeping.loses_in_a_crash:
+            _log.warning("events_not_persisted", problem=keeping.loses_in_a_crash)
+        return keeping
+
     async def _follow(self) -> None:
         now = self._clock.monotonic
         trimmed_at = read_at = now()
@@ -305,7 +331,9 @@ class RedisEventStore:
                     trimmed_at = now()
                     await self.trim(KEPT_SECONDS)
             except (SharedStateUnavailable, RedisError, OSError):
+                # It may be another Redis that comes back.
                 self._grouped = False
+                self._keeping = None
                 page = []
             if len(page) < FOLLOWED_AT_ONCE:
                 await asyncio.sleep(FOLLOW_SECONDS)
