@@ -304,7 +304,7 @@ class RedisEventStore:
         return str(newest[0][0].decode()) if newest else "0-0"
 
     async def _look_at_keeping(self) -> Keeping:
-        """How Redis keeps what it takes; told once for each Redis that is found.
+        """How Redis keeps what it takes; logged once for each Redis that is found.
 
         Raises:
             SharedStateUnavailable: It does not answer.
