@@ -13,6 +13,10 @@ _FRESH: Final = 0
 _STALE: Final = 1
 _NEITHER: Final = 2
 
+_GAP_SPREAD: Final = 0.05
+"""Gaps are shorter than the send's by this share at most. Otherwise calls of several messages could come in one moment,
+and the order in which a program happens to take them would say who gets the slot."""
+
 
 @dataclass(slots=True)
 class Recipient:
@@ -24,6 +28,7 @@ class Recipient:
         batch_list: Their list of the batch.
         asked_at: When their message goes out, in seconds from the first message.
         passes_left: Calls to come.
+        gap_seconds: Between two of them.
         is_due: Whether they have done something since their list was made.
     """
 
@@ -32,6 +37,7 @@ class Recipient:
     batch_list: Envelope | None
     asked_at: float
     passes_left: int
+    gap_seconds: float = 0.0
     is_due: bool = False
 
 
@@ -43,7 +49,7 @@ def recipients_of(send: Send, *, scale: float = 1.0, seed: int = 0) -> Iterator[
         scale: How many times as long the send is that this one stands for. Lists age faster by this factor.
         seed: Of the order in which recipients with and without a list come.
     """
-    chance = random.Random(seed)  # noqa: S311  # an order, not a secret
+    chance, spread = random.Random(seed), random.Random(seed)  # noqa: S311  # an order, not a secret
     kinds = _exact_shares(chance, send.recipients, send.cached, send.stale)
     due_kinds = _exact_shares(chance, round(send.recipients * send.cached), send.active, 0.0)
     batch_kinds = _exact_shares(chance, send.recipients, send.batch, 0.0)
@@ -58,7 +64,8 @@ def recipients_of(send: Send, *, scale: float = 1.0, seed: int = 0) -> Iterator[
         fresh, stale, batch = lists
         kept = fresh if kind == _FRESH else stale if kind == _STALE else None
         is_due = send.active > 0 and kind == _FRESH and next(due_kinds, _NEITHER) == _FRESH
-        yield Recipient(number, kept, batch if batch_kind == _FRESH else None, asked_at, send.passes, is_due)
+        gap = send.gap_seconds * (1 - _GAP_SPREAD * spread.random())
+        yield Recipient(number, kept, batch if batch_kind == _FRESH else None, asked_at, send.passes, gap, is_due)
 
 
 def list_made_at(moment: float) -> Envelope:

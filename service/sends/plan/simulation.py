@@ -110,7 +110,7 @@ class Simulation:
     def _ask(self, recipient: Recipient, *, first: bool) -> None:
         """One call, or all of a recipient's if they come at once: those share a flight, or its outcome."""
         now = self._timeline.now
-        gap = self._send.gap_seconds
+        gap = recipient.gap_seconds
         calls = 1 if gap else recipient.passes_left
         recipient.passes_left -= calls
         if recipient.passes_left:

@@ -71,7 +71,7 @@ async def _really(send: Send) -> Counts:
         unix_began = clock.time()
 
         async def call(number: int, at: float, part: int) -> None:
-            await asyncio.sleep(max(0.0, began + at + part * send.gap_seconds - clock.monotonic()))
+            await asyncio.sleep(max(0.0, began + at - clock.monotonic()))
             source = (await replica.ask(str(number), within=send.deadline_seconds)).source
             calls[source] += 1
             if part == 0:
@@ -87,7 +87,7 @@ async def _really(send: Send) -> Counts:
                 if one.batch_list is not None:
                     batch.lists[key] = _made(unix_began + created_at(one.batch_list))
                 for part in range(send.passes):
-                    messages.create_task(call(one.number, one.asked_at, part))
+                    messages.create_task(call(one.number, one.asked_at + part * one.gap_seconds, part))
         await asyncio.sleep(max(0.0, began + send.seconds - clock.monotonic()))
         return first, calls, personalize.transactions.total()
 
@@ -124,6 +124,20 @@ LIVE: Any = {"cached_age_seconds": 10, "fresh_seconds": 604_800}
         Send(recipients=300, passes=3, minutes=0.5, tps=5, stale=0.6),
         Send(recipients=300, passes=3, minutes=0.5, tps=8, cached=0.3, stale=0.4, gap_seconds=0.3),
         Send(recipients=300, passes=3, minutes=0.5, tps=5, stale=0.5, gap_seconds=6),
+        # The gap is a multiple of the time between two messages: first and further calls would come in one moment.
+        Send(
+            recipients=100,
+            passes=3,
+            minutes=1 / 3,
+            tps=20.203012612100473,
+            cached=0.31190433126271794,
+            stale=0.1276611665792319,
+            batch=0.2537248045808212,
+            stale_newer=True,
+            gap_seconds=7,
+            latency_seconds=0.014925065136510533,
+            fresh_seconds=10,
+        ),
         Send(recipients=300, passes=2, minutes=0.5, tps=5, cached=0.8, fresh_seconds=20),
         Send(recipients=300, passes=1, minutes=2, tps=5, peak=2.4),
         Send(recipients=300, passes=3, minutes=0.5, tps=5, latency_seconds=0.6),
