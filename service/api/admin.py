@@ -8,15 +8,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path as FilePath
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Path, Request, Response
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi import APIRouter, Depends, Path, Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
-from service.api.document import document_bytes
-from service.api.keyed_route import administrator, caller, keyed, reader_of_docs
+from service.api.keyed_route import administrator, caller, keyed
 from service.api.lifecycle import Services, services_of
 from service.constants import (
     DEFAULT_NUM_RESULTS,
@@ -85,7 +83,6 @@ def _prewarmer_of(services: Services, name: str, *, items: bool) -> ItemListMake
 
 router = APIRouter(tags=["administration"], route_class=keyed(administrator))
 versions = APIRouter(route_class=keyed(caller))
-pages = APIRouter(include_in_schema=False, route_class=keyed(reader_of_docs))
 
 
 @router.delete("/users/{user_id:id}")
@@ -152,20 +149,6 @@ async def running_version(request: Request) -> JSONResponse:
     """Which version answers."""
     del request
     return JSONResponse({"name": DISTRIBUTION, "version": installed_version(), "commit": built_from()})
-
-
-@pages.get("/openapi.json")
-async def openapi(request: Request) -> Response:
-    """The routes, for machines."""
-    body = document_bytes(request.app, services_of(request).limits.root_path)
-    return Response(body, media_type="application/json")
-
-
-@pages.get("/docs")
-async def docs(request: Request) -> HTMLResponse:
-    """The routes, for people."""
-    root_path = services_of(request).limits.root_path
-    return get_swagger_ui_html(openapi_url=f"{root_path}/openapi.json", title=request.app.title)
 
 
 def built_from() -> str | None:

@@ -1,5 +1,7 @@
 """HEAD, and paths behind a proxy's prefix: what a load balancer makes of a request is answered all the same."""
 
+import re
+
 import pytest
 
 from tests.support.front_door import Door, OpenDoor
@@ -134,4 +136,8 @@ async def test_the_document_says_where_the_service_is_behind_its_proxy(open_door
             document = (await door.http.get(f"{prefix}/openapi.json")).json()
             assert document["servers"] == [{"url": "/personalize"}]
             assert "/recommendations" in document["paths"]
-            assert "/personalize/openapi.json" in (await door.http.get(f"{prefix}/docs")).text
+            page = (await door.http.get(f"{prefix}/docs")).text
+            assert 'data-document="/personalize/openapi.json"' in page
+            for file in re.findall(r'(?:src|href)="(/[^"]*)"', page):
+                assert file.startswith("/personalize/docs/")
+                assert (await door.http.get(file)).status_code == 200
