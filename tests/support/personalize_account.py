@@ -16,12 +16,13 @@ from service.local_personalize.app import create_app
 from service.local_personalize.control.control_plane import ControlPlane
 from service.local_personalize.control.quotas import DEFAULTS
 from service.local_personalize.control.workers import ThisThread, Workers
+from tests.support.answer_shapes import check_answers_of
 from tests.support.local_personalize import LocalPersonalize, serving
 
 ROLE = "arn:aws:iam::000000000000:role/personalize"
 KINDS = ("camp", "cook", "code")
 
-INTERACTIONS = {
+INTERACTIONS: dict[str, Any] = {
     "type": "record",
     "name": "Interactions",
     "namespace": "com.amazonaws.personalize.schema",
@@ -33,7 +34,7 @@ INTERACTIONS = {
     ],
     "version": "1.0",
 }
-ITEMS = {
+ITEMS: dict[str, Any] = {
     "type": "record",
     "name": "Items",
     "namespace": "com.amazonaws.personalize.schema",
@@ -45,7 +46,7 @@ ITEMS = {
     ],
     "version": "1.0",
 }
-USERS = {
+USERS: dict[str, Any] = {
     "type": "record",
     "name": "Users",
     "namespace": "com.amazonaws.personalize.schema",
@@ -205,7 +206,7 @@ def opened_account(
 
 
 def client(service: str, url: str) -> Any:  # noqa: ANN401  # botocore makes the client's class at run time
-    return boto3.client(
+    made = boto3.client(
         service,
         endpoint_url=url,
         region_name="us-east-1",
@@ -213,3 +214,5 @@ def client(service: str, url: str) -> Any:  # noqa: ANN401  # botocore makes the
         aws_secret_access_key="local",
         config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30),
     )
+    check_answers_of(made)
+    return made

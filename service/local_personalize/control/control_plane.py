@@ -5,16 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from service.local_personalize.control import recipes
+from service.local_personalize.control.auto_training import AutoTraining
 from service.local_personalize.control.batch_jobs import BatchInferenceJobs, BatchSegmentJobs
 from service.local_personalize.control.campaigns import Campaigns
+from service.local_personalize.control.data_jobs import DeletionJobs, ExportJobs
 from service.local_personalize.control.dataset_groups import DatasetGroups
 from service.local_personalize.control.datasets import Datasets
 from service.local_personalize.control.durations import Durations
 from service.local_personalize.control.event_trackers import EventTrackers
 from service.local_personalize.control.filters import Filters
 from service.local_personalize.control.import_jobs import ImportJobs
+from service.local_personalize.control.metric_attributions import MetricAttributions
 from service.local_personalize.control.mishaps import Mishaps
 from service.local_personalize.control.quotas import DEFAULTS, Quotas
+from service.local_personalize.control.recommenders import Recommenders
 from service.local_personalize.control.refused import invalid_input
 from service.local_personalize.control.resources import Call, Operation, Plane
 from service.local_personalize.control.schemas import Schemas
@@ -61,6 +65,8 @@ class ControlPlane:
             quotas=Quotas(store, quotas),
             mishaps=self.mishaps,
         )
+        self._versions = SolutionVersions(self.plane)
+        self._auto_training = AutoTraining(self.plane, self._versions)
         self._operations = self._all_operations()
 
     def close(self) -> None:
@@ -71,6 +77,7 @@ class ControlPlane:
     def advance(self) -> None:
         """Let everything happen whose time has come."""
         self.plane.transitions.advance()
+        self._auto_training.advance()
 
     def answer(self, operation: str, fields: dict[str, Any], *, region: str) -> dict[str, Any]:
         """The answer of an operation, in its shape.
@@ -89,19 +96,22 @@ class ControlPlane:
 
     def _all_operations(self) -> dict[str, Operation]:
         plane = self.plane
-        versions = SolutionVersions(plane)
         kinds = [
             Schemas(plane),
             DatasetGroups(plane),
             Datasets(plane),
             ImportJobs(plane),
             Solutions(plane),
-            versions,
-            Campaigns(plane, versions),
+            self._versions,
+            Campaigns(plane, self._versions),
             Filters(plane),
             EventTrackers(plane),
             BatchInferenceJobs(plane),
             BatchSegmentJobs(plane),
+            Recommenders(plane),
+            ExportJobs(plane),
+            DeletionJobs(plane),
+            MetricAttributions(plane),
         ]
         operations = {**recipes.operations(), **Tags(plane).operations()}
         for kind in kinds:

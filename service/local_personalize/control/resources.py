@@ -196,7 +196,7 @@ class Resources:
     @staticmethod
     def _is_at_rest(record: Record) -> bool:
         status: str = record.get("status", "ACTIVE")
-        return status in ("ACTIVE", "INACTIVE") or status.endswith(("FAILED", "STOPPED"))
+        return status in ("ACTIVE", "INACTIVE", "COMPLETED") or status.endswith(("FAILED", "STOPPED"))
 
 
 def _position(token: str | None) -> int:

@@ -24,6 +24,7 @@ class Solutions(Resources):
     def __init__(self, plane: Plane) -> None:
         super().__init__(plane)
         plane.transitions.on_end(self.noun, "UPDATE", self._take_update)
+        plane.transitions.on_end(self.noun, "DELETE", self._drop_versions)
 
     def create(self, call: Call) -> dict[str, Any]:
         """See `Resources.create`."""
@@ -74,6 +75,10 @@ class Solutions(Resources):
         for version in self.plane.store.of("SolutionVersion", solutionArn=record["_arn"]):
             if not self._is_at_rest(version):
                 yield version
+
+    def _drop_versions(self, record: Record, _: Record, __: dict[str, Any]) -> None:
+        for version in self.plane.store.of("SolutionVersion", solutionArn=record["_arn"]):
+            self.plane.store.remove(version["_arn"])
 
     @staticmethod
     def _take_update(record: Record, _: Record, __: dict[str, Any]) -> None:

@@ -21,6 +21,8 @@ def carry_out(directory: Path) -> None:
     job = orjson.loads((directory / JOB_FILE).read_bytes())
     try:
         result = _work(job["do"])(job, directory)
+    except ModuleNotFoundError as missing:
+        result = {"failure": f"The package {missing.name} is not installed: install personalize-connect[local]."}
     except JobFailed as failed:
         result = {"failure": str(failed)}
     except Exception as error:  # noqa: BLE001  # whatever it is, the resource must not stay in progress for ever
@@ -43,4 +45,8 @@ def _work(name: str) -> Work:
         from service.local_personalize.work.batches import run_batch  # noqa: PLC0415
 
         return run_batch
+    if name in ("export", "delete"):
+        from service.local_personalize.work.rewrites import delete_users, export_rows  # noqa: PLC0415
+
+        return export_rows if name == "export" else delete_users
     raise AssertionError(f"no work {name}")
