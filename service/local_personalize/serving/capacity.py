@@ -5,6 +5,7 @@ Source: https://docs.aws.amazon.com/personalize/latest/dg/campaigns.html
 """
 
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 LAG_SECONDS: Final = 120.0
@@ -25,7 +26,7 @@ class Capacity:
     def __init__(self, *, clock: Callable[[], float], lag_seconds: float) -> None:
         self._clock = clock
         self._lag_seconds = lag_seconds
-        self._tokens = 1.0
+        self._tokens = inf
         self._counted_at = clock()
         self._window_began_at = clock()
         self._asked = 0

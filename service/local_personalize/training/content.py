@@ -15,7 +15,8 @@ from service.local_personalize.training.neighbours import MAX_KEPT, Neighbours
 
 _WORD: Final = re.compile(r"[^\W\d_]{3,}")
 _MAX_SHARE: Final = 0.05
-"""A word in more than this share of the texts tells nothing."""
+"""A word in more than this share of the texts tells nothing, unless that is only a few texts."""
+_FEW: Final = 50
 
 
 def by_text(texts: Sequence[str]) -> Neighbours:
@@ -23,7 +24,7 @@ def by_text(texts: Sequence[str]) -> Neighbours:
     counts = [Counter(_WORD.findall(text.lower())) for text in texts]
     frequency: Counter[str] = Counter(word for words in counts for word in words)
     total = len(texts)
-    rare = {word for word, number in frequency.items() if 1 < number <= max(2, total * _MAX_SHARE)}
+    rare = {word for word, number in frequency.items() if 1 < number <= max(_FEW, total * _MAX_SHARE)}
     vectors = [_vector(words, frequency, rare, total) for words in counts]
     postings: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
     for place, vector in enumerate(vectors):
