@@ -26,6 +26,9 @@ MAX_PORT: Final = 65_535
 MAX_EXCLUDED_IDS: Final = 500
 """Most ids in `exclude`: as many as a list can hold, so that more could not change an answer."""
 
+MAX_ROTATE: Final = 10
+"""Most sends in `rotate`. Ours: what each user was shown in them is kept, about 50 bytes a send of ten items."""
+
 MAX_FIELDS: Final = 20
 """Most further catalogue columns in one request."""
 

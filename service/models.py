@@ -58,6 +58,12 @@ class RecommendationQuery:
     context: tuple[tuple[str, str], ...] = ()
     """Name and value, sorted by name; the placement decides which go to Personalize."""
 
+    send: str = ""
+    """The message's send: all of its parts show the same; empty for none."""
+
+    rotate: int = 0
+    """Items shown in so many of the user's last sends go to the end."""
+
 
 @dataclass(frozen=True, slots=True)
 class ItemList:
@@ -165,3 +171,12 @@ class Answer:
 
     variant: str | None = None
     """The arm of the placement's experiment that the user is in; None if the placement has none."""
+
+    shown: tuple[str, ...] = ()
+    """Ids of the items, in their order."""
+
+    promoted: tuple[str, ...] = ()
+    """Those that a promotion put into the list."""
+
+    made_at: float = 0.0
+    """Unix seconds at which the list was made."""

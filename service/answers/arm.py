@@ -66,7 +66,10 @@ class Arm:
 
     def request_of(self, query: RecommendationQuery) -> ListRequest:
         """The list that answers this query, of the length to fetch."""
-        num_results = query.num_results if self.campaign is None else self.campaign.length.to_fetch(query.num_results)
+        # Long enough that what was shown in the last sends can give way.
+        num_results = query.num_results * (1 + query.rotate)
+        if self.campaign is not None:
+            num_results = self.campaign.length.to_fetch(num_results)
         request = self._use_case.request(query, num_results)
         terms = self._terms
         if terms == _PLAIN:

@@ -7,13 +7,12 @@ from typing import Final
 
 from service.answers.arrangement import Arrangement
 from service.answers.popular import PopularItems
-from service.answers.ports import OwnEvents
+from service.answers.ports import NO_RECORD, OwnEvents, SendRecord
 from service.answers.rendering import render_items, render_object
 from service.answers.rules import ItemRules
-from service.answers.selection import Selection, select
+from service.answers.showing import Showing, ShowingTerms, Shown
 from service.catalog.ports import ItemCatalog
 from service.clock import Clock
-from service.errors import DegradedReason
 from service.lists import envelope as envelopes
 from service.lists.envelope import Envelope
 from service.lists.ports import Outcome
@@ -36,19 +35,6 @@ class AssemblyTerms:
     """Whether popular items fill a list that is short."""
     category_column: str | None = None
     """Popular items with the item's value in this column go first."""
-
-
-@dataclass(slots=True)
-class _Found:
-    """What was selected for an answer."""
-
-    selection: Selection
-    listed: int = 0
-    """Rows that are from the list."""
-    only_pins: bool = False
-    """Whether pins fill the answer, so that the list had no place to show."""
-    topped_up: int = 0
-    """Rows that are popular items."""
 
 
 class Assembly:
@@ -79,6 +65,14 @@ class Assembly:
         self._popular = popular
         self._length = length
         self._terms = terms
+        self.showing = Showing(
+            clock=clock,
+            rules=rules,
+            arrangement=arrangement,
+            popular=popular,
+            terms=ShowingTerms(terms.kind, terms.top_up, terms.category_column),
+        )
+        """Chooses the items."""
 
     @property
     def version(self) -> int:
@@ -122,6 +116,7 @@ class Assembly:
         outcome: Outcome,
         timings: Iterable[tuple[str, float]] = (),
         placement: str = "",
+        record: SendRecord = NO_RECORD,
     ) -> Answer:
         """The answer that shows a list, by the rules of this moment.
 
@@ -130,17 +125,24 @@ class Assembly:
             outcome: The list, and how it was found.
             timings: Name and milliseconds of each wait.
             placement: Name of the fallback that the list is from; empty for our own.
+            record: What the user was shown in sends. A pin for as many items takes the place of the list.
         """
         with span("render"):
-            return self._answer(query, outcome, timings, placement)
+            return self._answer(query, outcome, timings, placement, record)
 
     def _answer(
-        self, query: RecommendationQuery, outcome: Outcome, timings: Iterable[tuple[str, float]], placement: str
+        self,
+        query: RecommendationQuery,
+        outcome: Outcome,
+        timings: Iterable[tuple[str, float]],
+        placement: str,
+        record: SendRecord,
     ) -> Answer:
         terms = self._terms
-        found, catalog = self._select(query, outcome)
-        rows = found.selection.rows
-        source, reason = self._label(query, outcome, found)
+        found = self.showing.of(query, outcome, record)
+        catalog, rows = found.catalog, found.selection.rows
+        self._learn(query, outcome, found)
+        source, reason = self.showing.label(query, outcome, found)
         listed = outcome.envelope
         recommendation_id, age = "", None
         if listed is not None and source not in ("popular", "unranked", "empty"):
@@ -170,7 +172,19 @@ class Assembly:
             dropped=tuple(found.selection.dropped.items()),
             placement=placement or terms.placement,
             variant=terms.variant,
+            shown=tuple(found.selection.shown),
+            promoted=() if listed is None else tuple(envelopes.promoted_ids(listed).intersection(found.selection.seen)),
+            made_at=self._clock.time() if listed is None else envelopes.created_at(listed),
         )
+
+    def _learn(self, query: RecommendationQuery, outcome: Outcome, found: Shown) -> None:
+        """Note which share of a list is dropped, so that the next one is long enough."""
+        if outcome.envelope is None or outcome.source == "popular" or self._terms.kind == "ranking":
+            return
+        if not found.pinned_by_send:
+            kept = found.listed + len(found.pinned)
+            asked = query.num_results * (1 + query.rotate)
+            self._length.observe(asked=asked, examined=found.selection.examined, kept=kept)
 
     def _because(self, query: RecommendationQuery, source: Source, catalog: ItemCatalog) -> dict[str, str] | None:
         """The item that the user's events named; None where the list is not because of it, or it has no name."""
@@ -178,76 +192,6 @@ class Assembly:
             return None
         (row,) = catalog.rows([query.item_id])
         return None if row is None else {"id": query.item_id, "name": row.values(catalog.columns)["name"]}
-
-    def _select(self, query: RecommendationQuery, outcome: Outcome) -> tuple[_Found, ItemCatalog]:
-        rules = self._rules.bind(query)
-        catalog, wanted = rules.catalog, query.num_results
-        selection = Selection()
-        is_ranking = self._terms.kind == "ranking"
-        pins = self._arrangement.active_pins(rules, wanted, self._clock.time())
-        if is_ranking:
-            # An answer to a ranking holds nothing but the given items.
-            pins = [pin for pin in pins if pin[1] in query.item_ids]
-        has_room = self._arrangement.caps(catalog)
-        pins = [pin for pin in pins if has_room is None or has_room(pin[1], pin[2])]
-        selection.seen.update(item_id for _, item_id, _ in pins)
-        wanted -= len(pins)
-        found = _Found(selection, only_pins=not wanted)
-        if is_ranking:
-            listed = self._given_in(query, outcome.envelope)
-            # With those that Personalize left out at the end, before the operator's order is applied to them all.
-            given = dict.fromkeys((*listed, *query.item_ids))
-            select(selection, self._ordered(query, given, catalog), rules, wanted, has_room)
-            found.listed = sum(one in listed for one in selection.shown)
-        elif outcome.envelope is not None:
-            ids = self._ordered(query, envelopes.item_ids(outcome.envelope), catalog)
-            select(selection, ids, rules, wanted, has_room)
-            found.listed = len(selection.rows)
-            if outcome.source != "popular":
-                self._length.observe(
-                    asked=query.num_results, examined=selection.examined, kept=found.listed + len(pins)
-                )
-        fills_up = self._terms.top_up or not found.listed or outcome.source == "popular"
-        if not is_ranking and len(selection.rows) < wanted and fills_up:
-            select(selection, self._popular_ids(query, catalog), rules, wanted, has_room)
-            found.topped_up = len(selection.rows) - found.listed
-        for slot, item_id, row in pins:
-            selection.rows.insert(slot - 1, row)
-            selection.shown.insert(slot - 1, item_id)
-        return found, catalog
-
-    def _ordered(self, query: RecommendationQuery, ids: Iterable[str], catalog: ItemCatalog) -> Iterable[str]:
-        arrangement = self._arrangement
-        done = self._rules.interactions(query) if arrangement.uses_interactions else ()
-        return arrangement.ordered(ids, catalog, done)
-
-    def _label(
-        self, query: RecommendationQuery, outcome: Outcome, found: _Found
-    ) -> tuple[Source, DegradedReason | None]:
-        """Where the answer is from, and why it is less than wanted if it is."""
-        reason, rows = outcome.degraded_reason, len(found.selection.rows)
-        shows_list = found.listed or (found.only_pins and outcome.envelope is not None)
-        if outcome.source == "none" or not shows_list:
-            if not rows:
-                return "empty", reason or ("error" if outcome.envelope is None else "short")
-            holdout = outcome.source == "popular" and reason is None
-            return "unranked" if self._terms.kind == "ranking" else "popular", reason if holdout else reason or "error"
-        if self._terms.kind != "ranking" and rows < query.num_results:
-            reason = reason or "short"
-        return outcome.source, reason
-
-    def _given_in(self, query: RecommendationQuery, envelope: Envelope | None) -> dict[str, None]:
-        """Those of the given items that a list ranks, in its order."""
-        if envelope is None:
-            return {}
-        given = set(query.item_ids)
-        return dict.fromkeys(item_id for item_id in envelopes.item_ids(envelope) if item_id in given)
-
-    def _popular_ids(self, query: RecommendationQuery, catalog: ItemCatalog) -> Iterator[str]:
-        column = self._terms.category_column
-        if column is None or not query.item_id:
-            return self._popular.ids(catalog)
-        return self._popular.ids_like(query.item_id, column, catalog)
 
     def _likely_shown(
         self, query: RecommendationQuery, envelope: Envelope | None, catalog: ItemCatalog
@@ -263,7 +207,8 @@ class Assembly:
         if query.because_of_item:
             yield query.item_id
         yield from self._arrangement.pinned(self._clock.time())
-        wanted = query.num_results + len(query.exclude)
+        # What was shown before moves to the end, so that what follows comes up.
+        wanted = query.num_results * (1 + query.rotate) + len(query.exclude)
         listed = envelopes.item_ids(envelope) if envelope is not None else ()
         count = 0
         for item_id in islice(listed, wanted + SPARE_ITEMS):

@@ -4,15 +4,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from service.answers.arm import Arm
+from service.answers.ports import NO_RECORD, PinnedAnswer, SendMemory, SendRecord
 from service.answers.split import Split
 from service.clock import Clock, margin_seconds
 from service.errors import InvalidQuery
 from service.lists.asked import AskedItems
-from service.lists.envelope import Envelope
+from service.lists.envelope import Envelope, seal
 from service.lists.keys import UserKey
 from service.lists.pins import LocalPins
-from service.lists.ports import Outcome
-from service.models import Answer, RecommendationQuery, RequestKind
+from service.lists.ports import Outcome, OutcomeSource
+from service.models import Answer, ItemList, RecommendationQuery, RequestKind
+
+_MAX_PARTS_FIRST = 3
+"""Other parts of a message that may be answered before this one; then it shows what they do."""
 
 
 class Placement:
@@ -24,6 +28,7 @@ class Placement:
         clock: Deadlines are points on its monotonic time.
         arms: The placement's own first, then the variants in the order of their shares.
         split: Which arm a user is in.
+        sends: What users were shown in their sends; None: nothing is pinned.
         item_from: Event type by which an item is found for callers who name none; None: they have to.
         fallback_pins: Repeats the fallback's list for some seconds, so that the parts of one message agree.
     """
@@ -38,6 +43,7 @@ class Placement:
         split: Split,
         fallback_pins: LocalPins,
         item_from: str | None = None,
+        sends: SendMemory | None = None,
     ) -> None:
         self.name = name
         self.kind = kind
@@ -46,6 +52,7 @@ class Placement:
         self._split = split
         self._fallback_pins = fallback_pins
         self._item_from = item_from
+        self._sends = sends
         self._fallbacks: tuple[Placement, ...] = ()
         self.asked_items = AskedItems(clock)
         """Items that callers asked for; only similar items have any."""
@@ -109,12 +116,49 @@ class Placement:
                 query, key = found, None
         if query.item_id:
             self.asked_items.note(query.item_id)
+        if self._sends is None or not query.user_id or not (query.send or query.rotate):
+            return await self._found(query, arm, key, deadline, NO_RECORD)
+        return await self._of_a_send(self._sends, query, arm, key, deadline)
+
+    async def _found(
+        self, query: RecommendationQuery, arm: Arm, key: UserKey | None, deadline: float, record: SendRecord
+    ) -> Answer:
         outcome, timings = await arm.find(query, deadline, key)
         answered_by = ""
         if self._fallbacks and outcome.source == "popular" and outcome.degraded_reason is not None:
             outcome, answered_by = await self._fall_back(query, outcome, deadline)
         await arm.assembly.fetch(query, outcome.envelope, deadline - self._clock.monotonic())
-        return arm.assembly.answer(query, outcome, timings, answered_by)
+        return arm.assembly.answer(query, outcome, timings, answered_by, record)
+
+    async def _of_a_send(
+        self, sends: SendMemory, query: RecommendationQuery, arm: Arm, key: UserKey | None, deadline: float
+    ) -> Answer:
+        """The answer that all parts of a message show: the pin, else one that becomes the pin."""
+
+        def left() -> float:
+            return deadline - self._clock.monotonic()
+
+        record = await sends.look(self.name, query, left())
+        for _ in range(_MAX_PARTS_FIRST):
+            if record.pinned is not None and record.pinned.asked >= query.num_results:
+                break
+            answer = await self._found(query, arm, key, deadline, record)
+            if not query.send or not answer.shown:
+                return answer
+            pinned = _pinned(query, answer, "" if answer.placement == self.name else answer.placement)
+            kept = await sends.keep(self.name, query, pinned, record.pinned, left())
+            if kept is pinned:
+                return answer
+            # Another part was answered while this one was on its way.
+            record = SendRecord(kept, record.shown_before)
+        pin = record.pinned
+        if pin is None:
+            return await self._found(query, arm, key, deadline, record)
+        query = replace(query, item_id=pin.because or query.item_id, because_of_item=bool(pin.because))
+        await arm.assembly.fetch(query, pin.outcome.envelope, left())
+        # Also where it is shorter: what it shows first, all parts show.
+        pin = replace(pin, asked=max(pin.asked, query.num_results))
+        return arm.assembly.answer(query, pin.outcome, (), pin.placement, SendRecord(pin))
 
     async def _fall_back(self, query: RecommendationQuery, popular: Outcome, deadline: float) -> tuple[Outcome, str]:
         """What a fallback keeps for the caller, and its name; the popular outcome if none keeps anything."""
@@ -133,6 +177,22 @@ class Placement:
             if found is not None:
                 return found, placement.name
         return popular, ""
+
+
+def _pinned(query: RecommendationQuery, answer: Answer, placement: str) -> PinnedAnswer:
+    """An answer, to be shown again. That nothing was live any more when it is repeated, is no matter."""
+    source: OutcomeSource = "cache"
+    if answer.source in ("stale", "batch", "popular"):
+        source = answer.source
+    elif answer.source in ("unranked", "empty"):
+        source = "none"
+    items = ItemList(answer.shown, answer.recommendation_id, answer.made_at, frozenset(answer.promoted))
+    return PinnedAnswer(
+        asked=query.num_results,
+        outcome=Outcome(seal(items), source, answer.degraded_reason),
+        placement=placement,
+        because=query.item_id if query.because_of_item else "",
+    )
 
 
 class Placements:

@@ -1,9 +1,12 @@
 """What a placement needs: how its use case asks, and what its users did."""
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from service.errors import DegradedReason
+from service.lists.envelope import item_ids
+from service.lists.ports import Outcome
 from service.models import ListRequest, RecommendationQuery
 
 
@@ -37,6 +40,65 @@ class OwnEvents(Protocol):
 
     async def load(self, user_id: str, within_seconds: float) -> None:
         """Have the user's events here, as far as the time allows; never fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedAnswer:
+    """What all parts of a message show."""
+
+    asked: int
+    """Items that were asked for; fewer may have been shown."""
+
+    outcome: Outcome
+    """The items shown, as a list, and how it was found."""
+
+    placement: str = ""
+    """Name of the fallback that the list is from; empty for the placement's own."""
+
+    because: str = ""
+    """The item that the user's events named; empty for none."""
+
+    @property
+    def item_ids(self) -> tuple[str, ...]:
+        """What was shown, in this order."""
+        return () if self.outcome.envelope is None else tuple(item_ids(self.outcome.envelope))
+
+
+@dataclass(frozen=True, slots=True)
+class SendRecord:
+    """What is known of a user's sends."""
+
+    pinned: PinnedAnswer | None = None
+    shown_before: Container[str] | None = None
+    """Items of the last sends that `rotate` asks for; None if there are none."""
+
+
+NO_RECORD: Final = SendRecord()
+
+
+class SendMemory(Protocol):
+    """What users were shown in their sends; costs no transaction, and never fails."""
+
+    async def look(self, placement: str, query: RecommendationQuery, within_seconds: float) -> SendRecord:
+        """What the query's user was shown, as far as the time allows to look."""
+
+    async def keep(
+        self,
+        placement: str,
+        query: RecommendationQuery,
+        pinned: PinnedAnswer,
+        before: PinnedAnswer | None,
+        within_seconds: float,
+    ) -> PinnedAnswer:
+        """Pin an answer from now on; what all parts show is the one that was first.
+
+        Args:
+            placement: Its name.
+            query: What was asked for.
+            pinned: The answer.
+            before: The shorter pin that it goes on from.
+            within_seconds: How long to wait for other replicas.
+        """
 
 
 class NoEvents:

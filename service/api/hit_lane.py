@@ -185,7 +185,8 @@ class HitLane:
             asked = scope[ASKED] = asked_by(services, parse_query(scope["query_string"], KINDS[scope["path"]]), began)
             query = asked.query
             envelope = None if asked.key is None else asked.arm.lists.fresh(asked.key)
-            if asked.key is None or envelope is None:
+            if asked.key is None or envelope is None or query.send or query.rotate:
+                # What was shown in sends may have to be looked up, or kept.
                 return None
             user_prefix, events_version = services.own_events_of(query.user_id)
             if events_version < 0:

@@ -19,6 +19,7 @@ from service.constants import (
     MAX_ID_CHARACTERS,
     MAX_NUM_RESULTS,
     MAX_RANKED_IDS,
+    MAX_ROTATE,
 )
 from service.errors import InvalidQuery
 from service.models import RecommendationQuery, RequestKind
@@ -48,7 +49,7 @@ _NAMES: Final = {
         *ITEM_ID_NAMES,
         *ITEM_IDS_NAMES,
         *NUM_RESULTS_NAMES,
-        *("exclude", "fields", "format", "placement"),
+        *("exclude", "fields", "format", "placement", "send", "rotate"),
     )
 }
 PARAMETER_NAMES: Final = (*_NAMES.values(), *(prefix.rstrip(".") for prefix in _PREFIXES))
@@ -56,8 +57,9 @@ PARAMETER_NAMES: Final = (*_NAMES.values(), *(prefix.rstrip(".") for prefix in _
 
 _MAX_CHARACTERS: Final = {
     **dict.fromkeys((*USER_ID_NAMES, *ITEM_ID_NAMES), MAX_ID_CHARACTERS),
-    **dict.fromkeys((*NUM_RESULTS_NAMES, "format"), _MAX_WORD_CHARACTERS),
+    **dict.fromkeys((*NUM_RESULTS_NAMES, "format", "rotate"), _MAX_WORD_CHARACTERS),
     "placement": MAX_ID_CHARACTERS,
+    "send": MAX_ID_CHARACTERS,
     "filter_values": MAX_FILTER_VALUE_CHARACTERS,
     "context": MAX_CONTEXT_VALUE_CHARACTERS,
 }
@@ -130,6 +132,18 @@ _COMMON: Final[list[dict[str, Any]]] = [
         "in": "query",
         "description": "Context for Personalize; names that the placement does not list are ignored.",
         "schema": {"type": "string", "maxLength": MAX_CONTEXT_VALUE_CHARACTERS},
+    },
+    {
+        "name": "send",
+        "in": "query",
+        "description": "The message's send: all parts and retries get the same items in the same order. Blank: no pin.",
+        "schema": {"type": "string", "maxLength": MAX_ID_CHARACTERS},
+    },
+    {
+        "name": "rotate",
+        "in": "query",
+        "description": "Items shown in so many of the user's last sends go to the end of the list.",
+        "schema": {"type": "integer", "minimum": 0, "maximum": MAX_ROTATE, "default": 0},
     },
     {
         "name": "format",
@@ -277,6 +291,8 @@ def _query(pairs: list[tuple[str, str]], kind: RequestKind) -> RecommendationQue
         names_item=kind != "similar-items" or any(name in values for name in ITEM_ID_NAMES),
         item_ids=item_ids,
         context=_named(pairs, CONTEXT_PREFIX, MAX_CONTEXT_VALUE_CHARACTERS),
+        send=_send(values.get("send", "")),
+        rotate=_rotate(values.get("rotate", "")),
     )
 
 
@@ -311,6 +327,19 @@ def _num_results(values: Mapping[str, str], ranked: int | None) -> int:
                 raise InvalidQuery(name, f"a whole number from 1 to {most}")
             return int(text)
     return DEFAULT_NUM_RESULTS if ranked is None else ranked
+
+
+def _send(text: str) -> str:
+    if len(text) > MAX_ID_CHARACTERS:
+        raise InvalidQuery("send", f"at most {MAX_ID_CHARACTERS} characters, not {len(text)}")
+    return text.strip()
+
+
+def _rotate(text: str) -> int:
+    text = text.strip()
+    if text and (not re.fullmatch(r"[0-9]{1,9}", text) or int(text) > MAX_ROTATE):
+        raise InvalidQuery("rotate", f"a whole number from 0 to {MAX_ROTATE}")
+    return int(text or 0)
 
 
 def _item_ids(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:

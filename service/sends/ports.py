@@ -1,10 +1,12 @@
-"""What fetches lists before a send is asked, and what it answers."""
+"""What fetches lists before a send is asked, and what it answers; where pins of a send are kept."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from service.constants import DEFAULT_NUM_RESULTS
+from service.constants import DEFAULT_NUM_RESULTS, MAX_ROTATE
+from service.lists.keys import UserKey
+from service.lists.ports import Forgettable
 from service.sends.users.findings import Findings
 
 DEFAULT_SPARE: Final = 0.8
@@ -96,3 +98,48 @@ class Names(Protocol):
 
     def users(self, findings: Findings | None = None) -> Iterator[str]:
         """The names; with findings, each once. Reading begins anew with each call."""
+
+
+SHORT_BYTES: Final = 4
+"""Of an item or a send among what was shown. That two meet has a chance of one in four thousand million; then an item
+stands further down."""
+
+MAX_SENDS: Final = MAX_ROTATE + 1
+"""Sends of a user that are remembered: those that `rotate` can ask for, and the present one."""
+
+MAX_ITEMS_OF_A_SEND: Final = 100
+"""Items of one send that are remembered."""
+
+SHOWN_SECONDS: Final = 90 * 86_400.0
+"""What was shown is forgotten so long after the user's last send."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownItems:
+    """What a user was shown in one send, as digests."""
+
+    send: bytes
+    items: tuple[bytes, ...]
+
+
+class SendStore(Forgettable, Protocol):
+    """Keeps pins over replicas and restarts. Every method raises `SharedStateUnavailable` when it cannot be asked."""
+
+    async def look(self, key: UserKey) -> tuple[bytes | None, Sequence[ShownItems]]:
+        """The pin under this key, and what the user was shown in the last `MAX_SENDS` sends, the latest last."""
+
+    async def keep(
+        self, key: UserKey, packed: bytes, *, instead_of: int, seconds: float, shown: ShownItems
+    ) -> bytes | None:
+        """Keep a pin, unless another one was first.
+
+        Args:
+            key: The user prefix, and a digest of what was asked in the send.
+            packed: The pin; its first two bytes say how many items were asked for.
+            instead_of: Items that the pin was asked for which this one goes on from; 0 if there was none.
+            seconds: How long it lasts.
+            shown: What was shown.
+
+        Returns:
+            The pin that was first; None if this one is kept.
+        """

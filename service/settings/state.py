@@ -23,6 +23,9 @@ class StateSettings(SettingsGroup):
     cache_max_mb: float = Field(256, ge=1, le=65_536)
     """Memory for cached lists in one replica."""
 
+    send_pin_seconds: float = Field(86_400, gt=0, le=2_592_000)
+    """How long the same user and send get the same items in the same order."""
+
     data_dir: Path = Path("data")
     """Where an embedded replica keeps what must survive a restart."""
 

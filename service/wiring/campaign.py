@@ -14,7 +14,7 @@ from service.answers.assembly import Assembly, AssemblyTerms
 from service.answers.exclusions import RequestExclusion
 from service.answers.placement import Placement, Placements
 from service.answers.popular import PopularItems, PopularLists
-from service.answers.ports import NoEvents, OwnEvents, UseCase
+from service.answers.ports import NoEvents, OwnEvents, SendMemory, UseCase
 from service.answers.rank import Rank
 from service.answers.recommend import Recommend
 from service.answers.rules import ItemRules
@@ -78,6 +78,8 @@ class Outside:
     recorder_of: Callable[[str], Recorder]
     """Of a placement."""
     own_events: OwnEvents = field(default_factory=NoEvents)
+    sends: SendMemory | None = None
+    """What users were shown in their sends; None: nothing is pinned."""
     live: Liveness | None = None
     """Lists of users are fresh by what their users do; None: by the clock."""
 
@@ -194,6 +196,7 @@ async def open_answers(
                 split=Split(name, [variant.share for variant in wanted.variants]),
                 fallback_pins=fallback_pins,
                 item_from=wanted.item_from,
+                sends=outside.sends,
             )
         for name, wanted in placements.items():
             built[name].fall_back_to([built[other] for other in wanted.fallback])

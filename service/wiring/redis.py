@@ -21,6 +21,7 @@ from service.lists.asked import AskedItems
 from service.lists.forgetting import Forgetting
 from service.lists.keys import UserPrefix, prefix_of_values
 from service.lists.ports import ListsRecorder
+from service.sends.adapters.redis import RedisSendStore
 from service.settings import Settings
 from service.wiring.addresses import Address, addresses_of
 from service.wiring.names import (
@@ -92,6 +93,7 @@ async def open_shared_through_redis(
         batch_of=batches.__getitem__,
         blocked=blocked,
         columns=RedisColumns(way.client, key=columns_key(settings), now=clock.time),
+        sends=RedisSendStore(way.client, prefix=redis_prefix(settings)),
         redis_up=lambda: float(way.client.up),
         share_asked=share_asked,
         way=way,

@@ -29,6 +29,7 @@ from service.fleet.address import RedisAddress
 from service.lists.forgetting import Forgetting, ForgottenLately
 from service.lists.memory import ListMemory
 from service.personalize.ports import Recommender
+from service.sends.pins import SendPins
 from service.sends.prewarm.prewarmer import PlacementPrewarmer
 from service.settings import Settings
 from service.telemetry import Telemetry
@@ -106,6 +107,14 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             _tell_of_no_use(settings)
         if problems := rule_problems(settings, catalog.snapshot):
             raise ConfigurationError(*problems)
+        pins = SendPins(
+            shared.sends,
+            keys=user_keys(settings),
+            clock=clock,
+            lately=stores.lately,
+            pin_seconds=settings.send_pin_seconds,
+        )
+        stores.forgetting.search(pins)
         outside = Outside(
             clock=clock,
             recommender_of=recommenders.__getitem__ if override is None else lambda _: override,
@@ -114,6 +123,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             catalog=catalog,
             blocked=shared.blocked,
             recorder_of=telemetry.recorder_of,
+            sends=pins,
             own_events=NoEvents() if events is None else events.doings,
             live=events.known if events is not None and settings.lists_live_until_event else None,
         )

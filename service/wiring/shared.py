@@ -19,6 +19,8 @@ from service.lists.forgetting import Forgetting
 from service.lists.freshness import Freshness
 from service.lists.memory import ListMemory
 from service.lists.ports import BatchLists, ListsRecorder, SharedLists
+from service.sends.adapters.sqlite import SqliteSendStore
+from service.sends.ports import SendStore
 from service.settings import Settings
 from service.wiring.addresses import Address
 from service.wiring.names import batch_dir, columns_file
@@ -36,6 +38,8 @@ class SharedState:
     batch_of: Callable[[str], BatchLists]
     blocked: BlockList
     columns: KnownColumns
+    sends: SendStore
+    """Pins of sends."""
     redis_up: Callable[[], float]
     """1 when Redis answers or none is configured."""
     share_asked: Callable[[Mapping[str, AskedItems], AsyncExitStack], Awaitable[None]] | None = None
@@ -74,6 +78,9 @@ def _embedded(
         batches[name] = SqliteBatchLists(batch_dir(settings, name))
         stack.push_async_callback(batches[name].close)
         forgetting.add(batches[name])
+    sends = SqliteSendStore(settings.data_dir, clock=clock)
+    stack.push_async_callback(sends.close)
+    forgetting.add(sends)
     lists = EmbeddedLists(memory)
     return SharedState(
         lists_of=lambda _: lists,
@@ -81,5 +88,6 @@ def _embedded(
         batch_of=batches.__getitem__,
         blocked=FileBlockList(settings.data_dir / "blocked.json"),
         columns=FileColumns(columns_file(settings), clock.time),
+        sends=sends,
         redis_up=lambda: 1.0,
     )

@@ -185,7 +185,7 @@ async def test_an_event_on_one_replica_names_the_item_on_another(
             answer = (await two.get("/similar-items", user_id="ann", format="object")).json()
             return bool(answer["because"]) and answer["because"]["id"] == "item005"
 
-        await until(known, seconds=5)
+        await until(known)
 
 
 async def test_a_placement_that_asks_for_events_without_any_is_named_at_the_start(

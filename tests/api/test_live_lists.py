@@ -114,7 +114,7 @@ async def test_an_old_list_is_renewed_after_an_event_though_nobody_asks(live: Do
     async def renewed() -> bool:
         return len(live.personalize.asked) == 2
 
-    await until(renewed, seconds=20)
+    await until(renewed)
     assert await source(live) == "cache"
     assert {one.user_id for one in live.personalize.asked} == {"ann"}
 
@@ -166,14 +166,14 @@ async def test_an_event_on_one_replica_makes_the_list_due_on_all(
         assert [await source(door) for door in doors] == ["cache"] * 3
         await do(doors[0], "ann")
         for door in doors:
-            await until(partial(_knows, door), seconds=5)
+            await until(partial(_knows, door))
         for door in doors:
             door.clock.skew_seconds += 3
 
         async def all_have_the_new_one() -> bool:
             return await asyncio.gather(*(source(door) for door in doors)) == ["cache"] * 3
 
-        await until(all_have_the_new_one, seconds=15)
+        await until(all_have_the_new_one)
         assert sum(len(door.personalize.asked) for door in doors) == 2
 
 

@@ -1,0 +1,1 @@
+"""Where pins of sends are kept."""
