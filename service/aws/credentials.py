@@ -204,6 +204,8 @@ class AwsCredentials:
 
     async def _keep_looking(self) -> None:
         while True:
+            # A refusal that comes during the look calls for another one: a source may have changed since it was read.
+            self._asked.clear()
             try:
                 found = await self._look()
             except CredentialsUnavailable as error:
@@ -215,13 +217,13 @@ class AwsCredentials:
 
     async def _rest(self) -> None:
         """Wait until the next look is due, or until AWS refuses, which calls for at most one look in a while."""
-        self._asked.clear()
         while not self._asked.is_set() and (seconds := self._seconds_to_rest()) > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(seconds, MAX_SLEEP_SECONDS)):
                     await self._asked.wait()
         if self._asked.is_set():
-            await asyncio.sleep(max(0.0, self._hurried_at + MIN_LOOK_SECONDS - self._clock.monotonic()))
+            soon = self._hurried_at + MIN_LOOK_SECONDS - self._clock.monotonic()
+            await asyncio.sleep(max(0.0, min(soon, self._seconds_to_rest())))
             self._hurried_at = self._clock.monotonic()
 
     def _seconds_to_rest(self) -> float:
@@ -237,6 +239,9 @@ class AwsCredentials:
         if left == 0 and self.seconds_left > 0 and self._refused_key is None:
             self._failed(f"{found.source} gave credentials that had ended already")
             return
+        if before is not None and before.access_key != found.access_key:
+            # What was refused is no longer in hand.
+            self._asked.clear()
         self.found = found
         self._arrived.set()
         self._failures, self._problem = 0, ""

@@ -218,6 +218,31 @@ def test_refused_credentials_are_read_again_at_once_and_then_every_five_seconds(
     log_of(story)
 
 
+@pytest.mark.parametrize(("written_after", "looks"), [(0.0, 2), (1.0, 3)])
+def test_a_refusal_during_a_look_calls_for_another_one_unless_that_found_other_credentials(
+    written_after: float, looks: int
+) -> None:
+    """D4: what the look has read may have been written anew before it ended, and nobody may ask for an hour."""
+
+    async def story(source: Source, credentials: AwsCredentials, logs: list[Any]) -> None:
+        source.lasts, source.takes = None, 0.5
+        await credentials.arrive(1)
+        await asyncio.sleep(60)
+        old = source.key
+        source.key = "KEY2" if not written_after else old
+        credentials.refused("ExpiredTokenException", old)
+        await asyncio.sleep(0.2)
+        credentials.refused("ExpiredTokenException", old)
+        await asyncio.sleep(written_after)
+        source.key = "KEY2"
+        await asyncio.sleep(HOUR)
+        assert credentials.frozen().access_key == "KEY2"
+        assert len(source.asked_at) == looks
+        assert events(logs).count("aws_credentials_refused") == 1
+
+    log_of(story)
+
+
 def test_a_refusal_that_comes_after_its_credentials_were_replaced_counts_for_nothing() -> None:
     """D4: several calls are under way when the first one is refused."""
 
