@@ -129,6 +129,10 @@ class Telemetry:
         """A metric whose value is set."""
         return Gauge(name, documentation, registry=self.registry)
 
+    def answers_by_reason(self) -> Mapping[str, int]:
+        """Answers of `/recommendations` since the start by degraded reason, empty for none."""
+        return self._answers.by_reason()
+
     def sampled(self) -> bool:
         """Whether the next answer gets an access line."""
         return self._sample > 0 and random.random() < self._sample  # noqa: S311  # sampling, not a secret
@@ -237,6 +241,12 @@ class _Answers(Collector):
         self._by_kind[kind] = self._by_kind.get(kind, 0) + 1
         self._by_bucket[bisect_left(_SECONDS, seconds)] += 1
         self._seconds += seconds
+
+    def by_reason(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for (_, _, reason), count in self._by_kind.items():
+            found[reason] = found.get(reason, 0) + count
+        return found
 
     def collect(self) -> list[CounterMetricFamily | HistogramMetricFamily]:
         requests = CounterMetricFamily(

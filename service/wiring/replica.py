@@ -33,6 +33,7 @@ from service.sends.pins import SendPins
 from service.sends.prewarm.prewarmer import PlacementPrewarmer
 from service.settings import Settings
 from service.telemetry import Telemetry
+from service.wiring.answer_report import open_answer_report
 from service.wiring.campaign import Outside, Stores, Terms, open_answers
 from service.wiring.data_dir import open_data_dir
 from service.wiring.gauges import open_event_gauges, open_gauges, open_gauges_without_events
@@ -181,6 +182,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             ),
         )
         open_gauges(telemetry, replica, services, catalog, shared)
+        await open_answer_report(telemetry.answers_by_reason, stack)
         _calm_the_collector()
         yield services
 

@@ -24,6 +24,7 @@ from service.catalog.refresh import MAX_INTERVALS_SKIPPED
 from service.constants import DEFAULT_DEADLINE_SECONDS
 from service.server import SERVER, finishing_seconds
 from service.settings import Settings
+from service.wiring.answer_report import REPORT_SECONDS
 from service.wiring.campaign import CLOSING_SECONDS
 
 ROOT = Path(__file__).parents[2]
@@ -355,7 +356,8 @@ def test_with_redis_the_replicas_are_the_autoscalers_and_one_may_go_at_a_time() 
     assert one(manifests, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
     # All on their own shares at once, they spend the whole budget and no more.
     most = one(manifests, "HorizontalPodAutoscaler")["spec"]["maxReplicas"]
-    assert one(manifests, "ConfigMap")["data"]["EXPECTED_REPLICAS"] == str(most)
+    surge = deployment["strategy"]["rollingUpdate"]["maxSurge"]
+    assert one(manifests, "ConfigMap")["data"]["EXPECTED_REPLICAS"] == str(most + surge)
     # Not optional: a pod that cannot find Redis's address must not spend the whole budget.
     [redis] = [variable for variable in container["env"] if variable["name"] == "REDIS_URL"]
     assert redis["valueFrom"]["secretKeyRef"] == {"name": "personalize-connect", "key": "REDIS_URL"}
@@ -405,10 +407,15 @@ def test_the_service_calls_amazon_for_nothing_else() -> None:
     assert called - {"get", "close"} == set(ACTIONS)
 
 
-def test_autoscaling_never_runs_more_tasks_than_the_service_expects() -> None:
-    assert ecs_environment()["EXPECTED_REPLICAS"] == properties("Scaling")["MaxCapacity"] == {"Ref": "MaxTasks"}
+def test_neither_autoscaling_nor_a_deployment_runs_more_tasks_than_the_service_expects() -> None:
+    """J10."""
+    assert properties("Scaling")["MaxCapacity"] == {"Ref": "MaxTasks"}
+    assert ecs_environment()["EXPECTED_REPLICAS"] == {"FindInMap": ["WithDeployment", {"Ref": "MaxTasks"}, "Tasks"]}
     [bound] = [one.le for one in Settings.model_fields["expected_replicas"].metadata if isinstance(one, Le)]
-    assert ecs()["Parameters"]["MaxTasks"]["MaxValue"] == bound
+    surge = properties("Service")["DeploymentConfiguration"]["MaximumPercent"] / 100
+    expected = {int(most): int(one["Tasks"]) for most, one in ecs()["Mappings"]["WithDeployment"].items()}
+    assert list(expected) == ecs()["Parameters"]["MaxTasks"]["AllowedValues"]
+    assert all(surge * most == tasks <= bound for most, tasks in expected.items())
 
 
 def test_the_load_balancer_forwards_only_what_is_there() -> None:
@@ -434,10 +441,51 @@ def test_the_alarms_wait_for_events_that_are_logged() -> None:
     ]
     page = (ROOT / "docs/operate/metrics.md").read_text("utf-8").partition("## Logs")[2]
 
-    assert len(patterns) == 2
-    for pattern in patterns:
-        [event] = re.fullmatch(r'{ \$\.event = "([^"]+)" }', pattern).groups()  # type: ignore[union-attr]  # fails
-        assert f"`{event}`" in page
+    events = {event for pattern in patterns for event in re.findall(r'\$\.event = "([^"]+)"', pattern)}
+    assert events == {"answers_counted", "catalog_not_replaced", "redis_down", "redis_refused"}
+    assert [event for event in events if f"`{event}`" not in page] == []
+
+
+def test_an_alarm_without_prometheus_looks_at_the_share_of_degraded_answers() -> None:
+    """H10: its line is tried in tests/api/test_answer_report.py."""
+    alarm = properties("DegradedShare")
+    expression, *inputs = alarm["Metrics"]
+    counted = {
+        transformation["MetricName"]: transformation["MetricValue"]
+        for name in ("AnswersCounted", "AnswersDegraded")
+        for transformation in properties(name)["MetricTransformations"]
+    }
+
+    assert counted == {"answers": "$.answers", "degraded": "$.degraded"}
+    assert {one["Id"]: one["MetricStat"]["Metric"]["MetricName"] for one in inputs} == {name: name for name in counted}
+    assert {one["MetricStat"]["Period"] for one in inputs} == {REPORT_SECONDS}
+    assert "100 * degraded / answers" in expression["Expression"]
+    assert alarm["AlarmActions"][0]["If"][0] == "HasAlarmTopic"
+
+
+def test_what_is_kept_is_encrypted_and_what_goes_out_is_named() -> None:
+    """J10."""
+    key = {"GetAtt": "Key.Arn"}
+    for resource in ("Logs", "Redis", "RedisPassword", "RedisUrl"):
+        assert properties(resource)["KmsKeyId"] == key, resource
+    [secrets] = properties("ExecutionRole")["Policies"]
+    assert any(one["Action"] == "kms:Decrypt" for one in secrets["PolicyDocument"]["Statement"])
+    for group in ("LoadBalancerGroup", "ServiceGroup", "RedisGroup"):
+        for rule in properties(group)["SecurityGroupEgress"]:
+            assert "If" in rule or {rule["FromPort"], rule["ToPort"]} <= {443, 6379}, group
+            assert rule.get("CidrIp") != "0.0.0.0/0", group
+    assert properties("ServiceFromLoadBalancer")["DestinationSecurityGroupId"] == {"Ref": "ServiceGroup"}
+
+
+def test_the_load_balancer_logs_each_call_into_a_bucket_that_forgets() -> None:
+    """J10: a call's line names the user."""
+    attributes = {pair["Key"]: pair["Value"] for pair in properties("LoadBalancer")["LoadBalancerAttributes"]}
+    bucket = properties("AccessLogs")
+
+    assert attributes["access_logs.s3.enabled"] == "true"
+    assert attributes["access_logs.s3.bucket"] == {"Ref": "AccessLogs"}
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] == {"Ref": "LogRetentionDays"}
 
 
 def test_the_alarm_for_the_catalogue_does_not_flap_between_two_tries() -> None:
