@@ -72,7 +72,7 @@ class Campaigns(Resources):
             "solutionVersionArn": version["_arn"],
             "minProvisionedTPS": tps,
             "campaignConfig": config,
-            "creationDateTime": self.plane.durations.now(),
+            "creationDateTime": self.plane.transitions.moment,
         }
         failure = self.plane.mishaps.failure(Mishap.FAIL_CAMPAIGN_UPDATE)
         self.plane.transitions.begin(record, verb="UPDATE", minutes=UPDATE_MINUTES, part=UPDATE, failure=failure)

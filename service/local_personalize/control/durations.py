@@ -51,11 +51,11 @@ class Durations:
         """How long so many of Amazon's minutes take here."""
         return minutes * 60 / self._speed
 
-    def steps(self, verb: str, minutes: float, final: str) -> list[tuple[float, str]]:
+    def steps(self, verb: str, minutes: float, final: str, *, begins_at: float) -> list[tuple[float, str]]:
         """When a change of `verb`, such as CREATE, gets which status."""
-        now, seconds = self.now(), self.seconds(minutes)
+        seconds = self.seconds(minutes)
         return [
-            (now, f"{verb} PENDING".strip()),
-            (now + seconds * _PENDING_SHARE, f"{verb} IN_PROGRESS".strip()),
-            (now + seconds, final),
+            (begins_at, f"{verb} PENDING".strip()),
+            (begins_at + seconds * _PENDING_SHARE, f"{verb} IN_PROGRESS".strip()),
+            (begins_at + seconds, final),
         ]

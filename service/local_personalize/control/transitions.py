@@ -40,10 +40,16 @@ class Transitions:
         self._store = store
         self._durations = durations
         self._workers = workers
+        self._ending_at: float | None = None
         self._endings: dict[tuple[str, str], Ending] = {}
         for _, transition in store.transitions():
             if transition["work"] and result_of(Path(transition["work"])) is None:
                 workers.submit(Path(transition["work"]))
+
+    @property
+    def moment(self) -> float:
+        """When what happens now happens: now, or when the change ended that has it happen."""
+        return self._durations.now() if self._ending_at is None else self._ending_at
 
     def on_end(self, noun: str, verb: str, ending: Ending) -> None:
         """Call this whenever such a change of such a resource ends well."""
@@ -73,7 +79,7 @@ class Transitions:
         """
         name = uuid4().hex
         directory = self._store.directory / "work" / name
-        steps = self._durations.steps(verb, minutes, final)
+        steps = self._durations.steps(verb, minutes, final, begins_at=self.moment)
         target = record[part] if part else record
         target["status"] = steps[0][1]
         target["lastUpdatedDateTime"] = steps[0][0]
@@ -143,7 +149,11 @@ class Transitions:
             self._set(record, transition, f"{transition['verb']} FAILED".strip(), at)
         else:
             if ending := self._endings.get((transition["noun"], transition["verb"])):
-                ending(record, transition, result)
+                self._ending_at = at
+                try:
+                    ending(record, transition, result)
+                finally:
+                    self._ending_at = None
             if status == GONE:
                 self._store.remove(transition["arn"])
             else:

@@ -3,7 +3,6 @@
 Source: https://docs.aws.amazon.com/personalize/latest/dg/API_Operations_Amazon_Personalize_Runtime.html
 """
 
-import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,8 +24,6 @@ PATHS: Final = {
 
 MAX_RESULTS: Final = 500
 MAX_RESULTS_WITH_METADATA: Final = 50
-MAX_ID_CHARACTERS: Final = 256
-_FILTER_KEY: Final = re.compile(r"[A-Za-z0-9_]{1,50}")
 _WITH_CONTEXT: Final = (USERS, RANKING)
 _WITH_PROMOTIONS: Final = (USERS, POPULAR, RELATED)
 
@@ -109,9 +106,4 @@ def parse_call(operation: str, body: bytes) -> RuntimeCall:
     listed = fields.get("inputList")
     if listed is not None and not 1 <= len(listed) <= most:
         raise invalid_input(f"inputList must have 1 to {most} items")
-    if any(len(one) > MAX_ID_CHARACTERS for one in (call.user_id or "", call.item_id or "", *(listed or ()))):
-        raise invalid_input(f"An id is longer than {MAX_ID_CHARACTERS} characters")
-    for given in (fields, *fields.get("promotions", [])):
-        if any(not _FILTER_KEY.fullmatch(key) for key in given.get("filterValues", {})):
-            raise invalid_input("A key of filterValues has characters that are not allowed")
     return call
