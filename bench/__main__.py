@@ -15,15 +15,34 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import batch, catalog, plans, prewarm, rolling_restart, sends, speed
+from bench import batch, catalog, items_flood, placements, plans, prewarm, rolling_restart, sends, speed
 from bench.speed import DATA, LOAD_CORE
 from tests.support.processes import ROOT
 
 OUTPUT = ROOT / "build" / "bench.json"
-REPEATS = {"hits": 7, "misses": 3, "many_users": 5, "connections": 3, "start": 3, "settings": 5, "catalog": 3}
-QUICK_REPEATS = {"hits": 3, "misses": 1, "many_users": 2, "connections": 1, "start": 1, "settings": 1, "catalog": 1}
+REPEATS = {
+    "hits": 7,
+    "placements": 7,
+    "misses": 3,
+    "many_users": 5,
+    "connections": 3,
+    "start": 3,
+    "settings": 5,
+    "catalog": 3,
+}
+QUICK_REPEATS = {
+    "hits": 3,
+    "placements": 3,
+    "misses": 1,
+    "many_users": 2,
+    "connections": 1,
+    "start": 1,
+    "settings": 1,
+    "catalog": 1,
+}
 
 
+SPEED = {**speed.SCENARIOS, "placements": placements.hits_of_all_kinds}
 ON_REQUEST = {**speed.ON_REQUEST, "catalog": catalog.catalog}
 SENDS = {
     **dict(sends.scenarios()),
@@ -31,12 +50,14 @@ SENDS = {
     "prewarm": prewarm.prewarm,
     "batch": batch.batch,
     "planned_sends": plans.planned_sends,
+    "items_flood": items_flood.items_flood,
 }
 PROMISES = {
     "rolling_restart": rolling_restart.promises,
     "prewarm": prewarm.promises,
     "batch": batch.promises,
     "planned_sends": plans.promises,
+    "items_flood": items_flood.promises,
 }
 
 
@@ -51,8 +72,8 @@ def main() -> None:
     print(f"load {report['machine']['load']:.2f}, Python {report['machine']['python']}; data: {DATA.name}")
     kept = True
     repeats = QUICK_REPEATS if options.quick else REPEATS
-    for name, measure in {**speed.SCENARIOS, **ON_REQUEST}.items():
-        if name not in (options.only or speed.SCENARIOS):
+    for name, measure in {**SPEED, **ON_REQUEST}.items():
+        if name not in (options.only or SPEED):
             continue
         figures = measure(repeats[name])
         print(f"\n{name}", *(figure.line() for figure in figures), sep="\n")
@@ -90,7 +111,7 @@ def machine() -> dict[str, Any]:
 
 
 def _options() -> argparse.Namespace:
-    names = [*speed.SCENARIOS, *ON_REQUEST, *SENDS]
+    names = [*SPEED, *ON_REQUEST, *SENDS]
     parser = argparse.ArgumentParser(prog="python -m bench", description=main.__doc__)
     parser.add_argument("only", nargs="*", metavar="SCENARIO", help=f"only these: {', '.join(names)}")
     parser.add_argument("--speed", action="store_true", help="without the sends, which take seven minutes")

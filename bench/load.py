@@ -44,7 +44,20 @@ class Load:
         return self.answers / self.seconds
 
 
-def flood(url: str, *, prefix: str, users: int, connections: int, seconds: float, keep_alive: bool = True) -> Load:
+FOR_YOU = "/recommendations?user_id="
+"""What stands in front of a user id."""
+
+
+def flood(
+    url: str,
+    *,
+    prefix: str,
+    users: int,
+    connections: int,
+    seconds: float,
+    keep_alive: bool = True,
+    path: str = FOR_YOU,
+) -> Load:
     """Call for random users, each connection as fast as it is answered; without keep-alive each call on its own.
 
     Raises:
@@ -55,7 +68,7 @@ def flood(url: str, *, prefix: str, users: int, connections: int, seconds: float
         raise RuntimeError(WRK_MISSING)
     command = [wrk, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(USERS_LUA)]
     command += [url] if keep_alive else ["-H", "Connection: close", url]
-    done = subprocess.run([*command, "--", prefix, str(users)], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, "--", prefix, str(users), path], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"wrk: {done.stderr[-500:]}")
     figures = json.loads(done.stdout.splitlines()[-1])

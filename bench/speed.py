@@ -19,7 +19,7 @@ from typing import Any
 
 import uvicorn.config
 
-from bench.load import Load, call_each, connect_at_once, flood, paced
+from bench.load import FOR_YOU, Load, call_each, connect_at_once, flood, paced
 from bench.quiet_machine import Quiet
 from tests.support.ports import free_port
 from tests.support.processes import RETAIL, SAMPLE, Process, local_personalize, running, service
@@ -304,6 +304,7 @@ def flooded(
     prefix: str = "u",
     users: int = USERS,
     keep_alive: bool = True,
+    path: str = FOR_YOU,
 ) -> Answers:
     """As many hits as the server can give."""
     return answers(
@@ -315,6 +316,7 @@ def flooded(
             connections=connections,
             seconds=seconds,
             keep_alive=keep_alive,
+            path=path,
         ),
     )
 
@@ -345,12 +347,12 @@ def replica_of(
 
 
 @contextlib.contextmanager
-def reference(kind: str, replica: Process | None, **other: object) -> Iterator[Process]:
+def reference(kind: str, replica: Process | None, *, path: str = FOR_YOU, **other: object) -> Iterator[Process]:
     """A server that answers with the very bytes and headers of a hit; `other` are server settings to change."""
     headers: list[tuple[str, str]] = [("content-length", "0")]
     body = b""
     if replica is not None:
-        with urllib.request.urlopen(f"{replica.url}/recommendations?user_id=u0", timeout=10) as answer:  # noqa: S310  # loopback only
+        with urllib.request.urlopen(f"{replica.url}{path}u0", timeout=10) as answer:  # noqa: S310  # loopback only
             body = answer.read()
             headers = [pair for pair in answer.getheaders() if pair[0].lower() not in ("date", "connection")]
     with tempfile.TemporaryDirectory() as folder:

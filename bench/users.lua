@@ -1,10 +1,11 @@
--- wrk script: each request is for a user drawn at random. Arguments: prefix of the user ids, how many users.
+-- wrk script: each request is for a user drawn at random. Arguments: prefix of the user ids, how many users, and what
+-- stands in front of the user id.
 local requests = {}
 
 function init(args)
   math.randomseed(20)
   for number = 0, tonumber(args[2]) - 1 do
-    requests[number] = wrk.format("GET", "/recommendations?user_id=" .. args[1] .. number)
+    requests[number] = wrk.format("GET", args[3] .. args[1] .. number)
   end
 end
 

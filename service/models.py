@@ -169,6 +169,9 @@ class Answer:
     placement: str = ""
     """The placement that answered: a fallback's own name."""
 
+    asked_placement: str = ""
+    """The placement that was asked."""
+
     variant: str | None = None
     """The arm of the placement's experiment that the user is in; None if the placement has none."""
 

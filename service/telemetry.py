@@ -140,6 +140,8 @@ class Telemetry:
     def answered(self, answer: Answer, seconds: float, request_id: bytes | None = None) -> None:
         """An answer of `/recommendations` leaves; with the id under which to log it, if it is to be logged."""
         self._answers.count(answer.placement, answer.source, answer.degraded_reason or "", seconds)
+        if answer.variant is not None:
+            self._answers.count_variant(answer.asked_placement, answer.variant, answer.source)
         for reason, items in answer.dropped:
             self._dropped[reason].inc(items)
         if request_id is not None:
@@ -160,6 +162,8 @@ class Telemetry:
         """A fresh list left by the hit lane; the same as `answered`, without an `Answer` to look into."""
         placement, variant, degraded_reason, dropped = answer
         self._answers.count(placement, "cache", degraded_reason, seconds)
+        if variant:
+            self._answers.count_variant(placement, variant, "cache")
         for reason, items in dropped:
             self._dropped[reason].inc(items)
         if request_id is not None:
@@ -233,6 +237,7 @@ class _Answers(Collector):
             for source, reasons in REASONS_BY_SOURCE.items()
             for reason in reasons
         }
+        self._by_variant: dict[tuple[str, str, str], int] = {}
         self._by_bucket = [0] * (len(_SECONDS) + 1)
         self._seconds = 0.0
 
@@ -248,7 +253,18 @@ class _Answers(Collector):
             found[reason] = found.get(reason, 0) + count
         return found
 
+    def count_variant(self, placement: str, variant: str, source: str) -> None:
+        kind = placement, variant, source
+        self._by_variant[kind] = self._by_variant.get(kind, 0) + 1
+
     def collect(self) -> list[CounterMetricFamily | HistogramMetricFamily]:
+        variants = CounterMetricFamily(
+            "recommendations_variants",
+            "Answers of placements with variants, by the arm that the user is in.",
+            labels=["placement", "variant", "source"],
+        )
+        for variant, count in self._by_variant.items():
+            variants.add_metric(variant, count)
         requests = CounterMetricFamily(
             "recommendations_requests",
             "Answers of /recommendations, by source and degraded reason.",
@@ -261,7 +277,7 @@ class _Answers(Collector):
             "recommendations_request_duration_seconds", "Time from a request's arrival to its answer."
         )
         duration.add_metric([], list(zip(bounds, accumulate(self._by_bucket), strict=True)), self._seconds)
-        return [requests, duration]
+        return [requests, variants, duration]
 
 
 class _BuildInfo(Collector):

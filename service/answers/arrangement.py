@@ -5,7 +5,6 @@ for each version of the catalogue. A rule that asks what the user did is decided
 """
 
 import datetime as dt
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -94,36 +93,34 @@ class Arrangement:
             return item_ids
         ids = list(item_ids)
         groups: tuple[list[str], list[str], list[str]] = ([], [], [])
-        group_of = self._group_of(catalog, interactions)
-        for item_id, row in zip(ids, catalog.rows(ids), strict=True):
-            groups[1 if row is None else group_of(item_id, row)].append(item_id)
+        if self.uses_interactions:
+            group_of, columns = self._traits.bound(catalog, interactions), catalog.columns
+            for item_id, row in zip(ids, catalog.rows(ids), strict=True):
+                groups[1 if row is None else group_of(row.values(columns))].append(item_id)
+        else:
+            known = self._traits.known(ids, catalog)
+            for item_id in ids:
+                groups[known[item_id][0] if item_id in known else 1].append(item_id)
         return [*groups[0], *groups[1], *groups[2]]
-
-    def _group_of(
-        self, catalog: ItemCatalog, interactions: Sequence[tuple[str, str]]
-    ) -> Callable[[str, CatalogRow], int]:
-        traits = self._traits
-        if not self.uses_interactions:
-            return lambda item_id, row: traits.of(item_id, row, catalog)[0]
-        group, columns = traits.bound(catalog, interactions), catalog.columns
-        return lambda _, row: group(row.values(columns))
 
     def caps(self, catalog: ItemCatalog) -> Callable[[str, CatalogRow], bool] | None:
         """A test for one answer: whether one more item may be shown, which then counts. None without any bound."""
         if not self._max_per:
             return None
-        bounds = tuple(self._max_per.values())
-        shown: Sequence[Counter[object]] = [Counter() for _ in bounds]
         traits = self._traits
+        known = traits.known((), catalog)
+        counts: list[tuple[int, int, dict[object, int]]] = [
+            (place, bound, {}) for place, bound in enumerate(self._max_per.values())
+        ]
 
         def has_room(item_id: str, row: CatalogRow) -> bool:
-            values = traits.of(item_id, row, catalog)[1]
-            for value, counter, bound in zip(values, shown, bounds, strict=True):
-                # An item without the value is of no kind.
-                if value is not None and counter[value] >= bound:
+            values = (known.get(item_id) or traits.of(item_id, row, catalog))[1]
+            # An item without the value is of no kind.
+            for place, bound, shown in counts:
+                if shown.get(values[place], 0) >= bound and values[place] is not None:
                     return False
-            for value, counter in zip(values, shown, strict=True):
-                counter[value] += 1
+            for place, _, shown in counts:
+                shown[values[place]] = shown.get(values[place], 0) + 1
             return True
 
         return has_room
@@ -140,6 +137,19 @@ class _Traits:
         self._boosted: ItemPredicate | None = None
         self._buried: ItemPredicate | None = None
         self._known: dict[str, tuple[int, tuple[object, ...]]] = {}
+
+    def known(self, item_ids: Sequence[str], catalog: ItemCatalog) -> Mapping[str, tuple[int, tuple[object, ...]]]:
+        """What `of` finds, by item; those of the ids that the catalogue has are among it."""
+        if catalog.version != self._version:
+            self._begin(catalog)
+        if unknown := [one for one in item_ids if one not in self._known]:
+            if len(self._known) + len(unknown) > MAX_TRAITS:
+                self._known.clear()
+                unknown = list(item_ids)
+            for item_id, row in zip(unknown, catalog.rows(unknown), strict=True):
+                if row is not None:
+                    self._known[item_id] = self._look(row, catalog)
+        return self._known
 
     def of(self, item_id: str, row: CatalogRow, catalog: ItemCatalog) -> tuple[int, tuple[object, ...]]:
         """Group (0 boosted, 1 neither, 2 buried), and the values by column."""

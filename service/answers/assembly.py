@@ -171,6 +171,7 @@ class Assembly:
             timings=tuple(timings),
             dropped=tuple(found.selection.dropped.items()),
             placement=placement or terms.placement,
+            asked_placement=terms.placement,
             variant=terms.variant,
             shown=tuple(found.selection.shown),
             promoted=() if listed is None else tuple(envelopes.promoted_ids(listed).intersection(found.selection.seen)),

@@ -20,12 +20,15 @@ class CallStats:
         self._refused = 0
         self._by_user: dict[str, int] = {}
         self._arrivals: deque[float] = deque(maxlen=_MAX_KEPT)
+        self._without_user: deque[float] = deque(maxlen=_MAX_KEPT)
 
     def count_transaction(self, user_id: str | None, *, arrived_at: float) -> None:
         """An accepted call, of a user if it names one."""
         self._transactions += 1
         self._arrivals.append(arrived_at)
-        if user_id is not None and (user_id in self._by_user or len(self._by_user) < _MAX_KEPT):
+        if user_id is None:
+            self._without_user.append(arrived_at)
+        elif user_id in self._by_user or len(self._by_user) < _MAX_KEPT:
             self._by_user[user_id] = self._by_user.get(user_id, 0) + 1
 
     def count_throttled(self, *, arrived_at: float) -> None:
@@ -45,4 +48,5 @@ class CallStats:
             "refused": self._refused,
             "by_user": self._by_user,
             "arrivals": list(self._arrivals),
+            "arrivals_without_user": list(self._without_user),
         }

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from tests.support.waiting import until
 PATH = "/recommendations"
 ROOT = Path(__file__).parents[2]
 REQUESTS = "recommendations_requests_total"
+VARIANTS = "recommendations_variants_total"
 ADMIN = {"X-API-Key": "an-admin-key-of-the-tests"}
 
 LISTS_EVENTS = "redis_lists_events_total"
@@ -320,8 +322,8 @@ async def test_nothing_has_happened_and_every_panel_and_alert_has_a_value(door: 
     asked += [rule["expr"] for group in alerts["groups"] for rule in group["rules"]]
     wanted = {name for query in asked for name in re.findall(r"\b([a-z_]+)(?=[{\[])", query)}
     assert len(wanted) > 25
-    # Of connections there are some where a server listens only.
-    assert wanted - names - {"by"} == set()
+    # Of connections there are some where a server listens only; of variants, where there are any.
+    assert wanted - names - {"by", VARIANTS} == set()
     for source, reason in [("cache", ""), ("popular", "budget"), ("empty", "error"), ("stale", "timeout")]:
         assert found[REQUESTS, reason, "for-you", source] == 0.0
     assert found["http_refused_total", "fields", PATH, "422"] == 0.0
@@ -329,3 +331,52 @@ async def test_nothing_has_happened_and_every_panel_and_alert_has_a_value(door: 
     assert found["build_info", built_from() or "", installed_version()] == 1.0
     assert found["process_open_fds",] > 0
     assert found["process_resident_memory_bytes",] > 1e6
+
+
+async def test_each_arm_of_a_placement_is_counted_on_every_way_out(open_door: OpenDoor, tmp_path: Path) -> None:
+    path = tmp_path / "placements.toml"
+    arn = "arn:aws:personalize:us-east-1:000000000000:campaign/"
+    path.write_text(
+        f"""
+[placements.plain]
+campaign_arn = "{arn}a"
+[placements.tested]
+campaign_arn = "{arn}b"
+tps = 100
+fallback = ["plain"]
+variants = [{{ name = "holdout", share = 0.5, popular = true }}]
+"""
+    )
+    async with open_door(PLACEMENTS_FILE=str(path), PERSONALIZE_CAMPAIGN_ARN="") as door:
+        arms = {}
+        for number in range(12):
+            answers = [await door.get(PATH, user_id=f"u{number}", placement="tested") for _ in range(2)]
+            (arms[f"u{number}"],) = {one.headers["X-Recommendation-Variant"] for one in answers}
+        arm = Counter(arms.values())
+        assert set(arm) == {"control", "holdout"}
+        found = {name[1:]: value for name, value in (await values(door)).items() if name[0] == VARIANTS}
+        assert found == {
+            ("tested", "personalize", "control"): arm["control"],
+            ("tested", "cache", "control"): arm["control"],
+            ("tested", "popular", "holdout"): 2 * arm["holdout"],
+        }
+
+
+async def test_a_fallbacks_answer_counts_for_the_fallback_and_for_the_arm_that_asked(
+    open_door: OpenDoor, tmp_path: Path
+) -> None:
+    path = tmp_path / "placements.toml"
+    arn = "arn:aws:personalize:us-east-1:000000000000:campaign/"
+    variants = f'[{{ name = "v2", share = 1.0, campaign_arn = "{arn}c", tps = 100 }}]'
+    path.write_text(
+        f'[placements.plain]\ncampaign_arn = "{arn}a"\n'
+        f'[placements.tested]\ncampaign_arn = "{arn}b"\nfallback = ["plain"]\nvariants = {variants}\n'
+    )
+    async with open_door(PLACEMENTS_FILE=str(path), PERSONALIZE_CAMPAIGN_ARN="") as door:
+        await door.get(PATH, user_id="ann")
+        door.personalize.failure = RecommenderError()
+        answer = await door.get(PATH, user_id="ann", placement="tested")
+        assert answer.headers["X-Recommendation-Placement"] == "plain"
+        found = await values(door)
+        assert found[REQUESTS, "error", "plain", "cache"] == 1
+        assert found[VARIANTS, "tested", "cache", "v2"] == 1

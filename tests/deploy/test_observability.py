@@ -114,6 +114,7 @@ def test_the_queries_select_by_labels_and_values_that_exist() -> None:
         "le": {"1.5"},
         "status": set(STATUSES),
         "job": {"$job"},
+        "placement": {"$placement"},
     }
     for query in all_queries():
         for metric, label, value in labels_of(query):

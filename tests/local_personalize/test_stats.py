@@ -23,3 +23,4 @@ def test_a_call_about_an_item_belongs_to_no_user() -> None:
     counts.count_transaction(None, arrived_at=1.0)
 
     assert counts.snapshot()["by_user"] == {}
+    assert counts.snapshot()["arrivals_without_user"] == [1.0]
