@@ -90,8 +90,7 @@ class Showing:
         shows_list = shown.listed or (shown.only_pins and outcome.envelope is not None)
         if outcome.source == "none" or not shows_list:
             if not rows:
-                lacks = self._terms.kind == "ranking" and outcome.envelope is not None
-                return "empty", reason or ("short" if lacks else "error")
+                return "empty", reason or ("error" if outcome.envelope is None else "short")
             holdout = outcome.source == "popular" and reason is None
             return "unranked" if self._terms.kind == "ranking" else "popular", reason if holdout else reason or "error"
         if self._terms.kind != "ranking" and rows < query.num_results:
