@@ -6,6 +6,7 @@ quote a value: Python writes the missing key into a KeyError, and the AWS SDK th
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from traceback import TracebackException
@@ -45,7 +46,7 @@ def configure_logging(level: str, log_format: str) -> None:
 
     Args:
         level: debug, info, warning, error or critical.
-        log_format: `json`, one object a line, or `text` for people.
+        log_format: `json`, one object a line, or `text` for people; in color where a terminal shows it.
     """
     as_json = log_format == "json"
     shared: list[Processor] = [
@@ -61,7 +62,8 @@ def configure_logging(level: str, log_format: str) -> None:
     if as_json:
         last.append(structlog.processors.JSONRenderer())
     else:
-        last += [_for_people, structlog.dev.ConsoleRenderer(colors=False, sort_keys=False, pad_event_to=0)]
+        colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        last += [_for_people, structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False, pad_event_to=0)]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

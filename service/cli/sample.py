@@ -56,6 +56,7 @@ DEFAULTS: Final = {
     "EVENT_KEYS": "events-key-of-the-sample-only",
     "EXCLUDE_AFTER": "Purchase:180d",
     "DRAIN_SECONDS": "0",
+    "ACCESS_LOG_SAMPLE": "1",
 }
 """Set where the caller's environment says nothing. `.env` is not asked: there they are written for a real service."""
 
@@ -68,6 +69,9 @@ NOT_FROM_ENV_FILE: Final = (
     "ROOT_PATH",
 )
 """Of `.env` too, for they are of a real shop; the caller's environment is asked."""
+
+AT_A_TERMINAL: Final = {"LOG_FORMAT": "text", "LOG_LEVEL": "info"}
+"""The same where a person reads the log."""
 
 NOT_FOR_LOCAL: Final = (
     "PERSONALIZE_RECOMMENDER_ARN",
@@ -152,7 +156,7 @@ def _wait_for_local_personalize(child: "subprocess.Popen[bytes]", port: int) -> 
 
 def _point_environment_at(data: Path, port: int) -> None:
     """Configure this process for the local Personalize on the given port; from here on `.env` is part of it."""
-    for name, value in DEFAULTS.items():
+    for name, value in (DEFAULTS | (AT_A_TERMINAL if sys.stderr.isatty() else {})).items():
         if not os.environ.get(name):
             os.environ[name] = value
     service_port = os.environ["PORT"]

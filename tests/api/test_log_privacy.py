@@ -3,7 +3,9 @@
 import asyncio
 import json
 import logging
+import sys
 from collections.abc import Iterator
+from io import StringIO
 
 import pytest
 
@@ -109,3 +111,29 @@ def test_debug_shows_an_exceptions_message(capsys: pytest.CaptureFixture[str]) -
 
     [line] = map(json.loads, capsys.readouterr().err.splitlines())
     assert line["exception"][0]["exc_value"] == "'somebody'"
+
+
+class Screen(StringIO):
+    """A terminal, as far as a log asks."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("log_format", "environment", "colored"),
+    [("text", {}, True), ("text", {"NO_COLOR": "1"}, False), ("text", {"TERM": "dumb"}, False), ("json", {}, False)],
+)
+def test_a_log_has_color_only_where_a_terminal_shows_it(
+    monkeypatch: pytest.MonkeyPatch, log_format: str, environment: dict[str, str], *, colored: bool
+) -> None:
+    """H11"""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    for stream, is_colored in ((Screen(), colored), (StringIO(), False)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        configure_logging("info", log_format)
+        logging.getLogger("any").warning("lost")
+        assert ("\x1b[" in stream.getvalue()) is is_colored

@@ -1,13 +1,15 @@
 import json
 import os
+import pty
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +24,8 @@ from tests.support.waiting import wait_until
 
 ENV_OF_A_REAL_SERVICE = """
 HOST=192.0.2.1
+LOG_FORMAT=json
+ACCESS_LOG_SAMPLE=0
 ALLOW_ANONYMOUS=false
 PERSONALIZE_RECOMMENDER_ARN=arn:aws:personalize:eu-west-1:123456789012:recommender/shop
 PERSONALIZE_FILTER_ARN=arn:aws:personalize:eu-west-1:123456789012:filter/bought
@@ -58,16 +62,17 @@ def lasting_sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started
 
 
 @contextmanager
-def started(folder: Path) -> Iterator[Started]:
+def started(folder: Path, *, terminal: bool = False) -> Iterator[Started]:
     port = free_port()
     output = folder / "output"
     (folder / ".env").write_text(ENV_OF_A_REAL_SERVICE)
-    with output.open("wb") as stdout:
+    with shown_on(output) if terminal else output.open("wb") as stdout:
         process = subprocess.Popen(
             [sys.executable, "-m", "service", "sample", "--data", str(ROOT / "sample")],
             # In a group of its own, as a terminal makes one.
             cwd=folder,
             env={
+                "TERM": "xterm",
                 "PATH": os.environ["PATH"],
                 "PYTHONPATH": str(ROOT),
                 "PORT": str(port),
@@ -85,6 +90,24 @@ def started(folder: Path) -> Iterator[Started]:
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def shown_on(screen: Path) -> Iterator[int]:
+    """A terminal; what it shows is written to a file until the last process has closed it."""
+    ours, theirs = pty.openpty()
+    screen.touch()
+
+    def show() -> None:
+        with screen.open("wb", buffering=0) as file, suppress(OSError):
+            while shown := os.read(ours, 65_536):
+                file.write(shown)
+        os.close(ours)
+
+    showing = threading.Thread(target=show, daemon=True)
+    showing.start()
+    yield theirs
+    os.close(theirs)
 
 
 def listens(port: int) -> bool:
@@ -150,6 +173,43 @@ def test_the_samples_child_inherits_nothing_that_configures_the_service(lasting_
     names = {one.partition(b"=")[0] for one in environment if one}
     assert b"PATH" in names
     assert not [name for name in names if name.startswith((b"AWS_", b"CATALOG_", b"PERSONALIZE_", b"USER_KEY_"))]
+
+
+def ask_for_users(sample: Started, count: int) -> None:
+    for number in range(count):
+        url = f"http://127.0.0.1:{sample.service_port}/recommendations?user_id=user{number % 2 + 1}"
+        with urllib.request.urlopen(url) as answer:
+            assert answer.status == 200
+
+
+@pytest.mark.processes
+def test_a_terminal_shows_a_line_of_text_for_each_request_of_the_sample(tmp_path: Path) -> None:
+    """H11: JSON, and no sign of a curl. It takes a start of its own, since only a start sees a terminal."""
+    with started(tmp_path, terminal=True) as sample:
+        before = sample.output.read_text().count("answered")
+        ask_for_users(sample, 4)
+        wait_until(lambda: sample.output.read_text().count("answered") >= before + 4)
+        shown = sample.output.read_text()
+
+    lines = [line for line in shown.splitlines() if "answered" in line]
+    assert not any(line.startswith("{") for line in shown.splitlines())
+    assert all("\x1b[" in line for line in lines)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", lines[-1])
+    assert re.match(r"\d\d:\d\d:\d\d \[info *\] answered ", plain)
+    assert "source=cache" in plain
+    assert "status=200" in plain
+
+
+@pytest.mark.processes
+def test_the_sample_writes_json_where_there_is_no_terminal(lasting_sample: Started) -> None:
+    """H11"""
+    before = lasting_sample.output.read_text().count('"answered"')
+    ask_for_users(lasting_sample, 3)
+    wait_until(lambda: lasting_sample.output.read_text().count('"answered"') >= before + 3)
+
+    lines = [line for line in lasting_sample.output.read_text().splitlines() if "answered" in line]
+    assert {json.loads(line)["status"] for line in lines} == {200}
+    assert "\x1b[" not in lasting_sample.output.read_text()
 
 
 @pytest.mark.processes
