@@ -13,6 +13,7 @@ from service.doctor.catalog import check_catalog
 from service.doctor.clocks import ClockComparison
 from service.doctor.credentials import check_credentials, check_identity, check_regions
 from service.doctor.environment import check_settings, check_variables
+from service.doctor.events import check_tracker
 from service.doctor.findings import Finding, is_fine, ok, warning
 from service.doctor.machine import check_data_dir, check_open_files
 from service.doctor.personalize import PersonalizeCheck
@@ -113,3 +114,5 @@ class _Checkup:
             for target in self._targets:
                 async for finding in check.check(target):
                     yield finding
+        if settings.event_key_list and settings.personalize_tracking_id:
+            yield await check_tracker(settings.personalize_tracking_id, aws, self._clock)

@@ -87,6 +87,7 @@ def sound(local: LocalPersonalize, tmp_path: Path) -> dict[str, str]:
         "AWS_CONFIG_FILE": str(tmp_path / "config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
         "AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME": local.url,
+        "AWS_ENDPOINT_URL_PERSONALIZE_EVENTS": local.url,
     }
 
 

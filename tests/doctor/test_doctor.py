@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from service.local_personalize.arns import TRACKING_ID
 from tests.doctor.conftest import Doctor
 from tests.support.amazon import Amazon
 from tests.support.clocks import MovingClock
@@ -214,6 +215,37 @@ def test_transactions_stay_within_the_tps_and_the_number_that_was_allowed(
     arrivals = local.stats()["arrivals"]
     assert len(arrivals) == 4
     assert all(later - earlier > 0.09 for earlier, later in pairwise(arrivals))
+
+
+EVENTS = {"EVENT_KEYS": "an-event-key-of-these-tests", "PERSONALIZE_TRACKING_ID": TRACKING_ID}
+
+
+def test_an_event_tracker_is_asked_and_learns_nothing(doctor: Doctor, local: LocalPersonalize) -> None:
+    report = doctor(**EVENTS)
+
+    assert (report.status, report.of("warning"), report.of("error")) == (0, [], [])
+    assert report.says("event tracker", "ok", "may be sent to")
+    assert local.http.get("/_events").json() == []
+
+
+def test_an_event_tracker_that_does_not_exist_is_found(doctor: Doctor) -> None:
+    report = doctor(**{**EVENTS, "PERSONALIZE_TRACKING_ID": "another"})
+
+    assert report.status == 1
+    assert report.says("event tracker", "error", "correct PERSONALIZE_TRACKING_ID")
+    assert report.says("for-you", "ok", "answers")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [("AccessDeniedException", "personalize:PutEvents"), ("ExpiredTokenException", "renew the credentials")],
+)
+def test_an_event_tracker_that_may_not_be_sent_to_is_found(
+    doctor: Doctor, local: LocalPersonalize, code: str, words: str
+) -> None:
+    local.refuse(LOCALKEY=code)
+
+    assert doctor(**EVENTS).says("event tracker", "error", words)
 
 
 def test_personalize_is_not_asked_where_that_is_not_wished(doctor: Doctor, local: LocalPersonalize) -> None:
