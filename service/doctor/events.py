@@ -21,7 +21,7 @@ async def check_tracker(tracking_id: str, aws: AwsSession, clock: Clock) -> Find
     """What becomes of a call of PutEvents.
 
     Its event has a recommendation id that is too long, so Personalize refuses it and learns nothing from it.
-    Whoever may not send, or sends to a tracker that does not exist, is refused in other words.
+    A role that may not send, and a tracker that does not exist, are refused in other words.
 
     Source: https://docs.aws.amazon.com/personalize/latest/dg/API_UBS_PutEvents.html
     """
