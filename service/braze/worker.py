@@ -1,6 +1,7 @@
 """The process that renders: it has little memory, writes no file, and asks its parent for every call.
 
 It reads jobs and answers from standard input and writes requests and results to standard output, a JSON line each.
+Where the parent has no answer it says null: then the job is over, and begins anew when the answer is there.
 """
 
 import sys
@@ -17,6 +18,10 @@ MAX_MEMORY_BYTES = 512 * 1024 * 1024
 """Address space of the process; about 200 MB of it are Python's own."""
 
 
+class _PutOffError(BaseException):
+    """No error: nothing on the way may take it for one of the template's."""
+
+
 def serve(source: BinaryIO, sink: BinaryIO) -> None:
     """Render job after job until the parent closes the pipe."""
 
@@ -26,12 +31,17 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
 
     def ask(call: Call) -> Answer:
         write({"call": call})
-        return Answer(**orjson.loads(source.readline()))
+        answer = orjson.loads(source.readline())
+        if answer is None:
+            raise _PutOffError
+        return Answer(**answer)
 
     write({"ready": True})
     while line := source.readline():
         try:
             write({"message": render(Job(**orjson.loads(line)), ask)})
+        except _PutOffError:
+            write({"put_off": True})
         except TemplateError as error:
             write({"problem": error.problem, "offset": error.offset})
 

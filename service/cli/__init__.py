@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "local-personalize": "Run a local Personalize until a signal.",
     "plan": "Say what a send will get before it is sent.",
     "prewarm": "Fetch the lists of a send before it begins.",
+    "rehearse": "Play a send against a service as Braze would, before Braze does.",
     "sample": "Run the service and a local Personalize on the sample data.",
     "serve": "Run the service until a signal.",
     "train": "Make in Personalize what personalize.toml wants.",

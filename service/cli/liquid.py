@@ -101,10 +101,10 @@ def render(
 
     Exit status 0: rendered, or aborted as the template wants it. 1: Braze would fail to render it.
     """
-    caller: Caller = ServiceCaller(service, {"*": _credentials()}) if service else made_up
+    caller: Caller = ServiceCaller(service, {"*": credentials()}) if service else made_up
     if not service:
         click.echo("without --service the items are made up", err=True)
-    job = _job(file, user_id, attributes, read_blocks(blocks) if blocks else {})
+    job = job_for(file, user_id, attributes, read_blocks(blocks) if blocks else {})
     failed = False
     wanted = list(CASES) if "all" in cases else list(cases)
     for case in wanted or [""]:
@@ -133,7 +133,13 @@ def _show(message: Message, channel: str) -> None:
     click.echo(text)
 
 
-def _job(file: Path, user_id: str, attributes: tuple[str, ...], blocks: Mapping[str, str]) -> Job:
+def job_for(file: Path, user_id: str, attributes: tuple[str, ...], blocks: Mapping[str, str]) -> Job:
+    """A template's job.
+
+    Raises:
+        BadParameter: An attribute is not NAME=VALUE.
+        ConfigurationError: The file is not UTF-8.
+    """
     own: dict[str, object] = {"user_id": user_id}
     namespaces: dict[str, dict[str, object]] = {}
     for one in attributes:
@@ -155,7 +161,7 @@ def _text(file: Path) -> str:
         raise ConfigurationError(f"{file}: is not UTF-8: {error.reason} at byte {error.start}") from error
 
 
-def _credentials() -> dict[str, str]:
+def credentials() -> dict[str, str]:
     """The headers that a stored credential sends."""
     access = load(AccessSettings, allow_anonymous=True)  # the service may be open, this is its client
     headers = {}

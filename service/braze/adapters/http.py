@@ -8,6 +8,7 @@ import urllib.parse
 import urllib.request
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage
 from typing import IO, Final
 
@@ -23,8 +24,18 @@ BRAZE_PORTS: Final = (None, 80, 443)
 """Source: braze.com/docs, Make a Connected Content API call."""
 
 
-class ServiceCaller:
-    """Answers a call from one service, whatever host the template names.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call as it goes out."""
+
+    url: str
+    method: str
+    headers: Mapping[str, str]
+    body: bytes | None
+
+
+class Addresses:
+    """Turns a template's call into one of the service, whatever host the template names.
 
     A call to another path goes nowhere, so a template cannot make this machine call strangers. Credentials go to the
     service only.
@@ -33,20 +44,15 @@ class ServiceCaller:
         service: The service's address, with the prefix before its paths if it has one.
         credentials: Headers that `:basic_auth NAME` or `:auth_credentials NAME` sends, by name; the name `*` stands for
             any.
-        seconds: For the whole call.
     """
 
-    def __init__(
-        self, service: str, credentials: Mapping[str, Mapping[str, str]] | None = None, seconds: float = CALL_SECONDS
-    ) -> None:
+    def __init__(self, service: str, credentials: Mapping[str, Mapping[str, str]] | None = None) -> None:
         self._service = service.rstrip("/")
         self._origin = urllib.parse.urlsplit(self._service).netloc
         self._credentials = credentials or {}
-        self._seconds = seconds
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects)
 
-    def __call__(self, call: Call) -> Answer:
-        """The service's answer."""
+    def asked(self, call: Call) -> Asked | Answer:
+        """What goes out; the answer if nothing does."""
         try:
             parts = urllib.parse.urlsplit(call.url)
             port = parts.port
@@ -59,20 +65,45 @@ class ServiceCaller:
         path = next((one for one in PATHS if parts.path.rstrip("/").endswith(one)), None)
         if path is None:
             return Answer(UNREACHABLE, problem="not called: only the service is, at " + ", ".join(PATHS))
-        headers = (
+        credential = (
             self._credentials.get(call.credential or "", self._credentials.get("*", {})) if call.credential else {}
         )
         _, _, asked = call.url.partition(parts.netloc)
         prefix = len(parts.path.rstrip("/")) - len(path)
-        return self._fetch(self._service + asked[prefix:], call, headers)
+        url = (self._service + asked[prefix:]).partition("#")[0]
+        return Asked(
+            # `safe`: what is in the URL stays as it is; only what no client can send is escaped.
+            urllib.parse.quote(url, safe=string.punctuation),
+            call.method,
+            {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip", **credential, **call.headers},
+            call.body.encode() if call.method == "POST" else None,
+        )
 
-    def _fetch(self, url: str, call: Call, credential: Mapping[str, str]) -> Answer:
-        # `safe`: what is in the URL stays as it is; only what no client can send is escaped.
+
+class ServiceCaller:
+    """Answers a call from one service.
+
+    Args:
+        service: Its address.
+        credentials: Of the service; for both see `Addresses`.
+        seconds: For the whole call.
+    """
+
+    def __init__(
+        self, service: str, credentials: Mapping[str, Mapping[str, str]] | None = None, seconds: float = CALL_SECONDS
+    ) -> None:
+        self._addresses = Addresses(service, credentials)
+        self._seconds = seconds
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects)
+
+    def __call__(self, call: Call) -> Answer:
+        """The service's answer."""
+        asked = self._addresses.asked(call)
+        return asked if isinstance(asked, Answer) else self._fetch(asked)
+
+    def _fetch(self, asked: Asked) -> Answer:
         request = urllib.request.Request(  # noqa: S310  # the service's own address
-            urllib.parse.quote(url.partition("#")[0], safe=string.punctuation),
-            data=call.body.encode() if call.method == "POST" else None,
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip", **credential, **call.headers},
-            method=call.method,
+            asked.url, data=asked.body, headers=dict(asked.headers), method=asked.method
         )
         end = time.monotonic() + self._seconds
         try:

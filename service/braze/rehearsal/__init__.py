@@ -1,0 +1,1 @@
+"""Plays a send against a service as Braze would, and says what came of it."""
