@@ -95,7 +95,7 @@ class _Terms:
 @click.option("--sheet", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write a page of messages here.")
 @click.option("--sample", default=24, type=click.IntRange(1, MAX_SAMPLE), help="Messages on the page.")
 @click.option(
-    "--at-least", default=0.0, type=Number(0, 1), help="Share of messages that must be sent with something in them."
+    "--at-least", default=0.0, type=Number(0, 1), help="Share of messages that must be sent, without a mistake."
 )
 @click.option("--json", "as_json_", is_flag=True, help="Print one JSON object.")
 def command(  # its options
@@ -124,7 +124,7 @@ def command(  # its options
 
     BASIC_AUTH and API_KEYS, of the environment or .env, stand for the credentials that Braze stores.
 
-    Exit status 0: enough messages would be sent. 1: fewer than --at-least. 2: a file or an option is wrong.
+    Exit status 0: enough messages are good. 1: fewer than --at-least. 2: a file or an option is wrong.
     """
     if urlsplit(service).scheme not in {"http", "https"} or not urlsplit(service).hostname:
         raise click.BadParameter(f"{service!r} is no http:// or https:// address", param_hint="--service")
@@ -156,8 +156,8 @@ def command(  # its options
     if page is not None:
         page.write_text(sheet(outcome.sample, lines[0]), "utf-8")
         click.echo(f"messages to look at: {page}", err=True)
-    if outcome.sent_share < at_least:
-        click.echo(f"rehearse: {outcome.sent_share:.2%} is less than --at-least {at_least:.2%}", err=True)
+    if outcome.good_share < at_least:
+        click.echo(f"rehearse: {outcome.good_share:.2%} is less than --at-least {at_least:.2%}", err=True)
         sys.exit(EXIT_FAILED)
 
 
@@ -188,7 +188,7 @@ async def _play(terms: _Terms) -> tuple[Outcome, Send, float | None]:
         def done(played: Played) -> None:
             outcome.add(played)
             track.advance()
-            display.mention(lambda: f"rehearsing: {outcome.messages:,} messages, {outcome.sent_share:.1%} sent")
+            display.mention(lambda: f"rehearsing: {outcome.messages:,} messages, {outcome.good_share:.1%} good")
 
         await send.play(_users(terms), done)
         after = await service.transactions()

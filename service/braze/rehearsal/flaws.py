@@ -23,6 +23,10 @@ MAX_MAIL_BYTES: Final = 102 * 1024
 TOO_LONG: Final = "too-long"
 
 
+WARNINGS: Final = frozenset({"plain-http", TOO_LONG})
+"""Flaws that many readers do not notice. The others spoil a message."""
+
+
 def flaws_of(text: str, channel: str) -> list[str]:
     """The names of what is wrong with a message."""
     found = [name for name, (pattern, _) in FLAWS.items() if pattern.search(text)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from service.braze.ports import CALL_SECONDS
-from service.braze.rehearsal.flaws import flaws_of
+from service.braze.rehearsal.flaws import WARNINGS, flaws_of
 from service.braze.rehearsal.ports import Heard, Played
 
 MAX_SECONDS_KEPT: Final = 100_000
@@ -61,6 +61,10 @@ class Outcome:
     def add(self, played: Played) -> None:
         """A message is over."""
         self.messages += 1
+        flaws = {flaw for text in played.texts for flaw in flaws_of(text, self.channel)}
+        self.flaws.update(flaws)
+        if played.fate == "rendered" and not flaws <= WARNINGS:
+            played.fate = "flawed"
         self.fates[played.fate] += 1
         if played.why:
             self.whys[played.why] += 1
@@ -80,8 +84,8 @@ class Outcome:
         return 1_000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
     @property
-    def sent_share(self) -> float:
-        """The share of messages that Braze would send, with something in them; 0 without messages."""
+    def good_share(self) -> float:
+        """The share of messages that Braze would send, and that hold no mistake; 0 without messages."""
         return self.fates["rendered"] / self.messages if self.messages else 0.0
 
     @property
@@ -109,8 +113,6 @@ class Outcome:
         _sample_into(self._seconds, heard.seconds, self.calls, MAX_SECONDS_KEPT, self.chance)
 
     def _look(self, played: Played) -> None:
-        for flaw in {flaw for text in played.texts for flaw in flaws_of(text, self.channel)}:
-            self.flaws[flaw] += 1
         shown = [ids for ids in played.items if ids]
         # Parts may ask for different counts of one list.
         self.differing += any(a[: len(b)] != b[: len(a)] for a in shown[:1] for b in shown[1:])

@@ -42,7 +42,7 @@ class Played:
 
     user: str
     fate: str
-    """`rendered`, `blank`, `aborted` or `failed`."""
+    """`rendered`, `blank`, `aborted` or `failed`; a message that holds a mistake is `flawed`."""
     why: str = ""
     """Why it was aborted or failed."""
     texts: list[str] = field(default_factory=list)

@@ -14,7 +14,7 @@ MANY_SHARE = 0.5
 def as_text(outcome: Outcome, send: Send, transactions: float | None) -> Iterator[str]:
     """Lines for a terminal; the first one is the answer."""
     total = outcome.messages
-    yield f"{outcome.sent_share:.1%} of {total:,} messages would be sent with something in them."
+    yield f"{outcome.good_share:.1%} of {total:,} messages would be sent, without a mistake in them."
     yield ""
     for fate, count in outcome.fates.most_common():
         yield f"  {fate:<10} {count:>9,}  {count / total:.1%}"
@@ -55,7 +55,7 @@ def as_json(outcome: Outcome, send: Send, transactions: float | None) -> dict[st
     item, share = outcome.most_shown
     return {
         "messages": outcome.messages,
-        "sent_share": outcome.sent_share,
+        "good_share": outcome.good_share,
         "fates": dict(outcome.fates),
         "reasons": dict(outcome.whys.most_common(MAX_WHYS)),
         "sources": [
