@@ -12,6 +12,7 @@ from service.batch import error_file
 from service.batch.adapters.files import find
 from service.batch.load import LoadProgress, LoadReport, SetDescription, load
 from service.cli.display import BYTES, TerminalDisplay, TerminalTrack, amount
+from service.cli.options import Number
 from service.errors import BatchError
 from service.files.stored import StoredFile
 from service.settings import Settings, load_settings
@@ -70,6 +71,49 @@ def load_command(urls: tuple[str, ...], errors: Path | None, placement: str) -> 
         )
     for line in _outcome(loaded, files, settings, errors_path):
         click.echo(line)
+
+
+@command.command("run")
+@click.argument("name", metavar="[BATCH]", default="")
+@click.option("--users", multiple=True, metavar="FILE", help="Files or s3:// with users, as `prewarm` reads them.")
+@click.option("--items", multiple=True, metavar="FILE", help="The same with items, for similar items.")
+@click.option("--column", default="", show_default="the usual names", help="Where the id is.")
+@click.option("--file", "path", type=click.Path(dir_okay=False, path_type=Path), default=Path("personalize.toml"))
+@click.option("--poll-seconds", type=Number(0.02, 600), default=20.0, help="Between two looks at the job.")
+@click.option("--load/--no-load", "loads", default=True, help="Load the output afterwards.")
+@click.option("--schedule", metavar="CRON", help="Print what runs this command then, in UTC: '30 2 * * *'.")
+@_placement
+@click.pass_context
+def run_command(  # noqa: PLR0917  # one argument an option
+    context: click.Context,
+    name: str,
+    users: tuple[str, ...],
+    items: tuple[str, ...],
+    column: str,
+    path: Path,
+    poll_seconds: float,
+    loads: bool,  # noqa: FBT001  # as above
+    schedule: str | None,
+    placement: str,
+) -> None:
+    """Have Personalize make lists of users or items in a batch job, wait for it, and load them.
+
+    BATCH is a table in [batch] of personalize.toml; it may be left out where there is one. If it was killed, the same
+    command of the same day goes on with the job that it began.
+
+    Exit status 1: the job was refused or failed, or its output was not loaded.
+    """
+    # The SDK takes a third of a second to import.
+    from service.cli.batch_run import BatchOrder, print_schedule, run  # noqa: PLC0415
+
+    order = BatchOrder(name=name, users=users, items=items, column=column, path=path, poll_seconds=poll_seconds)
+    if schedule is not None:
+        print_schedule(order, schedule, placement)
+        return
+    output = run(order)
+    click.echo(f"lists at {output}")
+    if loads:
+        context.invoke(load_command, urls=(output,), errors=None, placement=placement)
 
 
 @command.command("status")
