@@ -1,6 +1,6 @@
 # Everything runs in .venv. A stamp file says what is installed there, so that a second run starts at once.
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-fast check bench lock release FORCE
+.PHONY: help run install test test-fast check bench demo-pipeline lock release FORCE
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
-		printf '  make %-9s %s\n' "$$name" "$$what"; done
+		printf '  make %-13s %s\n' "$$name" "$$what"; done
 
 run: .venv/.runtime  ## start a local Personalize and the service on the sample data; Ctrl-C stops both
 	@exec $(BIN)/personalize-connect sample
@@ -35,6 +35,9 @@ check: .venv/.dev  ## lint, format, types, import rules, known vulnerabilities
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/audit.py
+
+demo-pipeline: .venv/.dev  ## from the sample's CSVs to a campaign, a batch job and a second version, on this machine
+	$(BIN)/python tools/demo_pipeline.py
 
 bench: .venv/.dev  ## run the benchmarks
 	$(BIN)/python -m bench $(ARGS)

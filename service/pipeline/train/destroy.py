@@ -29,8 +29,9 @@ def doomed(account: Account, terms: PipelineTerms) -> list[list[Resource]]:
         by = {"datasetGroupArn": group.arn}
         solutions = account.all(SOLUTION, **by)
         campaigns = [one for solution in solutions for one in account.all(CAMPAIGN, solutionArn=solution.arn)]
+        recommenders = account.all(RECOMMENDER, **by) if group.described.get("domain") else []
         stages = [
-            [*campaigns, *account.all(RECOMMENDER, **by)],
+            [*campaigns, *recommenders],
             [*solutions, *account.all(FILTER, **by), *account.all(EVENT_TRACKER, **by)],
             account.all(DATASET, **by),
             [group],
