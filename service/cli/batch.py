@@ -80,7 +80,7 @@ def load_command(urls: tuple[str, ...], errors: Path | None, placement: str) -> 
 @click.option("--column", default="", show_default="the usual names", help="Where the id is.")
 @click.option("--file", "path", type=click.Path(dir_okay=False, path_type=Path), default=Path("personalize.toml"))
 @click.option("--poll-seconds", type=Number(0.02, 600), default=20.0, help="Between two looks at the job.")
-@click.option("--load/--no-load", "loads", default=True, help="Load the output afterwards.")
+@click.option("--no-load", "keeps_off", is_flag=True, help="Leave the output where it is.")
 @click.option("--schedule", metavar="CRON", help="Print what runs this command then, in UTC: '30 2 * * *'.")
 @_placement
 @click.pass_context
@@ -92,7 +92,7 @@ def run_command(  # noqa: PLR0917  # one argument an option
     column: str,
     path: Path,
     poll_seconds: float,
-    loads: bool,  # noqa: FBT001  # as above
+    keeps_off: bool,  # noqa: FBT001  # as above
     schedule: str | None,
     placement: str,
 ) -> None:
@@ -112,7 +112,7 @@ def run_command(  # noqa: PLR0917  # one argument an option
         return
     output = run(order)
     click.echo(f"lists at {output}")
-    if loads:
+    if not keeps_off:
         context.invoke(load_command, urls=(output,), errors=None, placement=placement)
 
 
