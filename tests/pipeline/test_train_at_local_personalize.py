@@ -202,5 +202,8 @@ def test_a_training_that_fails_is_a_line_in_amazons_words_and_is_tried_again(sho
         shop.apply()
     shop.apply()
 
-    assert all(line.startswith("solution version for-you-") for line in raised.value.problems)
-    assert "CREATE FAILED" in raised.value.problems[0]
+    assert [line.partition("-")[0] for line in raised.value.problems] == [
+        "solution version for",
+        "solution version popular",
+    ]
+    assert all("CREATE FAILED: The training job failed" in line for line in raised.value.problems)
