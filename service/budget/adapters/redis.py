@@ -1,5 +1,6 @@
 """The budget that all replicas share through Redis, and this replica's share of it when Redis is away."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,6 @@ _MICROSECONDS: Final = 1_000_000
 _TOO_LATE: Final = -1
 _UNKNOWN_REPLICA: Final = -2
 _REPLY_PARTS: Final = 6
-_LONG_AGO_SECONDS: Final = 3600.0
 
 MAX_ASKS: Final = 3
 """Questions for one reservation: Redis may forget the replica, and its clock may be set, while it is asked."""
@@ -31,6 +31,20 @@ MAX_ASKS: Final = 3
 UNHEARD_SECONDS: Final = 2 * HEARTBEAT_SECONDS
 """After the last slot that Redis may have given it, a replica waits this long before it spends its whole share. One
 beat may be lost without that."""
+
+
+@dataclass(frozen=True, slots=True)
+class _LatestSlot:
+    """The latest slot that Redis gave this replica."""
+
+    point: int
+    """When it begins, in microseconds, by Redis's clock as it was then."""
+
+    begins: float
+    """The same moment on the monotonic clock."""
+
+    heard_at: float
+    """Monotonic time at which Redis's answer came."""
 
 
 class RedisGovernor:
@@ -68,8 +82,7 @@ class RedisGovernor:
         self._throttled = client.script(_HERE / "throttled.lua")
         self._share_schedule = ShareSchedule(max_tps)
         self._reserved_at = float("-inf")
-        self._latest = float("-inf")
-        """Monotonic time at which the last slot begins that Redis gave this replica."""
+        self._latest: _LatestSlot | None = None
         self._seen_rate, self._seen_at = max_tps, float("-inf")
         client.on_change(self._on_change)
 
@@ -143,8 +156,26 @@ class RedisGovernor:
         wait_seconds = (redis_time + wait_us) / _MICROSECONDS - clock.time()
         reservation = Reservation(granted, wait_seconds, interval_us / _MICROSECONDS)
         self._reserved_at = self._clock.monotonic()
-        self._latest = max(self._latest, reservation.begins(self._reserved_at)[-1])
+        self._note_latest(redis_time + wait_us + (granted - 1) * interval_us)
         return reservation
+
+    def _note_latest(self, point: int) -> None:
+        now, latest = self._clock.monotonic(), self._latest_point()
+        if point > latest:
+            begins = now + point / _MICROSECONDS - self._heartbeat.shared_clock.time()
+            self._latest = _LatestSlot(point, begins, heard_at=now)
+
+    def _latest_point(self) -> int:
+        """When the latest slot begins that Redis gave this replica, in microseconds on Redis's clock; 0 for none.
+
+        The very number that Redis had: a way of milliseconds must not move what begins after it.
+        """
+        latest, clock = self._latest, self._heartbeat.shared_clock
+        if latest is None:
+            return 0
+        if latest.heard_at >= clock.set_at:
+            return latest.point
+        return _microseconds(clock.time() + latest.begins - self._clock.monotonic())
 
     async def _ask(self, lane: Lane, within_seconds: float, slots: int) -> list[int]:
         heartbeat, now = self._heartbeat, self._clock.monotonic()
@@ -163,7 +194,7 @@ class RedisGovernor:
                     _microseconds(within_seconds),
                     heartbeat.stamp(),
                     _microseconds(heartbeat.patience_seconds),
-                    _microseconds(max(self._latest - now, -_LONG_AGO_SECONDS)),
+                    self._latest_point(),
                     int(seen_recently),
                     _microseconds(horizon),
                     _microseconds(self._quiet_seconds),

@@ -2,8 +2,8 @@
 -- Times: integer microseconds, points on Redis's clock. Rates: transactions per second. Shares of the rate: 0..1.
 -- KEYS: budget (hash), this process's signs of life (sorted set), the replicas' shares (hash), see heartbeat.lua
 -- ARGV: tps, lane (1 no list, 2 stale, 3 prewarm), slots wanted, after_us (no slot sooner: the way back takes so long),
---       within_us, not_after, patience_us (from sending to not_after), latest_us (from now to the latest slot that this
---       process knows of), seen_recently (0|1), horizon_us, quiet_us, replica, registered (0|1), serves (0|1)
+--       within_us, not_after, patience_us (from sending to not_after), latest (when the latest slot begins that this
+--       process knows of; 0: none), seen_recently (0|1), horizon_us, quiet_us, replica, registered (0|1), serves (0|1)
 -- Returns: slots granted (-1 too late or too early, -2 replica unknown), now, wait_us until the first, interval_us,
 --          rate in use in millionths, whether a reservation was not believed (0|1)
 --
@@ -42,8 +42,11 @@ elseif last > now + horizon then
   next_free, odd = now + horizon, 1
   redis.call('HSET', KEYS[1], 'rebased', text, 'since', string.format('%.0f', math.min(since, now)))
 end
--- A Redis that took over may not have heard of the latest slots.
-next_free = math.max(next_free, now + tonumber(ARGV[8]) + math.ceil(1000000 / tonumber(ARGV[1])))
+-- A Redis that took over may not have heard of the latest slots. One beyond the horizon is of a clock that was set.
+local latest = tonumber(ARGV[8])
+if latest <= now + horizon then
+  next_free = math.max(next_free, latest + math.ceil(1000000 / tonumber(ARGV[1])))
+end
 
 local begins = math.max(next_free, now + after)
 -- Replicas that may be on their own share when the slot begins. A quarter of their shares was kept back for this.
