@@ -4,11 +4,12 @@ S3 is what the SDK's environment says, such as AWS_ENDPOINT_URL_S3; so any serve
 """
 
 import gzip
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
-from io import BytesIO, TextIOWrapper
+from io import TextIOWrapper
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Final
 from urllib.parse import unquote
 
@@ -80,9 +81,12 @@ def _open_bytes(location: str) -> Iterator[BinaryIO]:
             raise JobFailed(f"{_NO_ACCESS} {location}: {error.strerror}") from error
         return
     bucket, key = _bucket_and_key(location)
-    with _translated(location):
-        body = _s3().get_object(Bucket=bucket, Key=key)["Body"].read()
-    yield BytesIO(body)
+    # On disk, since it may be some gigabytes.
+    with TemporaryFile() as copy:
+        with _translated(location):
+            _s3().download_fileobj(bucket, key, copy)
+        copy.seek(0)
+        yield copy
 
 
 def _path(location: str) -> Path:
@@ -113,8 +117,11 @@ def _translated(location: str) -> Iterator[None]:
         raise JobFailed(f"{_NO_ACCESS} {location}: {error}") from error
 
 
-@cache
 def _s3() -> Any:  # noqa: ANN401  # botocore makes the client's class at run time
     import boto3  # noqa: PLC0415  # only for who reads from S3
 
-    return boto3.client("s3")
+    # Servers other than Amazon's rarely answer at a host name for each bucket.
+    is_amazon = not (os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"))
+    style = "auto" if is_amazon else "path"
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    return boto3.client("s3", region_name=region, config=boto3.session.Config(s3={"addressing_style": style}))
