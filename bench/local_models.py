@@ -53,12 +53,25 @@ def main() -> None:
     """Measure, print, and judge."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    held_out = hold_out_last_items(read_dataset(parser.parse_args().data))
+    held_out, models = trained(parser.parse_args().data, RECIPES)
+    sys.exit(0 if _judge(held_out, models) else 1)
+
+
+def trained(data: Path, recipes: Iterable[str]) -> tuple[HeldOut, dict[str, TrainedLists]]:
+    """The data without each user's last item, and the models that learned from them."""
+    held_out = hold_out_last_items(read_dataset(data))
     with tempfile.TemporaryDirectory() as folder:
         group = _written(held_out.training, Path(folder))
-        models = {recipe: _trained(recipe, group, Path(folder)) for recipe in RECIPES}
-    kept = _judge(held_out, models)
-    sys.exit(0 if kept else 1)
+        return held_out, {recipe: _trained(recipe, group, Path(folder)) for recipe in recipes}
+
+
+def worth_of_users(lists: TrainedLists, held_out: HeldOut) -> Worth:
+    """What the lists of all users are worth."""
+
+    def list_for(user: str) -> list[str]:
+        return [one.item_id for one in lists.for_user(user, held_out.training, count=LENGTH)]
+
+    return _worth(held_out.last_items, list(held_out.last_items), list_for)
 
 
 def _judge(held_out: HeldOut, models: dict[str, TrainedLists]) -> bool:
@@ -84,9 +97,9 @@ def _judge(held_out: HeldOut, models: dict[str, TrainedLists]) -> bool:
         return of
 
     related, rankings = models["aws-similar-items"], models["aws-personalized-ranking"]
-    users, with_history = list(wanted), list(latest)
-    personal = _shown("user personalization", _worth(wanted, users, for_user(models["aws-user-personalization"])))
-    baseline = _shown("  popularity", _worth(wanted, users, for_user(popular)))
+    with_history = list(latest)
+    personal = _shown("user personalization", worth_of_users(models["aws-user-personalization"], held_out))
+    baseline = _shown("  popularity", worth_of_users(popular, held_out))
     similar = _shown("similar items", _worth(wanted, with_history, near(related)))
     _shown("  SIMS", _worth(wanted, with_history, near(models["aws-sims"])))
     similar_baseline = _shown("  popularity", _worth(wanted, with_history, for_user(popular)))
