@@ -37,6 +37,9 @@ VERSIONS = ("1.30", "latest")
 IMPORTANT = {
     "PERSONALIZE_CAMPAIGN_ARN",
     "PERSONALIZE_TPS",
+    "SIMILAR_ITEMS_CAMPAIGN_ARN",
+    "RANKING_CAMPAIGN_ARN",
+    "PLACEMENTS_FILE",
     "CATALOG_URL",
     "CACHE_MAX_MB",
     "DRAIN_SECONDS",
@@ -196,16 +199,51 @@ def test_each_manifest_is_valid(path: Path, version: str) -> None:
     assert_valid(read(path), version)
 
 
-@pytest.mark.parametrize("folder", ["base", *(f"overlays/{name}" for name in OVERLAYS)])
+@pytest.mark.parametrize("folder", ["base", "components/placements", *(f"overlays/{name}" for name in OVERLAYS)])
 def test_each_kustomization_names_every_file_beside_it(folder: str) -> None:
     kustomization = read(KUBERNETES / folder / "kustomization.yaml")
-    named = {name for name in kustomization["resources"] if name.endswith(".yaml")}
+    named = {name for name in kustomization.get("resources", []) if name.endswith(".yaml")}
     named |= {patch["path"] for patch in kustomization.get("patches", [])}
-    named |= {name for generator in kustomization.get("configMapGenerator", []) for name in generator["envs"]}
+    for generator in kustomization.get("configMapGenerator", []):
+        named |= {*generator.get("envs", []), *generator.get("files", [])}
 
     beside = {path.name for path in (KUBERNETES / folder).iterdir()} - {"kustomization.yaml"}
 
     assert named == beside
+
+
+def test_the_example_of_a_placements_file_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    folder = KUBERNETES / "components/placements"
+    [container] = read(folder / "deployment-patch.yaml")["spec"]["template"]["spec"]["containers"]
+    [mounted] = container["volumeMounts"]
+    # In the pod it is the file of the ConfigMap, under the mount.
+    assert container["env"] == [{"name": "PLACEMENTS_FILE", "value": f"{mounted['mountPath']}/placements.toml"}]
+    monkeypatch.setenv("PLACEMENTS_FILE", str(folder / "placements.toml"))
+    monkeypatch.setenv("CATALOG_URL", "file:///items.csv")
+    monkeypatch.setenv("API_KEYS", "an-api-key-of-these-tests")
+
+    assert list(Settings().placements) == ["for-you", "similar", "ranking"]
+
+
+@pytest.mark.processes
+@needs_kubectl
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_placements_as_a_component_go_with_every_overlay(name: str, tmp_path: Path) -> None:
+    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+    kustomization = tmp_path / "kubernetes/overlays" / name / "kustomization.yaml"
+    kustomization.write_text(f"{kustomization.read_text('utf-8')}components: [../../components/placements]\n")
+    command = ["kubectl", "kustomize", str(kustomization.parent)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    manifests = tuple(yaml.safe_load_all(run.stdout))
+
+    for version in VERSIONS:
+        for manifest in manifests:
+            assert_valid(manifest, version)
+    [volume] = [one for one in pod(manifests)["volumes"] if one["name"] == "placements"]
+    maps = {manifest["metadata"]["name"]: manifest for manifest in manifests if manifest["kind"] == "ConfigMap"}
+    assert "placements.toml" in maps[volume["configMap"]["name"]]["data"]
 
 
 @pytest.mark.processes
@@ -382,7 +420,7 @@ def test_cloudformation_has_nothing_to_say_about_the_template() -> None:
 def test_the_task_may_call_personalize_on_the_named_arns_only() -> None:
     resources = ecs()["Resources"]
     granted: dict[str, Any] = {}
-    for name in ("TaskRole", "RankItems", "ReadCatalogObject", "ReadCatalogTable"):
+    for name in ("AskMoreCampaigns", "TaskRole", "RankItems", "ReadCatalogObject", "ReadCatalogTable"):
         bare = resources[name]["Properties"]
         documents = [policy["PolicyDocument"] for policy in bare.get("Policies", [bare])]
         for statement in (statement for document in documents for statement in document["Statement"]):
@@ -392,6 +430,7 @@ def test_the_task_may_call_personalize_on_the_named_arns_only() -> None:
     assert set(granted) == set(ACTIONS.values())
     assert "*" not in json.dumps(granted)
     assert resources["RankItems"]["Condition"] == "HasRanking"
+    assert resources["AskMoreCampaigns"]["Condition"] == "HasMoreCampaigns"
     assert resources["ReadCatalogObject"]["Condition"] == "HasCatalogObject"
     assert resources["ReadCatalogTable"]["Condition"] == "HasCatalogTable"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from service.local_personalize.arns import RANKING_ARN, SIMILAR_ITEMS_ARN
 from tests.support.liquid import MessageAborted, render
 from tests.support.processes import ROOT, SAMPLE, Process, service
 
@@ -40,6 +41,8 @@ def blocks() -> dict[str, str]:
 
 TEMPLATES = blocks()
 EMAIL = TEMPLATES["docs/braze/templates.md: Email"]
+CART = "docs/braze/templates.md: Abandoned cart"
+EDIT = "docs/braze/templates.md: A curated edit"
 every_template = pytest.mark.parametrize("name", list(TEMPLATES))
 
 
@@ -69,6 +72,10 @@ def shop(personalize: Process, folder: Path, items: int | None = None) -> Iterat
         personalize,
         catalog=catalog,
         PERSONALIZE_TPS="50",
+        SIMILAR_ITEMS_CAMPAIGN_ARN=SIMILAR_ITEMS_ARN,
+        SIMILAR_ITEMS_TPS="50",
+        RANKING_CAMPAIGN_ARN=RANKING_ARN,
+        RANKING_TPS="50",
         ALLOW_ANONYMOUS="false",
         BASIC_AUTH="braze:pass:word",
         API_KEYS="an-api-key-of-these-tests",
@@ -125,14 +132,21 @@ def test_the_pages_hold_the_templates_that_they_promise() -> None:
         "README.md: In a Braze template",
         *(
             f"docs/braze/templates.md: {heading}"
-            for heading in ("Content Card", "Email", "Push", "Where the list comes from")
+            for heading in (
+                "Content Card",
+                "Email",
+                "Push",
+                "Abandoned cart",
+                "A curated edit",
+                "Where the list comes from",
+            )
         ),
     }
 
 
-@every_template
+@pytest.mark.parametrize("name", [name for name in TEMPLATES if name != CART])
 def test_each_asks_for_exactly_the_user(name: str, personalize: Process, port: int) -> None:
-    user_id = f"{STRANGE_USER} {len(name)}"
+    user_id = f"{STRANGE_USER} {name}"
 
     message(TEMPLATES[name], port, user_id)
 
@@ -148,6 +162,27 @@ def test_a_mail_shows_four_items_as_they_are_called(name: str, port: int) -> Non
     assert len({attributes["href"] for tag, attributes in shown.tags if tag == "a"}) == 4
     assert all((attributes["href"] or "").endswith("?a=1&b=2") for tag, attributes in shown.tags if tag == "a")
     assert len(re.findall(re.escape(NAME) + r", \$\d+\.\d\d", shown.text)) == 4
+
+
+def test_all_who_left_an_item_share_one_list_without_it(personalize: Process, port: int) -> None:
+    before = len(personalize.get_json("/_stats")["arrivals_without_user"])
+
+    mails = [Shown(message(TEMPLATES[CART], port, user)) for user in ("user1", "user2", STRANGE_USER, "")]
+
+    assert len(personalize.get_json("/_stats")["arrivals_without_user"]) <= before + 1
+    for shown in mails:
+        links = {attributes["href"] or "" for tag, attributes in shown.tags if tag == "a"}
+        assert len(links) == 4
+        assert not [link for link in links if "kettle-copper" in link]
+
+
+def test_an_edit_shows_three_of_its_items_and_nothing_else(port: int) -> None:
+    given = re.findall(r"item_ids=([\w,-]+)", TEMPLATES[EDIT])[0].split(",")
+    shown = Shown(message(TEMPLATES[EDIT], port, "user2"))
+
+    links = [attributes["href"] or "" for tag, attributes in shown.tags if tag == "a"]
+    assert len(links) == 3
+    assert all(any(item_id in link for item_id in given) for link in links)
 
 
 def test_a_card_has_name_price_image_and_link(port: int) -> None:

@@ -9,6 +9,9 @@ from service.braze.engine import render as render_job
 from service.braze.ports import Job
 from service.braze.tags import MessageAborted
 
+TRIGGER = {"event_properties": {"product_id": "kettle-copper"}}
+"""What the event says that triggers a message."""
+
 __all__ = ["MessageAborted", "render"]
 
 
@@ -25,7 +28,7 @@ def render(template: str, credentials: Mapping[str, Mapping[str, str]] | None = 
     """
     [address, *_] = re.findall(r"http://127\.0\.0\.1:\d+", template)
     assert urlsplit(address).hostname == "127.0.0.1"
-    message = render_job(Job(template, attributes), ServiceCaller(address, credentials))
+    message = render_job(Job(template, attributes, TRIGGER), ServiceCaller(address, credentials))
     if message.aborted is not None:
         raise MessageAborted(message.aborted)
     return message.text
