@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import batch, catalog, items_flood, placements, plans, prewarm, rolling_restart, sends, speed
+from bench import batch, catalog, items_flood, placements, plans, prewarm, rehearsals, rolling_restart, sends, speed
 from bench.speed import DATA, LOAD_CORE
 from tests.support.processes import ROOT
 
@@ -50,6 +50,7 @@ SENDS = {
     "prewarm": prewarm.prewarm,
     "batch": batch.batch,
     "planned_sends": plans.planned_sends,
+    "rehearsals": rehearsals.rehearsals,
     "items_flood": items_flood.items_flood,
 }
 PROMISES = {
@@ -57,6 +58,7 @@ PROMISES = {
     "prewarm": prewarm.promises,
     "batch": batch.promises,
     "planned_sends": plans.promises,
+    "rehearsals": rehearsals.promises,
     "items_flood": items_flood.promises,
 }
 
