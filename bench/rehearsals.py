@@ -85,11 +85,12 @@ def rehearsal(batch: float) -> dict[str, Any]:
 
 def promises(report: dict[str, Any]) -> dict[str, bool]:
     """Each share that occurs, rehearsed and planned; and every message is good."""
-    return {
+    kept = {
         f"{name}, {source}: rehearsed {measured:.1%}, planned {planned:.1%}": abs(measured - planned) <= ALLOWED
         for name, one in report.items()
         for source, (measured, planned) in one["messages"].items()
         if measured or planned
-    } | {
-        f"{name}: every message good, none late": one["good"] == 1.0 and not one["late"] for name, one in report.items()
     }
+    for name, one in report.items():
+        kept[f"{name}: every message good, none late"] = one["good"] == 1.0 and not one["late"]
+    return kept
