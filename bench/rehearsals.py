@@ -43,11 +43,13 @@ def rehearsal(batch: float) -> dict[str, Any]:
         (folder / "users.txt").write_text("\n".join(users), "utf-8")
         catalog = DATA / "items.csv"
         personalize = stack.enter_context(local_personalize(DATA, tps=TPS, latency_ms=LATENCY_MS))
-        settings = {"PERSONALIZE_TPS": str(TPS), "DATA_DIR": str(folder / "data")}
+        data_dir = str(folder / "data")
         if batch:
             output = write_batch(folder / "b.json.out", users[:: round(1 / batch)], catalogue_ids(catalog))
-            assert load(output, configuration(personalize, catalog=catalog, **settings)).status == 0
-        replica = stack.enter_context(service(personalize, catalog=catalog, **settings))
+            assert load(output, configuration(personalize, catalog=catalog, DATA_DIR=data_dir)).status == 0
+        replica = stack.enter_context(
+            service(personalize, catalog=catalog, PERSONALIZE_TPS=str(TPS), DATA_DIR=data_dir)
+        )
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "service", "rehearse", "--json", "--service", replica.url),
