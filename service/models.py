@@ -81,6 +81,12 @@ class ItemList:
     promoted: frozenset[str] = frozenset()
     """Those of the items that a promotion put into the list."""
 
+    is_popular: bool = False
+    """Whether Personalize says of every item that it is there because it is popular with everybody.
+
+    It may say so of the list of a user whom it does not know. Only some recipes do.
+    """
+
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
@@ -183,3 +189,6 @@ class Answer:
 
     made_at: float = 0.0
     """Unix seconds at which the list was made."""
+
+    popular: bool = False
+    """Whether the items are what is popular with everybody: ours, or by Personalize's word."""

@@ -145,9 +145,11 @@ class Assembly:
         source, reason = self.showing.label(query, outcome, found)
         listed = outcome.envelope
         recommendation_id, age = "", None
+        popular = source == "popular"
         if listed is not None and source not in ("popular", "unranked", "empty"):
             recommendation_id = envelopes.recommendation_id(listed)
             age = max(0, int(self._clock.time() - envelopes.created_at(listed)))
+            popular = envelopes.is_popular(listed)
         promoted = envelopes.promoted_ids(listed) if listed is not None and "promoted" in query.fields else ()
         body = render_items(rows, query.fields, catalog, item_ids=found.selection.shown, promoted=promoted)
         if query.answer_format == "object":
@@ -161,6 +163,7 @@ class Assembly:
                 variant=terms.variant,
                 because=self._because(query, source, catalog) if not placement else None,
                 topped_up=found.topped_up,
+                popular=popular,
             )
         return Answer(
             body=body,
@@ -176,6 +179,7 @@ class Assembly:
             shown=tuple(found.selection.shown),
             promoted=() if listed is None else tuple(envelopes.promoted_ids(listed).intersection(found.selection.seen)),
             made_at=self._clock.time() if listed is None else envelopes.created_at(listed),
+            popular=popular,
         )
 
     def _learn(self, query: RecommendationQuery, outcome: Outcome, found: Shown) -> None:

@@ -186,7 +186,8 @@ def _pinned(query: RecommendationQuery, answer: Answer, placement: str) -> Pinne
         source = answer.source
     elif answer.source in ("unranked", "empty"):
         source = "none"
-    items = ItemList(answer.shown, answer.recommendation_id, answer.made_at, frozenset(answer.promoted))
+    popular = answer.popular and source != "popular"
+    items = ItemList(answer.shown, answer.recommendation_id, answer.made_at, frozenset(answer.promoted), popular)
     return PinnedAnswer(
         asked=query.num_results,
         outcome=Outcome(seal(items), source, answer.degraded_reason),

@@ -50,6 +50,7 @@ _ANSWERS = {
                                 "variant": {"type": ["string", "null"]},
                                 "because": {"type": ["object", "null"]},
                                 "topped_up": {"type": "integer"},
+                                "popular": {"type": "boolean"},
                             },
                         },
                     ]

@@ -4,7 +4,8 @@
 
 Flag 1 says that every id is a canonical lower-case UUID, which takes 16 bytes instead of 36. Otherwise each
 id is its length (u16) and its UTF-8. Flag 2 says that some items are promoted: their number (u16) and their places
-(u16 each) stand before the ids. Without it there is nothing.
+(u16 each) stand before the ids. Without it there is nothing. Flag 4 says that the list is `ItemList.is_popular`; a
+reader that does not know it reads the rest all the same.
 """
 
 import re
@@ -24,6 +25,7 @@ VERSION = 1
 _HEADER = struct.Struct(">BBdB")
 _ALL_UUIDS = 1
 _SOME_PROMOTED = 2
+_POPULAR = 4
 
 HEADER_BYTES = _HEADER.size
 """So much of an envelope tells its version and when it was made."""
@@ -48,6 +50,8 @@ def seal(ranked: ItemList) -> Envelope:
         flags |= _SOME_PROMOTED
         places = [place for place, item_id in enumerate(ranked.item_ids) if item_id in ranked.promoted]
         promoted = struct.pack(f">{len(places) + 1}H", len(places), *places)
+    if ranked.is_popular:
+        flags |= _POPULAR
     head = _HEADER.pack(VERSION, flags, ranked.created_at, len(recommendation_id))
     return Envelope(head + recommendation_id + promoted + ids)
 
@@ -94,7 +98,11 @@ def unseal(envelope: Envelope) -> ItemList:
     if not _whole(envelope):
         raise EnvelopeError("cut short")
     return ItemList(
-        tuple(item_ids(envelope)), recommendation_id(envelope), created_at(envelope), promoted_ids(envelope)
+        tuple(item_ids(envelope)),
+        recommendation_id(envelope),
+        created_at(envelope),
+        promoted_ids(envelope),
+        is_popular(envelope),
     )
 
 
@@ -115,6 +123,11 @@ def promoted_ids(envelope: Envelope) -> frozenset[str]:
     start = _HEADER.size + length
     (count,) = struct.unpack_from(">H", envelope, start)
     return frozenset(ids[place] for place in struct.unpack_from(f">{count}H", envelope, start + 2) if place < len(ids))
+
+
+def is_popular(envelope: Envelope) -> bool:
+    """See `ItemList.is_popular`."""
+    return bool(_header(envelope)[0] & _POPULAR)
 
 
 def _start(envelope: bytes) -> tuple[int, int]:

@@ -329,6 +329,7 @@ def test_a_cached_list_serves_every_shape_of_answer_without_a_transaction() -> N
             "variant": None,
             "because": None,
             "topped_up": 0,
+            "popular": False,
         }
         assert replica.personalize.transactions.total() == 1
 

@@ -119,7 +119,21 @@ async def test_the_object_format_says_where_the_list_is_from(door: Door) -> None
         "variant": None,
         "because": None,
         "topped_up": 0,
+        "popular": False,
     }
+
+
+async def test_a_template_can_tell_a_list_that_personalize_calls_popular_from_a_personal_one(door: Door) -> None:
+    """G3: an unknown user was greeted with "For you"."""
+    seen = []
+    for user, popular in (("known", False), ("unknown", True)):
+        door.personalize.popular = popular
+        for source in ("personalize", "cache"):
+            answer = (await door.get(PATH, user_id=user, format="object", num_results=2)).json()
+            assert answer["source"] == source
+            seen.append(answer["popular"])
+    assert seen == [False, False, True, True]
+    assert (await door.get(PATH, user_id="", format="object")).json()["popular"] is True
 
 
 async def test_further_columns_come_with_their_types(door: Door) -> None:

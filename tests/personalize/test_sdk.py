@@ -187,6 +187,24 @@ async def test_an_empty_list_is_a_list(runtime: Runtime, recommender: Personaliz
     assert (await recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS)).item_ids == ()
 
 
+@pytest.mark.parametrize(
+    ("reasons", "popular"),
+    [
+        ([["Popular item"], ["Exploration", "Popular item"]], True),
+        ([["Popular item"], None], False),
+        ([["Exploration"], ["Promoted item"], []], False),
+        ([], False),
+    ],
+)
+async def test_a_list_is_popular_where_personalize_says_so_of_every_item(
+    runtime: Runtime, recommender: PersonalizeRecommender, reasons: list[list[str] | None], *, popular: bool
+) -> None:
+    """G3."""
+    items = [{"itemId": str(number), "reason": reason} for number, reason in enumerate(reasons)]
+    runtime.body = json.dumps({"itemList": items}).encode()
+    assert (await recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS)).is_popular is popular
+
+
 @pytest.mark.parametrize("status", [400, 429])
 async def test_a_throttled_call_is_one_request(
     runtime: Runtime, recommender: PersonalizeRecommender, status: int

@@ -27,6 +27,9 @@ class AskablePersonalize:
     unknown_items: int = 0
     """Of each list's beginning, made unknown to the catalogue."""
 
+    popular: bool = False
+    """Whether it says of every item that it is there because it is popular."""
+
     empty: bool = False
     held: asyncio.Event | None = None
     """What every answer waits for."""
@@ -45,7 +48,7 @@ class AskablePersonalize:
             ids = tuple(reversed(request.item_ids))
         if self.empty:
             ids = ()
-        return ItemList(ids, f"RID-{len(self.asked)}", self.clock.time())
+        return ItemList(ids, f"RID-{len(self.asked)}", self.clock.time(), is_popular=self.popular)
 
 
 @dataclass(slots=True)

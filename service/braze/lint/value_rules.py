@@ -12,7 +12,7 @@ FIELDS: Final = frozenset({"id", "url", "name", "price", "image"})
 ANSWER: Final = frozenset(
     (
         *("items", "count", "source", "degraded_reason", "recommendation_id", "placement", "variant", "because"),
-        *("topped_up", "size", "__http_status_code__"),
+        *("topped_up", "popular", "size", "__http_status_code__"),
     )
 )
 ESCAPES: Final = frozenset({"escape", "escape_once", "url_param_escape", "url_encode", "strip_html", "json_escape"})

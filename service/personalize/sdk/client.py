@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from service.clock import Clock
 from service.constants import (
@@ -41,6 +41,13 @@ def _quoted(piece: str) -> str:
         return piece
     escaped = piece.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+POPULAR_ITEM: Final = "Popular item"
+"""Among the reasons of an item that Personalize shows for want of a better one; User-Personalization-v2 says it.
+
+Source: https://docs.aws.amazon.com/personalize/latest/dg/API_RS_PredictedItem.html
+"""
 
 
 class OpenClient(Protocol):
@@ -182,4 +189,5 @@ def _item_list(output: Mapping[str, object], key: str, *, created_at: float) -> 
         recommendation_id=recommendation_id if isinstance(recommendation_id, str) else "",
         created_at=created_at,
         promoted=frozenset(item_id for item_id in promoted if isinstance(item_id, str)),
+        is_popular=bool(items) and all(POPULAR_ITEM in (item.get("reason") or ()) for item in items),
     )
