@@ -1,5 +1,6 @@
 """Why Redis cannot be used, in words for the operator, and whether it will pass by itself."""
 
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from typing import Final
 from redis.exceptions import AuthenticationError, ResponseError
 
 from service.errors import ServiceError
+
+_REPEATED: Final = re.compile(r"'(?![A-Za-z]+(?:\|[A-Za-z]+)?')[^']*'|\"[^\"]*\"")
+"""What Redis puts into quotes, unless it is the name of a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +188,7 @@ def _speaks(error: BaseException) -> bool:
 def _quoted(answer: str) -> str:
     """Redis's own words, one line of them, without the arguments that it repeats."""
     line = " ".join(answer.partition(", with args beginning")[0].split())
+    line = _REPEATED.sub("'...'", line)
     return f"'{line[:MAX_QUOTED_CHARACTERS]}'"
 
 

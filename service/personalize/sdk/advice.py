@@ -1,6 +1,8 @@
 """What an operator can do about a failure of Amazon Personalize, in words; for the log and for `doctor`."""
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from botocore import exceptions as sdk
@@ -73,12 +75,31 @@ def advice_for(error: BaseException) -> str:
     return ""
 
 
-def loggable(error: BaseException) -> str:
+def loggable(error: BaseException, values: Iterable[str] = ()) -> str:
     """The error in a line that holds nothing of the request: Amazon's sentences quote its values.
 
-    A refusal's sentence stays where its code shows that it speaks of credentials or resources.
+    A refusal's sentence stays where its code shows that it speaks of credentials or resources, and if it names none of
+    the request's values all the same.
+
+    Args:
+        error: The SDK's own or one translated from it.
+        values: What the caller wrote.
     """
     text = " ".join(str(error).split())
     if isinstance(error.__cause__, sdk.ClientError) and code_of(error) not in ADVICE_BY_CODE:
         text = text.partition(":")[0]
+    if _quotes(text, values):
+        text = text.partition(":")[0]
+        if _quotes(text, values):
+            text = type(error).__name__
     return text[:MAX_PROBLEM_CHARACTERS]
+
+
+def _quotes(text: str, values: Iterable[str]) -> bool:
+    """Whether one of these stands in a text, as a word or more; a user called 1 does not stand in a number."""
+    folded = text.casefold()
+    for value in values:
+        for written in {value.casefold(), json.dumps(value)[1:-1].casefold(), " ".join(value.casefold().split())}:
+            if written.strip() and re.search(rf"(?<!\w){re.escape(written)}(?!\w)", folded):
+                return True
+    return False

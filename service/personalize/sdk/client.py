@@ -117,7 +117,7 @@ class PersonalizeRecommender:
             key = "personalizedRanking" if request.kind == "ranking" else "itemList"
             items = _item_list(output, key, created_at=self._clock.time())
         except RecommenderError as error:
-            self._failures.failed(error)
+            self._failures.failed(error, request)
             raise
         self._failures.worked()
         return items

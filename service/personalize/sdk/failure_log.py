@@ -1,11 +1,13 @@
 """Failures of transactions in the log: each kind at most once a minute, and a line when they are over."""
 
+from collections.abc import Iterator
 from typing import Final
 
 import structlog
 
 from service.clock import Clock
 from service.errors import RecommenderError
+from service.models import ListRequest
 from service.personalize.sdk.advice import advice_for, code_of, loggable
 
 LOGGED_EVERY_SECONDS: Final = 60.0
@@ -31,8 +33,8 @@ class FailureLog:
         self._logged_at: dict[tuple[str, str], float] = {}
         self._failing_since: float | None = None
 
-    def failed(self, error: RecommenderError) -> None:
-        """A transaction brought no list."""
+    def failed(self, error: RecommenderError, request: ListRequest) -> None:
+        """A transaction for this request brought no list."""
         now = self._clock.monotonic()
         kind = (type(error).__name__, code_of(error))
         if kind not in self._logged_at and len(self._logged_at) >= MAX_KINDS:
@@ -43,7 +45,9 @@ class FailureLog:
         if self._failing_since is None:
             self._failing_since = now
         more = {"advice": advice} if (advice := advice_for(error)) else {}
-        _log.warning("personalize_failed", reason=error.reason, problem=loggable(error), arn=self._arn, **more)
+        _log.warning(
+            "personalize_failed", reason=error.reason, problem=loggable(error, _values(request)), arn=self._arn, **more
+        )
 
     def worked(self) -> None:
         """A transaction brought a list; says so after a failure that was in the log."""
@@ -51,3 +55,11 @@ class FailureLog:
             after_seconds = round(self._clock.monotonic() - self._failing_since, 1)
             self._failing_since = None
             _log.info("personalize_answers_again", arn=self._arn, after_seconds=after_seconds)
+
+
+def _values(request: ListRequest) -> Iterator[str]:
+    """What of a request the caller wrote."""
+    yield from (request.user_id, request.item_id, *request.item_ids)
+    for pairs in (request.filter_values, request.context):
+        for pair in pairs:
+            yield from pair
