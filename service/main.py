@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 
-from service.api import admin, error_table, pages
+from service.api import admin, error_table, explain, pages
 from service.api.answers import router as answers_router
 from service.api.connection_metrics import ConnectionMetrics
 from service.api.events import router as events_router
@@ -93,7 +93,8 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
         openapi_url=None,
     )
     install_lifecycle(app, lifecycle)
-    routers = (answers_router, events_router, router, metrics_router, admin.router, admin.versions, pages.router)
+    administration = (explain.router, admin.router, admin.versions)
+    routers = (answers_router, events_router, router, metrics_router, *administration, pages.router)
     for one in routers:
         app.include_router(one)
     error_table.install(app, routers)

@@ -95,24 +95,28 @@ class Arm:
 
     async def find(self, query: RecommendationQuery, deadline: float, key: UserKey | None) -> tuple[Outcome, Timings]:
         """The best list to be had before the deadline, a point on the monotonic clock."""
+        if key is None:
+            key = self.key_of(query)
+        at_hand = self.at_hand(query, key)
+        if at_hand is not None or key is None or self.campaign is None:
+            return at_hand or self.lists.without_batch(None, "error"), []
+        outcome, timings = await self.campaign.outcome(key, self.request_of(query), self.lists.kept(key), deadline)
+        # A call of the same message with less time left may have been answered while this one waited.
+        return self.lists.pinned(key) or outcome, timings
+
+    def at_hand(self, query: RecommendationQuery, key: UserKey | None) -> Outcome | None:
+        """What is shown without a look at another place; None if a list is to be fetched, or looked for."""
         lists = self.lists
         reason = self.lacks(query)
         if reason is not None:
-            return lists.without_batch(None, reason), []
-        if self.campaign is None:
-            return Outcome(lists.without_batch(None, "error").envelope, "popular"), []
-        request = self.request_of(query)
+            return lists.without_batch(None, reason)
         if key is None:
-            key = self._keys.of(request)
+            return Outcome(lists.without_batch(None, "error").envelope, "popular")
         pinned = lists.pinned(key)
         if pinned is not None:
-            return pinned, []
+            return pinned
         kept = lists.kept(key)
-        if kept is not None and lists.is_fresh(key, kept):
-            return Outcome(kept, "cache"), []
-        outcome, timings = await self.campaign.outcome(key, request, kept, deadline)
-        # A call of the same message with less time left may have been answered while this one waited.
-        return lists.pinned(key) or outcome, timings
+        return Outcome(kept, "cache") if kept is not None and lists.is_fresh(key, kept) else None
 
     async def kept(self, key: UserKey, reason: DegradedReason, deadline: float) -> Outcome | None:
         """What is kept under a key anywhere, at no transaction; None if nothing is."""

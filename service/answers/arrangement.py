@@ -93,15 +93,20 @@ class Arrangement:
             return item_ids
         ids = list(item_ids)
         groups: tuple[list[str], list[str], list[str]] = ([], [], [])
-        if self.uses_interactions:
-            group_of, columns = self._traits.bound(catalog, interactions), catalog.columns
-            for item_id, row in zip(ids, catalog.rows(ids), strict=True):
-                groups[1 if row is None else group_of(row.values(columns))].append(item_id)
-        else:
-            known = self._traits.known(ids, catalog)
-            for item_id in ids:
-                groups[known[item_id][0] if item_id in known else 1].append(item_id)
+        group_of = self.groups(ids, catalog, interactions)
+        for item_id in ids:
+            groups[group_of.get(item_id, 1)].append(item_id)
         return [*groups[0], *groups[1], *groups[2]]
+
+    def groups(
+        self, item_ids: Sequence[str], catalog: ItemCatalog, interactions: Sequence[tuple[str, str]] = ()
+    ) -> Mapping[str, int]:
+        """For each item that the catalogue holds: 0 if it is boosted, 2 if it is buried, else 1."""
+        if not self.uses_interactions:
+            return {one: traits[0] for one, traits in self._traits.known(item_ids, catalog).items()}
+        group_of, columns = self._traits.bound(catalog, interactions), catalog.columns
+        rows = zip(item_ids, catalog.rows(item_ids), strict=True)
+        return {item_id: group_of(row.values(columns)) for item_id, row in rows if row is not None}
 
     def caps(self, catalog: ItemCatalog) -> Callable[[str, CatalogRow], bool] | None:
         """A test for one answer: whether one more item may be shown, which then counts. None without any bound."""

@@ -88,6 +88,11 @@ class Assembly:
         self._rules.check(query)
 
     @property
+    def variant(self) -> str | None:
+        """The arm's name; None if the placement has one arm only."""
+        return self._terms.variant
+
+    @property
     def own_events(self) -> OwnEvents:
         """What the user's own events keep out of the user's answers."""
         return self._rules.own_events

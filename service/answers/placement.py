@@ -52,7 +52,7 @@ class Placement:
         self._split = split
         self._fallback_pins = fallback_pins
         self._item_from = item_from
-        self._sends = sends
+        self.sends = sends
         self._fallbacks: tuple[Placement, ...] = ()
         self.asked_items = AskedItems(clock)
         """Items that callers asked for; only similar items have any."""
@@ -116,17 +116,15 @@ class Placement:
                 query, key = found, None
         if query.item_id:
             self.asked_items.note(query.item_id)
-        if self._sends is None or not query.user_id or not (query.send or query.rotate):
+        if self.sends is None or not query.user_id or not (query.send or query.rotate):
             return await self._found(query, arm, key, deadline, NO_RECORD)
-        return await self._of_a_send(self._sends, query, arm, key, deadline)
+        return await self._of_a_send(self.sends, query, arm, key, deadline)
 
     async def _found(
         self, query: RecommendationQuery, arm: Arm, key: UserKey | None, deadline: float, record: SendRecord
     ) -> Answer:
         outcome, timings = await arm.find(query, deadline, key)
-        answered_by = ""
-        if self._fallbacks and outcome.source == "popular" and outcome.degraded_reason is not None:
-            outcome, answered_by = await self._fall_back(query, outcome, deadline)
+        outcome, answered_by = await self.fall_back(query, outcome, deadline)
         await arm.assembly.fetch(query, outcome.envelope, deadline - self._clock.monotonic())
         return arm.assembly.answer(query, outcome, timings, answered_by, record)
 
@@ -154,15 +152,26 @@ class Placement:
         pin = record.pinned
         if pin is None:
             return await self._found(query, arm, key, deadline, record)
-        query = replace(query, item_id=pin.because or query.item_id, because_of_item=bool(pin.because))
+        query = because_of(query, pin)
         await arm.assembly.fetch(query, pin.outcome.envelope, left())
         # Also where it is shorter: what it shows first, all parts show.
         pin = replace(pin, asked=max(pin.asked, query.num_results))
         return arm.assembly.answer(query, pin.outcome, (), pin.placement, SendRecord(pin))
 
-    async def _fall_back(self, query: RecommendationQuery, popular: Outcome, deadline: float) -> tuple[Outcome, str]:
-        """What a fallback keeps for the caller, and its name; the popular outcome if none keeps anything."""
-        reason = popular.degraded_reason or "error"
+    async def fall_back(
+        self, query: RecommendationQuery, popular: Outcome, deadline: float, *, answers: bool = True
+    ) -> tuple[Outcome, str]:
+        """What a fallback keeps for the caller, and its name; the popular outcome if none keeps anything.
+
+        Args:
+            query: What is asked for.
+            popular: What is shown otherwise; only a degraded popular list falls back.
+            deadline: Point on the monotonic clock.
+            answers: Whether a caller is answered with it, so that it is to be repeated for some seconds.
+        """
+        if popular.source != "popular" or popular.degraded_reason is None:
+            return popular, ""
+        reason = popular.degraded_reason
         for placement in self._fallbacks:
             arm = placement.arm_of(query)
             # The fallback's own key: ours may be that of an item, whose callers are many.
@@ -172,11 +181,16 @@ class Placement:
             found = self._fallback_pins.get(key)
             if found is None:
                 found = await arm.kept(key, reason, deadline)
-                if found is not None:
+                if found is not None and answers:
                     self._fallback_pins.put(key, found)
             if found is not None:
                 return found, placement.name
         return popular, ""
+
+
+def because_of(query: RecommendationQuery, pin: PinnedAnswer) -> RecommendationQuery:
+    """The query with the item that the pinned answer was because of, if there was one."""
+    return replace(query, item_id=pin.because or query.item_id, because_of_item=bool(pin.because))
 
 
 def _pinned(query: RecommendationQuery, answer: Answer, placement: str) -> PinnedAnswer:

@@ -29,6 +29,8 @@ class Selection:
     seen: set[str] = field(default_factory=set)
     examined: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Why each item is not shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ def select(
                 reason = "max_per"
             if reason is not None:
                 selection.dropped[reason] = selection.dropped.get(reason, 0) + 1
+                selection.reasons[item_id] = reason
             elif row is not None:
                 selection.rows.append(row)
                 selection.shown.append(item_id)

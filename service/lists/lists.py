@@ -207,6 +207,22 @@ class Lists:
         """
         return self._ladder.step_down(stale, reason, await self._batch_list(key, deadline))
 
+    async def everything(self, key: UserKey, deadline: float) -> list[tuple[str, Envelope]]:
+        """Where a list is kept, and the list; at no transaction, and nothing is kept or pinned by it.
+
+        Args:
+            key: Whose list.
+            deadline: Point on the monotonic clock; each store gets `MIN_LOOK_UP_SECONDS` in any case.
+        """
+        here, shared = self.kept(key), self.usable(await self._shared_list(key, deadline))
+        # An embedded replica shares with nobody: what is found there is the one in memory.
+        found = [
+            ("memory", here),
+            ("shared", None if shared is here else shared),
+            ("batch", await self._batch_list(key, deadline)),
+        ]
+        return [(where, envelope) for where, envelope in found if envelope is not None]
+
     async def look(self, key: UserKey, reason: DegradedReason, deadline: float) -> Outcome:
         """The best list kept anywhere, at no transaction; the popular list if there is none.
 
