@@ -103,7 +103,8 @@ class Arrangement:
     ) -> Mapping[str, int]:
         """For each item that the catalogue holds: 0 if it is boosted, 2 if it is buried, else 1."""
         if not self.uses_interactions:
-            return {one: traits[0] for one, traits in self._traits.known(item_ids, catalog).items()}
+            known = self._traits.known(item_ids, catalog)
+            return {one: known[one][0] for one in item_ids if one in known}
         group_of, columns = self._traits.bound(catalog, interactions), catalog.columns
         rows = zip(item_ids, catalog.rows(item_ids), strict=True)
         return {item_id: group_of(row.values(columns)) for item_id, row in rows if row is not None}
