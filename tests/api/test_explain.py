@@ -46,13 +46,13 @@ async def explained(door: Door, user: str = "ann", **query: object) -> dict[str,
         f"/users/{user}/explain", params={name: str(value) for name, value in query.items()}, headers=ADMIN
     )
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    found: dict[str, Any] = answer.json()
+    return found
 
 
-def left(told: dict[str, Any]) -> list[str]:
+def left(found: dict[str, Any]) -> list[str]:
     """The items that are shown, in their order."""
-    return [one["id"] for one in sorted(told["items"], key=lambda one: one["place"] or 0) if one["place"]]
+    return [one["id"] for one in sorted(found["items"], key=lambda one: one["place"] or 0) if one["place"]]
 
 
 async def do(door: Door, event_type: str, item: str, user: str = "ann") -> None:
@@ -73,28 +73,28 @@ async def test_every_item_of_the_list_has_the_rule_that_drops_or_moves_it(placed
     variants = {one: (await explained(placed, one))["variant"] for one in USERS}
     user = min(one for one in USERS if variants[one] == "control")
     listed = [item["id"] for item in (await placed.get("/recommendations", user_id=user, num_results=4)).json()]
-    told = await explained(placed, user, num_results=4)
-    assert left(told) == listed
+    found = await explained(placed, user, num_results=4)
+    assert left(found) == listed
     await do(placed, "Purchase", listed[0], user)
     await do(placed, "View", listed[2], user)
     await placed.http.put(f"/items/{listed[3]}/block", headers=ADMIN)
-    told = await explained(placed, user, num_results=4, exclude="item033")
-    by_id = {one["id"]: one for one in told["items"]}
+    found = await explained(placed, user, num_results=4, exclude="item033")
+    by_id = {one["id"]: one for one in found["items"]}
     assert by_id[listed[0]]["dropped_by"] == "bought"
     assert by_id[listed[3]]["dropped_by"] == "blocked"
     assert by_id["item050"]["moved_by"] == "pin"
     assert (by_id[listed[2]]["moved_by"], by_id[listed[2]]["place"]) == ("boost", 1)
-    assert {one["dropped_by"] for one in told["items"]} >= {None, "bought", "blocked", "num_results"}
-    events = [(one["event_type"], one["item_id"], one["excludes"]) for one in told["events"]]
+    assert {one["dropped_by"] for one in found["items"]} >= {None, "bought", "blocked", "num_results"}
+    events = [(one["event_type"], one["item_id"], one["excludes"]) for one in found["events"]]
     assert sorted(events) == [("Purchase", listed[0], True), ("View", listed[2], False)]
-    assert told["next_call"] == {
+    assert found["next_call"] == {
         "does": "show",
         "transactions": 0,
         "source": "cache",
         "reason": None,
         "recommendation_id": "RID-1",
     }
-    [kept] = told["lists"]
+    [kept] = found["lists"]
     assert (kept["kept_in"], kept["source"], kept["fresh"], kept["recommendation_id"]) == (
         "memory",
         "personalize",
@@ -148,16 +148,16 @@ async def test_what_remains_is_the_answer_to_the_next_call(placed: Door, seed: i
         }
         if placement == "ranked":
             query["item_ids"] = ",".join(f"item{dice.randrange(60):03}" for _ in range(12))
-        told = await explained(placed, user, **query)
+        found = await explained(placed, user, **query)
         spent = len(placed.personalize.asked)
         answer: httpx.Response = await placed.get(PATHS[placement], user_id=user, **query)
-        if told["next_call"]["does"] == "ask":
-            # It may get a list that nobody has seen yet; told from that, it is the same.
+        if found["next_call"]["does"] == "ask":
+            # It may get a list that nobody has seen yet.
             continue
-        assert left(told) == [item["id"] for item in answer.json()]
-        assert told["next_call"]["source"] == answer.headers["X-Recommendation-Source"]
-        assert told["next_call"]["reason"] == answer.headers.get("X-Degraded-Reason")
-        assert told["placement"] == answer.headers["X-Recommendation-Placement"]
+        assert left(found) == [item["id"] for item in answer.json()]
+        assert found["next_call"]["source"] == answer.headers["X-Recommendation-Source"]
+        assert found["next_call"]["reason"] == answer.headers.get("X-Degraded-Reason")
+        assert found["placement"] == answer.headers["X-Recommendation-Placement"]
         assert len(placed.personalize.asked) == spent
 
 
@@ -167,10 +167,10 @@ async def test_it_needs_an_admin_key_and_names_what_is_wrong(placed: Door) -> No
     for query, field in (("placement=none", "placement"), ("num_results=0", "num_results"), ("rotate=x", "rotate")):
         answer = await placed.http.get(f"/users/ann/explain?{query}", headers=ADMIN)
         assert (answer.status_code, answer.json()["field"]) == (422, field)
-    # Whoever the query names, it is about the user in the path.
+    # The user in the path counts, and none that the query names.
     await do(placed, "View", "item001", "a/b")
-    told = await placed.http.get("/users/a%2Fb/explain?user_id=ann&userID=ann", headers=ADMIN)
-    assert [one["item_id"] for one in told.json()["events"]] == ["item001"]
+    found = await placed.http.get("/users/a%2Fb/explain?user_id=ann&userID=ann", headers=ADMIN)
+    assert [one["item_id"] for one in found.json()["events"]] == ["item001"]
 
 
 async def test_a_user_whose_id_ends_like_the_path_can_be_forgotten(placed: Door) -> None:
