@@ -15,7 +15,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import batch, catalog, items_flood, placements, plans, prewarm, rehearsals, rolling_restart, sends, speed
+from bench import (
+    batch,
+    catalog,
+    data_check,
+    items_flood,
+    placements,
+    plans,
+    prewarm,
+    rehearsals,
+    rolling_restart,
+    sends,
+    speed,
+)
 from bench.speed import DATA, LOAD_CORE
 from tests.support.processes import ROOT
 
@@ -29,6 +41,7 @@ REPEATS = {
     "start": 3,
     "settings": 5,
     "catalog": 3,
+    "data_check": 2,
 }
 QUICK_REPEATS = {
     "hits": 3,
@@ -39,11 +52,12 @@ QUICK_REPEATS = {
     "start": 1,
     "settings": 1,
     "catalog": 1,
+    "data_check": 1,
 }
 
 
 SPEED = {**speed.SCENARIOS, "placements": placements.hits_of_all_kinds}
-ON_REQUEST = {**speed.ON_REQUEST, "catalog": catalog.catalog}
+ON_REQUEST = {**speed.ON_REQUEST, "catalog": catalog.catalog, "data_check": data_check.data_check}
 SENDS = {
     **dict(sends.scenarios()),
     "rolling_restart": rolling_restart.rolling_restart,

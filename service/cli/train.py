@@ -1,5 +1,6 @@
 """`personalize-connect train`."""
 
+import datetime as dt
 import json
 import sys
 import time
@@ -124,6 +125,7 @@ def plan_command(*, path: Path, is_json: bool, shows_policies: bool) -> None:
 @click.option("--create-role", is_flag=True, help="Make the role that Personalize reads the data with, and use it.")
 @click.option("--placements", type=click.Path(dir_okay=False, path_type=Path), default=Path("placements.toml"))
 @click.option("--promote", "promotes", is_flag=True, help="Let each campaign serve its newest version, unless worse.")
+@click.option("--retrain", "retrains", is_flag=True, help="Train a version today, though the files are the same.")
 @_lines_of_errors
 def apply_command(  # noqa: PLR0917  # one argument an option
     path: Path,
@@ -133,6 +135,7 @@ def apply_command(  # noqa: PLR0917  # one argument an option
     create_role: bool,  # noqa: FBT001  # as above
     placements: Path,
     promotes: bool,  # noqa: FBT001  # as above
+    retrains: bool,  # noqa: FBT001  # as above
 ) -> None:
     """Make what is wanted, and wait for it.
 
@@ -152,7 +155,8 @@ def apply_command(  # noqa: PLR0917  # one argument an option
         terms = terms.model_copy(update={"role_arn": _role(terms)})
     own = account(poll_seconds)
     with _sources(terms, own) as sources:
-        stages = stages_of(terms, sources.wanted())
+        today = f"{dt.datetime.now(dt.UTC):%Y%m%d}" if retrains else ""
+        stages = stages_of(terms, sources.wanted(), retraining=today)
         seen = look(own, stages)
         if not yes:
             if any(step.wanted.noun is IMPORT_JOB and step.outcome == "make" for step in seen.steps):

@@ -230,6 +230,17 @@ def test_new_data_is_imported_and_trained_on_and_the_campaign_stays(shop: Shop) 
     assert second.arns["version for-you"] != first.arns["version for-you"]
 
 
+def test_retraining_makes_one_version_a_day_of_the_same_files(shop: Shop) -> None:
+    shop.apply()
+    shop.plane.calls.clear()
+
+    for _ in range(2):
+        data = {kind: shop._data(kind) for kind in KINDS}
+        apply(shop.account, stages_of(shop.terms, data, retraining="20261125"), check_data=lambda: None)
+
+    assert shop.plane.changes() == Counter(create_solution_version=3)
+
+
 def test_versions_say_what_changed_in_their_data(shop: Shop) -> None:
     shop.apply()
     shop.more_data()

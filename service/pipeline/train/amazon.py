@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
+from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -90,7 +91,7 @@ def _readable(what: str) -> Iterator[None]:
         if code in {"404", "NoSuchKey"}:
             raise NotFound(f"{what}: not found") from error
         raise _CODES.get(code, Refused)(f"{what}: {code}: {message}") from error
-    except (BotoCoreError, OSError) as error:
+    except (BotoCoreError, Boto3Error, OSError) as error:
         raise PipelineError(f"{what}: {error}") from error
 
 

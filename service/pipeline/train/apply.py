@@ -61,7 +61,7 @@ def look(account: Account, stages: Sequence[Sequence[Wanted]]) -> Applied:
                 continue
             seen.arns[wanted.key] = found.arn
             wrong = wanted.changes(found, _or_blank(seen.arns, wanted.needs)) if not found.is_pending else {}
-            why = ", ".join(f"{name} becomes {value}" for name, value in wrong.items()) or found.status
+            why = ", ".join(f"{name} becomes {value}" for name, value in wrong.items()) or _state(found)
             seen.steps.append(Step(wanted, "change" if wrong else "keep", why, found.arn))
     return seen
 
@@ -175,6 +175,10 @@ def _attempt(account: Account, wanted: Wanted, arns: Mapping[str, str]) -> tuple
         for summary in account.listed(wanted.noun, **by):
             return account.describe(wanted.noun, summary[wanted.noun.arn]), wanted.name
     return account.attempt(wanted.noun, wanted.name, **by)
+
+
+def _state(found: Resource) -> str:
+    return f"{found.status}: {found.failure}" if found.status.endswith("FAILED") else found.status
 
 
 def _or_blank(arns: Mapping[str, str], needs: Sequence[str]) -> dict[str, str]:

@@ -91,8 +91,17 @@ class DataWanted:
     """What is said of it in tags, so that versions can be compared later."""
 
 
-def stages_of(terms: PipelineTerms, data: Mapping[DatasetKind, DataWanted]) -> list[list[Wanted]]:
-    """What is wanted. What stands in one stage is made at once, and waited for before the next."""
+def stages_of(
+    terms: PipelineTerms, data: Mapping[DatasetKind, DataWanted], *, retraining: str = ""
+) -> list[list[Wanted]]:
+    """What is wanted. What stands in one stage is made at once, and waited for before the next.
+
+    Args:
+        terms: The file.
+        data: Its datasets.
+        retraining: Part of the versions' names, to train on the same files again: events that came in meanwhile are
+            not in any file. Empty: a version of these files is enough.
+    """
     group = Wanted(
         key="group", noun=GROUP, name=terms.name, fields=lambda _: {"domain": terms.domain} if terms.domain else {}
     )
@@ -108,7 +117,7 @@ def stages_of(terms: PipelineTerms, data: Mapping[DatasetKind, DataWanted]) -> l
         [*datasets, *([tracker] if terms.event_tracker else [])],
         [_import(terms, one) for one in data.values()],
         [*(_filter(terms, name, text) for name, text in terms.filters.items()), *solutions],
-        [_version(terms, name, versions_data) for name in terms.solutions],
+        [_version(terms, name, "-".join(filter(None, (versions_data, retraining)))) for name in terms.solutions],
         [
             *(_campaign(terms, name, one) for name, one in terms.campaigns.items()),
             *(_recommender(terms, name, one) for name, one in terms.recommenders.items()),
