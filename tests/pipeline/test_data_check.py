@@ -128,6 +128,11 @@ BROKEN: dict[str, tuple[str, str | bytes, list[tuple[str, str, int | None]]]] = 
     "a reserved name": (EVENTS, rows_of(wide(1), interactions()).replace("EXTRA_0", "SESSION_ID"), [("unsendable-column", EVENTS, 1)]),
     "an illegal name": (ITEMS, rows_of(wide(1), catalogue()).replace("EXTRA_0", "2nd price"), [("illegal-column-name", ITEMS, 1)]),
     "a name twice": (ITEMS, rows_of(wide(1), catalogue()).replace("EXTRA_0", "PRICE"), [("duplicate-column", ITEMS, 1)]),
+    "a name in two cases": (ITEMS, rows_of(wide(1), catalogue()).replace("EXTRA_0", "price"), [("duplicate-column", ITEMS, 1)]),
+    "a decimal comma": (ITEMS, rows_of(cell(8, 2, '"5,50"'), catalogue()), [("decimal-comma", ITEMS, 8)]),
+    "blanks at a type": (EVENTS, rows_of(cell(6, 2, " View"), interactions()), [("event-type-with-blanks", EVENTS, 6)]),
+    "a time of 40 digits": (EVENTS, rows_of(cell(6, 3, "9" * 40), interactions()), [("timestamp-not-seconds", EVENTS, 6)]),
+    "ids of pandas": (USERS, as_csv([*people(), ["40.0", "33"]]), [("id-written-as-float", USERS, 42)]),
     "a price in words": (ITEMS, rows_of(cell(8, 1, "call us"), catalogue()), [("value-not-number", ITEMS, 8)]),
     "infinity": (ITEMS, rows_of(cell(8, 1, "inf"), catalogue()), [("value-not-number", ITEMS, 8)]),
     "TRUE": (ITEMS, rows_of(cell(8, 3, "TRUE"), catalogue()), [("boolean-not-lower-case", ITEMS, 8)]),
@@ -149,6 +154,7 @@ BROKEN: dict[str, tuple[str, str | bytes, list[tuple[str, str, int | None]]]] = 
 MENDED = {
     *("milliseconds", "one in microseconds", "dates", "fractions", "no time", "no user", "no event type", "two spellings"),
     *("blanks around", "a lower-case column", "another name", "semicolons", "a quoted header", "a mark", "Latin-1"),
+    *("a name in two cases", "blanks at a type", "a time of 40 digits"),
     *("a short row", "an open quote", "six more columns", "an empty column", "an illegal name", "a name twice"),
     *("a price in words", "infinity", "TRUE", "n/a", "a long category", "a value that is none", "an id twice", "a row twice"),
 }  # fmt: skip

@@ -149,9 +149,19 @@ def _id_checks(name: str) -> Iterator[CellCheck]:
         f"{{count}} have an id of more than {MAX_ID_CHARACTERS} characters; first {{example}}",
         "Use a shorter id, a hash of it, say; `--fix DIR` leaves these rows out",
     )  # fmt: skip
+    yield _blanks(name, "id-with-blanks", "id")
     yield CellCheck(
-        "id-with-blanks", "warning", name, "t IS NOT NULL AND t <> v",
-        "{count} have blanks around the id, which make it another id; first {example}", f"Remove them; {_MENDED}",
+        "id-written-as-float", "warning", name, "regexp_full_match(t, '[0-9]+[.]0')",
+        "{count} hold a whole number with a fraction, as pandas writes ids; first {example}",
+        "Read the column as text before you export it, so that it agrees with what you ask for",
+    )  # fmt: skip
+
+
+def _blanks(name: str, code: str, what: str) -> CellCheck:
+    return CellCheck(
+        code, "warning", name, "t IS NOT NULL AND t <> v",
+        f"{{count}} have blanks around the {what}, which make it another one; first {{example}}",
+        f"Remove them; {_MENDED}",
     )  # fmt: skip
 
 
@@ -161,6 +171,7 @@ def _event_type_checks(name: str) -> Iterator[CellCheck]:
         "Give these rows a type or leave them out; `--fix DIR` leaves them out",
     )  # fmt: skip
     yield _too_long(name, MAX_EVENT_TYPE_CHARACTERS, "event-type-too-long")
+    yield _blanks(name, "event-type-with-blanks", "event type")
 
 
 def _text_checks(column: TypedColumn) -> Iterator[CellCheck]:
@@ -168,6 +179,11 @@ def _text_checks(column: TypedColumn) -> Iterator[CellCheck]:
     yield CellCheck(
         "null-word", "warning", column.name, f"t IN ({words})",
         "{count} hold {example}, which Personalize takes for a value", f"Leave the cell empty; {_MENDED}",
+    )  # fmt: skip
+    yield CellCheck(
+        "decimal-comma", "warning", column.name, "regexp_full_match(t, '-?[0-9]+,[0-9]+')",
+        "{count} hold a number with a comma, which Personalize takes for text; first {example}",
+        "Write a point, so that the column is one of numbers",
     )  # fmt: skip
     if column.type == "categorical":
         yield _too_long(column.name, MAX_CATEGORICAL_CHARACTERS, "category-too-long")

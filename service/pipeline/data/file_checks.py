@@ -139,15 +139,15 @@ def _renamed(kind: DatasetKind, file: LoadedFile, column: Column) -> Finding:
 
 
 def _badly_named(kind: DatasetKind, file: LoadedFile) -> Iterator[Finding]:
-    written = [column.written for column in file.columns]
+    written = [column.written.upper() for column in file.columns]
     for column in file.columns:
         if column.name in RESERVED[kind] and column.is_renamed:
             yield _renamed(kind, file, column)
-        elif written.count(column.written) > 1 and column.written != column.name:
+        elif written.count(column.written.upper()) > 1 and column.written != column.name:
             if column.name != column.written.upper():
                 yield Finding(
                     code="duplicate-column", level="error", dataset=kind, file=file.staged.name, line=1,
-                    column=column.written, message="stands in the header twice",
+                    column=column.written, message="stands in the header twice, in whatever case",
                     remedy=f"Remove or rename one; `--fix DIR` calls the second {column.name}",
                 )  # fmt: skip
         elif column.name not in REQUIRED[kind] and not is_valid_name(column.written):

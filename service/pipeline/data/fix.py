@@ -133,14 +133,14 @@ def _cell(column: TypedColumn, history: History | None) -> str:  # noqa: PLR0911
 def _seconds(text: str) -> str:
     """Unix seconds from seconds, milliseconds, micro- or nanoseconds, or a date."""
     number = f"TRY_CAST({text} AS DOUBLE)"
-    whole = f"coalesce(TRY_CAST({text} AS HUGEINT), CAST(floor({number}) AS HUGEINT))"
+    whole = f"coalesce(TRY_CAST({text} AS HUGEINT), TRY_CAST(floor({number}) AS HUGEINT))"
     steps = "".join(
-        f" WHEN abs({number}) >= {MAX_SECONDS * 1000**power} THEN {whole} // {1000 ** (power + 1)}"
+        f" WHEN abs({number}) >= {MAX_SECONDS * 1000**power} THEN TRY_CAST({whole} // {1000 ** (power + 1)} AS BIGINT)"
         for power in (2, 1, 0)
     )
     return (
-        f"CASE WHEN {number} IS NULL THEN CAST(epoch(TRY_CAST({text} AS TIMESTAMPTZ)) AS BIGINT)"
-        f" WHEN NOT isfinite({number}) THEN NULL{steps} ELSE CAST(floor({number}) AS BIGINT) END"
+        f"CASE WHEN {number} IS NULL THEN TRY_CAST(epoch(TRY_CAST({text} AS TIMESTAMPTZ)) AS BIGINT)"
+        f" WHEN NOT isfinite({number}) THEN NULL{steps} ELSE TRY_CAST(floor({number}) AS BIGINT) END"
     )
 
 

@@ -1,5 +1,6 @@
 """Personalize and S3 through boto3; every error of the SDK becomes one of ours here."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,7 +62,8 @@ class AmazonStorage:
             target = _path(url)
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                part = target.with_name(f".{target.name}.part")
+                # Two runs at once may put the same file.
+                part = target.with_name(f".{target.name}.{os.getpid()}")
                 shutil.copyfile(path, part)
                 part.replace(target)
             except OSError as error:
