@@ -1,12 +1,13 @@
 """A stand-in for Amazon Personalize, a process of its own.
 
-It learns from an interactions CSV in Personalize's own columns and answers the wire protocol of the
-`personalize-runtime` SDK client, so that a caller needs nothing but `AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME` to use it.
-Of the rest of `service` it imports only the filter language.
+It answers the wire protocols of the SDK's three clients for Personalize, so that a caller needs nothing but their
+`AWS_ENDPOINT_URL_...` to use it. Of the rest of `service` it imports only the filter language.
 
-- `data`, `learn`, `filters`: what it knows, and the lists that it makes of it.
+- `control/`: the control plane, from a schema to a campaign. `work/`: the jobs behind it, in child processes.
+- `training/`: models and what they are worth. `serving/`: runtime and events for what the control plane made.
+- `data`, `learn`, `filters`, `events`: the campaigns that are there from the start, learned from a directory.
 - `http`: the application, and the surface that each API is; `app` puts them together.
-- `runtime/`: the API of the runtime. `admin`, `faults`, `access_keys`, `stats`: the side for tests and benchmarks.
+- `runtime/`: the runtime's API for these. `admin`, `faults`, `access_keys`, `stats`: the side for tests and benchmarks.
 - `server`, `command`: the process and its command line.
 """
 
