@@ -1,6 +1,8 @@
 """All metrics, in one list, and the access lines; `docs/operate/metrics.md` describes them for the person on call.
 
 Labels come from closed sets only, never from a client. Log events are constant phrases with fields; no user id at info.
+
+Longer than 300 lines: it is the one list of all metrics.
 """
 
 import random

@@ -1,4 +1,7 @@
-"""One parser of a query, for the routes and the hit lane: from a query string, or from the JSON body of `/ranking`."""
+"""One parser of a query, for the routes and the hit lane: from a query string, or from the JSON body of `/ranking`.
+
+Longer than 300 lines: every parameter is read in one place, in the order of the contract.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence

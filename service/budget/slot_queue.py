@@ -21,6 +21,8 @@ along, so its slot goes to the next caller, and nobody asks the governor for it 
 Callers without a list reserve their slots themselves. For the lower lanes the queue does, while nobody without a list
 waits: as many slots as they want, but no earlier than the governor's lead before each begins. So the way to the
 governor may be longer than a slot, and still no slot is lost.
+
+Longer than 300 lines: the two queues change together, so one class holds both.
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""`personalize-connect train`."""
+"""`personalize-connect train`.
+
+Longer than 300 lines: a verb of the command stands beside the others, whose options it shares.
+"""
 
 import datetime as dt
 import json

@@ -2,6 +2,8 @@
 
 Every condition becomes a function from a row to a boolean, and the functions are composed; a row is whatever
 the reader of a field takes: a catalogue row, the user's columns, or an item's id.
+
+Longer than 300 lines: each kind of condition stands beside the others, so that one reads how they differ.
 """
 
 from collections import deque

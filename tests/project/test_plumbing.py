@@ -169,3 +169,11 @@ def settings_names() -> set[str]:
 def metric_names(registry: CollectorRegistry) -> Iterator[str]:
     for metric in registry.collect():
         yield metric.name + "_total" if metric.type == "counter" else metric.name
+
+
+def test_a_file_of_more_than_300_lines_says_why_in_its_first_lines() -> None:
+    long = {
+        path: text for path in (ROOT / "service").rglob("*.py") if (text := path.read_text("utf-8")).count("\n") > 300
+    }
+
+    assert [str(path.relative_to(ROOT)) for path, text in long.items() if "Longer than" not in text[:2_000]] == []

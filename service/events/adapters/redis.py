@@ -5,6 +5,8 @@ the stream, so that it knows within a second what was accepted on another one, a
 
 An entry leaves the stream when it was sent on and every follower has had `KEPT_SECONDS` to read it. What waits is never
 trimmed: once `MAX_WAITING` entries are there, nothing more is accepted.
+
+Longer than 300 lines: what accepts, claims and forgets events shares the layout of their keys.
 """
 
 import asyncio
