@@ -6,9 +6,16 @@ import sys
 import click
 
 from service.catalog.check import check_catalog
+from service.cli.display import TerminalDisplay
 from service.cli.group import EXIT_FAILED
-from service.errors import CatalogError
+from service.errors import CatalogError, ConfigurationError
+from service.events.items.push import PushReport
 from service.settings import CatalogSettings, load
+from service.settings.state import StateSettings
+from service.wiring.items import ItemPushing, open_item_push
+
+EXIT_REFUSED = 3
+"""Everything was looked at, and some items were not taken."""
 
 
 @click.group("catalog")
@@ -51,3 +58,65 @@ def check(url: str | None, columns: str | None, exclusion_filters: tuple[str, ..
         click.echo(line)
     if not found.shown:
         sys.exit(EXIT_FAILED)
+
+
+@command.command("push")
+@click.argument("url", required=False)
+@click.option("--dataset-arn", help="Of the items dataset.", show_default="PERSONALIZE_ITEMS_DATASET_ARN")
+@click.option(
+    "--columns",
+    default="",
+    show_default="those of the dataset's schema",
+    help="The dataset's columns and the catalogue's: PRICE=price,CATEGORY_L1=category.",
+)
+@click.option("--all", "anew", is_flag=True, help="Put all items, not only what has changed.")
+@click.option("--dry-run", is_flag=True, help="Say what would be put, and put nothing.")
+def push(url: str | None, dataset_arn: str | None, columns: str, *, anew: bool, dry_run: bool) -> None:
+    """Put what has changed in the catalogue into Personalize's items dataset.
+
+    URL is written as in CATALOG_URL, and is CATALOG_URL if it is left out. PutItems takes 10 items a call and 10 calls
+    a second; let an import job put a first million. What was put is noted in DATA_DIR after each call. The next run
+    puts only what has changed since, and one that was interrupted goes on.
+
+    Exit status 0: the dataset has all items. 1: it stopped on the way. 2: nothing could be done. 3: some items were not
+    taken.
+    """
+    settings = load(CatalogSettings, catalog_url=url, personalize_items_dataset_arn=dataset_arn)
+    if settings.personalize_items_dataset_arn is None:
+        raise ConfigurationError("PERSONALIZE_ITEMS_DATASET_ARN: is not set; name the dataset with --dataset-arn")
+    data_dir = load(StateSettings).data_dir
+    display = TerminalDisplay()
+    with open_item_push(settings, settings.personalize_items_dataset_arn, data_dir, columns) as pushing:
+        report = asyncio.run(pushing.compare(anew=anew))
+        if not dry_run:
+            _put(pushing, report, display)
+    for line in _summary(report, dry_run=dry_run):
+        click.echo(line)
+    sys.exit(EXIT_REFUSED if report.refused else 0)
+
+
+def _put(pushing: ItemPushing, report: PushReport, display: TerminalDisplay) -> None:
+    with display.track("push", "items", report.wanted) as track:
+
+        def show(done: int) -> None:
+            track.reach(done, "")
+            display.mention(lambda: f"push: {done:,} of {report.wanted:,} items")
+
+        try:
+            pushing.push(report, show)
+        except BaseException:
+            display.say(f"stopped after {report.put:,} of {report.wanted:,} items; the same command goes on from here")
+            raise
+
+
+def _summary(report: PushReport, *, dry_run: bool) -> list[str]:
+    done = "would be put" if dry_run else "put"
+    lines = [
+        f"{report.wanted if dry_run else report.put:,} items {done}: {report.new:,} new, {report.changed:,} changed",
+        f"{report.unchanged:,} items are as they were",
+    ]
+    if report.gone:
+        lines.append(f"{report.gone:,} left the catalogue; Personalize keeps them, and the service shows none of them")
+    if report.refused:
+        lines.append(f"{report.refused:,} items were not taken")
+    return lines + report.problems

@@ -36,6 +36,9 @@ class CatalogSettings(SettingsGroup):
     popular_items: str | None = None
     """Curated ids for the non-personalised list; see `popular_ids`."""
 
+    personalize_items_dataset_arn: str | None = None
+    """Items dataset that `catalog push` fills."""
+
     @property
     def column_mapping(self) -> Mapping[str, str]:
         """Our column name to what stands for it: the source's column, a path in it, or a template."""

@@ -57,7 +57,7 @@ class PersonalizeEvents:
                 async with asyncio.timeout(CALL_SECONDS):
                     client = await self._client.get()
                     # A second registration under the same id changes nothing.
-                    client.meta.events.register(_BEFORE_PARSE, _check_body, unique_id="service-events-body")
+                    client.meta.events.register(_BEFORE_PARSE, check_body, unique_id="service-events-body")
                     await client.put_events(**parameters)
         except RecommenderRefused as refused:
             if _is_of_the_events(refused.__cause__):
@@ -72,7 +72,7 @@ class PersonalizeEvents:
 _BEFORE_PARSE: Final = "before-parse.personalize-events.PutEvents"
 
 
-def _check_body(response_dict: Mapping[str, Any], **_: object) -> None:
+def check_body(response_dict: Mapping[str, Any], **_: object) -> None:
     """Refuse a 200 that Personalize did not write: its body is empty, and the SDK looks at no body here.
 
     Raises:
