@@ -15,6 +15,7 @@ from service.api import admin, error_table, explain, pages
 from service.api.answers import router as answers_router
 from service.api.connection_metrics import ConnectionMetrics
 from service.api.events import router as events_router
+from service.api.events import users as users_router
 from service.api.hit_lane import HitLane
 from service.api.lifecycle import Lifecycle, install_lifecycle
 from service.api.refusals import Refusals
@@ -93,7 +94,7 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
         openapi_url=None,
     )
     install_lifecycle(app, lifecycle)
-    administration = (explain.router, admin.router, admin.versions)
+    administration = (explain.router, admin.router, users_router, admin.versions)
     routers = (answers_router, events_router, router, metrics_router, *administration, pages.router)
     for one in routers:
         app.include_router(one)

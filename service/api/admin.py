@@ -11,9 +11,9 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
+from service.api import path_ids  # noqa: F401  # registers `{...:id}`
 from service.api.keyed_route import administrator, caller, keyed
 from service.api.lifecycle import Services, services_of
 from service.constants import (
@@ -54,21 +54,6 @@ class Wanted(BaseModel):
     num_results: Annotated[int, Field(ge=1, le=MAX_NUM_RESULTS)] = DEFAULT_NUM_RESULTS
     max_age_seconds: Annotated[float, Field(ge=0)] = 0.0
     placement: str = ""
-
-
-class _Id(Convertor[str]):
-    """Any text; the framework's own ends a path at a slash or does not take a line break."""
-
-    regex = "(?s:.*)"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
-
-
-register_url_convertor("id", _Id())
 
 
 def _prewarmer_of(services: Services, name: str, *, items: bool) -> ItemListMaker:

@@ -1,5 +1,6 @@
 """An event as this service keeps it, and how it is read from the body of `POST /events`."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ MAX_IMPRESSION: Final = 25
 
 MAX_FUTURE_SECONDS: Final = 86_400.0
 """An event may be dated this far after our clock: callers' clocks and zones differ."""
+
+
+_WORD_START: Final = re.compile(r"[_\s]+(\w)")
 
 
 class EventProblem(ValueError):
@@ -124,6 +128,8 @@ def event_of(entry: Mapping[str, Any], given: object, now: float) -> Event:
     event_type = text_of(given, "eventType")
     if not event_type:
         raise EventProblem("eventType: is missing")
+    if event_type.startswith("$"):
+        raise EventProblem("eventType: begins with $")
     sent_at = moment_of(given.get("sentAt"), now, "sentAt")
     item_id = text_of(given, "itemId")
     return Event(
@@ -228,6 +234,13 @@ def _impression(value: object) -> tuple[str, ...]:
     if len(value) > MAX_IMPRESSION:
         raise EventProblem(f"impression: at most {MAX_IMPRESSION} items, not {len(value)}")
     return tuple(value)
+
+
+def camel_case(column: str) -> str:
+    """A schema's column as Personalize's events API wants its name: `numRatings` for `NUM_RATINGS`."""
+    if not column.isupper():
+        return column
+    return _WORD_START.sub(lambda match: match[1].upper(), column.lower())
 
 
 def session_of(user_id: str, sent_at: float) -> str:

@@ -23,6 +23,7 @@ from service.clock import Clock
 from service.errors import BudgetExhausted, RecommenderError, RecommenderRefused, SharedStateUnavailable
 from service.events.intake import EventRecorder
 from service.events.ports import CLAIM_SECONDS, EventStore, EventTaker, Waiting
+from service.events.traits import USER_TRAITS
 
 MAX_A_CALL: Final = 10
 """Events of one PutEvents call, all of one user and session. Source: Personalize API reference, PutEvents."""
@@ -202,5 +203,7 @@ def by_session(waiting: Sequence[Waiting]) -> list[list[Waiting]]:
     """The events of each user and session, in order; PutEvents takes those of one in a call."""
     found: dict[tuple[str, str], list[Waiting]] = {}
     for one in waiting:
-        found.setdefault((one.event.user_id, one.event.session_id), []).append(one)
+        # PutUsers takes several users in a call.
+        user_id = "" if one.event.event_type == USER_TRAITS else one.event.user_id
+        found.setdefault((user_id, one.event.session_id), []).append(one)
     return list(found.values())

@@ -3,11 +3,10 @@
 Source: Amazon Personalize developer guide, Item interactions dataset: schema requirements and reserved fields.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from service.events.event import MAX_RECOMMENDATION_ID_CHARACTERS, Event, EventProblem, event_of
+from service.events.event import MAX_RECOMMENDATION_ID_CHARACTERS, Event, EventProblem, camel_case, event_of
 
 _FIELDS: Final[Mapping[str, str]] = {
     "ITEM_ID": "itemId",
@@ -19,8 +18,6 @@ _FIELDS: Final[Mapping[str, str]] = {
 """Columns of the table, and what PutEvents calls them; columns that are not named here become properties."""
 
 _OTHERS: Final = frozenset({"USER_ID", "SESSION_ID", "EVENT_VALUE", "IMPRESSION", "EVENT_ATTRIBUTION_SOURCE"})
-
-_WORD_END: Final = re.compile(r"[_\s]+(\w)")
 
 
 class InteractionColumns:
@@ -65,7 +62,9 @@ class InteractionColumns:
             given["impression"] = row["IMPRESSION"].split("|")
         if len(row.get("RECOMMENDATION_ID", "")) > MAX_RECOMMENDATION_ID_CHARACTERS:
             del given["recommendationId"]
-        properties = {_camel(name): cell for name, cell in row.items() if name not in _FIELDS and name not in _OTHERS}
+        properties = {
+            camel_case(name): cell for name, cell in row.items() if name not in _FIELDS and name not in _OTHERS
+        }
         given["properties"] = properties
         return event_of({"userId": row["USER_ID"], "sessionId": row.get("SESSION_ID")}, given, now)
 
@@ -75,8 +74,3 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise EventProblem("EVENT_VALUE: is not a number") from None
-
-
-def _camel(name: str) -> str:
-    """A column as PutEvents wants its name among the properties: `numRatings` for `NUM_RATINGS`."""
-    return _WORD_END.sub(lambda match: match[1].upper(), name.lower())

@@ -7,6 +7,7 @@ from service.events.intake import Intake
 from service.events.known import KnownEvents, OwnDoings
 from service.events.outbox import Outbox
 from service.events.ports import EventStore
+from service.events.traits import UserTraits
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +20,5 @@ class EventServices:
     braze: BrazeTerms
     store: EventStore
     outbox: Outbox | None
+    traits: UserTraits | None = None
+    """None without PERSONALIZE_USERS_DATASET_ARN."""

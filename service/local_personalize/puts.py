@@ -41,6 +41,11 @@ class DatasetPuts:
     def __init__(self, model: CoVisitationModel, clock: Callable[[], float]) -> None:
         self._model = model
         self._buckets = {path: TokenBucket(tokens_per_second=CALLS_PER_SECOND, clock=clock) for path in OPERATIONS}
+        # Without a file there is no schema: any column is taken.
+        self._columns_of = {
+            "ITEMS": list(next(iter(model.dataset.items.values()), {})),
+            "USERS": list(next(iter(model.dataset.users.values()), {})),
+        }
         self.taken: dict[str, list[dict[str, Any]]] = {operation: [] for operation in OPERATIONS.values()}
         """What was put, by operation, in order."""
 
@@ -86,11 +91,10 @@ class DatasetPuts:
         if not isinstance(found, dict):
             raise invalid_input("properties is not a JSON object")
         named = {_WORD_START.sub("_", key).upper(): _text(value) for key, value in found.items()}
-        rows = {"ITEMS": self._model.dataset.items, "USERS": self._model.dataset.users}.get(kind, {})
-        known = next(iter(rows.values()), None)
-        if known is None:
+        known = self._columns_of.get(kind)
+        if not known:
             return {_WORD_START.sub("_", id_name).upper(): given[id_name], **named}
-        if unknown := named.keys() - known.keys():
+        if unknown := named.keys() - set(known):
             raise invalid_input(f"properties has {min(unknown)}, which the schema lacks")
         ids = {"ITEM_ID", "USER_ID", "ID"}
         return {name: given[id_name] if name in ids else named.get(name, "") for name in known}

@@ -29,6 +29,9 @@ class EventSettings(SettingsGroup):
     personalize_events_tps: float = Field(100, gt=0, le=1_000)
     """PutEvents calls per second, all replicas together."""
 
+    personalize_users_dataset_arn: str | None = None
+    """Users dataset that gets what POST /users/{user_id} takes; without one there is no such path."""
+
     event_types: str | None = None
     """Braze's names to Personalize's, `ecommerce.order_placed=Purchase,ecommerce.product_viewed=View`."""
 
@@ -78,6 +81,8 @@ class EventSettings(SettingsGroup):
                 yield Problem.of(
                     "exclude_after", f"{shown(pair)} is not TYPE:DURATION, such as Purchase:180d or View:0"
                 )
+        if self.personalize_users_dataset_arn and not self.personalize_tracking_id:
+            yield Problem.of("personalize_users_dataset_arn", "is of no use without PERSONALIZE_TRACKING_ID")
         if not self.event_key_list:
             for name in ("personalize_tracking_id", "event_types", "exclude_after", "lists_live_until_event"):
                 if getattr(self, name):

@@ -13,7 +13,7 @@ from service.budget.budget import Budget
 from service.budget.ports import TpsGovernor
 from service.clock import Clock, SystemClock
 from service.errors import ConfigurationError
-from service.events.adapters.personalize import PersonalizeEvents
+from service.events.adapters.personalize import USERS_TPS, PersonalizeEvents, UsersDataset
 from service.events.adapters.redis import RedisEventStore
 from service.events.adapters.sqlite import SqliteEventStore
 from service.events.braze import BrazeTerms
@@ -22,6 +22,7 @@ from service.events.known import KnownEvents, OwnDoings
 from service.events.outbox import Outbox
 from service.events.ports import EventStore, LoadNotes
 from service.events.services import EventServices
+from service.events.traits import UserTraits
 from service.fleet.heartbeat import Heartbeat
 from service.lists.forgetting import Forgetting
 from service.sends.live import DueLists
@@ -68,9 +69,9 @@ async def open_events(
     forgetting.add(known)
     outbox = None
     if tracking_id is not None:
-        taker = PersonalizeEvents(aws, tracking_id)
+        taker = PersonalizeEvents(aws, tracking_id, await _users_dataset(settings, stack, clock, way))
         stack.push_async_callback(taker.close)
-        governor = await _governor(settings, stack, clock, way)
+        governor = await _governor(settings, stack, clock, way, what="events", tps=settings.personalize_events_tps)
         budget = Budget(governor, clock)
         stack.callback(budget.close)
         outbox = Outbox(store, taker=taker, budget=budget, clock=clock, recorder=telemetry)
@@ -82,6 +83,7 @@ async def open_events(
         braze=BrazeTerms(settings.event_type_names, settings.event_item_id),
         store=store,
         outbox=outbox,
+        traits=UserTraits(store, known=known, recorder=telemetry) if settings.personalize_users_dataset_arn else None,
     )
 
 
@@ -176,21 +178,34 @@ def _redis(settings: Settings, way: RedisWay, clock: Clock) -> RedisEventStore:
     )
 
 
-async def _governor(settings: Settings, stack: AsyncExitStack, clock: Clock, way: RedisWay | None) -> TpsGovernor:
+async def _users_dataset(
+    settings: Settings, stack: AsyncExitStack, clock: Clock, way: "RedisWay | None"
+) -> UsersDataset | None:
+    dataset_arn = settings.personalize_users_dataset_arn
+    if dataset_arn is None:
+        return None
+    budget = Budget(await _governor(settings, stack, clock, way, what="users", tps=USERS_TPS), clock)
+    stack.callback(budget.close)
+    return UsersDataset(dataset_arn, budget, clock.monotonic)
+
+
+async def _governor(
+    settings: Settings, stack: AsyncExitStack, clock: Clock, way: "RedisWay | None", *, what: str, tps: float
+) -> TpsGovernor:
     if way is None:
-        return EmbeddedGovernor(settings.personalize_events_tps, clock=clock)
+        return EmbeddedGovernor(tps, clock=clock)
     heartbeat = await stack.enter_async_context(
         Heartbeat(
             way.client,
             clock=clock,
-            group=f"{deployment_of(settings)}:events",
+            group=f"{deployment_of(settings)}:{what}",
             expected_replicas=settings.expected_replicas,
             # It is no budget of transactions, so a start need not wait for it.
             patient=False,
         )
     )
     return RedisGovernor(
-        settings.personalize_events_tps,
+        tps,
         client=way.client,
         heartbeat=heartbeat,
         clock=clock,

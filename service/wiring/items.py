@@ -59,7 +59,7 @@ class ItemPushing:
             source = open_source(self._settings.catalog_url, aws=aws, column_mapping=mapping, data_dir=self._data_dir)
             try:
                 async with source.opened() as content:
-                    return await asyncio.to_thread(self._compare, content, source.label, anew)
+                    return await asyncio.to_thread(self._compare, content, source.label, anew=anew)
             finally:
                 await source.close()
 
@@ -72,7 +72,7 @@ class ItemPushing:
         if report.wanted:
             ItemPush(PersonalizeItems(self._dataset_arn), self._pushed, report, on_progress=on_progress).run()
 
-    def _compare(self, content: SourceContent, label: str, anew: bool) -> PushReport:  # noqa: FBT001  # of this class alone
+    def _compare(self, content: SourceContent, label: str, *, anew: bool) -> PushReport:
         columns, _, _ = read_items(
             content.stream, self._pushed, label=label, column_mapping=self._settings.column_mapping
         )

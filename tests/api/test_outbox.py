@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from click.testing import CliRunner
 
 from service.cli import main
 from service.local_personalize.app import create_app
-from service.local_personalize.arns import TRACKING_ID
+from service.local_personalize.arns import DATASET_ARN, TRACKING_ID
 from service.local_personalize.data import Dataset, Interaction
 from service.local_personalize.learn import learn
 from tests.support.front_door import Door, OpenDoor
@@ -114,6 +115,48 @@ async def test_a_right_that_is_missing_puts_no_event_aside(doors: list[Door], lo
     await until(lambda: _later(doors) and len(arrived(local)) >= 3)
     assert sorted(event["eventId"] for event in arrived(local)) == ["e0", "e1", "e2"]
     assert 'events_total{result="aside"} 0.0' in (await doors[0].http.get("/metrics")).text
+
+
+USERS = DATASET_ARN + "USERS"
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("redis", [False, True])
+async def test_columns_of_users_reach_putusers_once_they_are_safe(
+    open_door: OpenDoor, local: LocalPersonalize, redis_server: RedisServer, *, redis: bool
+) -> None:
+    where = {"REDIS_URL": redis_server.url} if redis else {}
+    async with open_door(**SETTINGS, PERSONALIZE_USERS_DATASET_ARN=USERS, **where) as door:
+        local.fail("error500", of="events")
+        for user, columns in (
+            ("ann", {"AGE": 31}),
+            ("böb/2", {"MEMBER_CLASS": "gold", "gender": None}),
+            ("ann", {"AGE": 32}),
+        ):
+            answer = await door.http.post(f"/users/{quote(user, safe='')}", json=columns, headers=KEY)
+            assert (answer.status_code, answer.json()) == (202, {"accepted": True})
+        local.fail("none", of="events")
+
+        def put() -> dict[str, str]:
+            calls = local.http.get("/_puts").json()["PutUsers"]
+            return {one["userId"]: one["properties"] for call in calls for one in call["users"]}
+
+        await until(lambda: _later([door]) and put() == {"ann": '{"age":32}', "böb/2": '{"memberClass":"gold"}'})
+        # They are no events: neither is one sent on, nor known.
+        assert arrived(local) == []
+        bodies: tuple[object, ...] = ([], {}, "x", {"a": {"b": 1}}, {"a": "x" * 24_000})
+        for body in bodies:
+            assert (await door.http.post("/users/ann", json=body, headers=KEY)).status_code == 422
+        assert (await door.http.post("/users/ann", json={"AGE": 1})).status_code == 401
+        refused = await door.http.post(
+            "/events", json={"userId": "ann", "eventList": [{"eventType": "$user"}]}, headers=KEY
+        )
+        assert refused.json()["accepted"] == 0
+
+
+async def test_without_a_users_dataset_nobody_is_taken(open_door: OpenDoor) -> None:
+    async with open_door(**SETTINGS) as door:
+        assert (await door.http.post("/users/ann", json={"AGE": 1}, headers=KEY)).status_code == 404
 
 
 @pytest.mark.processes

@@ -122,7 +122,7 @@ def test_what_cannot_work_is_one_line(arguments: tuple[str, ...], said: str) -> 
 
 
 class _Taker:
-    """Takes items, and fails as it is told."""
+    """Takes items, and fails with what it was given."""
 
     def __init__(self, *failures: BaseException | None) -> None:
         self.failures = list(failures)

@@ -1,7 +1,8 @@
 """Amazon Personalize's PutEvents over the AWS SDK."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aiobotocore.config import AioConfig
@@ -10,8 +11,11 @@ from botocore.parsers import ResponseParserError
 
 from service.aws.client import AwsClient
 from service.aws.session import AwsSession
+from service.budget.budget import Budget
+from service.budget.ports import Lane
 from service.errors import RecommenderError, RecommenderRefused
 from service.events.event import Event
+from service.events.traits import USER_TRAITS
 from service.personalize.sdk.errors import translated_errors
 
 CALL_SECONDS: Final = 10.0
@@ -24,8 +28,25 @@ CONFIG: Final = AioConfig(
     max_pool_connections=50,
 )
 
+USERS_TPS: Final = 10.0
+"""PutUsers calls per second. Source: Personalize developer guide, Endpoints and quotas."""
+
+USERS_PATIENCE_SECONDS: Final = 4.0
+"""Longest wait for one of their slots, so that the claim does not lapse meanwhile."""
+
 OF_THE_EVENTS: Final = frozenset({"InvalidInputException", "ValidationException", "SerializationException"})
 """Error codes that the events of a call bring about. Any other refusal, such as of rights, would meet all events."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsersDataset:
+    """Where users' columns go."""
+
+    dataset_arn: str
+    budget: Budget
+    """PutUsers calls, of all replicas together."""
+
+    monotonic: Callable[[], float]
 
 
 class PersonalizeEvents:
@@ -34,17 +55,22 @@ class PersonalizeEvents:
     Args:
         aws: Gives the credentials.
         tracking_id: Of the event tracker.
+        users: Gets users' columns; None: none come.
     """
 
-    def __init__(self, aws: AwsSession, tracking_id: str) -> None:
+    def __init__(self, aws: AwsSession, tracking_id: str, users: "UsersDataset | None" = None) -> None:
         self._client = AwsClient(aws, "personalize-events", CONFIG)
         self._tracking_id = tracking_id
+        self._users = users
 
     async def put(self, user_id: str, session_id: str, events: Sequence[Event]) -> None:
         """See `EventTaker.put`.
 
         Source: https://docs.aws.amazon.com/personalize/latest/dg/API_UBS_PutEvents.html
         """
+        if events[0].event_type == USER_TRAITS:
+            await self._put_users(events)
+            return
         parameters: dict[str, Any] = {
             "trackingId": self._tracking_id,
             "sessionId": session_id,
@@ -52,13 +78,27 @@ class PersonalizeEvents:
         }
         if user_id:
             parameters["userId"] = user_id
+        await self._call("put_events", parameters)
+
+    async def _put_users(self, events: Sequence[Event]) -> None:
+        """Users' columns; where a user comes twice, the later ones count.
+
+        Source: https://docs.aws.amazon.com/personalize/latest/dg/API_UBS_PutUsers.html
+        """
+        if self._users is None:
+            raise RecommenderError("PERSONALIZE_USERS_DATASET_ARN is not set")
+        await self._users.budget.acquire(Lane.NO_LIST, self._users.monotonic() + USERS_PATIENCE_SECONDS)
+        users = {event.user_id: {"userId": event.user_id, "properties": event.properties} for event in events}
+        await self._call("put_users", {"datasetArn": self._users.dataset_arn, "users": list(users.values())})
+
+    async def _call(self, operation: str, parameters: dict[str, Any]) -> None:
         try:
             with translated_errors():
                 async with asyncio.timeout(CALL_SECONDS):
                     client = await self._client.get()
                     # A second registration under the same id changes nothing.
                     client.meta.events.register(_BEFORE_PARSE, check_body, unique_id="service-events-body")
-                    await client.put_events(**parameters)
+                    await getattr(client, operation)(**parameters)
         except RecommenderRefused as refused:
             if _is_of_the_events(refused.__cause__):
                 raise
@@ -69,7 +109,7 @@ class PersonalizeEvents:
         await self._client.close()
 
 
-_BEFORE_PARSE: Final = "before-parse.personalize-events.PutEvents"
+_BEFORE_PARSE: Final = "before-parse.personalize-events"
 
 
 def check_body(response_dict: Mapping[str, Any], **_: object) -> None:
@@ -80,7 +120,7 @@ def check_body(response_dict: Mapping[str, Any], **_: object) -> None:
     """
     body = response_dict["body"].strip()
     if body and not body.startswith(b"{"):
-        raise ResponseParserError("the answer to PutEvents is not Personalize's")
+        raise ResponseParserError("the answer is not Personalize's")
 
 
 def _is_of_the_events(error: BaseException | None) -> bool:

@@ -25,6 +25,7 @@ from service.events.adapters.known_codec import digest_of, unpacked
 from service.events.event import Event, EventProblem
 from service.events.known import MAX_OF_A_TYPE
 from service.events.ports import CLAIM_SECONDS, MAX_WAITING, SEEN_SECONDS, Backlog, KnownEvent, Waiting
+from service.events.traits import USER_TRAITS
 from service.fleet.client import RedisClient
 from service.fleet.keeping import Keeping, look_at_keeping
 from service.lists.keys import UserPrefix
@@ -55,6 +56,7 @@ MAX_TYPES: Final = 50
 MAX_NAMES: Final = 200_000
 """Items whose names a process keeps to read what is known of users; about 30 MB."""
 
+_TRAITS: Final = USER_TRAITS.encode()
 _DAY_SECONDS: Final = 86_400
 _SEEN_DIGEST_BYTES: Final = 10
 """Two of 100 million events share theirs with a chance of 1 in 200 million."""
@@ -365,6 +367,8 @@ class RedisEventStore:
             page: Any = await redis.xrange(self._stream, f"({self._last}", count=FOLLOWED_AT_ONCE)
         for number, fields in page:
             self._last = number.decode()
+            if fields.get(b"type") == _TRAITS:
+                continue
             with suppress(KeyError, ValueError):
                 known = KnownEvent(
                     fields[b"type"].decode(), fields[b"item"].decode(), float(fields[b"at"]), fields[b"lifts"] == b"1"
