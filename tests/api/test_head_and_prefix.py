@@ -67,7 +67,7 @@ async def test_head_of_a_kept_list_is_answered_by_the_hit_lane_and_costs_nothing
         ("/ranking", "GET, HEAD, POST"),
         ("/items/blocked", "GET, HEAD"),
         ("/items/a/block", "DELETE, PUT"),
-        ("/users/a", "DELETE"),
+        ("/users/a", "DELETE, POST"),
         ("/sample/images/none.svg", "GET, HEAD"),
     ],
 )
