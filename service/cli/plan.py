@@ -17,7 +17,8 @@ from service.sends.plan.picture import PictureUnavailable, check_possible, draw
 from service.sends.plan.send import MAX_GAP_SECONDS, MAX_MINUTES, MAX_PASSES, MAX_PEAK, MAX_RECIPIENTS, Send
 from service.sends.plan.table import table
 from service.sends.ports import DEFAULT_SPARE
-from service.settings import SendSettings, load
+from service.settings import PlacementSettings, SendSettings, load
+from service.settings.placements import PlacementTerms
 
 WIDTH: Final = 100
 """Columns of the table where there is no terminal."""
@@ -38,6 +39,18 @@ _PRICE: Final = Number(0, MAX_PRICE)
     type=Number(0, MAX_MINUTES, min_open=True),
     required=True,
     help="From the first message to the last.",
+)
+@click.option(
+    "--placement",
+    default="",
+    show_default="PERSONALIZE_TPS and the settings",
+    help="The placement whose TPS and times count.",
+)
+@click.option(
+    "--items",
+    type=click.IntRange(1, MAX_RECIPIENTS),
+    help="Distinct items of the send, for a placement of similar items: lists are kept per item, and each recipient"
+    " asks for one of them.",
 )
 @setting_option("--tps", SendSettings, "personalize_tps", summary="Transactions per second.")
 @click.option(
@@ -95,6 +108,8 @@ def command(
     recipients: int,
     passes: int,
     minutes: float,
+    placement: str,
+    items: int | None,
     personalize_tps: float | None,
     cached: float,
     stale: float,
@@ -121,6 +136,12 @@ def command(
 
     What no option says, the environment and .env do, as they do for `serve`.
     """
+    if placement:
+        # An option goes before what the placement says, and that before the settings.
+        terms = _terms_of(placement, items)
+        personalize_tps = terms.tps if personalize_tps is None else personalize_tps
+        cache_fresh_seconds = terms.fresh_seconds if cache_fresh_seconds is None else cache_fresh_seconds
+        cache_stale_seconds = terms.stale_seconds if cache_stale_seconds is None else cache_stale_seconds
     settings = load(
         SendSettings,
         personalize_tps=personalize_tps,
@@ -151,6 +172,7 @@ def command(
             fresh_seconds=fresh_seconds,
             stale_seconds=settings.cache_stale_seconds,
             deadline_seconds=settings.request_deadline_seconds,
+            items=items or 0,
         )
         prices = Prices(price_per_tps_hour, price_per_1000_batch)
     except ValueError as error:
@@ -167,6 +189,27 @@ def command(
     except PictureUnavailable as error:
         click.echo(f"plan: --plot: {error}", err=True)
         sys.exit(EXIT_FAILED)
+
+
+def _terms_of(placement: str, items: int | None) -> PlacementTerms:
+    """What the settings say of a placement.
+
+    Raises:
+        UsageError: There is no such placement, or its lists are not kept for what is counted.
+    """
+    placements = load(PlacementSettings).placements
+    terms = placements.get(placement)
+    if terms is None:
+        raise click.UsageError(f"--placement: no placement {placement!r}; there are: {', '.join(placements)}")
+    per_item = terms.kind == "similar-items" and not terms.needs_user
+    if per_item and items is None:
+        raise click.UsageError(
+            f"--placement: {placement} keeps its lists per item; say with --items how many there are"
+        )
+    if items is not None and not per_item:
+        kept = "per user and item" if terms.kind == "similar-items" else "per user"
+        raise click.UsageError(f"--items: {placement} keeps its lists {kept}; --recipients counts them")
+    return terms
 
 
 def _print(answers: Plan, *, as_json: bool) -> None:

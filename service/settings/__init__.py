@@ -44,10 +44,20 @@ SDK_PREFIXES = ("AWS_", "OTEL_")
 """What the variables begin with that the SDKs of AWS and OpenTelemetry read themselves."""
 
 
+class PlacementSettings(PersonalizeSettings, SendSettings, SettingsGroup):
+    """Who answers, and how a send to them goes."""
+
+    @cached_property
+    def placements(self) -> dict[str, PlacementTerms]:
+        """The placements by name, in the operator's order; the first of a kind is the kind's default."""
+        if self.placements_file is not None:
+            return self.placement_file_content[0]
+        return self.usual_placements(self.personalize_tps)
+
+
 class Settings(
     ServerSettings,
-    PersonalizeSettings,
-    SendSettings,
+    PlacementSettings,
     CatalogSettings,
     StateSettings,
     EventSettings,
@@ -59,13 +69,6 @@ class Settings(
     Raises:
         ConfigurationError: Something is wrong; it holds a line for each mistake, and no secret.
     """
-
-    @cached_property
-    def placements(self) -> dict[str, PlacementTerms]:
-        """The placements by name, in the operator's order; the first of a kind is the kind's default."""
-        if self.placements_file is not None:
-            return self.placement_file_content[0]
-        return self.usual_placements(self.personalize_tps)
 
     @property
     def first_placement(self) -> PlacementTerms:

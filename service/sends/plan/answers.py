@@ -75,6 +75,8 @@ class Plan:
         """What the figures do not show by themselves."""
         send = self.course.send
         notes = []
+        if send.items:
+            notes.append(f"Lists are kept per item: each recipient asks for one of {send.items:,} items at random.")
         if self.course.scale > 1:
             simulated = f"{send.recipients / self.course.scale:,.0f} recipients at the same rate for a shorter while"
             notes.append(f"Simulated at a scale of 1 : {self.course.scale:,.4g}: {simulated}.")
@@ -185,7 +187,7 @@ def plan(
     cost = Cost(
         send=None if per_hour is None else send.tps * hours * per_hour,
         prewarm=None if per_hour is None else send.tps * prewarm.seconds / HOUR_SECONDS * per_hour,
-        batch=None if per_1000 is None else round(send.recipients * send.batch) / 1000 * per_1000,
+        batch=None if per_1000 is None else round(send.lists * send.batch) / 1000 * per_1000,
     )
     return Plan(
         verdict=verdict_on(course, per_minute=per_minute, tps=tps, prewarm=prewarm),

@@ -39,11 +39,14 @@ def most_messages_per_minute(send: Send, *, on_step: Callable[[], None] = lambda
     fresh_for = send.fresh_seconds - send.cached_age_seconds
     low = slots
     high = MAX_MESSAGES_PER_MINUTE / MINUTE_SECONDS
-    if send.ready < 1:
+    if send.ready < 1 and not send.items:
         high = min(high, slots / (1 - send.ready))
     # At a lower rate the fresh lists would cease to be so before the send is over.
     before_they_age = send.recipients / fresh_for if fresh_for > 0 else math.inf
-    if send.cached and before_they_age <= high:
+    if send.items:
+        # Most calls are for lists that others have asked for, so there may be far more of them than slots.
+        low = min(low, high)
+    elif send.cached and before_they_age <= high:
         low = max(low, before_they_age)
     else:
         high = low
@@ -76,7 +79,7 @@ def least_tps(send: Send, *, on_step: Callable[[], None] = lambda: None) -> int:
 
     crowded = send.rate * send.peak / SPENT_SHARE
     aging = send.cached_age_seconds + send.seconds > send.fresh_seconds
-    least = math.ceil(crowded * (1.0 if aging else 1 - send.ready) - 1e-6)
+    least = 1 if send.items else math.ceil(crowded * (1.0 if aging else 1 - send.ready) - 1e-6)
     most = math.ceil(crowded - 1e-6)
     # What is too little grows up to one below the answer.
     return 1 + _last(too_few, max(1, least) - 1, max(1, most) - 1)

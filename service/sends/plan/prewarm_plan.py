@@ -29,7 +29,7 @@ class PrewarmPlan:
 
 def plan_prewarm(send: Send, spare: float) -> PrewarmPlan:
     """The prewarm of a send that spends this share of the TPS."""
-    recipients = send.recipients - round(send.recipients * send.ready)
+    recipients = send.lists - round(send.lists * send.ready)
     seconds = recipients / (send.tps * SPENT_SHARE * spare)
     needed = seconds + send.seconds if recipients else 0.0
     return PrewarmPlan(

@@ -19,26 +19,39 @@ and the order in which a program happens to take them would say who gets the slo
 
 
 @dataclass(slots=True)
+class KeptList:
+    """What is kept of a user, or of an item.
+
+    Attributes:
+        number: Tells it from others.
+        kept: The list.
+        batch: The list of the batch.
+        is_due: Whether the user has done something since the list was made.
+    """
+
+    number: int
+    kept: Envelope | None
+    batch: Envelope | None
+    is_due: bool = False
+
+
+@dataclass(slots=True)
 class Recipient:
     """One user of a send.
 
     Attributes:
         number: Place in the send.
-        kept: The list kept of them.
-        batch_list: Their list of the batch.
+        list: What answers their calls: their own, or an item's.
         asked_at: When their message goes out, in seconds from the first message.
         passes_left: Calls to come.
         gap_seconds: Between two of them.
-        is_due: Whether they have done something since their list was made.
     """
 
     number: int
-    kept: Envelope | None
-    batch_list: Envelope | None
+    list: KeptList
     asked_at: float
     passes_left: int
     gap_seconds: float = 0.0
-    is_due: bool = False
 
 
 def recipients_of(send: Send, *, scale: float = 1.0, seed: int = 0) -> Iterator[Recipient]:
@@ -49,23 +62,34 @@ def recipients_of(send: Send, *, scale: float = 1.0, seed: int = 0) -> Iterator[
         scale: How many times as long the send is that this one stands for. Lists age faster by this factor.
         seed: Of the order in which recipients with and without a list come.
     """
-    chance, spread = random.Random(seed), random.Random(seed)  # noqa: S311  # an order, not a secret
-    kinds = _exact_shares(chance, send.recipients, send.cached, send.stale)
-    due_kinds = _exact_shares(chance, round(send.recipients * send.cached), send.active, 0.0)
-    batch_kinds = _exact_shares(chance, send.recipients, send.batch, 0.0)
+    spread = random.Random(seed)  # noqa: S311  # an order, not a secret
     period = send.seconds / max(1, round(send.seconds / MINUTE_SECONDS)) if scale > 1 else MINUTE_SECONDS
+    of_items = [] if not send.items else list(_lists_of(send, scale, seed, period))
+    lists = _lists_of(send, scale, seed, period) if not send.items else None
+    for number in range(send.recipients):
+        asked_at = _moment(number / send.rate, send.peak, period)
+        own = spread.choice(of_items) if lists is None else next(lists)
+        gap = send.gap_seconds * (1 - _GAP_SPREAD * spread.random())
+        yield Recipient(number, own, asked_at, send.passes, gap)
+
+
+def _lists_of(send: Send, scale: float, seed: int, period: float) -> Iterator[KeptList]:
+    """What is kept when the send begins: of each recipient in order, or of each item."""
+    chance = random.Random(seed)  # noqa: S311  # as above
+    count = send.items or send.recipients
+    kinds = _exact_shares(chance, count, send.cached, send.stale)
+    due_kinds = _exact_shares(chance, round(count * send.cached), send.active, 0.0)
+    batch_kinds = _exact_shares(chance, count, send.batch, 0.0)
     lists = _lists_before(send, 0.0)
     for number, (kind, batch_kind) in enumerate(zip(kinds, batch_kinds, strict=True)):
-        even = number / send.rate
-        asked_at = _moment(even, send.peak, period)
-        if scale > 1:
+        if scale > 1 and not send.items:
             # In the send as it is, this message goes out that much later, when the lists are that much older.
-            lists = _lists_before(send, asked_at - even * scale)
+            even = number / send.rate
+            lists = _lists_before(send, _moment(even, send.peak, period) - even * scale)
         fresh, stale, batch = lists
         kept = fresh if kind == _FRESH else stale if kind == _STALE else None
         is_due = send.active > 0 and kind == _FRESH and next(due_kinds, _NEITHER) == _FRESH
-        gap = send.gap_seconds * (1 - _GAP_SPREAD * spread.random())
-        yield Recipient(number, kept, batch if batch_kind == _FRESH else None, asked_at, send.passes, gap, is_due)
+        yield KeptList(number, kept, batch if batch_kind == _FRESH else None, is_due)
 
 
 def list_made_at(moment: float) -> Envelope:

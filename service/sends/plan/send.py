@@ -32,10 +32,11 @@ MINUTE_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """What is sent, how fast, and what is there already; shares are of the recipients, 0 to 1.
+    """What is sent, how fast, and what is there already; shares are of the recipients, or of the items, 0 to 1.
 
     Attributes:
         recipients: Distinct users.
+        items: Distinct items of which each recipient asks for one; 0: lists are kept per recipient.
         passes: Calls for each, one per part of the message.
         minutes: From the first message to the last.
         tps: `PERSONALIZE_TPS`.
@@ -72,9 +73,11 @@ class Send:
     fresh_seconds: float = DEFAULT_FRESH_SECONDS
     stale_seconds: float = DEFAULT_STALE_SECONDS
     deadline_seconds: float = DEFAULT_DEADLINE_SECONDS
+    items: int = 0
 
     def __post_init__(self) -> None:
         _within("recipients", self.recipients, 1, MAX_RECIPIENTS)
+        _within("items", self.items, 0, MAX_RECIPIENTS)
         _within("passes", self.passes, 1, MAX_PASSES)
         _above_zero("minutes", self.minutes, MAX_MINUTES)
         _above_zero("tps", self.tps, PERSONALIZE_MAX_TPS)
@@ -100,8 +103,13 @@ class Send:
         return self.minutes * MINUTE_SECONDS
 
     @property
+    def lists(self) -> int:
+        """Lists that the send shows."""
+        return min(self.items, self.recipients) if self.items else self.recipients
+
+    @property
     def ready(self) -> float:
-        """Share of the recipients whose list needs no transaction when the send begins."""
+        """Share of the lists that need no transaction when the send begins."""
         return self.cached * (1 - self.active)
 
     @property

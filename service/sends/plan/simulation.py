@@ -26,7 +26,7 @@ from service.lists.ports import Outcome
 from service.personalize.refresher import RefreshQueue
 from service.personalize.transactions import FIRST_LATENCY_SECONDS, lane_and_patience, patience_seconds, usual_latency
 from service.sends.plan.course import Course
-from service.sends.plan.recipients import Recipient, list_made_at, recipients_of
+from service.sends.plan.recipients import KeptList, Recipient, list_made_at, recipients_of
 from service.sends.plan.send import Send
 from service.sends.plan.slots import SimulatedSlots
 from service.sends.plan.timeline import Timeline
@@ -63,7 +63,8 @@ def simulate(
     scale = max(1.0, send.recipients / at_most)
     if scale == 1.0:
         return Simulation(send, 1.0, seed, tps).run(on_recipients)
-    short = replace(send, recipients=at_most, minutes=send.minutes / scale)
+    items = max(1, round(send.items / scale)) if send.items else 0
+    short = replace(send, recipients=at_most, minutes=send.minutes / scale, items=items)
     return Simulation(short, scale, seed, tps).run(on_recipients).scaled_up(send, scale)
 
 
@@ -116,14 +117,16 @@ class Simulation:
         if recipient.passes_left:
             self._calls_to_come += 1
             self._timeline.call_at(now + gap, partial(self._ask_again, recipient))
-        pinned = None if first else self._pins.get(_key(recipient))
-        kept = self._usable(recipient.kept)
+        own = recipient.list
+        # Nobody has asked for a user's list before; for an item's others may have.
+        pinned = None if first and not self._send.items else self._pins.get(_key(own))
+        kept = self._usable(own.kept)
         if pinned is not None:
             self._course.answered(pinned, now, first=first, calls=calls)
-        elif kept is not None and self._is_fresh(recipient, kept):
+        elif kept is not None and self._is_fresh(own, kept):
             self._course.answered(Outcome(kept, "cache"), now, first=first, calls=calls)
-        elif recipient.number in self._open:
-            self._open[recipient.number].calls.append((now, first, calls))
+        elif own.number in self._open:
+            self._open[own.number].calls.append((now, first, calls))
         else:
             self._fly(_Flight(recipient, kept is not None, [(now, first, calls)]), kept)
 
@@ -131,8 +134,8 @@ class Simulation:
         self._calls_to_come -= 1
         self._ask(recipient, first=False)
 
-    def _is_fresh(self, recipient: Recipient, kept: Envelope) -> bool:
-        return not recipient.is_due and self._freshness.fresh(created_at(kept), self._timeline.now)
+    def _is_fresh(self, own: KeptList, kept: Envelope) -> bool:
+        return not own.is_due and self._freshness.fresh(created_at(kept), self._timeline.now)
 
     def _usable(self, envelope: Envelope | None) -> Envelope | None:
         if envelope is None or not self._freshness.usable(created_at(envelope), self._timeline.now):
@@ -150,9 +153,9 @@ class Simulation:
         )
         has_slot = self._slots.wait(until, start) if lane is Lane.NO_LIST else self._slots.ask(lane, [start])[0] > 0
         if has_slot:
-            self._open[flight.recipient.number] = flight
+            self._open[flight.recipient.list.number] = flight
             return
-        if kept is not None and self._refreshes.add(flight.recipient.number, flight.recipient):
+        if kept is not None and self._refreshes.add(flight.recipient.list.number, flight.recipient):
             self._wake_refresher()
         self._step_down(flight, kept, "budget")
 
@@ -164,22 +167,23 @@ class Simulation:
 
     def _land(self, flight: _Flight) -> None:
         now = self._timeline.now
-        recipient = flight.recipient
+        recipient, own = flight.recipient, flight.recipient.list
         self._latency_seconds = usual_latency(self._latency_seconds, self._send.latency_seconds)
-        del self._open[recipient.number]
+        del self._open[own.number]
         late = [call for call in flight.calls if now > call[0] + self._patience_seconds]
         if late:
-            self._step_down(_Flight(recipient, flight.has_list, late), self._usable(recipient.kept), "timeout")
-        recipient.kept, recipient.is_due = list_made_at(now), False
-        outcome = Outcome(recipient.kept, "personalize")
+            self._step_down(_Flight(recipient, flight.has_list, late), self._usable(own.kept), "timeout")
+        own.kept, own.is_due = list_made_at(now), False
+        outcome = Outcome(own.kept, "personalize")
         for asked_at, first, calls in flight.calls:
             if now <= asked_at + self._patience_seconds:
                 self._course.answered(outcome, asked_at, first=first, calls=calls)
 
     def _step_down(self, flight: _Flight, kept: Envelope | None, reason: DegradedReason) -> None:
-        outcome = self._ladder.step_down(kept, reason, self._usable(flight.recipient.batch_list))
-        if flight.recipient.passes_left:
-            self._pins.put(_key(flight.recipient), outcome)
+        recipient = flight.recipient
+        outcome = self._ladder.step_down(kept, reason, self._usable(recipient.list.batch))
+        if recipient.passes_left or self._send.items:
+            self._pins.put(_key(recipient.list), outcome)
         for asked_at, first, calls in flight.calls:
             self._course.answered(outcome, asked_at, first=first, calls=calls)
 
@@ -209,8 +213,8 @@ class Simulation:
         if not self._refreshes:
             return
         number, recipient = self._refreshes.take()
-        kept = self._usable(recipient.kept)
-        if number in self._open or (kept is not None and self._is_fresh(recipient, kept)):
+        kept = self._usable(recipient.list.kept)
+        if number in self._open or (kept is not None and self._is_fresh(recipient.list, kept)):
             self._slots.use()
             return
         flight = self._open[number] = _Flight(recipient, has_list=kept is not None, calls=[])
@@ -218,5 +222,5 @@ class Simulation:
         self._start(flight)
 
 
-def _key(recipient: Recipient) -> UserKey:
-    return UserKey(recipient.number.to_bytes(8, "big"))
+def _key(own: KeptList) -> UserKey:
+    return UserKey(own.number.to_bytes(8, "big"))

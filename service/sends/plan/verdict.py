@@ -50,7 +50,11 @@ def verdict_on(course: Course, *, per_minute: int, tps: int, prewarm: PrewarmPla
     return Verdict(
         all_fresh=False,
         sentence=sentence,
-        ways_out=(_slower(send, per_minute), _more_tps(tps), _lists_before(prewarm)),
+        ways_out=(
+            _slower(send, per_minute),
+            _more_tps(tps),
+            _lists_before(send, prewarm),
+        ),
     )
 
 
@@ -78,15 +82,16 @@ def _more_tps(tps: int) -> str:
     return f"More TPS: raise the campaign's provisioned TPS and PERSONALIZE_TPS to {tps:,}."
 
 
-def _lists_before(prewarm: PrewarmPlan) -> str:
+def _lists_before(send: Send, prewarm: PrewarmPlan) -> str:
+    of, option = ("items", " --items") if send.items else ("recipients", "")
     if not prewarm.all_usable:
         return (
             f"Lists before: prewarm would take {duration(prewarm.seconds)}, longer than lists are served. Load batch"
-            f" lists for {prewarm.recipients:,} recipients with `personalize-connect batch load`."
+            f" lists for {prewarm.recipients:,} {of} with `personalize-connect batch load`."
         )
     needed = math.ceil(prewarm.fresh_seconds_needed)
     fresh = "" if prewarm.all_fresh else f" With CACHE_FRESH_SECONDS={needed} they are fresh to its end."
     return (
-        f"Lists before: start `personalize-connect prewarm` {duration(prewarm.seconds)} before the send, for"
+        f"Lists before: start `personalize-connect prewarm{option}` {duration(prewarm.seconds)} before the send, for"
         f" {prewarm.recipients:,} lists.{fresh}"
     )

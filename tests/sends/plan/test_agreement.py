@@ -80,12 +80,12 @@ async def _really(send: Send) -> Counts:
         async with asyncio.TaskGroup() as messages:
             for one in recipients_of(send):
                 key = key_of(str(one.number))
-                if one.kept is not None:
-                    replica.local.put(key, _made(unix_began + created_at(one.kept)))
-                if one.kept is not None and one.is_due:
-                    doings.at[prefix_of(key)] = unix_began + created_at(one.kept) + 1
-                if one.batch_list is not None:
-                    batch.lists[key] = _made(unix_began + created_at(one.batch_list))
+                if one.list.kept is not None:
+                    replica.local.put(key, _made(unix_began + created_at(one.list.kept)))
+                if one.list.kept is not None and one.list.is_due:
+                    doings.at[prefix_of(key)] = unix_began + created_at(one.list.kept) + 1
+                if one.list.batch is not None:
+                    batch.lists[key] = _made(unix_began + created_at(one.list.batch))
                 for part in range(send.passes):
                     messages.create_task(call(one.number, one.asked_at + part * one.gap_seconds, part))
         await asyncio.sleep(max(0.0, began + send.seconds - clock.monotonic()))

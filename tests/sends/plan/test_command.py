@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -217,3 +218,69 @@ def test_lists_that_live_until_an_event_cost_a_transaction_for_each_active_recip
 def test_a_weekly_send_needs_lists_to_be_served_for_longer_than_a_week() -> None:
     note = planned(*SMALL, "--active", "0.08", "--cached-age", "604790")["notes"]
     assert any("CACHE_STALE_SECONDS" in line for line in note)
+
+
+ARNS = {
+    "PERSONALIZE_CAMPAIGN_ARN": "arn:aws:personalize:us-east-1:000000000000:campaign/a",
+    "SIMILAR_ITEMS_CAMPAIGN_ARN": "arn:aws:personalize:us-east-1:000000000000:campaign/s",
+    "SIMILAR_ITEMS_TPS": "20",
+}
+SEND = ("--recipients", "3000", "--minutes", "2", "--passes", "2")
+
+
+def test_a_send_about_items_needs_a_list_for_each_item_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ARNS.items():
+        monkeypatch.setenv(name, value)
+
+    answers = planned(*SEND, "--placement", "similar", "--items", "30")
+
+    assert answers["send"]["tps"] == 20
+    assert answers["transactions"]["send"] == answers["prewarm"]["recipients"] == 30
+    assert answers["recipients"]["popular"]["count"] == 0
+    assert "Lists are kept per item" in answers["notes"][0]
+    # The same messages about users' own lists take far more TPS.
+    assert answers["all_live"]["tps"] < planned(*SEND, "--tps", "20")["all_live"]["tps"] / 3
+
+
+def test_items_that_have_a_list_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ARNS.items():
+        monkeypatch.setenv(name, value)
+
+    answers = planned(*SEND, "--placement", "similar", "--items", "30", "--cached", "1")
+
+    assert (answers["transactions"]["send"], answers["recipients"]["cache"]["share"]) == (0, 1.0)
+
+
+def test_an_option_goes_before_what_the_placement_says_and_that_before_the_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "placements.toml"
+    arn = ARNS["PERSONALIZE_CAMPAIGN_ARN"]
+    file.write_text(f'[placements.night]\ncampaign_arn = "{arn}"\ntps = 7\nfresh_seconds = 60\n')
+    monkeypatch.setenv("PLACEMENTS_FILE", str(file))
+    monkeypatch.setenv("CACHE_FRESH_SECONDS", "500")
+    monkeypatch.setenv("CACHE_STALE_SECONDS", "5000")
+
+    send = planned(*SEND, "--placement", "night")["send"]
+    assert (send["tps"], send["fresh_seconds"], send["stale_seconds"]) == (7, 60, 5000)
+    assert planned(*SEND, "--placement", "night", "--tps", "9")["send"]["tps"] == 9
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--placement", "nowhere"), "no placement 'nowhere'; there are: for-you, similar"),
+        (("--placement", "similar"), "similar keeps its lists per item; say with --items"),
+        (("--placement", "for-you", "--items", "3"), "for-you keeps its lists per user; --recipients counts them"),
+        (("--placement", "similar", "--items", "0"), "0 is not in the range"),
+    ],
+)
+def test_a_placement_that_does_not_go_with_what_is_counted_is_one_line(
+    options: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ARNS.items():
+        monkeypatch.setenv(name, value)
+    result = run(*SEND, *options)
+
+    assert result.exit_code == 2
+    assert said in result.output
