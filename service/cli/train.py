@@ -31,7 +31,15 @@ from service.pipeline.train.placements import placements_toml
 from service.pipeline.train.promotion import Switch, promote, rollback
 from service.pipeline.train.roles import create_role, policies
 from service.pipeline.train.terms import PipelineTerms
-from service.pipeline.train.versions import DECIDING, Version, baseline_of, campaign_of, changes_between, versions_of
+from service.pipeline.train.versions import (
+    DECIDING,
+    Version,
+    baseline_of,
+    campaign_of,
+    changes_between,
+    recommender_metrics,
+    versions_of,
+)
 from service.pipeline.train.wanted import stages_of
 from service.settings import ClientSettings, load
 
@@ -210,10 +218,13 @@ def metrics_command(*, path: Path, is_json: bool) -> None:
     own = account()
     versions = versions_of(own, terms)
     serving = {str(one.described["solutionVersionArn"]) for one in _campaigns(own, terms)}
+    recommenders = recommender_metrics(own, terms)
     if is_json:
         found = [_version_values(one, serving) for one in versions]
-        click.echo(json.dumps({"versions": found}, indent=2))
+        click.echo(json.dumps({"versions": found, "recommenders": recommenders}, indent=2))
         return
+    for name, metrics in recommenders.items():
+        click.echo(f"recommender {name}: {', '.join(f'{key} {value:.4f}' for key, value in metrics.items())}")
     for line in _metric_lines(terms, versions, serving):
         click.echo(line)
 
@@ -274,9 +285,9 @@ def _role(terms: PipelineTerms) -> str:
 
 def _plan_lines(terms: PipelineTerms, seen: Applied, sources: Sources) -> Iterator[str]:
     for step in seen.steps:
-        least, most = step.wanted.noun.minutes
-        usual = f"{least} to {most} min" if step.outcome != "keep" and most else ""
-        yield f"{step.outcome:6} {step.wanted.title:60} {usual or step.why}".rstrip()
+        least, most = step.minutes
+        usual = f"{least} to {most} min" if most else ""
+        yield f"{step.outcome:6} {step.wanted.title:60} {', '.join(filter(None, (usual, step.why)))}".rstrip()
     from_, to = minutes(seen.steps, stages_of(terms, sources.wanted()))
     yield f"{len(seen.changes)} to make or change, usually {from_} to {to} min in all"
     if seen.changes:

@@ -19,7 +19,7 @@ from service.pipeline.train.batch import run_batch
 from service.pipeline.train.destroy import destroy, doomed
 from service.pipeline.train.promotion import promote, rollback
 from service.pipeline.train.sources import Sources
-from service.pipeline.train.versions import baseline_of, versions_of
+from service.pipeline.train.versions import baseline_of, recommender_metrics, versions_of
 from service.pipeline.train.wanted import stages_of
 from tests.support import personalize_account
 from tests.support.personalize_account import opened_account
@@ -207,3 +207,27 @@ def test_a_training_that_fails_is_a_line_in_amazons_words_and_is_tried_again(sho
         "solution version popular",
     ]
     assert all("CREATE FAILED: The training job failed" in line for line in raised.value.problems)
+
+
+def test_a_domain_gets_recommenders_that_answer_and_change_their_tps(shop: Shop) -> None:
+    path = shop.folder / "personalize.toml"
+    text = path.read_text("utf-8").partition("[solutions.for-you]")[0].replace("[data]", 'domain = "ECOMMERCE"\n[data]')
+    top = '[recommenders.top]\nuse_case = "aws-ecomm-recommended-for-you"\nmin_tps = {}\n'
+    items = shop.folder / "items.csv"
+    items.write_text(items.read_text("utf-8").replace("CATEGORY", "CATEGORY_L1"), "utf-8")
+    path.write_text(text + top.format(1), "utf-8")
+    shop.terms = file.read_terms(path)
+
+    arn = shop.apply().arns["recommender top"]
+    answer = shop.amazon.runtime.get_recommendations(recommenderArn=arn, userId="cook1", numResults=5)
+    assert sum(item["itemId"].startswith("cook") for item in answer["itemList"]) >= 4
+    [metrics] = recommender_metrics(shop.account, shop.terms).values()
+    assert metrics["coverage"] > 0
+
+    path.write_text(text + top.format(2), "utf-8")
+    shop.terms = file.read_terms(path)
+    shop.plane.changed.clear()
+    shop.apply()
+    assert shop.plane.changed == ["update_recommender"]
+    described = shop.amazon.personalize.describe_recommender(recommenderArn=arn)["recommender"]
+    assert described["recommenderConfig"]["minRecommendationRequestsPerSecond"] == 2

@@ -120,6 +120,28 @@ def test_without_a_role_nothing_is_applied_and_the_way_out_is_named(account: Acc
     assert account.personalize.list_dataset_groups()["datasetGroups"] == []
 
 
+def test_the_lists_of_a_batch_job_are_loaded_for_the_service(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("train", "apply", "--yes").exit_code == 0
+    (tmp_path / "catalog.csv").write_text("id,url,name,price,image\ncook-1,u,n,1,i\n", "utf-8")
+    for name, value in {
+        "PLACEMENTS_FILE": "placements.toml", "CATALOG_URL": "file:catalog.csv", "ALLOW_ANONYMOUS": "true",
+        "DATA_DIR": str(tmp_path / "data"),
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("service.cli.batch_run.Account", lambda **_: _account(account))
+
+    first = run("batch", "run", "--users", "users.csv")
+    again = run("batch", "run", "--users", "users.csv", "--no-load")
+
+    assert first.exit_code == 0, first.output
+    assert "120 lists active" in first.output
+    # The same users on the same day are the same job.
+    assert again.stdout.splitlines()[0] == first.stdout.splitlines()[0]
+    assert len(account.personalize.list_batch_inference_jobs()["batchInferenceJobs"]) == 1
+
+
 def test_a_batch_is_scheduled_for_kubernetes_and_for_eventbridge(account: Account) -> None:
     del account
 

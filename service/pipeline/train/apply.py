@@ -32,6 +32,12 @@ class Step:
     why: str = ""
     arn: str = ""
 
+    @property
+    def minutes(self) -> tuple[int, int]:
+        """From and to: what it usually takes."""
+        noun = self.wanted.noun
+        return {"make": noun.minutes, "change": noun.update_minutes, "keep": (0, 0)}[self.outcome]
+
 
 @dataclass(slots=True)
 class Applied:

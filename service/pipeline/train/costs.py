@@ -13,8 +13,8 @@ HOURS_A_MONTH: Final = 730
 
 def minutes(steps: Sequence[Step], stages: Sequence[Sequence[Wanted]]) -> tuple[int, int]:
     """From and to: the longest of each stage, one after the other."""
-    making = {step.wanted.key for step in steps if step.outcome != "keep"}
-    spans = [[one.noun.minutes for one in stage if one.key in making] for stage in stages]
+    by_key = {step.wanted.key: step.minutes for step in steps}
+    spans = [[by_key[one.key] for one in stage if one.key in by_key] for stage in stages]
     return (
         sum(max((span[0] for span in stage), default=0) for stage in spans),
         sum(max((span[1] for span in stage), default=0) for stage in spans),

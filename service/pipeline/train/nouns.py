@@ -32,6 +32,9 @@ class Noun:
     minutes: tuple[int, int] = (0, 0)
     """From and to: what making it usually takes."""
 
+    update_minutes: tuple[int, int] = (1, 2)
+    """The same of an update."""
+
     update: str = ""
     """Key of the latest update in a description; empty: it has none."""
 
@@ -78,7 +81,7 @@ CAMPAIGN: Final = Noun(
 )  # fmt: skip
 RECOMMENDER: Final = Noun(
     word="recommender", operation="recommender", plural="recommenders", listed="recommenders", key="recommender",
-    minutes=(60, 120), update="latestRecommenderUpdate",
+    minutes=(60, 120), update_minutes=(10, 60), update="latestRecommenderUpdate",
 )  # fmt: skip
 BATCH_JOB: Final = Noun(
     word="batch job", operation="batch_inference_job", plural="batch_inference_jobs", listed="batchInferenceJobs",

@@ -10,7 +10,7 @@ from service.errors import PipelineError
 from service.pipeline.ports import NotFound
 from service.pipeline.train.account import Account, Resource
 from service.pipeline.train.names import HASH_CHARACTERS, TAG_PREFIX, campaign_name
-from service.pipeline.train.nouns import CAMPAIGN, DATASET, GROUP, IMPORT_JOB, SOLUTION, VERSION
+from service.pipeline.train.nouns import CAMPAIGN, DATASET, GROUP, IMPORT_JOB, RECOMMENDER, SOLUTION, VERSION
 from service.pipeline.train.recipes import BASELINE, RECIPES
 from service.pipeline.train.terms import PipelineTerms
 
@@ -144,6 +144,17 @@ def campaign_of(account: Account, terms: PipelineTerms, key: str) -> Resource:
         if summary["name"] == campaign_name(terms, key):
             return account.describe(CAMPAIGN, summary["campaignArn"])
     raise PipelineError(f"campaign {key} is not made yet; `train apply` makes it")
+
+
+def recommender_metrics(account: Account, terms: PipelineTerms) -> dict[str, dict[str, float]]:
+    """The metrics of each recommender by its name; Personalize trains them itself, so there is one version of each."""
+    if not terms.recommenders:
+        return {}
+    group = group_of(account, terms)
+    return {
+        one.name: dict(one.described.get("modelMetrics") or {})
+        for one in account.all(RECOMMENDER, datasetGroupArn=group.arn)
+    }
 
 
 def changes_between(before: Version, after: Version) -> list[str]:
