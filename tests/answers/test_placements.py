@@ -12,8 +12,8 @@ from service.lists.envelope import seal
 from service.lists.ports import Outcome
 from service.models import ItemList, RecommendationQuery
 from service.settings.placements import PinTerms, PlacementTerms, PromotionTerms, VariantTerms
-from tests.support.fakes import FakeCatalog, FakePersonalize
-from tests.support.replica import ARN, ITEMS, Replica, ids_of, open_replica
+from tests.support.fakes import HANG, FakeCatalog, FakePersonalize
+from tests.support.replica import ARN, DEADLINE_SECONDS, ITEMS, Replica, ids_of, open_replica
 from tests.support.virtual_time import VirtualClock, run_virtual
 
 SIMILAR = "arn:aws:personalize:us-east-1:000000000000:campaign/similar"
@@ -88,17 +88,6 @@ def test_a_flood_of_items_spends_its_own_budget_only() -> None:
     run_virtual(run())
 
 
-def test_without_a_list_popular_items_of_the_same_category_come_first() -> None:
-    async def run() -> None:
-        async with open_replica(placements=terms(category_column="color")) as replica:
-            replica.personalize.failure = RecommenderError
-            answer = await replica.answer(similar("item7"))
-            assert answer.source == "popular"
-            assert len(ids_of(answer)) == 10
-
-    run_virtual(run())
-
-
 def test_a_fallbacks_kept_list_is_shown_before_the_popular_one_at_no_transaction() -> None:
     async def run() -> None:
         async with open_replica(placements=terms(fallback=["for-you"])) as replica:
@@ -117,8 +106,8 @@ def test_a_fallbacks_kept_list_is_shown_before_the_popular_one_at_no_transaction
 def test_a_ranking_holds_the_given_items_in_personalizes_order_and_costs_one_transaction() -> None:
     async def run() -> None:
         placements = {"ranking": PlacementTerms(kind="ranking", campaign_arn=RANKING, tps=5.0)}
-        async with open_replica(placements=placements) as replica:
-            given = ITEMS[:200]
+        given = [f"item{number}" for number in range(500)]
+        async with open_replica(placements=placements, catalog=FakeCatalog(given)) as replica:
             order = tuple(reversed(given[5:]))
             replica.personalize.lists["ann"] = order
             answers = await asyncio.gather(*(replica.answer(ranking("ann", *given)) for _ in range(3)))
@@ -128,6 +117,12 @@ def test_a_ranking_holds_the_given_items_in_personalizes_order_and_costs_one_tra
             assert replica.personalize.transactions.total() == 1
             assert ids_of(await replica.answer(ranking("ann", *reversed(given)))) == [*order, *reversed(given[:5])]
             assert replica.personalize.transactions.total() == 1
+            # Personalize hangs: the order given, before the deadline.
+            replica.personalize.failure = HANG
+            began = replica.clock.monotonic()
+            late = await replica.answer(ranking("bob", *given))
+            assert (late.source, late.degraded_reason, ids_of(late)) == ("unranked", "timeout", given)
+            assert replica.clock.monotonic() - began <= DEADLINE_SECONDS
 
     run_virtual(run())
 
