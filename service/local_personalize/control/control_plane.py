@@ -29,6 +29,7 @@ from service.local_personalize.control.tags import Tags
 from service.local_personalize.control.transitions import Transitions
 from service.local_personalize.control.wire import answer_of, check_input, service_model
 from service.local_personalize.control.workers import Workers
+from service.local_personalize.errors import LocalPersonalizeError
 from service.local_personalize.refusals import Refusal
 
 
@@ -41,6 +42,9 @@ class ControlPlane:
         speed: Amazon's seconds in one of ours.
         wall_clock: Epoch seconds.
         quotas: How many of each there may be, as `quotas.DEFAULTS`.
+
+    Raises:
+        LocalPersonalizeError: The directory cannot be used.
     """
 
     def __init__(
@@ -52,7 +56,12 @@ class ControlPlane:
         wall_clock: Callable[[], float],
         quotas: Mapping[str, int] = DEFAULTS,
     ) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+        # Jobs and models are kept by their whole path, so that the next start may be from anywhere.
+        directory = directory.resolve()
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LocalPersonalizeError(f"{directory} cannot be made: {error.strerror}") from error
         self._workers = workers
         self.speed = speed
         store = Store(directory)

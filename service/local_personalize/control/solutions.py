@@ -1,7 +1,9 @@
 """Solutions: a recipe and its configuration."""
 
 import re
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from service.local_personalize.control.durations import UPDATE_MINUTES
@@ -79,6 +81,8 @@ class Solutions(Resources):
     def _drop_versions(self, record: Record, _: Record, __: dict[str, Any]) -> None:
         for version in self.plane.store.of("SolutionVersion", solutionArn=record["_arn"]):
             self.plane.store.remove(version["_arn"])
+            if model := version.get("_model"):
+                shutil.rmtree(Path(model).parent, ignore_errors=True)
 
     @staticmethod
     def _take_update(record: Record, _: Record, __: dict[str, Any]) -> None:

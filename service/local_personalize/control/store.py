@@ -1,16 +1,38 @@
 """The records of all resources, in a file that survives the process."""
 
+import fcntl
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import orjson
+
+from service.local_personalize.errors import LocalPersonalizeError
 
 Record = dict[str, Any]
 """One resource: Amazon's fields under Amazon's names, and ours, which begin with an underscore."""
 
 _FILE: Final = "resources.sqlite3"
+_LOCK: Final = "lock"
+
+
+def _taken(path: Path) -> IO[bytes]:
+    """The lock of a directory; it ends with the process, however that ends.
+
+    Raises:
+        LocalPersonalizeError: Another process has it, or it cannot be written.
+    """
+    try:
+        file = path.open("wb")
+    except OSError as error:
+        raise LocalPersonalizeError(f"{path} cannot be written: {error.strerror}") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise LocalPersonalizeError(f"{path.parent} is in use by another local Personalize") from error
+    return file
 
 
 class Store:
@@ -18,11 +40,24 @@ class Store:
 
     Args:
         directory: Holds the file; it exists.
+
+    Raises:
+        LocalPersonalizeError: The directory cannot be used, or another process uses it.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._lock = _taken(directory / _LOCK)
         self._file = sqlite3.connect(directory / _FILE, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare()
+        except sqlite3.Error as error:
+            self.close()
+            raise LocalPersonalizeError(f"{directory / _FILE} is no state of a local Personalize: {error}") from error
+        self._resources = self._read("resource")
+        self._transitions = self._read("transition")
+
+    def _prepare(self) -> None:
         # The state is one developer's; a power cut may take its last moments.
         self._file.execute("PRAGMA journal_mode=WAL")
         self._file.execute("PRAGMA synchronous=NORMAL")
@@ -30,12 +65,11 @@ class Store:
             self._file.execute(
                 f"CREATE TABLE IF NOT EXISTS {table} (place INTEGER PRIMARY KEY, name TEXT UNIQUE, body BLOB)"
             )
-        self._resources = self._read("resource")
-        self._transitions = self._read("transition")
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, and let another process have the directory."""
         self._file.close()
+        self._lock.close()
 
     def get(self, arn: str) -> Record | None:
         """The resource of this ARN."""

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
+from service.local_personalize.control.recipes import USERS
 from service.local_personalize.data import Dataset
 from service.local_personalize.learn import ScoredItem
 from service.local_personalize.refusals import invalid_input
 from service.local_personalize.serving.calls import RANKINGS, RuntimeCall
+from service.local_personalize.serving.exploration import explored
 from service.local_personalize.serving.filters import Passes, filter_test
+from service.local_personalize.serving.group import LiveGroup
 from service.local_personalize.serving.targets import Target, Targets
 
 if TYPE_CHECKING:
@@ -37,19 +40,24 @@ class Answers:
     def __init__(self, targets: Targets) -> None:
         self._targets = targets
 
-    def answer(self, call: RuntimeCall, target: Target, lists: "TrainedLists", data: Dataset) -> dict[str, Any]:
+    def answer(self, call: RuntimeCall, target: Target, lists: "TrainedLists", group: LiveGroup) -> dict[str, Any]:
         """The answer's fields.
 
         Raises:
             Refusal: A filter does not fit the call, or metadata are not enabled.
         """
+        data = group.dataset
         columns = self._columns(call, target)
         passes = self._passes(call, call.fields, target, data)
         if call.operation == RANKINGS:
             found = lists.ranking(call.user_id or "", call.fields["inputList"], data, passes=passes)
             shown = [_shown(one) for one in found]
         else:
-            shown = [_shown(one) for one in _list(call, target, lists, data, passes=passes, count=call.num_results)]
+            found = _list(call, target, lists, data, passes=passes, count=call.num_results)
+            if target.recipe.recipe_type == USERS:
+                user_id = call.user_id or ""
+                found = explored(found, group=group, user_id=user_id, config=target.config, passes=passes)
+            shown = [_shown(one) for one in found]
             shown = self._promoted(call, target, lists, data, shown)
         for one in shown:
             if columns:

@@ -4,6 +4,7 @@ Source: https://docs.aws.amazon.com/personalize/latest/dg/API_Operations_Amazon_
 """
 
 import re
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from service.local_personalize.control import avro
 from service.local_personalize.control.control_plane import ControlPlane
 from service.local_personalize.control.store import Record
 from service.local_personalize.control.wire import check_input
-from service.local_personalize.events import RESERVED
+from service.local_personalize.events import MAX_KEPT, RESERVED
 from service.local_personalize.faults import Fault, FaultMode
 from service.local_personalize.http import Answer, Handler, Request
 from service.local_personalize.refusals import (
@@ -40,7 +41,7 @@ _WORD_START: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 class TrainedEventsSurface:
-    """`POST /events`, `/items` and `/users`; the calls on actions are refused by name.
+    """`POST /events`, `/items` and `/users`, and `GET /_events`; the calls on actions are refused by name.
 
     Args:
         control: Has trackers and datasets.
@@ -68,6 +69,7 @@ class TrainedEventsSurface:
         self._bucket = bucket
         self._access_keys = access_keys
         self._fault = fault
+        self._taken: deque[dict[str, Any]] = deque(maxlen=MAX_KEPT)
         self._actions: dict[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
             "PutEvents": self._put_events,
             "PutItems": self._put_items,
@@ -76,6 +78,8 @@ class TrainedEventsSurface:
 
     def handler(self, request: Request) -> Handler | None:
         """See `Surface.handler`."""
+        if self._answers_all and (request.method, request.path) == ("GET", "/_events"):
+            return self._show
         if request.method != "POST" or request.path not in _OPERATIONS:
             return None
         return self._answer if self._answers_all or self._is_mine(request.body) else None
@@ -90,6 +94,9 @@ class TrainedEventsSurface:
         return (
             self._tracker(fields.get("trackingId")) is not None or self._dataset(fields.get("datasetArn")) is not None
         )
+
+    async def _show(self, _: Request) -> Answer:
+        return Answer(200, orjson.dumps(list(self._taken)))
 
     async def _answer(self, request: Request) -> Answer | None:
         authorization = request.header(b"authorization")
@@ -127,6 +134,7 @@ class TrainedEventsSurface:
         group = await self._groups.get(tracker["datasetGroupArn"])
         user_id = fields.get("userId") or fields["sessionId"]
         for event in fields["eventList"]:
+            self._taken.append({"userId": user_id, "sessionId": fields["sessionId"], **event})
             if item_id := event.get("itemId"):
                 group.add_event(user_id, item_id, int(event["sentAt"]), event["eventType"], event.get("eventValue"))
 

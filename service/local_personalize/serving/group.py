@@ -24,12 +24,33 @@ class LiveGroup:
     def __init__(self, dataset: Dataset, directory: Path) -> None:
         self.dataset = dataset
         self._directory = directory
+        self._visited: set[str] | None = None
+        self._latest = 0
+
+    def new_items(self, age_seconds: float) -> list[str]:
+        """Items that nobody came to, made so long ago at most, counted back from the latest interaction.
+
+        An item without CREATION_TIMESTAMP counts as new.
+        """
+        known = self._known()
+        limit = self._latest - age_seconds
+        new = (item for item in self.dataset.items if item not in known)
+        return [item for item in new if float(self.dataset.items[item].get("CREATION_TIMESTAMP") or limit) >= limit]
+
+    def _known(self) -> set[str]:
+        if self._visited is None:
+            rows = [row for history in self.dataset.histories.values() for row in history]
+            self._visited = {row.item_id for row in rows}
+            self._latest = max((row.timestamp for row in rows), default=0)
+        return self._visited
 
     def add_event(
         self, user_id: str, item_id: str, timestamp: int, event_type: str, event_value: float | None = None
     ) -> None:
         """One more interaction."""
         history = self.dataset.histories.setdefault(user_id, [])
+        self._known().add(item_id)
+        self._latest = max(self._latest, timestamp)
         insort(history, Interaction(item_id, timestamp, event_type), key=lambda row: row.timestamp)
         row: dict[str, Any] = {
             "userId": user_id,

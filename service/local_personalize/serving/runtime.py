@@ -121,7 +121,7 @@ class TrainedRuntimeSurface:
             return Answer(200, b"<html>It works!</html>")
         group = await self._groups.get(target.group_arn)
         lists = await self._loaded(target.model)
-        answer = self._answers.answer(call, target, lists, group.dataset)
+        answer = self._answers.answer(call, target, lists, group)
         if mode is FaultMode.EMPTY:
             answer["personalizedRanking" if call.operation == RANKINGS else "itemList"] = []
         return Answer(200, orjson.dumps(answer))

@@ -67,22 +67,20 @@ def test_calls_beyond_the_minimum_are_throttled_until_capacity_has_followed() ->
     assert sum(late) / len(late) == pytest.approx(10, abs=0.1)
 
 
-@pytest.mark.parametrize(
-    ("call", "reason"),
-    [
+def test_calls_that_amazon_would_refuse_are_refused(account: Account) -> None:
+    campaign = account.campaign(account.version(account.shop(), "aws-popularity-count"))
+    calls: list[tuple[dict[str, object], str]] = [
         ({}, "userId is required"),
         ({"userId": "a", "numResults": 501}, "between 1 and 500"),
         ({"userId": "a", "metadataColumns": {"ITEMS": ["PRICE"]}}, "enableMetadataWithRecommendations"),
         ({"userId": "a", "recommenderArn": "arn:aws:personalize:us-east-1:1:recommender/a"}, "Exactly one of"),
         ({"userId": "a", "filterValues": {"A-B": "x"}}, "filterValues key"),
         ({"userId": "a" * 257}, "less than or equal to 256"),
-    ],
-)
-def test_calls_that_amazon_would_refuse_are_refused(account: Account, call: dict[str, object], reason: str) -> None:
-    campaign = account.campaign(account.version(account.shop(), "aws-popularity-count"))
-    with pytest.raises(ClientError, match=reason) as raised:
-        account.ids(campaign, **call)
-    assert raised.value.response["Error"]["Code"] == "InvalidInputException"
+    ]
+    for call, reason in calls:
+        with pytest.raises(ClientError, match=reason) as raised:
+            account.ids(campaign, **call)
+        assert raised.value.response["Error"]["Code"] == "InvalidInputException"
 
 
 def test_metadata_and_promotions_come_with_the_list(account: Account) -> None:
@@ -131,3 +129,21 @@ def test_put_items_and_users_reach_filters_and_their_columns_are_checked(account
         account.events.put_items(
             datasetArn=account.made["Items"], items=[{"itemId": "a", "properties": '{"price": 1, "colour": "red"}'}]
         )
+
+
+def test_a_campaign_that_explores_shows_new_items_at_the_share_asked_for(account: Account) -> None:
+    group = account.shop()
+    campaign = account.campaign(
+        account.version(group, "aws-user-personalization"),
+        campaignConfig={"itemExplorationConfig": {"explorationWeight": "0.2", "explorationItemAgeCutOff": "30"}},
+    )
+    new = [{"itemId": f"new-{place}", "properties": '{"price": 1}'} for place in range(5)]
+    before = account.ids(campaign, userId="cook1", numResults=10)
+    account.events.put_items(datasetArn=account.made["Items"], items=new)
+
+    after = account.ids(campaign, userId="cook1", numResults=10)
+
+    assert not any(item.startswith("new-") for item in before)
+    assert sum(item.startswith("new-") for item in after) == 2
+    assert len(after) == len(set(after)) == 10
+    assert after[0] == before[0]

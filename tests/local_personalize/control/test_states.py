@@ -1,9 +1,11 @@
 """Statuses that pass with Amazon's time, names that are taken, quotas, and deletes of what is in use."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from service.local_personalize.errors import LocalPersonalizeError
 from tests.support.personalize_account import INTERACTIONS, ROLE, Account, opened_account, write_shop
 
 
@@ -144,3 +146,16 @@ def test_the_state_survives_a_restart_with_what_was_going_on(tmp_path: Path) -> 
 
 
 _CHEAP = "INCLUDE ItemID WHERE Items.PRICE < 5"
+
+
+def test_a_state_is_for_one_process_at_a_time(tmp_path: Path) -> None:
+    opened = partial(opened_account, tmp_path)
+    with opened(), pytest.raises(LocalPersonalizeError, match="in use by another"), opened():
+        pass
+
+
+def test_a_file_that_is_no_state_stops_the_start_with_a_line(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "resources.sqlite3").write_text("no database, but long enough to be read as one" * 20)
+    with pytest.raises(LocalPersonalizeError, match="is no state of a local Personalize"), opened_account(tmp_path):
+        pass
