@@ -19,8 +19,8 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=igno
 # The tools have an environment of their own, so that no pip ends up in the image.
 RUN python -m venv /opt/tools && python -m venv --without-pip /opt/venv
 WORKDIR /build
-# With what `liquid` needs. `--build-arg LOCK=otel` adds what OpenTelemetry's spans need, and `LOCK=plot` what
-# `plan --plot send.png` needs.
+# With what `liquid` needs. `--build-arg LOCK=otel` adds what OpenTelemetry's spans need, `LOCK=plot` what
+# `plan --plot send.png` needs, and `LOCK=pipeline` what `data check` and `train` need.
 ARG LOCK=liquid
 COPY requirements/build.txt requirements/${LOCK}.txt requirements/
 RUN /opt/tools/bin/pip install --quiet --require-hashes -r requirements/build.txt \

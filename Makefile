@@ -47,7 +47,7 @@ lock: .venv/.dev  ## bring requirements/ in line with pyproject.toml; UPGRADE=--
 	$(LOCK) $(UPGRADE) pyproject.toml --extra currents --extra liquid -c requirements/runtime.txt --output-file requirements/liquid.txt
 	$(LOCK) $(UPGRADE) pyproject.toml --extra currents --extra liquid --extra otel -c requirements/liquid.txt --output-file requirements/otel.txt
 	$(LOCK) $(UPGRADE) pyproject.toml --extra currents --extra liquid --extra plot -c requirements/liquid.txt --output-file requirements/plot.txt
-	$(LOCK) $(UPGRADE) pyproject.toml --extra pipeline -c requirements/runtime.txt --output-file requirements/pipeline.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --extra currents --extra liquid --extra pipeline -c requirements/liquid.txt --output-file requirements/pipeline.txt
 	$(LOCK) $(UPGRADE) pyproject.toml --extra currents --extra liquid --extra otel --extra pipeline --extra plot --group dev -c requirements/otel.txt -c requirements/pipeline.txt -c requirements/plot.txt --output-file requirements/dev.txt
 	printf 'hatchling\neditables\n' | $(LOCK) $(UPGRADE) - -c requirements/dev.txt --output-file requirements/build.txt
 

@@ -2,7 +2,8 @@
 
 ServiceError
 ├── ConfigurationError            a setting, the catalogue or a filter cannot work; stops the start
-│   └── CatalogError              the catalogue's source cannot be read or holds no usable row
+│   ├── CatalogError              the catalogue's source cannot be read or holds no usable row
+│   └── MissingPackage            a command needs a package that is not installed here
 ├── InvalidQuery                  the caller's parameter is wrong; names the field and the bound
 ├── Unauthorized                  no credential, or one we do not know
 ├── Degraded                      no live list; carries the one word that says why
@@ -41,6 +42,20 @@ class ConfigurationError(ServiceError):
 
 class CatalogError(ConfigurationError):
     """The catalogue's source cannot be read, or holds nothing that could be shown."""
+
+
+class MissingPackage(ConfigurationError):
+    """A command needs a package that is not installed here; the line says the commands that install it.
+
+    The project is on no index, so `pip install` of its name would find nothing, or something else.
+    """
+
+    def __init__(self, package: str, lock: str) -> None:
+        """Name the package, and the file in requirements/ that holds it."""
+        super().__init__(
+            f"{package} is not installed. In a checkout, .venv/bin/pip install --require-hashes -r"
+            f" requirements/{lock}.txt installs it, and docker build --build-arg LOCK={lock} . puts it into the image"
+        )
 
 
 class InvalidQuery(ServiceError):

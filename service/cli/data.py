@@ -10,7 +10,7 @@ import click
 
 from service.cli.display import TerminalDisplay
 from service.cli.group import EXIT_FAILED
-from service.errors import ConfigurationError
+from service.errors import MissingPackage
 from service.pipeline.data.limits import KINDS, DatasetKind, Domain
 from service.pipeline.data.places import find_datasets
 
@@ -21,7 +21,7 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "duckdb":
         raise
-    raise ConfigurationError("duckdb is not installed: pip install 'personalize-connect[pipeline]'") from error
+    raise MissingPackage("duckdb", "pipeline") from error
 
 
 @click.group("data")

@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from service.cli.group import EXIT_FAILED
-from service.errors import ConfigurationError, TemplateError
+from service.errors import ConfigurationError, MissingPackage, TemplateError
 from service.settings import load
 from service.settings.access import AccessSettings
 
@@ -25,7 +25,7 @@ try:
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in {"liquid", "dateutil"}:
         raise
-    raise ConfigurationError("python-liquid is not installed: pip install 'personalize-connect[liquid]'") from error
+    raise MissingPackage("python-liquid", "liquid") from error
 
 CHANNELS: Final = ("email", "push", "content-card")
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -21,7 +21,7 @@ from service.cli.group import EXIT_FAILED
 from service.cli.liquid import CHANNELS, FILE, FOLDER, credentials, job_for
 from service.cli.options import Number
 from service.cli.prewarm import named_files
-from service.errors import ConfigurationError, ServiceError
+from service.errors import MissingPackage, ServiceError
 from service.sends.users.files import UsersFiles
 from service.sends.users.findings import Findings, UsersFileError
 
@@ -39,7 +39,7 @@ try:
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in {"liquid", "dateutil"}:
         raise
-    raise ConfigurationError("python-liquid is not installed: pip install 'personalize-connect[liquid]'") from error
+    raise MissingPackage("python-liquid", "liquid") from error
 
 DEFAULT_PEAK: Final = 2.4
 """Braze keeps its rate by the minute. Bursts of 2.4 times the average were seen."""

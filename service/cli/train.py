@@ -18,7 +18,7 @@ import click
 from service.cli.display import TerminalDisplay
 from service.cli.group import EXIT_CONFIGURATION, EXIT_FAILED
 from service.cli.options import Number
-from service.errors import ConfigurationError, PipelineError
+from service.errors import MissingPackage, PipelineError
 from service.files.private import replace_file
 from service.pipeline.train import file
 from service.pipeline.train.account import Account, Resource
@@ -48,7 +48,7 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "duckdb":
         raise
-    raise ConfigurationError("duckdb is not installed: pip install 'personalize-connect[pipeline]'") from error
+    raise MissingPackage("duckdb", "pipeline") from error
 
 POLL_SECONDS: Final = 20.0
 _SHOWN: Final = {

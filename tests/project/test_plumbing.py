@@ -49,7 +49,7 @@ def test_the_locks_agree_with_each_other() -> None:
 
     assert runtime.items() < liquid.items() < otel.items() <= dev.items()
     assert liquid.items() < plot.items() <= dev.items()
-    assert runtime.items() < pipeline.items() <= dev.items()
+    assert liquid.items() < pipeline.items() <= dev.items()
     assert {name: version for name, version in build.items() if dev.get(name, version) != version} == {}
 
 
@@ -89,6 +89,19 @@ def test_the_image_keeps_only_services_that_the_sdk_knows() -> None:
 
     assert "personalize-runtime" in kept
     assert [name for name in kept if not (data / name).is_dir()] == []
+
+
+def test_no_line_names_a_package_of_ours_on_an_index() -> None:
+    """H3: there is none. Of what is not installed, the lines say which file to install."""
+    named = re.compile(r"pip install ['\"]?personalize-connect|personalize-connect\[")
+    pages = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "service").rglob("*.py"), ROOT / "README.md"]
+
+    assert [path.name for path in pages if named.search(path.read_text("utf-8"))] == []
+    # What the image is built from reaches the engine.
+    ignored = text_of(".dockerignore")
+    locks = re.findall(r"MissingPackage\([^)]*\"(\w+)\"\)", "".join(path.read_text("utf-8") for path in pages))
+    assert {"liquid", "pipeline"} <= set(locks)
+    assert [lock for lock in (*locks, "otel", "plot") if f"!requirements/{lock}.txt" not in ignored] == []
 
 
 def test_the_image_keeps_every_service_that_the_code_asks() -> None:

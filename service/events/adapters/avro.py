@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import IO, Any
 
-from service.errors import ConfigurationError
+from service.errors import ConfigurationError, MissingPackage
 
 
 def avro_records(stream: IO[bytes], label: str) -> tuple[str, Iterator[dict[str, Any]]]:
@@ -14,14 +14,12 @@ def avro_records(stream: IO[bytes], label: str) -> tuple[str, Iterator[dict[str,
         label: Names it in errors.
 
     Raises:
-        ConfigurationError: The extra `currents` is not installed, or the file is damaged.
+        ConfigurationError: fastavro is not installed, or the file is damaged.
     """
     try:
         import fastavro  # noqa: PLC0415  # an extra, and of use only here
     except ImportError:
-        raise ConfigurationError(
-            f"{label}: is Avro, and fastavro is not installed; install personalize-connect[currents]"
-        ) from None
+        raise MissingPackage(f"{label}: is Avro, and fastavro", "liquid") from None
     try:
         reader = fastavro.reader(stream)
         schema = reader.writer_schema

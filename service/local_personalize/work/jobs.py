@@ -22,7 +22,7 @@ def carry_out(directory: Path) -> None:
     try:
         result = _work(job["do"])(job, directory)
     except ModuleNotFoundError as missing:
-        result = {"failure": f"The package {missing.name} is not installed: install personalize-connect[pipeline]."}
+        result = {"failure": f"The package {missing.name} is not installed: requirements/pipeline.txt has it."}
     except JobFailed as failed:
         result = {"failure": str(failed)}
     except Exception as error:  # noqa: BLE001  # whatever it is, the resource must not stay in progress for ever
