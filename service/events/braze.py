@@ -31,6 +31,14 @@ REPEATING: Final = frozenset({"ecommerce.cart_updated", "ecommerce.checkout_star
 
 MAX_LINE_ITEMS: Final = 100
 
+RESERVED_PROPERTIES: Final = frozenset(
+    {"userId", "sessionId", "eventType", "timestamp", "recommendationId", "impression"}
+)
+"""Names that an event's properties must not have. Source: Personalize developer guide, recording events."""
+
+_CURRENTS_IDS: Final = frozenset({"external_user_id", "external_id"})
+"""Where one of them is, `user_id` is Braze's own id."""
+
 
 class Ignored(Exception):  # no error: Currents sends everything
     """The event is of no interest."""
@@ -74,27 +82,24 @@ def _events(given: object, terms: BrazeTerms, now: float) -> Iterator[Event]:
         raise Ignored
     if _is_bot(given, properties):
         raise Ignored
-    user: Mapping[str, Any] = given
-    if isinstance(given.get("user"), dict):
-        user = given["user"]
-    user_id = text_of(user, "external_user_id") or text_of(user, "external_id")
-    device_id = text_of(user, "device_id")
-    if not user_id and not device_id:
-        raise EventProblem("user: has neither external_user_id nor device_id")
+    user_id, device_id = _who(given)
     sent_at = moment_of(given.get("time"), now, "time")
     event_id = text_of(given, "id") or text_of(given, "event_id")
+    # A webhook that is sent again has the same.
+    dispatch_id = text_of(given, "dispatch_id")
+    cart_id = text_of(properties, "cart_id") if name in REPEATING else ""
     items = list(_items(properties, terms.item_id)) or [{}]
     for number, item in enumerate(items):
         item_id = text_of(item, terms.item_id)
         if not item_id and lifts:
             raise Ignored
-        cart_id = text_of(properties, "cart_id") if name in REPEATING else ""
-        if cart_id:
-            line_id = event_id_of(f"{user_id or device_id} {cart_id}", event_type, item_id, 0.0)
-        elif event_id:
-            line_id = event_id if len(items) == 1 else f"{event_id}:{number}"
-        else:
+        line_id = event_id
+        if again := cart_id or (not event_id and dispatch_id):
+            line_id = event_id_of(f"{user_id or device_id} {again}", event_type, item_id, 0.0)
+        elif not event_id:
             line_id = event_id_of(user_id or device_id, event_type, item_id, sent_at)
+        elif len(items) > 1:
+            line_id = f"{event_id}:{number}"
         yield Event(
             event_type=event_type,
             user_id=user_id,
@@ -103,10 +108,28 @@ def _events(given: object, terms: BrazeTerms, now: float) -> Iterator[Event]:
             event_id=line_id,
             item_id=item_id,
             event_value=_price(item),
-            properties=properties_of(item.get("purchase_properties")),
+            properties=_properties(item.get("purchase_properties")),
             recommendation_id=text_of(properties, "rid", 40),
             lifts=lifts,
         )
+
+
+def _who(given: Mapping[str, Any]) -> tuple[str, str]:
+    """External id of the user, and the device; the first is empty for somebody who is not known.
+
+    Raises:
+        EventProblem: It names neither.
+    """
+    nested = given.get("user")
+    user: Mapping[str, Any] = nested if isinstance(nested, dict) else given
+    user_id = text_of(user, "external_user_id") or text_of(user, "external_id")
+    if not user_id and user is given and not _CURRENTS_IDS & given.keys():
+        # A webhook of the operator's own: Liquid's ${user_id} is the external id.
+        user_id = text_of(given, "user_id") or text_of(given, "userId")
+    device_id = text_of(user, "device_id")
+    if not user_id and not device_id:
+        raise EventProblem("user: has neither external_user_id nor device_id")
+    return user_id, device_id
 
 
 def _name_and_properties(given: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
@@ -142,4 +165,25 @@ def _items(properties: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any
 
 def _price(item: Mapping[str, Any]) -> float | None:
     price = item.get("price")
-    return None if isinstance(price, str) else number_of(price, "price")
+    if isinstance(price, str):
+        # As Liquid writes it into a webhook; one with a currency is no number of Personalize's.
+        try:
+            price = float(price)
+        except ValueError:
+            return None
+    return number_of(price, "price")
+
+
+def _properties(given: object) -> str:
+    """What Personalize takes of an event's own properties; the event counts without them, too."""
+    if not isinstance(given, dict):
+        return ""
+    plain = {
+        name: value
+        for name, value in given.items()
+        if isinstance(value, str | int | float) and name not in RESERVED_PROPERTIES
+    }
+    try:
+        return properties_of(plain)
+    except EventProblem:
+        return ""
