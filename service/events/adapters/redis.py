@@ -110,6 +110,7 @@ class RedisEventStore:
         self._follower: asyncio.Task[None] | None = None
         self._grouped = False
         self._keeping: Keeping | None = None
+        client.on_change(self._changed)
 
     def listen(self, on_events: Callable[[UserPrefix, Iterable[KnownEvent]], None], on_gap: Callable[[], None]) -> None:
         """Call these with what any replica accepted, and when something may have been missed."""
@@ -307,6 +308,11 @@ class RedisEventStore:
             newest: Any = await redis.xrevrange(self._stream, count=1)
         return str(newest[0][0].decode()) if newest else "0-0"
 
+    def _changed(self, up: bool) -> None:  # noqa: FBT001  # the client's own signature
+        del up
+        # It may be another Redis that comes back.
+        self._keeping = None
+
     async def _look_at_keeping(self) -> Keeping:
         """How Redis keeps what it takes; logged once for each Redis that is found.
 
@@ -335,9 +341,7 @@ class RedisEventStore:
                     trimmed_at = now()
                     await self.trim(KEPT_SECONDS)
             except (SharedStateUnavailable, RedisError, OSError):
-                # It may be another Redis that comes back.
                 self._grouped = False
-                self._keeping = None
                 page = []
             if len(page) < FOLLOWED_AT_ONCE:
                 await asyncio.sleep(FOLLOW_SECONDS)
