@@ -12,7 +12,7 @@ import math
 import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
@@ -55,6 +55,10 @@ class RedisModel:
     def remember(self, memory: tuple[dict[bytes, Any], dict[bytes, float]]) -> None:
         """Hold what was kept at another time, as a server does that took over."""
         self._values, self._expires_at = copy.deepcopy(memory)
+
+    def everlasting(self) -> set[bytes]:
+        """Keys that never expire."""
+        return self._values.keys() - self._expires_at.keys()
 
     # Scripts
 
@@ -281,12 +285,16 @@ class RedisServerModel:
         self.alive = True
         self.paused = False
         self._unread: list[Callable[[], None]] = []
+        self._subscribers: set[ModelPubSub] = set()
 
     def kill(self) -> None:
         """It answers nobody, and forgets everything."""
         self.alive, self.paused = False, False
         self._unread.clear()
         self.redis.empty()
+        for subscriber in self._subscribers:
+            subscriber.deliver(RedisConnectionError("closed"))
+        self._subscribers.clear()
 
     def start(self) -> None:
         """It answers again."""
@@ -309,6 +317,21 @@ class RedisServerModel:
         else:
             read()
 
+    def subscribe(self, subscriber: "ModelPubSub") -> None:
+        """What is published from now on goes there too, for as long as both live."""
+        self._subscribers.add(subscriber)
+
+    def unsubscribe(self, subscriber: "ModelPubSub") -> None:
+        """Nothing more."""
+        self._subscribers.discard(subscriber)
+
+    def deliver(self) -> None:
+        """Send on what scripts have published."""
+        for channel, message in self.redis.published:
+            for subscriber in self._subscribers:
+                subscriber.deliver({"type": "message", "channel": channel, "data": message})
+        self.redis.published.clear()
+
 
 class ModelLink:
     """The library's client of one replica: what a `RedisClient` needs of it.
@@ -326,21 +349,26 @@ class ModelLink:
 
     async def evalsha(self, sha: str, count: int, *rest: object) -> object:
         """Run a script by its hash."""
-        return await self._ask(lambda redis: redis.evalsha(sha, rest[:count], rest[count:]))
+        return await self.ask(lambda redis: redis.evalsha(sha, rest[:count], rest[count:]))
 
     async def eval(self, text: str, count: int, *rest: object) -> object:
         """Run a script."""
-        return await self._ask(lambda redis: redis.eval(text, rest[:count], rest[count:]))
+        return await self.ask(lambda redis: redis.eval(text, rest[:count], rest[count:]))
 
     async def zrem(self, *args: object) -> object:
         """One command."""
-        return await self._ask(lambda redis: redis.command("ZREM", *args))
+        return await self.ask(lambda redis: redis.command("ZREM", *args))
 
     async def hdel(self, *args: object) -> object:
         """One command."""
-        return await self._ask(lambda redis: redis.command("HDEL", *args))
+        return await self.ask(lambda redis: redis.command("HDEL", *args))
 
-    async def _ask(self, act: Callable[[RedisModel], object]) -> object:
+    def pubsub(self) -> "ModelPubSub":
+        """A subscription with a connection of its own."""
+        return ModelPubSub(self._server, self)
+
+    async def ask(self, act: Callable[[RedisModel], object]) -> object:
+        """Have something done at the server."""
         loop, server = asyncio.get_running_loop(), self._server
         answer: asyncio.Future[object] = loop.create_future()
 
@@ -358,6 +386,7 @@ class ModelLink:
             except (ResponseError, NotImplementedError) as error:
                 said = error
             loop.call_later(server.way_seconds, reply, said)
+            server.deliver()
 
         def reply(said: object) -> None:
             if self.cut or answer.done():
@@ -369,6 +398,49 @@ class ModelLink:
 
         loop.call_later(server.way_seconds, arrive)
         return await answer
+
+
+class ModelPubSub:
+    """The library's subscription, as `FlightChannel` uses it."""
+
+    def __init__(self, server: RedisServerModel, link: ModelLink) -> None:
+        self._server = server
+        self._link = link
+        self._arrived: asyncio.Queue[object] = asyncio.Queue()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.unsubscribe(self)
+
+    async def subscribe(self, name: str) -> None:
+        """Listen from the moment at which the server has read this."""
+        await self._link.ask(lambda _: self._server.subscribe(self))
+        self._arrived.put_nowait({"type": "subscribe", "channel": name.encode(), "data": 1})
+
+    async def ping(self) -> None:
+        """Ask for a sign of life, which comes as a message."""
+        await self._link.ask(lambda _: self._arrived.put_nowait({"type": "pong"}))
+
+    async def get_message(self, timeout: float) -> object:  # noqa: ASYNC109  # as the library has it
+        """The next message; None if none comes in time."""
+        try:
+            async with asyncio.timeout(timeout):
+                message = await self._arrived.get()
+        except TimeoutError:
+            return None
+        if isinstance(message, Exception):
+            raise message
+        return message
+
+    def deliver(self, message: object) -> None:
+        """The server sends one; whatever is on its way when the link is cut is lost."""
+        asyncio.get_running_loop().call_later(self._server.way_seconds, self._arrive, message)
+
+    def _arrive(self, message: object) -> None:
+        if not self._link.cut:
+            self._arrived.put_nowait(message)
 
 
 class ModelClient(RedisClient):
