@@ -258,7 +258,10 @@ _by_server: WeakKeyDictionary[ServerState, Connections] = WeakKeyDictionary()
 
 def connections_of(server: ServerState) -> Connections:
     """The connections of a server; uvicorn gives every protocol its server's state, and nothing of ours."""
-    return _by_server.setdefault(server, Connections())
+    found = _by_server.get(server)
+    if found is None:
+        found = _by_server[server] = Connections()
+    return found
 
 
 def hold_connections(server: ServerState, connections: Connections) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.api.held_protocol import HeldProtocol
+from service.api.leaving import has_closed
 from service.api.limits import (
     BODY_TOO_LARGE,
     CHUNK_BYTES,
@@ -207,16 +208,24 @@ class TolerantProtocol(HeldProtocol):
         if seconds:
             # What is not read is kept from coming.
             self.flow.pause_reading()
-            self.loop.call_later(seconds, self._say, answer)
+            self.loop.call_later(seconds, self._say_late, answer)
         else:
+            self._say(answer)
+
+    def _say_late(self, answer: bytes) -> None:
+        """Say it, unless the client has left meanwhile, which nobody has noticed."""
+        if self.transport.is_closing():
+            return
+        if has_closed(self.transport.get_extra_info("socket")):
+            self.transport.abort()
+        else:
+            self.flow.resume_reading()
             self._say(answer)
 
     def _say(self, answer: bytes) -> None:
         """The last words; what comes afterwards is dropped, since a reset would take them from the client."""
-        if not self.transport.is_closing():
-            self.flow.resume_reading()
-            self.transport.write(answer)
-            self.transport.write_eof()
+        self.transport.write(answer)
+        self.transport.write_eof()
 
 
 def _written(refusal: Refusal, *, with_body: bool) -> bytes:

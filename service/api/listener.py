@@ -11,12 +11,16 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from service.api.connections import Connections
+from service.api.leaving import has_left
 
 BACKLOG: Final = 4_096
 """Connections that may wait in the kernel: the burst in which a send begins."""
 
-MAX_ACCEPTED: Final = 64
+MAX_ACCEPTED: Final = 32
 """In one step of the event loop, so that answers get their turn too."""
+
+MAX_LEFT: Final = 512
+"""Of clients that have left already; each takes a hundredth of one that has not."""
 
 SWEEP_SECONDS: Final = 1.0
 """Between two looks at whose patience has run out."""
@@ -70,9 +74,10 @@ class Listener:
             self._sweeping.cancel()
 
     def _accept(self) -> None:
-        for number in range(MAX_ACCEPTED):
+        opened, left = 0, 0
+        while opened < MAX_ACCEPTED and left < MAX_LEFT:
             if not self._connections.has_room():
-                if not number:
+                if not opened:
                     self._connections.tell_full(waiting=True)
                 self._wait_for_room()
                 return
@@ -88,7 +93,12 @@ class Listener:
                 self._connections.make_file()
                 self._wait_for_room()
                 return
-            self._open(accepted)
+            if has_left(accepted):
+                accepted.close()
+                left += 1
+            else:
+                self._open(accepted)
+                opened += 1
 
     def _open(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)  # the library's own signature

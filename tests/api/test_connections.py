@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -387,3 +388,31 @@ async def test_what_is_refused_before_anybody_looks_at_it_is_counted(server: Ser
         await client.status()
     await until(lambda: len(refused) == 4)
     assert [(path, status) for path, status, _, _ in refused] == [("", 431), ("", 400), ("/call", 413), ("/call", 413)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells that a client has left")
+async def test_who_leaves_before_being_accepted_costs_no_connection(server: Server) -> None:
+    """I2"""
+    opened: list[object] = []
+    server.connections.opened = opened.append  # type: ignore[method-assign,assignment]  # asked, and left undone
+
+    def leave(*packets: bytes) -> None:
+        # Without a turn of the loop in between, so that nobody is accepted meanwhile.
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as leaving:
+            for packet in packets:
+                leaving.sendall(packet)
+
+    leave()
+    leave(b"x")
+    leave(b"GET /call HTTP/1.1\r\nHost:")
+    leave(CALL)
+    await until(lambda: len(opened) == 1)
+    # The last one has asked; those before it in the kernel's queue have been dropped.
+    assert server.connections._expected == 1
+
+
+async def test_a_client_that_closes_its_side_hears_why_it_was_refused(server: Server) -> None:
+    """I3"""
+    client = await server.connect(b"no HTTP at all\r\n\r\n")
+    client.writer.write_eof()
+    assert await client.status() == 400
