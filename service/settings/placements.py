@@ -35,6 +35,10 @@ MAX_VARIANTS: Final = 10
 MAX_RULES: Final = 20
 
 
+CONTROL: Final = "control"
+"""What the placement's own arm is called where there are variants."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -73,7 +77,7 @@ class VariantTerms(RuleTerms):
     """One arm of an experiment; what it does not name is the placement's."""
 
     name: Name
-    share: Annotated[float, Field(gt=0, le=1)]
+    share: Annotated[float, Field(ge=0.0001, le=1)]
     campaign_arn: Arn | None = None
     recommender_arn: Arn | None = None
     tps: Tps | None = None
@@ -231,6 +235,9 @@ def _rule_problems(rules: RuleTerms, where: str) -> Iterator[str]:
     slots = [pin.slot for pin in rules.pin]
     for slot in sorted({slot for slot in slots if slots.count(slot) > 1}):
         yield f"{where}pin: slot {slot} is given twice"
+    items = [pin.item for pin in rules.pin]
+    for item in sorted({item for item in items if items.count(item) > 1}):
+        yield f"{where}pin: {shown(item)} is given twice, and no answer holds an item twice"
     for pin in rules.pin:
         if pin.until is not None and pin.until.tzinfo is None:
             yield f"{where}pin: until of {shown(pin.item)} has no time zone; write 2026-12-24T00:00:00Z"
@@ -245,19 +252,37 @@ def _variant_problems(terms: PlacementTerms) -> Iterator[str]:
         yield f"variants: their shares are {total:g} together; at most 1"
     for one in terms.variants:
         where = f"variant {one.name}: "
-        if one.campaign_arn and one.recommender_arn:
-            yield f"{where}campaign_arn, recommender_arn: both are set; at most one is needed"
-        if one.popular and (one.arn or one.filter_arn or one.tps):
-            yield f"{where}popular: a holdout asks nobody; remove its ARNs and tps"
-        if one.arn and one.arn != terms.arn and one.tps is None:
-            yield f"{where}tps: is required for an ARN of its own"
-        for problem in _kinds_of_arn(one.campaign_arn, one.recommender_arn, one.filter_arn):
-            yield f"{where}{problem}"
+        yield from (f"{where}{problem}" for problem in _arm_problems(one, terms))
         yield from _rule_problems(one, where)
 
 
+def _arm_problems(one: VariantTerms, terms: PlacementTerms) -> Iterator[str]:
+    if one.name == CONTROL:
+        yield "name: is what the placement's own arm is called; take another"
+    if one.campaign_arn and one.recommender_arn:
+        yield "campaign_arn, recommender_arn: both are set; at most one is needed"
+    if one.popular and (one.arn or one.filter_arn or one.tps):
+        yield "popular: a holdout asks nobody; remove its ARNs and tps"
+    elif one.tps is not None and not one.arn:
+        yield "tps: is of no use without an ARN of its own"
+    if one.recommender_arn and terms.kind == "ranking":
+        yield "recommender_arn: a placement of kind ranking has none; remove it"
+    if one.arn and one.arn != terms.arn and one.tps is None:
+        yield "tps: is required for an ARN of its own"
+    yield from _kinds_of_arn(one.campaign_arn, one.recommender_arn, one.filter_arn)
+
+
+_PATTERNS: Final = {
+    "arn": "is not an ARN such as arn:aws:personalize:REGION:ACCOUNT:campaign/NAME",
+    "promotion": "a name is 1 to 63 letters, digits, _ and -, and begins with a letter or a digit",
+    "context": "a name is 1 to 150 letters, digits and _",
+    "": "a name is 1 to 63 of a-z, 0-9 and '-'",
+}
+"""What a text has to look like, by a word of its key."""
+
+
 def _line(detail: Mapping[str, Any]) -> str:
-    key = ".".join(str(part) for part in detail["loc"])
+    key = ".".join(str(part) for part in detail["loc"] if part != "[key]")
     if detail["type"] == "extra_forbidden":
         return f"{key}: is no key of a placement; misspelt?"
     if detail["type"] == "missing":
@@ -267,8 +292,10 @@ def _line(detail: Mapping[str, Any]) -> str:
     if isinstance(value, str | int | float | bool):
         said = f"{shown(value) if isinstance(value, str) else value}: "
     message = str(detail["msg"])
-    if detail["type"] == "string_pattern_mismatch" and "arn" in key:
-        message = "is not an ARN such as arn:aws:personalize:REGION:ACCOUNT:campaign/NAME"
+    if detail["type"] == "string_pattern_mismatch":
+        message = _PATTERNS[next(name for name in _PATTERNS if name in key)]
+    elif key.endswith(".until"):
+        message = "is no moment; write 2026-12-24T00:00:00Z, without quotes"
     return f"{key}: {said}{message[0].lower()}{message[1:]}"
 
 

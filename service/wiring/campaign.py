@@ -46,7 +46,7 @@ from service.personalize.list_length import ListLength
 from service.personalize.ports import Learner, Recommender, Recorder
 from service.personalize.refresher import Refresher
 from service.personalize.transactions import Transactions
-from service.settings.placements import PlacementTerms, VariantTerms
+from service.settings.placements import CONTROL, PlacementTerms, VariantTerms
 from service.wiring.addresses import Address, address_of
 
 CLOSING_SECONDS: Final = 3.0
@@ -313,7 +313,7 @@ def variant_name(placement: PlacementTerms, variant: VariantTerms | None) -> str
     """As header and metrics show it: `control` for the placement's own arm; None where there is no experiment."""
     if variant is not None:
         return variant.name
-    return "control" if placement.variants else None
+    return CONTROL if placement.variants else None
 
 
 def freshness_of(placement: PlacementTerms, default: Freshness) -> Freshness:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -229,6 +230,12 @@ def test_promoted_items_are_marked_where_a_template_asks() -> None:
             assert [(one["id"], one["promoted"]) for one in items] == [
                 ("item1", False),
                 ("item2", True),
+                ("item3", False),
+            ]
+            # What we exclude is not shown, promoted or not.
+            without = await replica.answer(replace(query, exclude=frozenset({"item2"})))
+            assert [(one["id"], one["promoted"]) for one in json.loads(without.body)][:2] == [
+                ("item1", False),
                 ("item3", False),
             ]
 

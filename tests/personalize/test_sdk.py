@@ -21,7 +21,7 @@ from service.errors import (
     RecommenderThrottled,
     RecommenderTimeout,
 )
-from service.models import ListRequest
+from service.models import ListRequest, Promotion
 from service.personalize.sdk import errors as personalize
 from service.personalize.sdk import runtime as runtime_client
 from service.personalize.sdk.client import PersonalizeRecommender, quote_filter_value
@@ -169,6 +169,40 @@ async def test_a_recommender_and_a_filter_are_named_in_the_request(runtime: Runt
             "filterValues": {"GENRE": '"a","b"', "PRICE": "12.5"},
         }
     ]
+
+
+async def test_similar_items_name_the_item_and_the_user_only_where_it_counts(
+    runtime: Runtime, recommender: PersonalizeRecommender
+) -> None:
+    for user_id in ("", "u"):
+        request = ListRequest(user_id, 25, kind="similar-items", item_id="a,b")
+        await recommender.recommend(request, timeout_seconds=PATIENCE_SECONDS)
+    asked = {"campaignArn": CAMPAIGN, "itemId": "a,b", "numResults": 25}
+    assert runtime.asked == [asked, {**asked, "userId": "u"}]
+
+
+async def test_a_ranking_sends_the_items_as_given_and_the_context(
+    runtime: Runtime, recommender: PersonalizeRecommender
+) -> None:
+    runtime.body = b'{"personalizedRanking": [{"itemId": "b"}, {"itemId": "a"}], "recommendationId": "RID-2"}'
+    request = ListRequest("u", 2, kind="ranking", item_ids=("a", "b"), context=(("DEVICE", "email"),))
+    ranked = await recommender.recommend(request, timeout_seconds=PATIENCE_SECONDS)
+    assert (ranked.item_ids, ranked.recommendation_id) == (("b", "a"), "RID-2")
+    assert runtime.targets == ["POST /personalize-ranking HTTP/1.1"]
+    assert runtime.asked == [
+        {"campaignArn": CAMPAIGN, "userId": "u", "inputList": ["a", "b"], "context": {"DEVICE": "email"}}
+    ]
+
+
+async def test_a_promotion_is_asked_for_and_its_items_are_known(
+    runtime: Runtime, recommender: PersonalizeRecommender
+) -> None:
+    runtime.body = b'{"itemList": [{"itemId": "a"}, {"itemId": "b", "promotionName": "sale"}]}'
+    request = ListRequest("u", 25, filter_values=(("GENRE", "x"),), promotion=Promotion("sale", 20, FILTER))
+    ranked = await recommender.recommend(request, timeout_seconds=PATIENCE_SECONDS)
+    assert ranked.promoted == {"b"}
+    # The caller's values are not the promotion's: Personalize refuses those that its filter does not have.
+    assert runtime.asked[0]["promotions"] == [{"name": "sale", "percentPromotedItems": 20, "filterArn": FILTER}]
 
 
 async def test_values_without_a_filter_are_not_sent(runtime: Runtime, recommender: PersonalizeRecommender) -> None:

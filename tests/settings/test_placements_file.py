@@ -56,6 +56,24 @@ def problems(path: Path, text: str) -> tuple[str, ...]:
         (f"{GOOD}fresh_seconds = 10\nstale_seconds = 5", "placement for-you: stale_seconds: 5 is below"),
         (f'{GOOD}pin = [{{ item = "a", slot = 1 }}, {{ item = "b", slot = 1 }}]', "pin: slot 1 is given twice"),
         (f'{GOOD}pin = [{{ item = "a", slot = 1, until = 2026-12-24T00:00:00 }}]', "has no time zone"),
+        (f'{GOOD}pin = [{{ item = "a", slot = 1 }}, {{ item = "a", slot = 2 }}]', "pin: 'a' is given twice"),
+        (
+            f'{GOOD}pin = [{{ item = "a", slot = 1, until = 2026-12-24 }}]',
+            "pin.0.until: is no moment; write 2026-12-24T",
+        ),
+        (f"{GOOD}variants = [{HOLDOUT.replace('0.7', '0.00001')}]", "variants.0.share: 1e-05: input should be greater"),
+        (
+            GOOD + f"variants = [{HOLDOUT}]".replace('"a"', '"control"'),
+            "variant control: name: is what the placement's",
+        ),
+        (GOOD + f"variants = [{HOLDOUT}]".replace('"a"', '"V.2"'), "variants.0.name: 'V.2': a name is 1 to 63 of a-z"),
+        (f'{GOOD}variants = [{{ name = "a", share = 0.1, tps = 5 }}]', "variant a: tps: is of no use without an ARN"),
+        (f'{GOOD}context = {{ "A-B" = "x" }}', "context.A-B: 'A-B': a name is 1 to 150 letters, digits and _"),
+        (
+            GOOD.replace("campaign_arn", "kind = 'ranking'\ncampaign_arn")
+            + f'variants = [{{ name = "a", share = 0.1, recommender_arn = "{RECOMMENDER}", tps = 1 }}]',
+            "variant a: recommender_arn: a placement of kind ranking has none",
+        ),
         (
             f"{GOOD}variants = [{HOLDOUT}, {HOLDOUT}]",
             "variants: their shares are 1.4",
