@@ -11,7 +11,8 @@ from pydantic import Field
 from service.constants import PERSONALIZE_MAX_TPS
 from service.models import RequestKind
 from service.settings.base import Problem, SettingsGroup, shown
-from service.settings.placements import PlacementTerms, read_placements
+from service.settings.placement_file import read_placements
+from service.settings.placements import PlacementTerms
 
 _ARN = re.compile(
     r"arn:aws[a-z-]*:personalize:[a-z]{2}[a-z0-9-]+:[0-9]{12}:(campaign|recommender|filter)"

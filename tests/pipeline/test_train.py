@@ -19,7 +19,7 @@ from service.pipeline.train.sources import Sources
 from service.pipeline.train.terms import PipelineTerms
 from service.pipeline.train.versions import changes_between, versions_of
 from service.pipeline.train.wanted import DataWanted, Wanted, stages_of
-from service.settings.placements import read_placements
+from service.settings.placement_file import read_placements
 from tests.support.plane import Plane, Quiet, Shelf
 from tests.support.shop_data import NOW, as_csv, interactions, write_shop
 
