@@ -48,6 +48,7 @@ class DeletionJobs(Resources):
         if not location:
             raise invalid_input("Invalid Data location.")
         record = self.new(call, call.fields["jobName"])
+        self.plane.quotas.check_pending("deletion-jobs", self.noun, datasetGroupArn=group)
         job = {"do": "delete", "location": location, **group_files(self.plane.store, group)}
         minutes = MINUTES[self.noun]
         self.plane.transitions.begin(record, verb="", minutes=minutes, final="COMPLETED", job=job)

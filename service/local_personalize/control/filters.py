@@ -2,14 +2,14 @@
 
 from typing import Any, ClassVar, Final
 
-from service.filters import FilterError, check_columns, parse_filter
+from service.filters import Filter, FilterError, check_columns, parse_filter
 from service.local_personalize.control import avro
 from service.local_personalize.control.refused import invalid_input
 from service.local_personalize.control.resources import Call, Resources
 from service.local_personalize.filters import check_names
 
-MAX_FIELDS: Final = 5
-"""Fields of one expression. Source: https://docs.aws.amazon.com/personalize/latest/dg/limits.html, edition of 2023."""
+MAX_FIELDS: Final = 10
+"""Distinct fields of one expression. Source: https://docs.aws.amazon.com/personalize/latest/dg/limits.html"""
 
 
 class Filters(Resources):
@@ -39,8 +39,16 @@ class Filters(Resources):
             check_columns(parsed, items=columns.get(avro.ITEMS, []), users=columns.get(avro.USERS, []))
         except FilterError as error:
             raise invalid_input(f"The filter expression is not valid: {error}") from error
-        if len({(field.dataset, field.name) for field in parsed.fields()}) > MAX_FIELDS:
+        fields = _fields(parsed)
+        if len(fields) > MAX_FIELDS:
             raise invalid_input(f"The filter expression has more than {MAX_FIELDS} distinct fields.")
+        for other in self.plane.store.of(self.noun, datasetGroupArn=group_arn):
+            fields |= _fields(parse_filter(other["filterExpression"]))
+        self.plane.quotas.check_fields(len(fields), group_arn)
 
     def _columns(self, schema_arn: str) -> list[avro.Column]:
         return avro.parse_schema(self.plane.found("Schema", schema_arn)["schema"])
+
+
+def _fields(parsed: Filter) -> set[tuple[str, str]]:
+    return {(field.dataset, field.name.upper()) for field in parsed.fields()}

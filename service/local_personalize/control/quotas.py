@@ -1,7 +1,6 @@
 """How many of each there may be.
 
-Sources: https://docs.aws.amazon.com/personalize/latest/dg/limits.html, and its edition of 2023 for what the current
-page no longer shows. Adjustable ones can be set at the start.
+Source: https://docs.aws.amazon.com/personalize/latest/dg/limits.html. Any can be set at the start.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,20 +11,22 @@ from service.local_personalize.control.store import Store
 from service.local_personalize.errors import LocalPersonalizeError
 
 DEFAULTS: Final = {
-    "dataset-groups": 500,
+    "dataset-groups": 5,
     "schemas": 500,
     "import-jobs": 5,
-    "solutions": 20,
+    "solutions": 10,
     "solution-versions": 20,
-    "campaigns": 10,
-    "recommenders": 10,
-    "filters": 10,
+    "campaigns": 5,
+    "recommenders": 5,
+    "filters": 30,
+    "filter-fields": 20,
+    "deletion-jobs": 5,
     "batch-inference-jobs": 5,
     "batch-segment-jobs": 5,
     "event-trackers": 1,
     "metric-attributions": 1,
 }
-"""Dataset groups and schemas in all; jobs and versions that are pending or in progress, in all; the rest in a group."""
+"""Groups and schemas in all; jobs and versions that are pending or in progress, in all; the rest in a group."""
 
 
 def parse_quotas(given: Iterable[str]) -> dict[str, int]:
@@ -65,12 +66,24 @@ class Quotas:
             within = next(iter(fields.values()), "this account")
             raise limit_exceeded(f"{within} already has {self._limits[quota]} resources of type {noun}.")
 
-    def check_pending(self, quota: str, noun: str) -> None:
-        """Let one more pass that begins as pending.
+    def check_fields(self, count: int, group_arn: str) -> None:
+        """Let a filter pass with which the filters of a group have so many distinct fields.
+
+        Raises:
+            Refusal: LimitExceededException.
+        """
+        if count > self._limits["filter-fields"]:
+            raise limit_exceeded(
+                f"The filters of {group_arn} would have {count} distinct fields; "
+                f"at most {self._limits['filter-fields']} are allowed."
+            )
+
+    def check_pending(self, quota: str, noun: str, **fields: object) -> None:
+        """Let one more pass that begins as pending, among those with these values.
 
         Raises:
             Refusal: LimitExceededException.
         """
         pending = ("CREATE PENDING", "CREATE IN_PROGRESS", "PENDING", "IN_PROGRESS")
-        if sum(record["status"] in pending for record in self._store.of(noun)) >= self._limits[quota]:
+        if sum(record["status"] in pending for record in self._store.of(noun, **fields)) >= self._limits[quota]:
             raise limit_exceeded(f"More than {self._limits[quota]} resources with PENDING or IN_PROGRESS status.")

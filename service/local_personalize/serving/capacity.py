@@ -11,6 +11,9 @@ from typing import Final
 LAG_SECONDS: Final = 120.0
 """Until more capacity is there, in Amazon's time; how long it really takes is not published."""
 
+MAX_TPS: Final = 500.0
+"""Of one campaign. Source: https://docs.aws.amazon.com/personalize/latest/dg/limits.html"""
+
 _HEADROOM: Final = 1.2
 """Capacity that is added, over what was asked for."""
 
@@ -38,7 +41,7 @@ class Capacity:
         self._asked += 1
         if now - self._window_began_at >= self._lag_seconds:
             demand = self._asked / (now - self._window_began_at)
-            self._scaled_tps = demand * _HEADROOM if demand > minimum_tps else 0.0
+            self._scaled_tps = min(demand * _HEADROOM, MAX_TPS) if demand > minimum_tps else 0.0
             self._window_began_at, self._asked = now, 0
         tps = max(minimum_tps, self._scaled_tps)
         self._tokens = min(max(1.0, tps), self._tokens + (now - self._counted_at) * tps)

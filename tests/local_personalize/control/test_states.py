@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from service.local_personalize.control.quotas import DEFAULTS
 from service.local_personalize.errors import LocalPersonalizeError
-from tests.support.personalize_account import INTERACTIONS, ROLE, Account, opened_account, write_shop
+from tests.support.personalize_account import INTERACTIONS, ITEMS, ROLE, Account, opened_account, write_shop
 
 
 def _status(account: Account, group: str) -> str:
@@ -83,7 +84,12 @@ def test_a_deleted_solution_takes_its_versions_with_it(account: Account) -> None
         account.personalize.describe_solution_version(solutionVersionArn=version)
 
 
-def test_a_sixth_import_job_at_once_is_one_too_many(account: Account) -> None:
+def test_a_sixth_import_job_at_once_is_one_too_many(tmp_path: Path) -> None:
+    with opened_account(tmp_path, quotas={**DEFAULTS, "dataset-groups": 6}) as account:
+        _begin_six_imports(account)
+
+
+def _begin_six_imports(account: Account) -> None:
     file = write_shop(account.folder, people=150)["Interactions"]
     for place in range(6):
         group = account.group(f"shop-{place}")
@@ -104,6 +110,22 @@ def test_a_sixth_import_job_at_once_is_one_too_many(account: Account) -> None:
         begin(5)
     account.wait()
     begin(5)
+
+
+def test_the_filters_of_a_group_share_a_bound_of_fields(tmp_path: Path) -> None:
+    with opened_account(tmp_path, quotas={**DEFAULTS, "filter-fields": 2}) as account:
+        group = account.group()
+        for kind, schema in (("Interactions", INTERACTIONS), ("Items", ITEMS)):
+            account.dataset(group, kind, schema)
+
+        def make(name: str, condition: str) -> None:
+            expression = f"INCLUDE ItemID WHERE {condition}"
+            account.personalize.create_filter(name=name, datasetGroupArn=group, filterExpression=expression)
+
+        make("one", "Items.PRICE < 5")
+        make("two", 'Items.PRICE < 9 AND Items.CATEGORY IN ("camp")')
+        with pytest.raises(account.personalize.exceptions.LimitExceededException, match="3 distinct fields"):
+            make("three", 'Interactions.EVENT_TYPE IN ("View")')
 
 
 def test_a_quota_that_was_set_at_the_start_holds(tmp_path: Path) -> None:
