@@ -110,21 +110,25 @@ def measure(workspace: Workspace, dataset: Dataset) -> History:
 def _repeats(workspace: Workspace, rows: int, event_type: str) -> tuple[int, int, int | None]:
     """Distinct pairs, rows that repeat another, and the first of these.
 
-    What is distinct has to be kept to be counted. So it goes by parts, each of `ROWS_A_PART` rows or so.
+    What is distinct has to be kept to be counted. So it goes by parts, each of `ROWS_A_PART` rows or so. The hashes are
+    written down first, in the order of the rows: otherwise each part would make them again.
     """
+    workspace.ask(
+        "CREATE OR REPLACE TABLE hashes AS SELECT hash(trim(USER_ID), trim(ITEM_ID)) AS pair,"
+        f" hash(TIMESTAMP, {event_type}) AS rest FROM interactions"
+    )
     pairs = duplicates = 0
     firsts = []
     parts = rows // ROWS_A_PART + 1
     for part in range(parts):
-        pair = "hash(trim(USER_ID), trim(ITEM_ID))"
         [(here, repeated, first)] = workspace.ask(
-            "SELECT count(DISTINCT pair), coalesce(sum(n - 1), 0), min(r) FILTER (n > 1) FROM"
-            f" (SELECT {pair} AS pair, count(*) AS n, max(rowid) AS r FROM interactions WHERE {pair} % {parts} = {part}"
-            f" GROUP BY {pair}, hash(TIMESTAMP, {event_type}))"
+            "SELECT count(DISTINCT pair), coalesce(sum(n - 1), 0), min(r) FILTER (n > 1) FROM (SELECT pair,"
+            f" count(*) AS n, max(rowid) AS r FROM hashes WHERE pair % {parts} = {part} GROUP BY pair, rest)"
         )
         pairs += here
         duplicates += int(repeated)
         firsts += [first] if first is not None else []
+    workspace.ask("DROP TABLE hashes")
     return pairs, duplicates, min(firsts, default=None)
 
 

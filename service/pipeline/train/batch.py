@@ -60,6 +60,8 @@ def run_batch(
     batch = terms.batch[name]
     if terms.upload is None:
         raise PipelineError("upload: is missing, and the input has to be put somewhere")
+    if terms.role_arn is None:
+        raise PipelineError("role_arn: is missing; Personalize reads the input and writes the lists with it")
     version = _version(account, terms, batch.solution)
     config: dict[str, Any] = {"solutionVersionArn": version.arn, "numResults": batch.results}
     if batch.filter is not None:
