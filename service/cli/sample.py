@@ -228,7 +228,8 @@ def _choose_port() -> None:
         return
     with socket.socket() as caller:
         if not caller.connect_ex(("127.0.0.1", int(port))):
-            raise ConfigurationError(f"PORT: {port} is taken; PORT=8080 make run takes another")
+            other = 8080 if int(port) != 8080 else 8081  # noqa: PLR2004  # any that is not this one
+            raise ConfigurationError(f"PORT: {port} is taken; PORT={other} make run takes another")
 
 
 def _free_port() -> int:

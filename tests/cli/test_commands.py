@@ -238,7 +238,7 @@ def test_the_sample_does_not_start_beside_another_service(monkeypatch: pytest.Mo
         result = CliRunner().invoke(main, ["sample", "--data", str(ROOT / "sample")])
 
     assert result.exit_code == 2
-    assert "is taken" in result.stderr
+    assert "is taken; PORT=8080 make run takes another" in result.stderr
 
 
 def test_each_configuration_mistake_is_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
