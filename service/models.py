@@ -14,6 +14,8 @@ SOURCES: tuple[Source, ...] = get_args(Source)
 
 AnswerFormat = Literal["array", "object"]
 
+Attribution = Literal["", "url"]
+
 RequestKind = Literal["recommendations", "similar-items", "ranking"]
 
 
@@ -60,6 +62,9 @@ class RecommendationQuery:
 
     send: str = ""
     """The message's send: all of its parts show the same; empty for none."""
+
+    attribution: Attribution = ""
+    """How the items' URLs say which list they were shown in."""
 
     rotate: int = 0
     """Items shown in so many of the user's last sends go to the end."""

@@ -8,7 +8,7 @@ from typing import Final
 from service.answers.arrangement import Arrangement
 from service.answers.popular import PopularItems
 from service.answers.ports import NO_RECORD, OwnEvents, SendRecord
-from service.answers.rendering import render_items, render_object
+from service.answers.rendering import render_items, render_object, with_attribution
 from service.answers.rules import ItemRules
 from service.answers.showing import Showing, ShowingTerms, Shown
 from service.catalog.ports import ItemCatalog
@@ -156,6 +156,9 @@ class Assembly:
             age = max(0, int(self._clock.time() - envelopes.created_at(listed)))
             popular = envelopes.is_popular(listed)
         promoted = envelopes.promoted_ids(listed) if listed is not None and "promoted" in query.fields else ()
+        if query.attribution:
+            variant = f"{terms.placement}:{terms.variant}" if terms.variant and not placement else ""
+            rows = with_attribution(rows, recommendation_id=recommendation_id, attribution_source=variant)
         body = render_items(rows, query.fields, catalog, item_ids=found.selection.shown, promoted=promoted)
         if query.answer_format == "object":
             body = render_object(

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import orjson
 
+from service.attribution import ATTRIBUTION_SOURCE, POSITION, RECOMMENDATION_ID, attributed
 from service.catalog.item import ITEM_COLUMNS, CatalogRow
 from service.catalog.ports import ItemCatalog
 from service.errors import InvalidQuery
@@ -62,3 +63,26 @@ def render_items(
 def render_object(items: bytes, **about: Any) -> bytes:  # noqa: ANN401  # JSON values
     """The `object` format: an array of items, and what there is to say about it."""
     return b'{"items":' + items + b"," + orjson.dumps(about)[1:]
+
+
+def with_attribution(
+    rows: Sequence[CatalogRow], *, recommendation_id: str, attribution_source: str
+) -> list[CatalogRow]:
+    """The rows with parameters in their URLs; the catalogue's own are as they were.
+
+    Args:
+        rows: Of an answer, in its order.
+        recommendation_id: Of the list; empty where there is none, as in a popular list.
+        attribution_source: Placement and variant; empty where the placement has no variants.
+    """
+    found = []
+    for place, row in enumerate(rows, 1):
+        item = orjson.loads(row.fragment)
+        parameters = {
+            RECOMMENDATION_ID: recommendation_id,
+            POSITION: str(place),
+            ATTRIBUTION_SOURCE: attribution_source,
+        }
+        item["url"] = attributed(item["url"], parameters)
+        found.append(CatalogRow(orjson.dumps(item), row.extras, row.eligible))
+    return found

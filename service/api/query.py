@@ -25,7 +25,7 @@ from service.constants import (
     MAX_ROTATE,
 )
 from service.errors import InvalidQuery
-from service.models import RecommendationQuery, RequestKind
+from service.models import Attribution, RecommendationQuery, RequestKind
 
 USER_ID_NAMES = ("user_id", "userID", "userId")
 ITEM_ID_NAMES = ("item_id", "itemID", "itemId")
@@ -52,7 +52,7 @@ _NAMES: Final = {
         *ITEM_ID_NAMES,
         *ITEM_IDS_NAMES,
         *NUM_RESULTS_NAMES,
-        *("exclude", "fields", "format", "placement", "send", "rotate"),
+        *("exclude", "fields", "format", "placement", "send", "rotate", "attribution"),
     )
 }
 PARAMETER_NAMES: Final = (*_NAMES.values(), *(prefix.rstrip(".") for prefix in _PREFIXES))
@@ -60,7 +60,7 @@ PARAMETER_NAMES: Final = (*_NAMES.values(), *(prefix.rstrip(".") for prefix in _
 
 _MAX_CHARACTERS: Final = {
     **dict.fromkeys((*USER_ID_NAMES, *ITEM_ID_NAMES), MAX_ID_CHARACTERS),
-    **dict.fromkeys((*NUM_RESULTS_NAMES, "format", "rotate"), _MAX_WORD_CHARACTERS),
+    **dict.fromkeys((*NUM_RESULTS_NAMES, "format", "rotate", "attribution"), _MAX_WORD_CHARACTERS),
     "placement": MAX_ID_CHARACTERS,
     "send": MAX_ID_CHARACTERS,
     "filter_values": MAX_FILTER_VALUE_CHARACTERS,
@@ -147,6 +147,12 @@ _COMMON: Final[list[dict[str, Any]]] = [
         "in": "query",
         "description": "Items shown in so many of the user's last sends go to the end of the list.",
         "schema": {"type": "integer", "minimum": 0, "maximum": MAX_ROTATE, "default": 0},
+    },
+    {
+        "name": "attribution",
+        "in": "query",
+        "description": "`url` adds `rid` and `pos` to the items' URLs: the recommendation's id and the item's place.",
+        "schema": {"type": "string", "enum": ["", "url"]},
     },
     {
         "name": "format",
@@ -296,6 +302,7 @@ def _query(pairs: list[tuple[str, str]], kind: RequestKind) -> RecommendationQue
         context=_named(pairs, CONTEXT_PREFIX, MAX_CONTEXT_VALUE_CHARACTERS),
         send=_send(values.get("send", "")),
         rotate=_rotate(values.get("rotate", "")),
+        attribution=_attribution(values.get("attribution", "")),
     )
 
 
@@ -343,6 +350,12 @@ def _rotate(text: str) -> int:
     if text and (not re.fullmatch(r"[0-9]{1,9}", text) or int(text) > MAX_ROTATE):
         raise InvalidQuery("rotate", f"a whole number from 0 to {MAX_ROTATE}")
     return int(text or 0)
+
+
+def _attribution(text: str) -> Attribution:
+    if text not in ("", "url"):
+        raise InvalidQuery("attribution", "url, or blank")
+    return "url" if text else ""
 
 
 def _item_ids(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:

@@ -8,7 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from service.attribution import ATTRIBUTION_SOURCE, RECOMMENDATION_ID, attribution_of
 from service.events.event import (
+    MAX_ATTRIBUTION_SOURCE_CHARACTERS,
+    MAX_RECOMMENDATION_ID_CHARACTERS,
     Event,
     EventProblem,
     event_id_of,
@@ -88,6 +91,7 @@ def _events(given: object, terms: BrazeTerms, now: float) -> Iterator[Event]:
     # A webhook that is sent again has the same.
     dispatch_id = text_of(given, "dispatch_id")
     cart_id = text_of(properties, "cart_id") if name in REPEATING else ""
+    shown_in = _shown_in(given, properties)
     items = list(_items(properties, terms.item_id)) or [{}]
     for number, item in enumerate(items):
         item_id = text_of(item, terms.item_id)
@@ -109,8 +113,9 @@ def _events(given: object, terms: BrazeTerms, now: float) -> Iterator[Event]:
             item_id=item_id,
             event_value=_price(item),
             properties=_properties(item.get("purchase_properties")),
-            recommendation_id=text_of(properties, "rid", 40),
+            recommendation_id=shown_in.get(RECOMMENDATION_ID, "")[:MAX_RECOMMENDATION_ID_CHARACTERS],
             lifts=lifts,
+            attribution_source=shown_in.get(ATTRIBUTION_SOURCE, "")[:MAX_ATTRIBUTION_SOURCE_CHARACTERS],
         )
 
 
@@ -145,6 +150,20 @@ def _name_and_properties(given: Mapping[str, Any]) -> tuple[str, Mapping[str, An
     if not name:
         raise EventProblem("event_type: is missing")
     return name, properties
+
+
+def _shown_in(given: Mapping[str, Any], properties: Mapping[str, Any]) -> Mapping[str, str]:
+    """The list in which the item was shown: as properties, or in the URL that was clicked."""
+    found: dict[str, str] = {}
+    for one in (given, properties):
+        url = one.get("url")
+        if isinstance(url, str):
+            found.update(attribution_of(url))
+    for name in (RECOMMENDATION_ID, ATTRIBUTION_SOURCE):
+        value = properties.get(name)
+        if isinstance(value, str) and value:
+            found[name] = value
+    return found
 
 
 def _is_bot(given: Mapping[str, Any], properties: Mapping[str, Any]) -> bool:

@@ -24,6 +24,9 @@ MAX_PROPERTIES_CHARACTERS: Final = 1024
 """Longest properties, as JSON. Source: Personalize API reference, PutEvents."""
 
 MAX_RECOMMENDATION_ID_CHARACTERS: Final = 40
+MAX_ATTRIBUTION_SOURCE_CHARACTERS: Final = 1024
+"""Source: Personalize API reference, MetricAttribution."""
+
 MAX_IMPRESSION: Final = 25
 """Items of an impression. Source: Personalize API reference, PutEvents."""
 
@@ -65,6 +68,9 @@ class Event:
 
     known_only: bool = False
     """It is used here and not sent on."""
+
+    attribution_source: str = ""
+    """Placement and variant that showed the item; Personalize's eventAttributionSource."""
 
     @property
     def owner(self) -> str:
@@ -143,6 +149,7 @@ def event_of(entry: Mapping[str, Any], given: object, now: float) -> Event:
         properties=properties_of(given.get("properties")),
         recommendation_id=text_of(given, "recommendationId", MAX_RECOMMENDATION_ID_CHARACTERS),
         impression=_impression(given.get("impression")),
+        attribution_source=_attribution_source(given.get("metricAttribution")),
     )
 
 
@@ -224,6 +231,15 @@ def properties_of(value: object) -> str:
     if len(text) > MAX_PROPERTIES_CHARACTERS:
         raise EventProblem(f"properties: at most {MAX_PROPERTIES_CHARACTERS} characters as JSON, not {len(text)}")
     return text
+
+
+def _attribution_source(value: object) -> str:
+    """What stands in Amazon's metricAttribution; empty where it is missing."""
+    if value is None:
+        return ""
+    if not isinstance(value, dict):
+        raise EventProblem("metricAttribution: is not a JSON object")
+    return text_of(value, "eventAttributionSource", MAX_ATTRIBUTION_SOURCE_CHARACTERS)
 
 
 def _impression(value: object) -> tuple[str, ...]:

@@ -136,6 +136,7 @@ def _listed(event: Event) -> dict[str, Any]:
         "properties": event.properties,
         "recommendationId": event.recommendation_id,
         "impression": list(event.impression),
+        "metricAttribution": {"eventAttributionSource": event.attribution_source} if event.attribution_source else None,
     }
     given = {name: value for name, value in optional.items() if value not in ("", None, [])}
     return {"eventId": event.event_id, "eventType": event.event_type, "sentAt": event.sent_at, **given}
