@@ -1,7 +1,8 @@
 """Item URLs that say which list an item was shown in, so that a click or a purchase can be traced back to it."""
 
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Protocol
 from urllib.parse import parse_qsl, quote, urlsplit
 
 RECOMMENDATION_ID: Final = "rid"
@@ -12,6 +13,36 @@ POSITION: Final = "pos"
 
 ATTRIBUTION_SOURCE: Final = "src"
 """Parameter with placement and variant, which Personalize calls the event attribution source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """What a link to an item says."""
+
+    item_id: str
+    user_id: str = ""
+    recommendation_id: str = ""
+    position: int = 0
+    attribution_source: str = ""
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """As parameters of a URL."""
+        return {
+            RECOMMENDATION_ID: self.recommendation_id,
+            POSITION: str(self.position or ""),
+            ATTRIBUTION_SOURCE: self.attribution_source,
+        }
+
+
+class Links(Protocol):
+    """Makes links that record a click, and reads them."""
+
+    def of(self, click: Click) -> str:
+        """The link that records this click."""
+
+    def read(self, token: str) -> Click | None:
+        """The click that a link records; None for one that was not made here, or was changed."""
 
 
 def attributed(url: str, parameters: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 
-from service.api import admin, error_table, explain, pages
+from service.api import admin, error_table, explain, go, pages
 from service.api.answers import router as answers_router
 from service.api.connection_metrics import ConnectionMetrics
 from service.api.events import router as events_router
@@ -95,7 +95,7 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
     )
     install_lifecycle(app, lifecycle)
     administration = (explain.router, admin.router, users_router, admin.versions)
-    routers = (answers_router, events_router, router, metrics_router, *administration, pages.router)
+    routers = (answers_router, events_router, go.router, router, metrics_router, *administration, pages.router)
     for one in routers:
         app.include_router(one)
     error_table.install(app, routers)

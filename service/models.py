@@ -14,7 +14,7 @@ SOURCES: tuple[Source, ...] = get_args(Source)
 
 AnswerFormat = Literal["array", "object"]
 
-Attribution = Literal["", "url"]
+Attribution = Literal["", "url", "go"]
 
 RequestKind = Literal["recommendations", "similar-items", "ranking"]
 

@@ -1,6 +1,6 @@
 """From a list to an answer: what is shown of it, what fills it up, and its JSON."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -11,8 +11,10 @@ from service.answers.ports import NO_RECORD, OwnEvents, SendRecord
 from service.answers.rendering import render_items, render_object, with_attribution
 from service.answers.rules import ItemRules
 from service.answers.showing import Showing, ShowingTerms, Shown
+from service.attribution import Click
 from service.catalog.ports import ItemCatalog
 from service.clock import Clock
+from service.errors import InvalidQuery
 from service.lists import envelope as envelopes
 from service.lists.envelope import Envelope
 from service.lists.ports import Outcome
@@ -47,6 +49,7 @@ class Assembly:
         popular: Fills up what is short.
         length: Learns which share of a list is dropped.
         terms: How.
+        link_to: Makes links that record a click; None: there are none.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Assembly:
         popular: PopularItems,
         length: ListLength,
         terms: AssemblyTerms,
+        link_to: Callable[[Click], str] | None = None,
     ) -> None:
         self._clock = clock
         self._rules = rules
@@ -65,6 +69,7 @@ class Assembly:
         self._popular = popular
         self._length = length
         self._terms = terms
+        self._link_to = link_to
         self.showing = Showing(
             clock=clock,
             rules=rules,
@@ -86,6 +91,8 @@ class Assembly:
             InvalidQuery: `fields` names a column that the catalogue lacks, or an exclusion lacks a value.
         """
         self._rules.check(query)
+        if query.attribution == "go" and self._link_to is None:
+            raise InvalidQuery("attribution", "go needs EVENT_KEYS, GO_KEYS and GO_URL; url needs nothing")
 
     @property
     def variant(self) -> str | None:
@@ -157,8 +164,11 @@ class Assembly:
             popular = envelopes.is_popular(listed)
         promoted = envelopes.promoted_ids(listed) if listed is not None and "promoted" in query.fields else ()
         if query.attribution:
-            variant = f"{terms.placement}:{terms.variant}" if terms.variant and not placement else ""
-            rows = with_attribution(rows, recommendation_id=recommendation_id, attribution_source=variant)
+            rows = with_attribution(
+                rows,
+                self._clicks(query, found.selection.shown, recommendation_id, placement),
+                self._link_to if query.attribution == "go" else None,
+            )
         body = render_items(rows, query.fields, catalog, item_ids=found.selection.shown, promoted=promoted)
         if query.answer_format == "object":
             body = render_object(
@@ -198,6 +208,15 @@ class Assembly:
             kept = found.listed + len(found.pinned)
             asked = query.num_results * (1 + query.rotate)
             self._length.observe(asked=asked, examined=found.selection.examined, kept=kept)
+
+    def _clicks(
+        self, query: RecommendationQuery, shown: Sequence[str], recommendation_id: str, placement: str
+    ) -> list[Click]:
+        terms = self._terms
+        source = f"{terms.placement}:{terms.variant}" if terms.variant and not placement else ""
+        return [
+            Click(item_id, query.user_id, recommendation_id, place, source) for place, item_id in enumerate(shown, 1)
+        ]
 
     def _because(self, query: RecommendationQuery, source: Source, catalog: ItemCatalog) -> dict[str, str] | None:
         """The item that the user's events named; None where the list is not because of it, or it has no name."""

@@ -1,11 +1,11 @@
 """Items as JSON bytes. The catalogue keeps each item rendered, so that an answer is a join."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 import orjson
 
-from service.attribution import ATTRIBUTION_SOURCE, POSITION, RECOMMENDATION_ID, attributed
+from service.attribution import Click, attributed
 from service.catalog.item import ITEM_COLUMNS, CatalogRow
 from service.catalog.ports import ItemCatalog
 from service.errors import InvalidQuery
@@ -66,23 +66,18 @@ def render_object(items: bytes, **about: Any) -> bytes:  # noqa: ANN401  # JSON 
 
 
 def with_attribution(
-    rows: Sequence[CatalogRow], *, recommendation_id: str, attribution_source: str
+    rows: Sequence[CatalogRow], clicks: Sequence[Click], link_to: Callable[[Click], str] | None
 ) -> list[CatalogRow]:
-    """The rows with parameters in their URLs; the catalogue's own are as they were.
+    """The rows with other URLs; the catalogue's own are as they were.
 
     Args:
         rows: Of an answer, in its order.
-        recommendation_id: Of the list; empty where there is none, as in a popular list.
-        attribution_source: Placement and variant; empty where the placement has no variants.
+        clicks: What a click on each says.
+        link_to: Makes a link that records it; None: the item's own URL says it.
     """
     found = []
-    for place, row in enumerate(rows, 1):
+    for row, click in zip(rows, clicks, strict=True):
         item = orjson.loads(row.fragment)
-        parameters = {
-            RECOMMENDATION_ID: recommendation_id,
-            POSITION: str(place),
-            ATTRIBUTION_SOURCE: attribution_source,
-        }
-        item["url"] = attributed(item["url"], parameters)
+        item["url"] = attributed(item["url"], click.parameters) if link_to is None else link_to(click)
         found.append(CatalogRow(orjson.dumps(item), row.extras, row.eligible))
     return found

@@ -1,9 +1,12 @@
 """What a request asks for, whichever way it came in: the proxy's prefix is taken away, and HEAD asks as GET does."""
 
 from collections.abc import MutableMapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Scope: TypeAlias = MutableMapping[str, Any]
+
+HEAD_ONLY: Final = "personalize_connect.head_only"
+"""Of a request's scope: there if only the head of the answer was asked for."""
 
 
 def entered(scope: Scope, root_path: str) -> Scope:
@@ -19,7 +22,7 @@ def entered(scope: Scope, root_path: str) -> Scope:
     if scope["type"] != "http":
         return scope
     if scope["method"] == "HEAD":
-        scope = {**scope, "method": "GET"}
+        scope = {**scope, "method": "GET", HEAD_ONLY: True}
     if root_path and scope["path"].startswith(f"{root_path}/"):
         raw_path, prefix = scope["raw_path"], root_path.encode()
         scope = {

@@ -13,10 +13,13 @@ from service.answers.placement import Placement, Placements
 from service.api.auth import Gate
 from service.api.connections import Connections
 from service.api.refusals import Refusals
+from service.attribution import Links
+from service.catalog.current import CurrentCatalog
 from service.catalog.ports import BlockList
 from service.catalog.refresh import CatalogRefresher
 from service.clock import Clock
 from service.credentials import Access
+from service.events.intake import Intake
 from service.events.services import EventServices
 from service.lists.forgetting import Forgetting
 from service.lists.keys import UserKey, UserPrefix
@@ -87,6 +90,16 @@ class EventRoutes:
 
 
 @dataclass(frozen=True, slots=True)
+class ClickRoutes:
+    """What records a click and leads on."""
+
+    links: Links
+    catalog: CurrentCatalog
+    intake: Intake
+    event_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceLimits:
     """Numbers and choices of the operator that routes need."""
 
@@ -123,6 +136,8 @@ class Services:
     """Everything that counts as `cache_bytes`."""
     events: EventRoutes | None = None
     """None where no EVENT_KEYS are set."""
+    clicks: ClickRoutes | None = None
+    """None where no GO_KEYS are set."""
 
     def own_events_of(self, user_id: str) -> tuple[UserPrefix, int]:
         """Whose events an answer to this user depends on, and their version; none where nothing can depend on them."""

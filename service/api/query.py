@@ -151,8 +151,9 @@ _COMMON: Final[list[dict[str, Any]]] = [
     {
         "name": "attribution",
         "in": "query",
-        "description": "`url` adds `rid` and `pos` to the items' URLs: the recommendation's id and the item's place.",
-        "schema": {"type": "string", "enum": ["", "url"]},
+        "description": "`url` adds `rid` and `pos` to the items' URLs: the recommendation's id and the item's place."
+        " `go` makes them links that record a click and lead on.",
+        "schema": {"type": "string", "enum": ["", "url", "go"]},
     },
     {
         "name": "format",
@@ -353,9 +354,9 @@ def _rotate(text: str) -> int:
 
 
 def _attribution(text: str) -> Attribution:
-    if text not in ("", "url"):
-        raise InvalidQuery("attribution", "url, or blank")
-    return "url" if text else ""
+    if text not in ("", "url", "go"):
+        raise InvalidQuery("attribution", "url, go, or blank")
+    return "url" if text == "url" else "go" if text else ""
 
 
 def _item_ids(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:

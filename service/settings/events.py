@@ -47,6 +47,20 @@ class EventSettings(SettingsGroup):
     lists_live_until_event: bool = False
     """A list stays fresh for as long as its user does nothing, instead of by the clock."""
 
+    go_keys: SecretStr | None = None
+    """Comma-separated keys of the links that record clicks; the first signs, and all are read."""
+
+    go_url: str | None = None
+    """Where this service is reached from the outside, `https://recs.example.com`; the links begin so."""
+
+    go_event_type: str = "Click"
+    """As Personalize is to call a click on such a link."""
+
+    @property
+    def go_key_list(self) -> list[str]:
+        """Keys of the links that record clicks."""
+        return split(secret(self.go_keys))
+
     @property
     def event_key_list(self) -> list[str]:
         """Keys that open POST /events."""
@@ -71,6 +85,8 @@ class EventSettings(SettingsGroup):
     def problems(self) -> Iterator[Problem]:
         """Pairs that say nothing, durations that are none, and settings that are of no use without a key."""
         yield from written_problems("event_keys", self.event_keys, self.event_keys_file)
+        yield from self._link_problems()
+        yield from self._problems_without_keys()
         for pair in split(self.event_types or ""):
             braze, _, ours = pair.partition("=")
             if not braze.strip() or not ours.strip():
@@ -81,9 +97,24 @@ class EventSettings(SettingsGroup):
                 yield Problem.of(
                     "exclude_after", f"{shown(pair)} is not TYPE:DURATION, such as Purchase:180d or View:0"
                 )
+
+    def _link_problems(self) -> Iterator[Problem]:
+        yield from written_problems("go_keys", self.go_keys, None)
+        if bool(self.go_keys) != bool(self.go_url):
+            yield Problem(("go_keys", "go_url"), "GO_KEYS, GO_URL: one is of no use without the other; set both")
+        if self.go_url and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", self.go_url):
+            yield Problem.of("go_url", f"{shown(self.go_url)} is not an address such as https://recs.example.com")
+
+    def _problems_without_keys(self) -> Iterator[Problem]:
         if self.personalize_users_dataset_arn and not self.personalize_tracking_id:
             yield Problem.of("personalize_users_dataset_arn", "is of no use without PERSONALIZE_TRACKING_ID")
         if not self.event_key_list:
-            for name in ("personalize_tracking_id", "event_types", "exclude_after", "lists_live_until_event"):
+            for name in (
+                "personalize_tracking_id",
+                "event_types",
+                "exclude_after",
+                "lists_live_until_event",
+                "go_keys",
+            ):
                 if getattr(self, name):
                     yield Problem((name, "event_keys"), f"{name.upper()}: is of no use without EVENT_KEYS")

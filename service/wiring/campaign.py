@@ -22,6 +22,7 @@ from service.answers.recommend import Recommend
 from service.answers.rules import ItemRules
 from service.answers.similar import SimilarItems
 from service.answers.split import Split
+from service.attribution import Click
 from service.budget.budget import Budget
 from service.budget.ports import TpsGovernor
 from service.catalog.current import CurrentCatalog
@@ -80,6 +81,8 @@ class Outside:
     recorder_of: Callable[[str], Recorder]
     """Of a placement."""
     own_events: OwnEvents = field(default_factory=NoEvents)
+    link_to: Callable[[Click], str] | None = None
+    """Makes links that record a click; None: there are none."""
     sends: SendMemory | None = None
     """What users were shown in their sends; None: nothing is pinned."""
     live: Liveness | None = None
@@ -266,6 +269,7 @@ class _Builder:
                 )
             ),
             popular=self._popular,
+            link_to=outside.link_to,
             length=ListLength(clock) if campaign is None else campaign.length,
             terms=AssemblyTerms(
                 placement=name,

@@ -15,7 +15,7 @@ from service.answers.exclusions import RequestExclusion
 from service.answers.ports import NoEvents
 from service.api.admin import built_from, installed_version
 from service.api.auth import Gate
-from service.api.lifecycle import Administration, EventRoutes, ServiceLimits, Services
+from service.api.lifecycle import Administration, ClickRoutes, EventRoutes, ServiceLimits, Services
 from service.aws.session import AwsSession
 from service.catalog.adapters.source import open_source
 from service.catalog.column_memory import ColumnMemory
@@ -119,6 +119,13 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             pin_seconds=settings.send_pin_seconds,
         )
         stores.forgetting.search(pins)
+        clicks = None
+        if events is not None and settings.go_key_list and settings.go_url:
+            # Nothing that signs is imported without a key.
+            from service.events.adapters.links import SignedLinks  # noqa: PLC0415  # as above
+
+            links = SignedLinks(settings.go_key_list, settings.go_url)
+            clicks = ClickRoutes(links, catalog, events.intake, settings.go_event_type)
         outside = Outside(
             clock=clock,
             recommender_of=recommenders.__getitem__ if override is None else lambda _: override,
@@ -128,6 +135,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             blocked=shared.blocked,
             recorder_of=telemetry.recorder_of,
             sends=pins,
+            link_to=None if clicks is None else clicks.links.of,
             own_events=NoEvents() if events is None else events.doings,
             live=events.known if events is not None and settings.lists_live_until_event else None,
         )
@@ -178,6 +186,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             memory=stores.memory,
             rules_version=lambda: catalog.snapshot.version + shared.blocked.version,
             caches=[stores.memory],
+            clicks=clicks,
             events=None
             if events is None
             else EventRoutes(
