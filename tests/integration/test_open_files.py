@@ -15,6 +15,10 @@ from tests.support.processes import Process, configuration, running
 pytestmark = pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not installed")
 
 
+PATIENCE = 30.0
+"""Of a caller: none is cut, however long a busy machine takes for hundreds of connections."""
+
+
 @contextmanager
 def replica_with_files(personalize: Process, soft: int, hard: int) -> Iterator[Process]:
     port = free_port()
@@ -29,14 +33,14 @@ def soft_limit(replica: Process) -> int:
     return int(next(line for line in limits.splitlines() if line.startswith("Max open files")).split()[3])
 
 
-@pytest.mark.parametrize(("files", "at_once"), [(96, 300), (256, 400), (1024, 1_000)])
+@pytest.mark.parametrize(("files", "at_once"), [(96, 300), (256, 400), (1024, 850)])
 async def test_more_calls_at_once_than_there_are_files_are_all_answered(
     personalize: Process, files: int, at_once: int
 ) -> None:
     """F1"""
     with replica_with_files(personalize, files, files) as replica:
         first = await call_each([replica.url], ["user1", "user2"])
-        calls = await call_each([replica.url], ["user1", "user2"] * (at_once // 2), at_once=at_once)
+        calls = await call_each([replica.url], ["user1", "user2"] * (at_once // 2), at_once=at_once, seconds=PATIENCE)
         cut = replica.metric("http_connections_cut_total", cause="room")
         open_at_most = replica.metric("http_connections_max")
         assert replica.stop() == 0

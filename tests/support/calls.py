@@ -59,10 +59,12 @@ async def make_call(session: aiohttp.ClientSession, url: str, user: str, wanted:
     return Call(user, began, time.monotonic() - began, status, source, reason, ids, complete)
 
 
-async def call_each(urls: Sequence[str], users: Iterable[str], *, at_once: int = 20) -> list[Call]:
-    """One call for each user, a few at a time; users go round the replicas."""
+async def call_each(
+    urls: Sequence[str], users: Iterable[str], *, at_once: int = 20, seconds: float = BRAZE_SECONDS
+) -> list[Call]:
+    """One call for each user, a few at a time; users go round the replicas. Each is given up after so many seconds."""
     turns = asyncio.Semaphore(at_once)
-    async with client() as session:
+    async with client(seconds) as session:
 
         async def call(number: int, user: str) -> Call:
             async with turns:
