@@ -268,6 +268,7 @@ def test_the_counts_tell_accepted_throttled_and_refused_apart(start: Start) -> N
         "refused": 1,
         "by_user": {"ann": 2, "bob": 1},
         "arrivals": [51.0, 52.0, 53.0, 54.0],
+        "arrivals_without_user": [],
     }
     running.http.post("/_stats/reset")
     assert running.stats() == {
@@ -276,6 +277,7 @@ def test_the_counts_tell_accepted_throttled_and_refused_apart(start: Start) -> N
         "refused": 0,
         "by_user": {},
         "arrivals": [],
+        "arrivals_without_user": [],
     }
 
 
