@@ -19,7 +19,8 @@ ServiceError
 ├── BlockListFull                 no more items can be blocked
 ├── TemplateError                 Braze could not render a template; knows where
 └── SharedStateUnavailable        Redis (or the data folder) did not answer; the caller goes on without it
-    └── SharedStateFull           Redis is there but has no memory left for this write
+    ├── SharedStateFull           Redis is there but has no memory left for this write
+    └── SharedStateUnsafe         Redis is there but may drop what it takes; an operator has to mend it
 """
 
 from typing import ClassVar, Literal
@@ -122,6 +123,10 @@ class SharedStateUnavailable(ServiceError):
 
 class SharedStateFull(SharedStateUnavailable):
     """Redis is there but has no memory left for this write."""
+
+
+class SharedStateUnsafe(SharedStateUnavailable):
+    """Redis is there but may drop what it takes; the message is for the operator."""
 
 
 class BatchError(ServiceError):

@@ -1,13 +1,21 @@
 """Takes events in: answers only when they are safe."""
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from service.errors import SharedStateFull, SharedStateUnavailable, SharedStateUnsafe
 from service.events.braze import Ignored
 from service.events.event import Event, EventProblem
 from service.events.known import KnownEvents
 from service.events.ports import EventStore, KnownEvent
+from service.lists.keys import UserPrefix
+
+PATIENCE_SECONDS: Final = 10.0
+"""For a store that does not answer: Redis is mostly found again within a second, and Braze waits 90 s for a webhook."""
+
+AGAIN_SECONDS: Final = 0.1
 
 
 class EventRecorder(Protocol):
@@ -63,9 +71,8 @@ class Intake:
             else:
                 report.ignored += 1
         prefixes = [self._known.prefix(one.owner) for one in kept]
-        for one, prefix, new in zip(
-            kept, prefixes, await self._store.accept(list(zip(prefixes, kept, strict=True))), strict=True
-        ):
+        are_new = await self._accept(list(zip(prefixes, kept, strict=True)))
+        for one, prefix, new in zip(kept, prefixes, are_new, strict=True):
             if new:
                 report.accepted += 1
                 report.known_only += one.known_only
@@ -83,3 +90,22 @@ class Intake:
             if count:
                 self._recorder.events(result, count)
         return report
+
+    async def _accept(self, events: Sequence[tuple[UserPrefix, Event]]) -> list[bool]:
+        """Keep them, also if the store is away for a moment: who sends events has more patience than who asks.
+
+        Raises:
+            SharedStateFull: So much waits that no more is taken.
+            SharedStateUnavailable: The store was away for `PATIENCE_SECONDS`.
+        """
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + PATIENCE_SECONDS
+        while True:
+            try:
+                return await self._store.accept(events)
+            except (SharedStateFull, SharedStateUnsafe):
+                raise
+            except SharedStateUnavailable:
+                if loop.time() >= give_up_at:
+                    raise
+            await asyncio.sleep(AGAIN_SECONDS)

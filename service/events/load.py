@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import orjson
 
 from service.clock import Clock
-from service.errors import SharedStateFull, SharedStateUnavailable
+from service.errors import SharedStateFull, SharedStateUnavailable, SharedStateUnsafe
 from service.events.event import Event, EventProblem
 from service.events.intake import Intake
 from service.events.ports import LoadNotes
@@ -166,6 +166,8 @@ class EventLoad:
                 return await ask()
             except SharedStateFull:
                 away_since = None
+            except SharedStateUnsafe:
+                raise
             except SharedStateUnavailable:
                 away_since = self._clock.monotonic() if away_since is None else away_since
                 if self._clock.monotonic() - away_since > MAX_ABSENCE_SECONDS:

@@ -20,7 +20,7 @@ import structlog
 from redis.exceptions import RedisError, ResponseError
 
 from service.clock import Clock
-from service.errors import ConfigurationError, SharedStateFull, SharedStateUnavailable
+from service.errors import ConfigurationError, SharedStateFull, SharedStateUnavailable, SharedStateUnsafe
 from service.events.adapters.known_codec import digest_of, unpacked
 from service.events.event import Event, EventProblem
 from service.events.known import MAX_OF_A_TYPE
@@ -139,7 +139,7 @@ class RedisEventStore:
         if self._keeping is None:
             await self._look_at_keeping()
         if self._keeping is not None and self._keeping.loses_silently:
-            raise SharedStateUnavailable(self._keeping.loses_silently)
+            raise SharedStateUnsafe(self._keeping.loses_silently)
         new: list[bool] = []
         for first in range(0, len(events), ACCEPTED_AT_ONCE):
             portion = events[first : first + ACCEPTED_AT_ONCE]
