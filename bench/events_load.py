@@ -91,7 +91,7 @@ def measure(events: int, seconds: float, hits: float, *, embedded: bool) -> dict
             )
         )
         call_each(replica.port, [f"user{number}" for number in range(HIT_USERS)])
-        alone = _hits(replica, hits, min(seconds, 15.0))
+        undisturbed = _hits(replica, hits, min(seconds, 15.0))
         before = replica.resident_mib()
         sender = subprocess.Popen(
             [
@@ -106,9 +106,9 @@ def measure(events: int, seconds: float, hits: float, *, embedded: bool) -> dict
         out, _ = sender.communicate(timeout=60)
         figures = {
             "events": json.loads(out),
-            "hits_alone": _figures(alone),
+            "hits_undisturbed": _figures(undisturbed),
             "hits_beside_events": _figures(beside),
-            "p99_ratio": round(beside.p99_ms / alone.p99_ms, 2),
+            "p99_ratio": round(beside.p99_ms / undisturbed.p99_ms, 2),
             "replica_mib": [round(before), round(replica.peak_mib())],
             "events_waiting": replica.metric("events_waiting"),
         }

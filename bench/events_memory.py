@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from service.clock import SystemClock
-from service.events.adapters.known_codec import digest_of
+from service.events.adapters.known_codec import digest_of, digest_of_kind
 from service.events.adapters.redis import KEEP_SECONDS, RedisEventStore
 from service.events.event import Event
 from service.lists.keys import UserPrefix
@@ -44,7 +44,7 @@ def packed(events: dict[str, list[tuple[str, int]]], digests: dict[str, bytes]) 
     parts = []
     for kind, listed in events.items():
         entries = b"".join(digests[item] + pack(">I", at) for item, at in listed)
-        parts.append(pack(">H", len(kind)) + kind.encode() + bytes([len(listed)]) + entries)
+        parts.append(digest_of_kind(kind) + bytes([len(listed)]) + entries)
     return b"".join(parts)
 
 

@@ -1,28 +1,27 @@
 #!lua flags=allow-oom
 -- Times: unix seconds. An event is kept once for each id, in one step with what is known of its user.
--- KEYS: stream, names (hash: digest of an item -> item), then what is known of each user of the call; such a key ends
+-- KEYS: stream, names (hash: digest of an item or a type -> itself), then what is known of each user of the call; such a key ends
 --       with the 8 bytes of the user prefix
 -- ARGV: prefix of the seen ids, day, seconds to keep seen ids, seconds to keep what is known, most events of a type,
 --       most types of a user, most entries of the stream, then of each event: number of its user, digest of its id,
---       type, item, digest of the item, time, lifts (0|1), whether to send it on (0|1), packed event
+--       type, digest of the type, item, digest of the item, time, lifts (0|1), whether to send it on (0|1), packed event
 -- Returns: for each event 1 if it is new, else 0; only -1 if the stream is full, and then nothing was kept
 --
 -- Seen ids are sets of digests, one set for each day and first byte, so that they end in small parts.
--- What is known of a user is packed: for each type its length (2 bytes), the type, the number of items (1 byte), and of
--- each item the digest (6 bytes) and the time (4 bytes), the oldest first.
+-- What is known of a user is packed: for each type its digest (3 bytes), the number of items (1 byte), and of each item
+-- the digest (6 bytes) and the time (4 bytes), the oldest first.
 local stream, names = KEYS[1], KEYS[2]
 local seen, day, seen_seconds, known_seconds = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local most, most_types, most_entries = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local FIRST, WIDTH, DIGEST, ENTRY = 8, 9, 6, 10
+local FIRST, WIDTH, KIND, DIGEST, ENTRY = 8, 10, 3, 6, 10
 
 if redis.call('XLEN', stream) + (#ARGV - FIRST + 1) / WIDTH > most_entries then return {-1} end
 
 local function unpacked(packed)
   local types, entries, at = {}, {}, 1
   while at <= #packed do
-    local length = struct.unpack('>I2', packed, at)
-    local kind = string.sub(packed, at + 2, at + 1 + length)
-    at = at + 2 + length
+    local kind = string.sub(packed, at, at + KIND - 1)
+    at = at + KIND
     local bytes = string.byte(packed, at) * ENTRY
     types[#types + 1], entries[kind] = kind, string.sub(packed, at + 1, at + bytes)
     at = at + 1 + bytes
@@ -51,7 +50,7 @@ end
 
 local users, result = {}, {}
 for at = FIRST, #ARGV, WIDTH do
-  local user, id, kind, item, digest, moment, lifts, sends, packed = unpack(ARGV, at, at + WIDTH - 1)
+  local user, id, name, kind, item, digest, moment, lifts, sends, packed = unpack(ARGV, at, at + WIDTH - 1)
   local known_key = KEYS[2 + tonumber(user)]
   local shard = string.format(':%02x', string.byte(id))
   local is_new = true
@@ -63,7 +62,7 @@ for at = FIRST, #ARGV, WIDTH do
   if is_new then
     redis.call('SADD', seen .. day .. shard, id)
     redis.call('PEXPIRE', seen .. day .. shard, seen_seconds * 1000)
-    redis.call('XADD', stream, '*', 'user', string.sub(known_key, -8), 'type', kind, 'item', item, 'at', moment,
+    redis.call('XADD', stream, '*', 'user', string.sub(known_key, -8), 'type', name, 'item', item, 'at', moment,
       'lifts', lifts, 'send', sends, 'event', packed)
     if item ~= '' then
       local found = users[known_key]
@@ -78,7 +77,7 @@ for at = FIRST, #ARGV, WIDTH do
       if found.entries[kind] then
         local seconds = math.max(0, math.min(4294967295, math.floor(tonumber(moment))))
         found.entries[kind] = with_item(found.entries[kind], digest, seconds, lifts == '1')
-        redis.call('HSET', names, digest, item)
+        redis.call('HSET', names, digest, item, kind, name)
       end
     end
   end
@@ -88,7 +87,7 @@ for known_key, found in pairs(users) do
   for _, kind in ipairs(found.types) do
     local listed = found.entries[kind]
     if #listed > 0 then
-      parts[#parts + 1] = struct.pack('>I2', #kind) .. kind .. string.char(#listed / ENTRY) .. listed
+      parts[#parts + 1] = kind .. string.char(#listed / ENTRY) .. listed
     end
   end
   if #parts > 0 then

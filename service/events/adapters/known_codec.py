@@ -1,7 +1,7 @@
 """How Redis keeps what is known of a user: packed, an item as a digest, since item ids are long and users many.
 
-`accept.lua` packs it. Of each type: its length (2 bytes), the type, the number of items (1 byte), and of each item the
-digest (6 bytes) and the time (Unix seconds, 4 bytes), the oldest first.
+`accept.lua` packs it. Of each type: its digest (3 bytes), the number of items (1 byte), and of each item the digest
+(6 bytes) and the time (Unix seconds, 4 bytes), the oldest first.
 """
 
 from hashlib import blake2b
@@ -11,6 +11,9 @@ from typing import Final
 ITEM_DIGEST_BYTES: Final = 6
 """Two of a million items share theirs with a chance of 1 in 500; then buying one hides both."""
 
+KIND_DIGEST_BYTES: Final = 3
+"""Two of ten types share theirs with a chance of 1 in 400,000."""
+
 _ENTRY: Final = Struct(f">{ITEM_DIGEST_BYTES}sI")
 
 
@@ -19,14 +22,18 @@ def digest_of(item_id: str) -> bytes:
     return blake2b(item_id.encode("utf-8", "surrogatepass"), digest_size=ITEM_DIGEST_BYTES).digest()
 
 
-def unpacked(packed: bytes) -> list[tuple[str, bytes, float]]:
-    """Type, digest of the item and Unix seconds of each event, by type."""
-    found: list[tuple[str, bytes, float]] = []
+def digest_of_kind(event_type: str) -> bytes:
+    """What stands for a type of event."""
+    return blake2b(event_type.encode("utf-8", "surrogatepass"), digest_size=KIND_DIGEST_BYTES).digest()
+
+
+def unpacked(packed: bytes) -> list[tuple[bytes, bytes, float]]:
+    """Digests of type and item, and Unix seconds of each event, by type."""
+    found: list[tuple[bytes, bytes, float]] = []
     at = 0
     while at < len(packed):
-        length = int.from_bytes(packed[at : at + 2])
-        kind = packed[at + 2 : at + 2 + length].decode()
-        at += 2 + length
+        kind = packed[at : at + KIND_DIGEST_BYTES]
+        at += KIND_DIGEST_BYTES
         end = at + 1 + packed[at] * _ENTRY.size
         found += [(kind, digest, float(seconds)) for digest, seconds in _ENTRY.iter_unpack(packed[at + 1 : end])]
         at = end

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from service.clock import Clock
 from service.errors import ConfigurationError, SharedStateFull, SharedStateUnavailable, SharedStateUnsafe
-from service.events.adapters.known_codec import digest_of, unpacked
+from service.events.adapters.known_codec import digest_of, digest_of_kind, unpacked
 from service.events.event import Event, EventProblem
 from service.events.known import MAX_OF_A_TYPE
 from service.events.ports import CLAIM_SECONDS, MAX_WAITING, SEEN_SECONDS, Backlog, KnownEvent, Waiting
@@ -156,8 +156,14 @@ class RedisEventStore:
             ]
             for user_prefix, event in portion:
                 seen = blake2b(event.event_id.encode("utf-8", "surrogatepass"), digest_size=_SEEN_DIGEST_BYTES)
-                args += [prefixes.index(user_prefix) + 1, seen.digest(), event.event_type, event.item_id]
-                args += [digest_of(event.item_id), repr(event.sent_at), int(event.lifts)]
+                args += [prefixes.index(user_prefix) + 1, seen.digest(), event.event_type]
+                args += [
+                    digest_of_kind(event.event_type),
+                    event.item_id,
+                    digest_of(event.item_id),
+                    repr(event.sent_at),
+                    int(event.lifts),
+                ]
                 args += [int(self._sends_on and not event.lifts and not event.known_only), event.packed()]
             async with self._client.use(self._stream):
                 reply: list[int] = await self._accept(keys=keys, args=args)
@@ -171,16 +177,20 @@ class RedisEventStore:
         async with self._client.use(self._stream) as redis:
             packed: Any = await redis.get(self._known_key(user_prefix))
         found = unpacked(packed or b"")
-        strange = list({digest for _, digest, _ in found if digest not in self._names})
+        digests = {digest for kind, item, _ in found for digest in (kind, item)}
+        strange = [digest for digest in digests if digest not in self._names]
         if strange:
             async with self._client.use(self._stream) as redis:
-                names: Any = await redis.hmget(self._names_key, strange)
+                answers: Any = await redis.hmget(self._names_key, strange)
             if len(self._names) > MAX_NAMES:
                 self._names.clear()
             self._names.update(
-                (digest, name.decode()) for digest, name in zip(strange, names, strict=True) if name is not None
+                (digest, name.decode()) for digest, name in zip(strange, answers, strict=True) if name is not None
             )
-        known = [KnownEvent(kind, self._names[digest], at) for kind, digest, at in found if digest in self._names]
+        names = self._names
+        known = [
+            KnownEvent(names[kind], names[item], at) for kind, item, at in found if kind in names and item in names
+        ]
         return sorted(known, key=lambda one: one.at)
 
     async def claim(self, most: int) -> list[Waiting]:
