@@ -470,6 +470,26 @@ async def test_a_replica_without_slots_waits_too_when_its_heartbeat_is_forgotten
         assert (await governor.reserve(Lane.STALE, 0)).wait_seconds == pytest.approx(HORIZON, abs=EXACT)
 
 
+@pytest.mark.parametrize("asks", ["known", "new"])
+async def test_who_holds_no_slot_waits_too_when_another_has_told_redis_who_was_there(
+    time: RedisTime, asks: str
+) -> None:
+    """J9: the first to find Redis empty puts the others back, so that Redis knows them as if nothing had been."""
+    async with _join(time) as one, _join(time) as other:
+        for member in (one, other):
+            await member.heartbeat.beat()
+        spender = _governor(5, one, time)
+        for _ in range(5):
+            assert (await spender.reserve(Lane.NO_LIST, HORIZON)).granted
+        time.empty_redis()
+        await one.heartbeat.beat()
+        async with AsyncExitStack() as stack:
+            asking = other if asks == "known" else await stack.enter_async_context(_join(time))
+            refused = await _governor(5, asking, time).reserve(Lane.NO_LIST, 0)
+            assert not refused.granted
+            assert refused.wait_seconds == pytest.approx(HORIZON, abs=EXACT)
+
+
 async def test_after_a_quiet_minute_the_first_slot_is_free(time: RedisTime) -> None:
     async with _join(time) as member:
         governor = _governor(5, member, time)

@@ -1,11 +1,16 @@
+import asyncio
+from contextlib import AsyncExitStack
+
 import pytest
 
 from service.clock import Clock
 from service.fleet.client import RedisClient
-from service.fleet.heartbeat import Heartbeat
+from service.fleet.heartbeat import HEARTBEAT_SECONDS, NEWCOMER_PAUSE_SECONDS, NEWCOMER_QUESTIONS, Heartbeat
 from service.fleet.share import Share
 from tests.support.fleet import Member, join
 from tests.support.redis import RedisServer
+from tests.support.redis_model import RedisServerModel, model_client
+from tests.support.virtual_time import VirtualClock, run_virtual
 from tests.support.waiting import until
 
 
@@ -99,3 +104,28 @@ async def test_beats_follow_each_other_by_themselves(redis_server: RedisServer, 
             return bool(await member.redis.exists(member.heartbeat.replicas_key))
 
         await until(has_beaten)
+
+
+@pytest.mark.parametrize("others", ["beat", "dead", "none"])
+def test_a_new_replica_is_let_in_when_another_has_beaten_and_without_any_after_a_while(others: str) -> None:
+    """J3, J9: only those who were there notice that Redis's clock was set, or that it has lost its memory."""
+
+    async def run() -> None:
+        clock = VirtualClock(asyncio.get_running_loop())
+        server = RedisServerModel(clock.time)
+        async with AsyncExitStack() as stack:
+            if others != "none":
+                older = await stack.enter_async_context(model_client(server))
+                heartbeat = Heartbeat(older, clock=clock, expected_replicas=2, patient=False)
+                await stack.enter_async_context(heartbeat)
+                older.link.cut = others == "dead"
+            client = await stack.enter_async_context(model_client(server))
+            began = clock.monotonic()
+            newcomer = await stack.enter_async_context(Heartbeat(client, clock=clock, expected_replicas=2))
+            waited = clock.monotonic() - began
+            assert client.up
+            assert newcomer.share is not None
+            beat_or_while = HEARTBEAT_SECONDS if others == "beat" else NEWCOMER_PAUSE_SECONDS * NEWCOMER_QUESTIONS
+            assert beat_or_while <= waited <= beat_or_while + NEWCOMER_PAUSE_SECONDS
+
+    run_virtual(run())
