@@ -12,7 +12,7 @@ from service.events.known import KnownEvents
 from service.events.ports import EventStore, KnownEvent
 from service.lists.keys import UserPrefix
 
-PATIENCE_SECONDS: Final = 10.0
+PATIENCE_SECONDS: Final = 25.0
 """For a store that does not answer: Redis is mostly found again within a second, and Braze waits 90 s for a webhook."""
 
 AGAIN_SECONDS: Final = 0.1
