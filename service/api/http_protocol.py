@@ -7,6 +7,7 @@ Everything is counted before it is decoded or kept: a caller without a credentia
 connection is decided in `service.api.connections`; `service.api.held_protocol` tells it whose turn it is.
 """
 
+import asyncio
 import logging
 from typing import Any, Final
 
@@ -38,6 +39,9 @@ MAX_PIPELINED: Final = 32
 MAX_REST_BYTES: Final = MAX_BODY_BYTES + MAX_HEADER_BYTES
 """Of everything behind a request's head as it is on the wire: the sizes of chunks, their extensions, trailers."""
 
+LONG_PACKET_BYTES: Final = 65_536
+"""Received in one piece; more is likely to come."""
+
 MAX_LINE_BYTES: Final = MAX_TARGET_BYTES + 40
 """Of a request's first line, escaped: the target, a method and the version."""
 
@@ -57,6 +61,8 @@ class TolerantProtocol(HeldProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # whatever uvicorn passes
         super().__init__(*args, **kwargs)
         self.logger = _logger
+        self._packet_bytes = 0
+        self._saying: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._rest_bytes = 0
         self._body_bytes = 0
@@ -64,10 +70,17 @@ class TolerantProtocol(HeldProtocol):
         self._refused = False
         self._refusal: Refusal | None = None
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of everything, at once: a refusal that waits would keep it all for a second."""
+        if self._saying is not None:
+            self._saying.cancel()
+        super().connection_lost(exc)
+
     def data_received(self, data: bytes) -> None:
         """Parse; a request's first line is held until it is there as a whole."""
         if self._refused:
             return
+        self._packet_bytes = len(data)
         if self._between_requests:
             data = self._begun(data)
         if data:
@@ -206,9 +219,10 @@ class TolerantProtocol(HeldProtocol):
         answer = b"" if is_answered else _written(refusal, with_body=not is_head)
         seconds = self._held.delays.seconds()
         if seconds:
-            # What is not read is kept from coming.
-            self.flow.pause_reading()
-            self.loop.call_later(seconds, self._say_late, answer)
+            # What is not read is kept from coming. Of a short request no more comes, and its client is seen to leave.
+            if self._packet_bytes >= LONG_PACKET_BYTES:
+                self.flow.pause_reading()
+            self._saying = self.loop.call_later(seconds, self._say_late, answer)
         else:
             self._say(answer)
 
