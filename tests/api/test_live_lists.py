@@ -10,6 +10,10 @@ import httpx
 import pytest
 
 from service.errors import ConfigurationError, RecommenderError
+from service.sends.ports import PrewarmTerms
+from service.settings import load_settings
+from service.wiring.replica import Overrides
+from service.wiring.tools import open_list_maker
 from tests.support.front_door import Door, OpenDoor
 from tests.support.redis import RedisServer
 from tests.support.waiting import until
@@ -183,3 +187,20 @@ async def _knows(door: Door) -> bool:
     known = services.events.services.known
     changed_at = known.changed_at(known.prefix("ann"))
     return changed_at is not None and changed_at > 0
+
+
+async def test_a_prewarm_beside_the_replicas_leaves_live_lists_alone(
+    open_door: OpenDoor, redis_server: RedisServer
+) -> None:
+    users = [f"user{n}" for n in range(6)]
+    async with open_door(REDIS_URL=redis_server.url, **SETTINGS) as door:
+        for user in users:
+            await source(door, user)
+        door.clock.skew_seconds += WEEK - 3_600
+        await do(door, *users[:2])
+        door.clock.skew_seconds += 3
+        overrides = Overrides(clock=door.clock, recommender=door.personalize)
+        async with open_list_maker(load_settings(), overrides) as maker:
+            report = await maker.make([*users, "new"], PrewarmTerms(), seconds=60)
+        assert (report.fetched + report.kept, report.left, report.failed) == (7, [], {})
+        assert {one.user_id for one in door.personalize.asked[6:]} == {*users[:2], "new"}

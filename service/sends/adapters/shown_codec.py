@@ -1,11 +1,8 @@
 """What a user was shown in the last sends, as bytes: for each send its digest, the number of items, their digests."""
 
 from collections.abc import Sequence
-from typing import Final
 
-from service.sends.ports import MAX_SENDS, SHORT_BYTES, ShownItems
-
-_MAX_ITEMS: Final = 255
+from service.sends.ports import MAX_ITEMS_OF_A_SEND, MAX_SENDS, SHORT_BYTES, ShownItems
 
 
 def unpack_shown(packed: bytes) -> list[ShownItems]:
@@ -29,11 +26,8 @@ def pack_shown(shown: Sequence[ShownItems]) -> bytes:
 def with_shown(packed: bytes, new: ShownItems) -> bytes:
     """With what was shown now, at the end; a send that is there already gets the items that it lacks."""
     kept = unpack_shown(packed)
-    for place, one in enumerate(kept):
-        if one.send == new.send:
-            items = tuple(dict.fromkeys((*one.items, *new.items)))[:_MAX_ITEMS]
-            kept[place] = ShownItems(one.send, items)
-            break
-    else:
-        kept.append(new)
+    place = next((place for place, one in enumerate(kept) if one.send == new.send), len(kept))
+    before = kept[place].items if place < len(kept) else ()
+    items = tuple(dict.fromkeys((*before, *new.items)))[:MAX_ITEMS_OF_A_SEND]
+    kept[place : place + 1] = [ShownItems(new.send, items)]
     return pack_shown(kept[-MAX_SENDS:])
