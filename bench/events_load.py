@@ -56,7 +56,9 @@ async def send(url: str, events: int, seconds: float) -> dict[str, Any]:
             async with session.post(f"{url}/events", json=entries) as answer:
                 statuses[str(answer.status)] += 1
                 if answer.status == 202:
-                    accepted += (await answer.json())["accepted"]
+                    counted = await answer.json()
+                    # A duplicate was kept by a try of the service's own that Redis answered too late.
+                    accepted += counted["accepted"] + counted["duplicate"]
         except (aiohttp.ClientError, TimeoutError) as error:
             statuses[type(error).__name__] += 1
         slowest = max(slowest, time.monotonic() - began)
