@@ -19,6 +19,7 @@ from service.budget.adapters.embedded import EmbeddedGovernor
 from service.budget.adapters.redis import UNHEARD_SECONDS, RedisGovernor
 from service.budget.ports import Lane, TpsGovernor
 from service.budget.schedule import CLIMB_SECONDS, LEAD_SECONDS
+from service.budget.shares import KEPT_BACK_SHARE
 from service.fleet.heartbeat import FORGET_SECONDS, HEARTBEAT_SECONDS
 from service.fleet.share import Share
 from tests.support.calls import most_in_a_second
@@ -361,6 +362,16 @@ async def test_a_newcomer_believes_no_reservation_that_begins_later_than_anybody
         assert [line["event"] for line in logs] == ["redis_reservation_not_believed"]
     else:
         assert reservation.granted
+
+
+async def test_a_sign_of_life_from_the_future_does_not_count(time: RedisTime) -> None:
+    """J2: the clock was set back, and the replica that could say so is cut off, on its own share."""
+    async with _join(time) as older:
+        await older.heartbeat.beat()
+        time.set_redis_clock(-100)
+        async with _join(time) as newcomer:
+            reservation = await _governor(5, newcomer, time).reserve(Lane.NO_LIST, HORIZON)
+            assert reservation.apart_seconds == pytest.approx(1 / (5 * KEPT_BACK_SHARE), abs=EXACT)
 
 
 async def test_the_shares_of_replicas_that_are_cut_off_outlive_a_clock_that_is_set(time: RedisTime) -> None:
