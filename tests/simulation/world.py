@@ -39,6 +39,9 @@ PARTS: Final = 3
 SETTLED_SECONDS: Final = PIN_SECONDS + 2 * DEADLINE_SECONDS
 """So long after a trouble what it left behind may still be shown."""
 
+TAKEOVER_SECONDS: Final = 2.0
+"""Until a copy of Redis answers in the place of one that died."""
+
 OF_PERSONALIZE: Final = ("slow", "fails", "throttles", "hangs")
 OF_REPLICAS: Final = ("join", "stop", "kill")
 OF_REDIS: Final = ("down", "older", "pause", "cut", "clock")
@@ -230,7 +233,10 @@ class World:
             await asyncio.sleep(max(0.0, self.began + trouble.at - self.clock.monotonic()))
             began = self.clock.monotonic()
             await self._happen(trouble)
-            self.troubled.append((began - 0.1, self.clock.monotonic() + trouble.seconds + SETTLED_SECONDS))
+            # A list that landed without Redis is in one replica's memory only, and fresh there.
+            left = FRESH_SECONDS if trouble.what in OF_REDIS else 0.0
+            lasts = max(trouble.seconds, TAKEOVER_SECONDS) + SETTLED_SECONDS + left
+            self.troubled.append((began - 0.1, self.clock.monotonic() + lasts))
 
     async def _happen(self, trouble: Trouble) -> None:
         loop, server, seconds = asyncio.get_running_loop(), self.server, trouble.seconds
@@ -250,7 +256,7 @@ class World:
             await asyncio.sleep(min(seconds, 1.0))
             server.kill()
             server.redis.remember(memory)
-            loop.call_later(2.0, server.start)
+            loop.call_later(TAKEOVER_SECONDS, server.start)
         elif trouble.what == "pause" and server.alive:
             server.pause()
             loop.call_later(seconds, server.resume)
