@@ -29,6 +29,18 @@ ADMIN = {"X-API-Key": "an-admin-key-of-the-tests"}
 LISTS_EVENTS = "redis_lists_events_total"
 
 
+CLOSED = {
+    **LABELS,
+    "placement": ("for-you",),
+    "route": ("", *ANSWERING, "/metrics"),
+    "status": STATUSES,
+    "parameter": PARAMETERS,
+    "version": (installed_version(),),
+    "commit": (built_from() or "",),
+}
+"""Every value that each label may have."""
+
+
 Values = dict[tuple[str, ...], float]
 
 
@@ -286,18 +298,9 @@ async def test_whatever_is_asked_labels_stay_within_their_sets(open_door: OpenDo
                     await door.http.request(method, f"{path}?{query}", headers={"X-Degraded-Reason": "mine"})
         labels = await label_values(door)
 
-    closed = {
-        **LABELS,
-        "placement": ("for-you",),
-        "route": ("", *ANSWERING, "/metrics"),
-        "status": STATUSES,
-        "parameter": PARAMETERS,
-        "version": (installed_version(),),
-        "commit": (built_from() or "",),
-    }
-    assert labels.keys() == closed.keys()
+    assert labels.keys() == CLOSED.keys()
     for label, seen in labels.items():
-        assert seen <= {*closed[label]}
+        assert seen <= {*CLOSED[label]}
 
 
 async def test_the_bytes_of_a_rendered_answer_are_those_of_its_body(door: Door) -> None:
