@@ -38,6 +38,9 @@ from service.fleet.route import Pathfinder, Route
 from service.fleet.script import Script
 from service.tasks import stop_task
 
+_FAULTS_OF_A_KEY: Final = ("WRONGTYPE", "NOGROUP", "no such key", "ERR no such key")
+"""A value of another type, and a stream that a Redis without memory has lost, say nothing of Redis itself."""
+
 TIMEOUT_SECONDS: Final = 0.25
 """For one command, connecting included: a sixth of the default deadline, and far above what a healthy Redis takes."""
 
@@ -233,8 +236,7 @@ class RedisClient:
         except OutOfMemoryError as error:
             raise SharedStateFull("Redis is full") from error
         except (RedisError, OSError, TimeoutError) as error:
-            # A value of another type is one key's fault. Everything else is Redis's.
-            if not (isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE")):
+            if not (isinstance(error, ResponseError) and str(error).startswith(_FAULTS_OF_A_KEY)):
                 self._failed(error, node, spread=spread)
             raise SharedStateUnavailable(f"Redis failed: {type(error).__name__}") from error
 

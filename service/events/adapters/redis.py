@@ -320,8 +320,9 @@ class RedisEventStore:
 
     def _changed(self, up: bool) -> None:  # noqa: FBT001  # the client's own signature
         del up
-        # It may be another Redis that comes back.
+        # It may be another Redis that comes back, or one that has lost the stream with its readers.
         self._keeping = None
+        self._grouped = False
 
     async def _look_at_keeping(self) -> Keeping:
         """How Redis keeps what it takes; logged once for each Redis that is found.

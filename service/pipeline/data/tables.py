@@ -8,6 +8,7 @@ import os
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -169,7 +170,8 @@ class Workspace:
             return _csv_source(path, cells, ",", header=False, pads=True), loaded
         line = _first_line(staged.path)
         delimiter = max(DELIMITERS, key=line.count)
-        header = next(csv.reader([line], delimiter=delimiter), []) if line else []
+        with _long_fields():
+            header = next(csv.reader([line], delimiter=delimiter), []) if line else []
         columns = name_columns(kind, header)
         loaded = LoadedFile(
             staged=staged,
@@ -246,13 +248,22 @@ def _lines_at(path: Path, positions: Sequence[int]) -> Iterator[int]:
             yield line
 
 
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """Fields as long as a line may be. The limit is the whole process's, and other readers count on theirs."""
+    before = csv.field_size_limit(MAX_LINE_BYTES)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
 def _line_of(file: LoadedFile, index: int) -> int | None:
     """The line in which a row begins, rows counted from 0."""
     staged = file.staged
     if staged.format == "parquet":
         return index + 1
-    with staged.path.open(encoding="utf-8", newline="") as stream:
-        csv.field_size_limit(MAX_LINE_BYTES)
+    with staged.path.open(encoding="utf-8", newline="") as stream, _long_fields():
         if staged.format == "jsonl":
             reader = csv.reader(stream)
             return next((int(row[0]) for at, row in enumerate(reader) if at == index), None)
