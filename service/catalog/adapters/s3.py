@@ -88,8 +88,8 @@ class S3Source:
     async def _copy(self, descriptor: int) -> str:
         client = await self._client.get()
         output: dict[str, Any] = await client.get_object(Bucket=self._bucket, Key=self._key)
-        self._check_encoding(output.get("ContentEncoding", ""))
         async with output["Body"] as body:
+            self._check_encoding(output.get("ContentEncoding", ""))
             while chunk := await body.read(_CHUNK_BYTES):
                 try:
                     await _written(descriptor, chunk)
