@@ -16,8 +16,9 @@ from service.catalog.ports import ItemCatalog
 from service.catalog.reading.build import read_into_memory
 from service.catalog.reading.recipe import Recipe
 from service.errors import CatalogError
+from tests.support.processes import RETAIL
 
-RETAIL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "retail" / "items.csv"
+RETAIL_ITEMS = RETAIL / "items.csv"
 SAMPLE = Path(__file__).resolve().parents[2] / "sample" / "items.csv"
 HEADER = "id,url,name,price,image"
 GOOD = "a,http://shop/a,First,39.99,https://cdn/a.jpg"
@@ -359,9 +360,9 @@ def test_the_sample_loads_whole() -> None:
 
 
 def test_the_retail_catalogue_loads_whole() -> None:
-    if not RETAIL.exists():
+    if not RETAIL_ITEMS.exists():
         pytest.skip("the retail data set is not beside the checkout")
-    catalog = load(RETAIL)
+    catalog = load(RETAIL_ITEMS)
     assert (len(catalog), catalog.report.dropped) == (2465, {})
     first = next(iter(catalog.first_ids()))
     assert further(catalog, first)["stock"] == 15

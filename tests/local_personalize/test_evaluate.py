@@ -6,8 +6,7 @@ from click.testing import CliRunner
 from service.local_personalize.data import Dataset, Interaction, read_dataset
 from service.local_personalize.evaluate import hold_out_last_items, main, measure
 from service.local_personalize.learn import learn
-
-RETAIL = Path(__file__).parents[3] / "shared" / "data" / "retail"
+from tests.support.processes import RETAIL
 
 
 def test_the_last_item_leaves_its_own_users_history_altogether() -> None:

@@ -13,9 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from service.cli import main
+from tests.support.processes import RETAIL
 from tests.support.shop_data import NOW, as_csv, catalogue, interactions, people, write_shop
-
-RETAIL = Path("/work/shared/data/retail")
 
 
 def check(*words: str | Path) -> Result:
