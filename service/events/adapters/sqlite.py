@@ -7,17 +7,16 @@ its own reads and writes.
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from service.clock import Clock
 from service.errors import SharedStateFull, SharedStateUnavailable
 from service.events.event import Event, EventProblem
 from service.events.known import MAX_OF_A_TYPE
 from service.events.ports import CLAIM_SECONDS, MAX_WAITING, SEEN_SECONDS, Backlog, KnownEvent, Waiting
-from service.files.private import make_file, make_folder
+from service.files.sqlite_thread import SqliteThread
 from service.lists.keys import UserPrefix
 
 FILE_NAME: Final = "events.sqlite"
@@ -38,8 +37,6 @@ CREATE TABLE IF NOT EXISTS known (
 CREATE TABLE IF NOT EXISTS files (url TEXT PRIMARY KEY, note BLOB NOT NULL) WITHOUT ROWID;
 """
 
-_Result = TypeVar("_Result")
-
 
 class SqliteEventStore:
     """An `EventStore` in a file.
@@ -52,16 +49,14 @@ class SqliteEventStore:
     """
 
     def __init__(self, data_dir: Path, *, clock: Clock, sends_on: bool, max_waiting: int = MAX_WAITING) -> None:
-        self._path = data_dir / FILE_NAME
         self._clock = clock
         self._sends_on = sends_on
         self._max_waiting = max_waiting
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="events")
-        self._connection: sqlite3.Connection | None = None
+        self._file = SqliteThread(data_dir / FILE_NAME, _SCHEMA, synchronous="FULL")
 
     async def accept(self, events: Sequence[tuple[UserPrefix, Event]]) -> list[bool]:
         """See `EventStore.accept`; one commit."""
-        return await self._in_thread(lambda connection: self._accept(connection, events)) if events else []
+        return await self._file.run(lambda connection: self._accept(connection, events)) if events else []
 
     async def known(self, user_prefix: UserPrefix) -> list[KnownEvent]:
         """See `EventStore.known`."""
@@ -70,26 +65,26 @@ class SqliteEventStore:
             rows = connection.execute("SELECT type, item, at FROM known WHERE user = ? ORDER BY at", (user_prefix,))
             return [KnownEvent(row[0], row[1], row[2]) for row in rows]
 
-        return await self._in_thread(look)
+        return await self._file.run(look)
 
     async def release(self) -> None:
         """Let what an earlier process had claimed wait again; for the only process that sends on."""
-        await self._in_thread(lambda connection: connection.execute("UPDATE outbox SET due = 0"))
+        await self._file.run(lambda connection: connection.execute("UPDATE outbox SET due = 0"))
 
     async def claim(self, most: int) -> list[Waiting]:
         """See `EventStore.claim`."""
-        return await self._in_thread(lambda connection: self._claim(connection, most))
+        return await self._file.run(lambda connection: self._claim(connection, most))
 
     async def done(self, numbers: Sequence[str]) -> None:
         """See `EventStore.done`."""
-        await self._in_thread(
+        await self._file.run(
             lambda connection: connection.executemany("DELETE FROM outbox WHERE number = ?", [(n,) for n in numbers])
         )
 
     async def again(self, numbers: Sequence[str], after_seconds: float) -> None:
         """See `EventStore.again`."""
         due = self._clock.time() + after_seconds
-        await self._in_thread(
+        await self._file.run(
             lambda connection: connection.executemany(
                 "UPDATE outbox SET due = ? WHERE number = ?", [(due, n) for n in numbers]
             )
@@ -97,7 +92,7 @@ class SqliteEventStore:
 
     async def aside(self, number: str, problem: str) -> None:
         """See `EventStore.aside`."""
-        await self._in_thread(
+        await self._file.run(
             lambda connection: connection.execute("UPDATE outbox SET aside = ? WHERE number = ?", (problem, number))
         )
 
@@ -109,11 +104,11 @@ class SqliteEventStore:
             (aside,) = connection.execute("SELECT count(*) FROM outbox WHERE aside IS NOT NULL").fetchone()
             return Backlog(waiting, oldest, aside)
 
-        return await self._in_thread(look)
+        return await self._file.run(look)
 
     async def retry(self) -> int:
         """See `EventStore.retry`."""
-        return await self._in_thread(
+        return await self._file.run(
             lambda connection: (
                 connection.execute("UPDATE outbox SET aside = NULL, due = 0 WHERE aside IS NOT NULL").rowcount
             )
@@ -126,11 +121,11 @@ class SqliteEventStore:
             row = connection.execute("SELECT note FROM files WHERE url = ?", (url,)).fetchone()
             return None if row is None else bytes(row[0])
 
-        return await self._in_thread(look)
+        return await self._file.run(look)
 
     async def note(self, url: str, note: bytes) -> None:
         """See `LoadNotes.note`."""
-        await self._in_thread(
+        await self._file.run(
             lambda connection: connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?)", (url, note))
         )
 
@@ -141,7 +136,7 @@ class SqliteEventStore:
             connection.execute("DELETE FROM known WHERE user = ?", (user_prefix,))
             connection.execute("DELETE FROM outbox WHERE user = ?", (user_prefix,))
 
-        await self._in_thread(forget)
+        await self._file.run(forget)
 
     async def follow(self, on_gap: Callable[[], None]) -> None:
         """Call this whenever another process, such as `events load`, has written; until it is cancelled."""
@@ -152,7 +147,7 @@ class SqliteEventStore:
         last: int | None = None
         while True:
             with suppress(SharedStateUnavailable):
-                version = await self._in_thread(look)
+                version = await self._file.run(look)
                 if version != last and last is not None:
                     on_gap()
                 last = version
@@ -160,35 +155,7 @@ class SqliteEventStore:
 
     async def close(self) -> None:
         """Close the file."""
-
-        def close() -> None:
-            if self._connection is not None:
-                self._connection.close()
-
-        await asyncio.get_running_loop().run_in_executor(self._thread, close)
-        self._thread.shutdown()
-
-    async def _in_thread(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
-        def in_transaction() -> _Result:
-            connection = self._open()
-            with connection:
-                return work(connection)
-
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, in_transaction)
-        except (sqlite3.Error, OSError) as error:
-            raise SharedStateUnavailable(f"{self._path.name}: {error}") from error
-
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            make_folder(self._path.parent)
-            make_file(self._path)
-            connection = sqlite3.connect(self._path, check_same_thread=False)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.executescript(_SCHEMA)
-            self._connection = connection
-        return self._connection
+        await self._file.close()
 
     def _accept(self, connection: sqlite3.Connection, events: Sequence[tuple[UserPrefix, Event]]) -> list[bool]:
         if not self._has_room(connection, len(events)):

@@ -3,16 +3,13 @@
 A commit is no fsync: a pin outlives the process, and perhaps not a crash of the machine.
 """
 
-import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from service.clock import Clock
-from service.errors import SharedStateUnavailable
-from service.files.private import make_file, make_folder
+from service.files.sqlite_thread import SqliteThread
 from service.lists.keys import USER_PREFIX_BYTES, UserKey, UserPrefix
 from service.sends.adapters.shown_codec import unpack_shown, with_shown
 from service.sends.ports import SHOWN_SECONDS, ShownItems
@@ -33,8 +30,6 @@ CREATE INDEX IF NOT EXISTS pin_until ON pin (until);
 CREATE TABLE IF NOT EXISTS shown (user BLOB PRIMARY KEY, packed BLOB NOT NULL, until REAL NOT NULL) WITHOUT ROWID;
 """
 
-_Result = TypeVar("_Result")
-
 
 class SqliteSendStore:
     """A `SendStore` in a file.
@@ -45,10 +40,8 @@ class SqliteSendStore:
     """
 
     def __init__(self, data_dir: Path, *, clock: Clock) -> None:
-        self._path = data_dir / FILE_NAME
         self._clock = clock
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sends")
-        self._connection: sqlite3.Connection | None = None
+        self._file = SqliteThread(data_dir / FILE_NAME, _SCHEMA, synchronous="NORMAL")
         self._kept = 0
 
     async def look(self, key: UserKey) -> tuple[bytes | None, Sequence[ShownItems]]:
@@ -62,7 +55,7 @@ class SqliteSendStore:
             ).fetchone()
             return None if pin is None else pin[0], unpack_shown(_shown(connection, user, now))
 
-        return await self._in_thread(look)
+        return await self._file.run(look)
 
     async def keep(
         self, key: UserKey, packed: bytes, *, instead_of: int, seconds: float, shown: ShownItems
@@ -91,7 +84,7 @@ class SqliteSendStore:
                 _clean(connection, now)
             return None
 
-        return await self._in_thread(keep)
+        return await self._file.run(keep)
 
     async def forget_user(self, user_prefix: UserPrefix) -> None:
         """See `Forgettable`."""
@@ -100,39 +93,11 @@ class SqliteSendStore:
             connection.execute("DELETE FROM pin WHERE user = ?", (user_prefix,))
             connection.execute("DELETE FROM shown WHERE user = ?", (user_prefix,))
 
-        await self._in_thread(forget)
+        await self._file.run(forget)
 
     async def close(self) -> None:
         """Close the file."""
-
-        def close() -> None:
-            if self._connection is not None:
-                self._connection.close()
-
-        await asyncio.get_running_loop().run_in_executor(self._thread, close)
-        self._thread.shutdown()
-
-    async def _in_thread(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
-        def in_transaction() -> _Result:
-            connection = self._open()
-            with connection:
-                return work(connection)
-
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, in_transaction)
-        except (sqlite3.Error, OSError) as error:
-            raise SharedStateUnavailable(f"{self._path.name}: {error}") from error
-
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            make_folder(self._path.parent)
-            make_file(self._path)
-            connection = sqlite3.connect(self._path, check_same_thread=False)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.executescript(_SCHEMA)
-            self._connection = connection
-        return self._connection
+        await self._file.close()
 
 
 def _parts(key: UserKey) -> tuple[bytes, bytes]:
