@@ -13,8 +13,9 @@ import orjson
 
 from service.local_personalize.access_keys import AccessKeys
 from service.local_personalize.arns import TRACKING_ID
-from service.local_personalize.faults import Fault, FaultMode
+from service.local_personalize.faults import Fault, FaultMode, is_taken_away
 from service.local_personalize.http import Answer, Handler, Request
+from service.local_personalize.json_object import json_object
 from service.local_personalize.learn import CoVisitationModel
 from service.local_personalize.puts import OPERATIONS, DatasetPuts
 from service.local_personalize.refusals import check_signed, internal_failure, invalid_input, throttled
@@ -89,7 +90,7 @@ class EventsSurface:
 
     async def _put_in_dataset(self, request: Request) -> Answer | None:
         self._check_caller(request)
-        call = _object(request.body)
+        call = json_object(request.body)
         rows = self._puts.check(request.path, call)
         if not await self._admitted(request, lambda: self._puts.try_take(request.path)):
             return None
@@ -112,10 +113,7 @@ class EventsSurface:
         mode = self._fault.mode
         if mode is FaultMode.THROTTLE or not try_take():
             raise throttled()
-        if mode in (FaultMode.HANG, FaultMode.RESET):
-            if mode is FaultMode.HANG:
-                await request.hang()
-            await request.reset()
+        if await is_taken_away(request, mode):
             return False
         if mode is FaultMode.ERROR500:
             raise internal_failure()
@@ -135,7 +133,7 @@ class EventsSurface:
             self._model.feel(user_id, item_id, int(event["sentAt"]), event["eventType"])
 
     def _parsed(self, body: bytes) -> dict[str, Any]:
-        call = _object(body)
+        call = json_object(body)
         if _text(call, "trackingId", required=True) not in self._tracking_ids:
             raise invalid_input("There is no event tracker of this trackingId")
         _text(call, "sessionId", required=True)
@@ -151,16 +149,6 @@ class EventsSurface:
 _GARBAGE: Final = Answer(200, b"<html>It works!</html>")
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        call = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise invalid_input("The request body is not JSON") from error
-    if not isinstance(call, dict):
-        raise invalid_input("The request body is not a JSON object")
-    return call
-
-
 def _check(event: object) -> None:
     if not isinstance(event, dict):
         raise invalid_input("An event is not a JSON object")
@@ -170,12 +158,7 @@ def _check(event: object) -> None:
     _text(event, "recommendationId", most=MAX_RECOMMENDATION_ID_CHARACTERS)
     properties = _text(event, "properties", most=MAX_PROPERTIES_CHARACTERS)
     if properties is not None:
-        try:
-            found = orjson.loads(properties)
-        except orjson.JSONDecodeError as error:
-            raise invalid_input("properties is not JSON") from error
-        if not isinstance(found, dict):
-            raise invalid_input("properties is not a JSON object")
+        found = json_object(properties, "properties")
         if reserved := RESERVED.intersection(found):
             raise invalid_input(f"properties has the reserved key {min(reserved)}")
     if type(event.get("sentAt")) not in (int, float):

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 import orjson
 
+from service.local_personalize.http import Request
 from service.local_personalize.refusals import invalid_input
 
 
@@ -49,6 +50,16 @@ class Fault:
         """Replace the fault; without `seconds` it lasts until the next one."""
         self._mode = mode
         self._ends_at = None if seconds is None else self._clock() + seconds
+
+
+async def is_taken_away(request: Request, mode: FaultMode) -> bool:
+    """Whether the caller gets no answer, which has then happened to it: the call hung, or was reset."""
+    if mode not in (FaultMode.HANG, FaultMode.RESET):
+        return False
+    if mode is FaultMode.HANG:
+        await request.hang()
+    await request.reset()
+    return True
 
 
 def parse_fault(body: bytes, apis: Sequence[str]) -> tuple[str, FaultMode, float | None]:

@@ -9,10 +9,9 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-import orjson
-
 from service.local_personalize import shapes
 from service.local_personalize.arns import DATASET_ARN, TRACKING_ID
+from service.local_personalize.json_object import json_object
 from service.local_personalize.learn import CoVisitationModel
 from service.local_personalize.refusals import invalid_input, not_found
 from service.local_personalize.throttle import TokenBucket
@@ -84,12 +83,7 @@ class DatasetPuts:
     def _columns(self, kind: str, id_name: str, given: dict[str, Any]) -> dict[str, str]:
         """The columns as the dataset has them; `numRatings` is NUM_RATINGS. What is not named is empty."""
         properties = given.get("properties")
-        try:
-            found = orjson.loads(properties) if properties is not None else {}
-        except orjson.JSONDecodeError as error:
-            raise invalid_input("properties is not JSON") from error
-        if not isinstance(found, dict):
-            raise invalid_input("properties is not a JSON object")
+        found = {} if properties is None else json_object(properties, "properties")
         named = {_WORD_START.sub("_", key).upper(): _text(value) for key, value in found.items()}
         known = self._columns_of.get(kind)
         if not known:

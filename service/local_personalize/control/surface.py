@@ -8,9 +8,10 @@ import orjson
 from service.local_personalize.access_keys import AccessKeys
 from service.local_personalize.control.control_plane import ControlPlane
 from service.local_personalize.control.wire import TARGET_PREFIX
-from service.local_personalize.faults import Fault, FaultMode
+from service.local_personalize.faults import Fault, FaultMode, is_taken_away
 from service.local_personalize.http import Answer, Handler, Request
-from service.local_personalize.refusals import Refusal, check_signed, internal_failure, invalid_input, throttled
+from service.local_personalize.json_object import json_object
+from service.local_personalize.refusals import Refusal, check_signed, internal_failure, throttled
 
 _REGION: Final = re.compile(r"Credential=[^/,\s]+/\d{8}/([^/,\s]+)/")
 
@@ -49,10 +50,7 @@ class ControlSurface:
         mode = self._fault.mode
         if mode is FaultMode.THROTTLE:
             raise throttled()
-        if mode in (FaultMode.HANG, FaultMode.RESET):
-            if mode is FaultMode.HANG:
-                await request.hang()
-            await request.reset()
+        if await is_taken_away(request, mode):
             return None
         if mode is FaultMode.ERROR500:
             raise internal_failure()
@@ -60,15 +58,7 @@ class ControlSurface:
             return Answer(200, b"<html>It works!</html>")
         found = _REGION.search(authorization)
         operation = request.header(b"x-amz-target").removeprefix(TARGET_PREFIX)
-        answer = self._control.answer(operation, _fields(request.body), region=found[1] if found else "us-east-1")
+        answer = self._control.answer(
+            operation, json_object(request.body or b"{}"), region=found[1] if found else "us-east-1"
+        )
         return Answer(200, orjson.dumps(answer))
-
-
-def _fields(body: bytes) -> dict[str, object]:
-    try:
-        fields = orjson.loads(body or b"{}")
-    except orjson.JSONDecodeError as error:
-        raise invalid_input("The request body is not JSON") from error
-    if not isinstance(fields, dict):
-        raise invalid_input("The request body is not a JSON object")
-    return fields

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from service.local_personalize.arns import KnownArns
+from service.local_personalize.json_object import json_object
 from service.local_personalize.refusals import invalid_input, not_found
 
 DEFAULT_NUM_RESULTS = 25
@@ -54,7 +53,7 @@ def parse_recommendations(body: bytes, known: KnownArns) -> RecommendationsCall:
     Raises:
         Refusal: Personalize would not accept it.
     """
-    fields = _fields(body)
+    fields = json_object(body)
     user_id, item_id = _id(fields, "userId"), _id(fields, "itemId")
     if user_id is None and item_id is None:
         raise invalid_input("One of userId and itemId is required")
@@ -80,7 +79,7 @@ def parse_ranking(body: bytes, known: KnownArns) -> RankingCall:
     Raises:
         Refusal: Personalize would not accept it.
     """
-    fields = _fields(body)
+    fields = json_object(body)
     user_id = _id(fields, "userId")
     if user_id is None:
         raise invalid_input("userId is required")
@@ -96,16 +95,6 @@ def parse_ranking(body: bytes, known: KnownArns) -> RankingCall:
     _check_exists(campaign, known.campaigns)
     _check_exists(call.filter_arn, known.filters)
     return call
-
-
-def _fields(body: bytes) -> dict[str, Any]:
-    try:
-        fields = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise invalid_input("The request body is not JSON") from error
-    if not isinstance(fields, dict):
-        raise invalid_input("The request body is not a JSON object")
-    return fields
 
 
 def _id(fields: dict[str, Any], name: str) -> str | None:

@@ -6,10 +6,9 @@ Source: https://docs.aws.amazon.com/personalize/latest/dg/API_Operations_Amazon_
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from service.local_personalize.control.recipes import POPULAR, RANKING, RELATED, USERS, Recipe
 from service.local_personalize.control.wire import check_input
+from service.local_personalize.json_object import json_object
 from service.local_personalize.refusals import invalid_input
 
 RECOMMENDATIONS: Final = "GetRecommendations"
@@ -92,12 +91,7 @@ def parse_call(operation: str, body: bytes) -> RuntimeCall:
     Raises:
         Refusal: Amazon would not accept it.
     """
-    try:
-        fields = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise invalid_input("The request body is not JSON") from error
-    if not isinstance(fields, dict):
-        raise invalid_input("The request body is not a JSON object")
+    fields = json_object(body)
     check_input(operation, fields, service="personalize-runtime")
     call = RuntimeCall(operation, fields)
     most = MAX_RESULTS_WITH_METADATA if call.metadata_columns else MAX_RESULTS

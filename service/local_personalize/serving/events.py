@@ -16,8 +16,9 @@ from service.local_personalize.control.control_plane import ControlPlane
 from service.local_personalize.control.store import Record
 from service.local_personalize.control.wire import check_input
 from service.local_personalize.events import MAX_KEPT, RESERVED
-from service.local_personalize.faults import Fault, FaultMode
+from service.local_personalize.faults import Fault, FaultMode, is_taken_away
 from service.local_personalize.http import Answer, Handler, Request
+from service.local_personalize.json_object import json_object
 from service.local_personalize.refusals import (
     Refusal,
     check_signed,
@@ -103,17 +104,14 @@ class TrainedEventsSurface:
         check_signed(authorization)
         self._access_keys.check(authorization)
         operation = _OPERATIONS[request.path]
-        fields = _fields(request.body)
+        fields = json_object(request.body)
         check_input(operation, fields, service=SERVICE)
         if operation not in self._actions:
             raise invalid_input(f"The local Personalize does not carry out {operation}")
         mode = self._fault.mode
         if mode is FaultMode.THROTTLE or not self._bucket.try_take():
             raise throttled()
-        if mode in (FaultMode.HANG, FaultMode.RESET):
-            if mode is FaultMode.HANG:
-                await request.hang()
-            await request.reset()
+        if await is_taken_away(request, mode):
             return None
         if mode is FaultMode.ERROR500:
             raise internal_failure()
@@ -185,26 +183,11 @@ class TrainedEventsSurface:
         return record if record is not None and record["_noun"] == "Dataset" else None
 
 
-def _fields(body: bytes) -> dict[str, Any]:
-    try:
-        fields = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise invalid_input("The request body is not JSON") from error
-    if not isinstance(fields, dict):
-        raise invalid_input("The request body is not a JSON object")
-    return fields
-
-
 def _properties(given: dict[str, Any], *, reserved: frozenset[str]) -> dict[str, Any]:
     text = given.get("properties")
     if text is None:
         return {}
-    try:
-        found = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise invalid_input("properties is not JSON") from error
-    if not isinstance(found, dict):
-        raise invalid_input("properties is not a JSON object")
+    found = json_object(text, "properties")
     if taken := reserved.intersection(found):
         raise invalid_input(f"properties has the reserved key {min(taken)}")
     return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from service.local_personalize.access_keys import AccessKeys
-from service.local_personalize.faults import Fault, FaultMode
+from service.local_personalize.faults import Fault, FaultMode, is_taken_away
 from service.local_personalize.http import Answer, Handler, Request
 from service.local_personalize.refusals import Refusal, check_signed, internal_failure, invalid_input, throttled
 from service.local_personalize.serving.answers import Answers
@@ -108,10 +108,7 @@ class TrainedRuntimeSurface:
 
     async def _carry_out(self, call: RuntimeCall, target: Target, request: Request) -> Answer | None:
         mode = self._fault.mode
-        if mode in (FaultMode.HANG, FaultMode.RESET):
-            if mode is FaultMode.HANG:
-                await request.hang()
-            await request.reset()
+        if await is_taken_away(request, mode):
             return None
         if self._latency_seconds:
             await asyncio.sleep(self._latency_seconds)
