@@ -27,7 +27,15 @@ START_SECONDS: Final = 30.0
 MAX_LINE_BYTES: Final = 16_000_000
 """Of what the process says at once: a message, escaped."""
 
-_ROOT: Final = Path(__file__).parents[2]
+ROOT: Final = Path(__file__).parents[2]
+"""The folder in which the process finds this package."""
+
+WORKER: Final = (sys.executable, "-m", "service.braze.worker")
+
+
+def worker_environment() -> dict[str, str]:
+    """The environment of the process: no secret of the parent, and times in UTC, as Braze has them."""
+    return {name: value for name, value in os.environ.items() if name in {"PATH", "SYSTEMROOT"}} | {"TZ": "UTC"}
 
 
 class Sandbox:
@@ -77,14 +85,13 @@ class Sandbox:
 
     def _start(self) -> None:
         self._waiting.clear()
-        self._process = subprocess.Popen(  # our own module
-            [sys.executable, "-m", "service.braze.worker"],
+        self._process = subprocess.Popen(  # noqa: S603  # our own module
+            WORKER,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd=_ROOT,
-            # No secret of the parent, and times in UTC, as Braze has them.
-            env={name: value for name, value in os.environ.items() if name in {"PATH", "SYSTEMROOT"}} | {"TZ": "UTC"},
+            cwd=ROOT,
+            env=worker_environment(),
         )
         self._read(START_SECONDS)
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -28,7 +28,6 @@ from service.sends.users.findings import Findings, UsersFileError
 try:
     from service.braze.adapters.pooled import PooledService
     from service.braze.blocks import read_blocks
-    from service.braze.ports import Job
     from service.braze.rehearsal.outcome import Outcome
     from service.braze.rehearsal.ports import Played
     from service.braze.rehearsal.renderers import Renderers
@@ -165,22 +164,11 @@ async def _play(terms: _Terms) -> tuple[Outcome, Send, float | None]:
     """Play the send, with a moving bar."""
     display = TerminalDisplay()
     outcome = Outcome(terms.channel, terms.sample_size, random.Random(0))  # noqa: S311  # a sample, the same each time
-    templates = [(str(file), job_for(file, "", terms.attributes, terms.blocks)) for file in terms.templates]
-    by_text = {job.template: job for _, job in templates}
-
-    def job_of(template: str, user: str) -> Job:
-        job = by_text[template]
-        return replace(job, attributes={**job.attributes, "user_id": user})
-
+    parts = [job_for(file, "", terms.attributes, terms.blocks) for file in terms.templates]
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(PooledService(terms.service, {"*": credentials()}))
         renderer = await stack.enter_async_context(Renderers(min(MAX_PROCESSES, os.cpu_count() or 1)))
-        send_terms = SendTerms(
-            [(name, job.template) for name, job in templates],
-            job_of,
-            terms.passes,
-            Schedule(terms.per_minute, terms.peak),
-        )
+        send_terms = SendTerms(parts, terms.passes, Schedule(terms.per_minute, terms.peak))
         send = Send(send_terms, service=service, renderer=renderer, now=time.monotonic)
         before = await service.transactions()
         track = stack.enter_context(display.track("rehearsing", "messages", terms.limit))

@@ -77,8 +77,7 @@ def play(
 
     async def scenario() -> Send:
         terms = SendTerms(
-            [(f"part {number}", template) for number, template in enumerate(templates or ("guard",))],
-            lambda template, user: Job(template, {"user_id": user}),
+            [Job(template) for template in templates or ("guard",)],
             passes,
             Schedule(per_minute, peak),
         )

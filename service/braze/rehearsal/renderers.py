@@ -5,21 +5,16 @@ message is rendered from its beginning. That costs half a millisecond, where wai
 """
 
 import asyncio
-import os
-import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import orjson
 
 from service.braze.ports import Answer, Call, Job, Made, Message
-from service.braze.sandbox import MAX_LINE_BYTES, RENDER_SECONDS, START_SECONDS
+from service.braze.sandbox import MAX_LINE_BYTES, RENDER_SECONDS, ROOT, START_SECONDS, WORKER, worker_environment
 from service.errors import TemplateError
-
-_ROOT: Final = Path(__file__).parents[3]
 
 
 class Renderers:
@@ -82,16 +77,13 @@ class _Process:
         """Start it, anew if it runs."""
         await self.stop()
         self._child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "service.braze.worker",
+            *WORKER,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             limit=MAX_LINE_BYTES,
-            cwd=_ROOT,
-            # No secret of the parent, and times in UTC, as Braze has them.
-            env={name: value for name, value in os.environ.items() if name in {"PATH", "SYSTEMROOT"}} | {"TZ": "UTC"},
+            cwd=ROOT,
+            env=worker_environment(),
         )
         async with asyncio.timeout(START_SECONDS):
             await self._read()

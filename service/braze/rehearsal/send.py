@@ -10,14 +10,14 @@ HTML and plain text apart, and each pass makes its own calls. So a pass is what 
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import orjson
 
-from service.braze.ports import CALL_SECONDS, UNREACHABLE, Answer, Call, Job, Message
+from service.braze.ports import UNREACHABLE, Answer, Call, Job, Message
 from service.braze.rehearsal.host import HostHealth, KeptAnswers, is_good
-from service.braze.rehearsal.ports import Heard, Played, Renderer, Service
+from service.braze.rehearsal.ports import Played, Renderer, Service
 from service.braze.rehearsal.schedule import Schedule
 from service.errors import TemplateError
 
@@ -39,14 +39,12 @@ class SendTerms:
     """How a send is played.
 
     Attributes:
-        templates: The parts of a message, by name.
-        job_of: What a template needs for a user.
+        parts: Those of a message, each with what it needs besides the user.
         passes: How often Braze renders each part.
         schedule: When each message is due.
     """
 
-    templates: Sequence[tuple[str, str]]
-    job_of: Callable[[str, str], Job]
+    parts: Sequence[Job]
     passes: int
     schedule: Schedule
 
@@ -87,13 +85,13 @@ class Send:
     async def _message(self, user: str, room: asyncio.Semaphore, done: Callable[[Played], None]) -> None:
         try:
             rendered = _Rendered(self._renderer)
-            passes = [text for _, text in self._terms.templates for _ in range(self._terms.passes)]
-            done(_whole(user, await asyncio.gather(*(self._pass(user, text, rendered) for text in passes))))
+            jobs = [replace(part, attributes={**part.attributes, "user_id": user}) for part in self._terms.parts]
+            passes = [self._pass(user, job, rendered) for job in jobs for _ in range(self._terms.passes)]
+            done(_whole(user, await asyncio.gather(*passes)))
         finally:
             room.release()
 
-    async def _pass(self, user: str, template: str, rendered: "_Rendered") -> Played:
-        job = self._terms.job_of(template, user)
+    async def _pass(self, user: str, job: Job, rendered: "_Rendered") -> Played:
         played = Played(user, "rendered")
         answers: list[Answer] = []
         while True:
@@ -188,8 +186,3 @@ def _whole(user: str, parts: Sequence[Played]) -> Played:
         [ids for part in parts for ids in part.items],
         [heard for part in parts for heard in part.heard],
     )
-
-
-def is_in_time(heard: Heard) -> bool:
-    """Whether Braze took the answer."""
-    return heard.seconds < CALL_SECONDS and is_good(heard.answer.status)
