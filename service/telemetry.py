@@ -269,7 +269,7 @@ class _Answers(Collector):
             variants.add_metric(variant, count)
         requests = CounterMetricFamily(
             "recommendations_requests",
-            "Answers of /recommendations, by source and degraded reason.",
+            "Answers by placement, source and degraded reason.",
             labels=["placement", "source", "degraded_reason"],
         )
         for kind, count in self._by_kind.items():

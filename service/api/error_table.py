@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from service.api.auth import CREDENTIALS
 from service.api.delays import Delays
 from service.api.lifecycle import lifecycle_of, services_of
+from service.constants import RANKING_PATH, RECOMMENDATIONS_PATH, SIMILAR_ITEMS_PATH
 from service.errors import BlockListFull, InvalidQuery, ServiceError, SharedStateUnavailable, Unauthorized
 
 _log = logging.getLogger(__name__)
@@ -118,6 +119,11 @@ async def _wrong_path(request: Request, error: Exception) -> JSONResponse:
     return _body(422, "invalid_parameter", str(first["msg"]), field=str(first["loc"][-1]))
 
 
+NO_SUCH_PATH: Final = (
+    f"there is no such path; templates call {RECOMMENDATIONS_PATH}, {SIMILAR_ITEMS_PATH}, {RANKING_PATH}"
+)
+
+
 class _Methods:
     """Answers what the framework refuses; knows which methods a path has."""
 
@@ -134,7 +140,9 @@ class _Methods:
             error.headers = {"Allow": self._of(request.scope["path"])}
         if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
             _count(request, error.status_code, error.detail)
-        answer = _body(error.status_code, error.detail.lower().replace(" ", "_"), error.detail)
+        is_no_path = error.status_code == HTTPStatus.NOT_FOUND and "route" not in request.scope
+        message = NO_SUCH_PATH if is_no_path else error.detail
+        answer = _body(error.status_code, error.detail.lower().replace(" ", "_"), message)
         answer.headers.update(error.headers or {})
         return answer
 

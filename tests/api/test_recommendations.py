@@ -243,6 +243,11 @@ async def test_other_paths_and_methods_have_json_errors(door: Door, method: str,
     assert answer.json()["error"]
 
 
+async def test_an_unknown_path_names_the_right_ones(door: Door) -> None:
+    message = (await door.http.get("/recommendation")).json()["message"]
+    assert message == "there is no such path; templates call /recommendations, /similar-items, /ranking"
+
+
 async def test_a_wrong_method_gets_a_list_of_all_right_ones(door: Door) -> None:
     assert (await door.http.get("/items/a/block")).headers["Allow"] == "DELETE, PUT"
 
