@@ -1,15 +1,15 @@
 """`POST /events`: what a user did is kept safe, and changes that user's answers at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
 from service.errors import ConfigurationError, RecommenderError
-from tests.support.front_door import Door, OpenDoor
+from tests.support.front_door import Door, OpenDoor, OpenFleet, three_doors
 from tests.support.redis import RedisServer
 from tests.support.waiting import until
 
@@ -207,17 +207,9 @@ async def test_a_cart_that_repeats_is_one_event_an_item(door: Door) -> None:
         assert answer.json()["accepted"] == (2 if moment == 1 else 0)
 
 
-OpenFleet = Callable[[], AbstractAsyncContextManager[list[Door]]]
-
-
 @pytest.fixture
 def fleet(open_door: OpenDoor, redis_server: RedisServer) -> OpenFleet:
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[list[Door]]:
-        async with AsyncExitStack() as stack:
-            yield [await stack.enter_async_context(open_door(REDIS_URL=redis_server.url, **SETTINGS)) for _ in range(3)]
-
-    return opened
+    return partial(three_doors, open_door, REDIS_URL=redis_server.url, **SETTINGS)
 
 
 @pytest.mark.processes

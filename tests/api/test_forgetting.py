@@ -5,8 +5,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -28,7 +28,7 @@ from service.models import ItemList, ListRequest
 from service.settings import load_settings
 from service.wiring.names import user_keys
 from service.wiring.tools import open_batch_sets
-from tests.support.front_door import Door, OpenDoor
+from tests.support.front_door import Door, OpenDoor, OpenFleet, three_doors
 from tests.support.redis import RedisServer
 from tests.support.traces import traces
 from tests.support.waiting import until
@@ -44,16 +44,12 @@ SETTINGS = {
 }
 BLUE: dict[str, Any] = {"filter_values": json.dumps({"COLOR": "blue"})}
 
-OpenFleet = Callable[[], AbstractAsyncContextManager[list[Door]]]
-
 
 @pytest.fixture
 def fleet(open_door: OpenDoor, redis_server: RedisServer) -> OpenFleet:
     @asynccontextmanager
     async def opened() -> AsyncIterator[list[Door]]:
-        async with AsyncExitStack() as stack:
-            url = redis_server.url
-            doors = [await stack.enter_async_context(open_door(REDIS_URL=url, **SETTINGS)) for _ in range(3)]
+        async with three_doors(open_door, REDIS_URL=redis_server.url, **SETTINGS) as doors:
             await until(lambda: subscribers(redis_server) == len(doors))
             yield doors
 

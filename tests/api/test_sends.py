@@ -1,14 +1,14 @@
 """`send=` and `rotate=`: one message, one list, and the next one another."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from functools import partial
 
 import httpx
 import pytest
 
 from service.errors import RecommenderError
-from tests.support.front_door import Door, OpenDoor
+from tests.support.front_door import Door, OpenDoor, OpenFleet, three_doors
 from tests.support.redis import RedisServer
 from tests.support.waiting import until
 
@@ -187,17 +187,9 @@ async def test_an_embedded_replica_keeps_pins_over_a_restart(open_door: OpenDoor
         assert len(door.personalize.asked) == spent + 1
 
 
-OpenFleet = Callable[[], AbstractAsyncContextManager[list[Door]]]
-
-
 @pytest.fixture
 def fleet(open_door: OpenDoor, redis_server: RedisServer) -> OpenFleet:
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[list[Door]]:
-        async with AsyncExitStack() as stack:
-            yield [await stack.enter_async_context(open_door(REDIS_URL=redis_server.url, **SETTINGS)) for _ in range(3)]
-
-    return opened
+    return partial(three_doors, open_door, REDIS_URL=redis_server.url, **SETTINGS)
 
 
 async def test_three_replicas_show_three_passes_and_a_retry_after_a_restart_the_same_less_what_was_bought(

@@ -1,8 +1,8 @@
 """The real application with its real lifespan; only Personalize is a fake that one can ask."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -85,6 +85,17 @@ class OpenDoor(Protocol):
     def __call__(
         self, *, local_personalize: str | None = None, **settings: str
     ) -> AbstractAsyncContextManager[Door]: ...
+
+
+OpenFleet = Callable[[], AbstractAsyncContextManager[list[Door]]]
+"""Opens the doors of replicas that share a Redis."""
+
+
+@asynccontextmanager
+async def three_doors(open_door: OpenDoor, **variables: str) -> AsyncIterator[list[Door]]:
+    """Three replicas, configured alike."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(open_door(**variables)) for _ in range(3)]
 
 
 @asynccontextmanager
