@@ -33,8 +33,8 @@ class KeyedRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """What answers a request."""
         admit = type(self).admission
-        takes_request_alone = list(inspect.signature(self.endpoint).parameters) == ["request"]
-        answer = self.endpoint if takes_request_alone else super().get_route_handler()
+        takes_only_the_request = list(inspect.signature(self.endpoint).parameters) == ["request"]
+        answer = self.endpoint if takes_only_the_request else super().get_route_handler()
 
         async def admitted(request: Request) -> Response:
             await admit(request)

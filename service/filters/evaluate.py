@@ -210,12 +210,12 @@ def evaluate(
     def user_reader(field: Field) -> _Reader[Mapping[str, Value]]:
         return _ignoring_case(field.name)
 
-    in_force = [
+    active = [
         expression
         for expression in _applicable(applied, values)
         if _all([_condition(c, user_reader, _NOTHING) for c in expression.only_if])(user)
     ]
-    return _shows(in_force, reader, current_item=current_item)
+    return _shows(active, reader, current_item=current_item)
 
 
 def _check_no_current_item(applied: Filter) -> None:

@@ -88,13 +88,13 @@ class RedisClient:
         self._paths = Pathfinder(self.address, self._connector)
         self._route: Route | None = None
         self._turns = asyncio.Semaphore(MAX_CONNECTIONS)
-        self._told: set[str] = set()
+        self._causes_named: set[str] = set()
         self._logged = False
         self._refused_until = float("-inf")
         self._pause_seconds = 0.0
         self._changed_at = float("-inf")
         self._nodes_asked_from: dict[str, float] = {}
-        self._nodes_told: set[str] = set()
+        self._nodes_named: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
         self._listeners: list[Callable[[bool], None]] = []
 
@@ -211,7 +211,7 @@ class RedisClient:
         if not (self.up and self._logged) and self._route is not None:
             _logger.info("redis_up", redis=self.address.shown, server=self._route.server, mode=self._route.mode)
         if not self.up:
-            self._told.clear()
+            self._causes_named.clear()
         self._change(up=True)
 
     def mark_down(self, because: BaseException) -> None:
@@ -230,8 +230,8 @@ class RedisClient:
         try:
             async with asyncio.timeout(self.timeout_seconds), self._turns:
                 yield self.redis
-            if node in self._nodes_told:
-                self._nodes_told.discard(node)
+            if node in self._nodes_named:
+                self._nodes_named.discard(node)
                 _logger.info("redis_node_up", redis=node)
         except OutOfMemoryError as error:
             raise SharedStateFull("Redis is full") from error
@@ -246,14 +246,14 @@ class RedisClient:
             self.mark_down(error)
         elif node is not None:
             self._nodes_asked_from[node] = _now() + NODE_PAUSE_SECONDS
-            if node not in self._nodes_told:
-                self._nodes_told.add(node)
+            if node not in self._nodes_named:
+                self._nodes_named.add(node)
                 _logger.warning("redis_node_down", redis=node, cause=cause.words)
 
     def _tell(self, cause: Cause) -> None:
-        if cause.kind in self._told:
+        if cause.kind in self._causes_named:
             return
-        self._told.add(cause.kind)
+        self._causes_named.add(cause.kind)
         if cause.lasting:
             _logger.error("redis_refused", redis=self.address.shown, cause=cause.words)
         else:

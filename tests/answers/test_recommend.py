@@ -35,7 +35,7 @@ from tests.support.replica import (
 from tests.support.virtual_time import VirtualClock, run_virtual, stall
 
 
-def _alone(
+def _on_one_replica(
     scenario: Callable[[Replica], Awaitable[None]], tps: float = 5.0, catalog: FakeCatalog | None = None
 ) -> None:
     async def run() -> None:
@@ -58,7 +58,7 @@ def test_a_list_is_live_once_and_cached_while_it_is_fresh() -> None:
         assert cached.body == live.body
         assert replica.personalize.transactions.total() == 1
 
-    _alone(scenario)
+    _on_one_replica(scenario)
 
 
 def test_a_stale_list_is_renewed_live_when_a_slot_is_free() -> None:
@@ -69,7 +69,7 @@ def test_a_stale_list_is_renewed_live_when_a_slot_is_free() -> None:
         assert (again.source, again.age_seconds) == ("personalize", 0)
         assert replica.personalize.transactions["user"] == 2
 
-    _alone(scenario)
+    _on_one_replica(scenario)
 
 
 def test_a_stale_list_is_served_at_once_when_no_slot_is_free_and_renewed_later() -> None:
@@ -91,7 +91,7 @@ def test_a_stale_list_is_served_at_once_when_no_slot_is_free_and_renewed_later()
         assert renewed.source == "cache"
         assert len(replica.refresher) == 0
 
-    _alone(scenario)
+    _on_one_replica(scenario)
 
 
 def test_a_list_past_the_stale_horizon_is_not_shown() -> None:
@@ -104,7 +104,7 @@ def test_a_list_past_the_stale_horizon_is_not_shown() -> None:
         assert answer.age_seconds is None
         assert answer.recommendation_id == ""
 
-    _alone(scenario)
+    _on_one_replica(scenario)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_failed_transaction_is_answered_from_the_ladder_in_time(
             assert len(set(ids_of(answer))) == 10
             await asyncio.sleep(2)
 
-    _alone(scenario)
+    _on_one_replica(scenario)
     caplog.clear()
 
 
@@ -145,7 +145,7 @@ def test_an_empty_list_is_answered_from_the_ladder() -> None:
         assert len(ids_of(answer)) == 10
         assert replica.recorder.transactions == {"empty": 1}
 
-    _alone(scenario)
+    _on_one_replica(scenario)
 
 
 def test_throttling_lowers_the_rate_in_use() -> None:
@@ -154,7 +154,7 @@ def test_throttling_lowers_the_rate_in_use() -> None:
         await replica.ask()
         assert replica.budget.tps_in_use < 3
 
-    _alone(scenario)
+    _on_one_replica(scenario)
 
 
 def test_a_degraded_answer_is_repeated_for_some_seconds_and_then_made_good() -> None:
@@ -170,7 +170,7 @@ def test_a_degraded_answer_is_repeated_for_some_seconds_and_then_made_good() -> 
         third = await replica.ask()
         assert (third.source, third.degraded_reason) == ("personalize", None)
 
-    _alone(scenario)
+    _on_one_replica(scenario)
 
 
 def test_calls_of_one_message_agree_even_if_one_had_less_time() -> None:
@@ -184,7 +184,7 @@ def test_calls_of_one_message_agree_even_if_one_had_less_time() -> None:
         later = await replica.ask()
         assert later.source == "cache"
 
-    _alone(scenario)
+    _on_one_replica(scenario)
 
 
 def test_no_user_gets_the_popular_list_without_a_transaction() -> None:
@@ -193,7 +193,7 @@ def test_no_user_gets_the_popular_list_without_a_transaction() -> None:
         assert (answer.source, answer.degraded_reason) == ("popular", "no_user")
         assert replica.personalize.transactions.total() == 0
 
-    _alone(scenario)
+    _on_one_replica(scenario)
 
 
 def test_what_no_slot_can_be_had_for_is_known_at_once() -> None:
@@ -207,7 +207,7 @@ def test_what_no_slot_can_be_had_for_is_known_at_once() -> None:
         assert (answer.source, answer.degraded_reason) == ("popular", "budget")
         await asyncio.gather(*waiting)
 
-    _alone(scenario)
+    _on_one_replica(scenario)
 
 
 def test_a_slot_that_comes_late_is_not_used() -> None:
@@ -221,7 +221,7 @@ def test_a_slot_that_comes_late_is_not_used() -> None:
         assert len(starts) == 4
         assert all(later - earlier > 0.099 for earlier, later in pairwise(starts))
 
-    _alone(scenario)
+    _on_one_replica(scenario)
 
 
 def test_the_deadline_holds_when_personalize_hangs() -> None:
@@ -233,7 +233,7 @@ def test_the_deadline_holds_when_personalize_hangs() -> None:
         assert answer.degraded_reason == "timeout"
         assert len(ids_of(answer)) == 10
 
-    _alone(scenario)
+    _on_one_replica(scenario)
 
 
 def test_a_caller_that_gives_up_does_not_cancel_the_others() -> None:
@@ -246,7 +246,7 @@ def test_a_caller_that_gives_up_does_not_cancel_the_others() -> None:
         assert gone.cancelled()
         assert replica.personalize.transactions.total() == 1
 
-    _alone(scenario)
+    _on_one_replica(scenario)
 
 
 def test_a_transaction_once_spent_is_kept_though_all_callers_are_gone() -> None:
@@ -257,7 +257,7 @@ def test_a_transaction_once_spent_is_kept_though_all_callers_are_gone() -> None:
         await asyncio.sleep(1)
         assert (await replica.ask()).source == "cache"
 
-    _alone(scenario)
+    _on_one_replica(scenario)
 
 
 def test_the_slot_of_the_last_caller_that_leaves_goes_to_the_next_waiter() -> None:
@@ -271,7 +271,7 @@ def test_the_slot_of_the_last_caller_that_leaves_goes_to_the_next_waiter() -> No
         assert starts == pytest.approx([0.0, 0.2, 0.4])
         assert replica.personalize.transactions["user1"] == 0
 
-    _alone(scenario)
+    _on_one_replica(scenario)
 
 
 def test_a_caller_that_comes_as_the_last_one_leaves_is_not_turned_away() -> None:
@@ -283,7 +283,7 @@ def test_a_caller_that_comes_as_the_last_one_leaves_is_not_turned_away() -> None
         comes = asyncio.create_task(replica.ask())
         assert (await comes).source == "personalize"
 
-    _alone(scenario)
+    _on_one_replica(scenario)
 
 
 def test_the_breaker_opens_lets_one_through_and_closes() -> None:
@@ -305,7 +305,7 @@ def test_the_breaker_opens_lets_one_through_and_closes() -> None:
         answers = await asyncio.gather(*(replica.ask(f"well{one}") for one in range(3)))
         assert {one.source for one in answers} == {"personalize"}
 
-    _alone(scenario, tps=20)
+    _on_one_replica(scenario, tps=20)
 
 
 def test_a_cached_list_serves_every_shape_of_answer_without_a_transaction() -> None:
@@ -333,7 +333,7 @@ def test_a_cached_list_serves_every_shape_of_answer_without_a_transaction() -> N
         }
         assert replica.personalize.transactions.total() == 1
 
-    _alone(scenario)
+    _on_one_replica(scenario)
 
 
 def test_an_unknown_field_is_refused_before_a_transaction() -> None:
@@ -342,7 +342,7 @@ def test_an_unknown_field_is_refused_before_a_transaction() -> None:
             await replica.ask(fields=["size"])
         assert replica.personalize.transactions.total() == 0
 
-    _alone(scenario)
+    _on_one_replica(scenario)
 
 
 def test_what_may_not_be_shown_is_dropped_and_refilled_at_once() -> None:
@@ -358,7 +358,7 @@ def test_what_may_not_be_shown_is_dropped_and_refilled_at_once() -> None:
         assert answer.source == "cache"
         assert dict(answer.dropped) == {"blocked": 1, "unknown": 1, "excluded": 1, "requested": 1}
 
-    _alone(scenario)
+    _on_one_replica(scenario)
 
 
 def test_an_answer_is_short_only_if_nothing_else_may_be_shown() -> None:
@@ -369,7 +369,7 @@ def test_an_answer_is_short_only_if_nothing_else_may_be_shown() -> None:
         empty = await replica.ask()
         assert (empty.body, empty.source) == (b"[]", "empty")
 
-    _alone(scenario)
+    _on_one_replica(scenario)
 
 
 def test_a_catalogue_that_begins_with_what_may_not_be_shown_still_fills_the_answer() -> None:
@@ -381,7 +381,7 @@ def test_a_catalogue_that_begins_with_what_may_not_be_shown_still_fills_the_answ
         assert ids_of(answer) == ids[12_000:12_010]
         assert len(ids_of(await replica.ask("", num_results=15, exclude=ids[12_000:12_005]))) == 15
 
-    _alone(scenario, catalog=FakeCatalog(ids))
+    _on_one_replica(scenario, catalog=FakeCatalog(ids))
 
 
 def test_curated_items_lead_the_popular_list() -> None:
@@ -400,7 +400,7 @@ def test_what_is_recommended_most_is_popular() -> None:
         await asyncio.sleep(PIN_SECONDS + 1)
         assert set(ids_of(await replica.ask(""))[:2]) == {"item150", "item160"}
 
-    _alone(scenario, tps=20)
+    _on_one_replica(scenario, tps=20)
 
 
 def test_a_longer_list_is_fetched_once_more_is_asked_or_dropped() -> None:
@@ -415,7 +415,7 @@ def test_a_longer_list_is_fetched_once_more_is_asked_or_dropped() -> None:
         await replica.ask("four")
         assert replica.personalize.requests[-1].num_results > 100
 
-    _alone(scenario)
+    _on_one_replica(scenario)
 
 
 def test_closing_waits_for_the_transaction_under_way_and_keeps_its_list() -> None:
@@ -558,7 +558,7 @@ def test_when_a_leader_dies_its_followers_are_answered_in_time_and_lead_once_its
     run_virtual(_two(scenario))
 
 
-def test_without_the_store_a_replica_answers_alone() -> None:
+def test_without_the_store_a_replica_answers_by_itself() -> None:
     async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
         store.down = True
         assert (await one.ask()).source == "personalize"
@@ -568,7 +568,7 @@ def test_without_the_store_a_replica_answers_alone() -> None:
     run_virtual(_two(scenario))
 
 
-def test_a_follower_goes_on_alone_as_soon_as_the_store_is_lost() -> None:
+def test_a_follower_goes_on_by_itself_as_soon_as_the_store_is_lost() -> None:
     async def scenario(_: Replica, two: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
         key = key_of("user")
         await store.replica().board(key, lease_seconds=3.0)

@@ -62,9 +62,9 @@ async def test_a_loaded_batch_is_shown_with_exclusions_when_personalize_fails_an
         assert answer.headers["X-Degraded-Reason"] == "error"
         assert int(answer.headers["Age"]) >= 0
         assert [item["id"] for item in answer.json()] == ["item030", "item034", "item036"]
-        door.clock.ahead_seconds += 60
+        door.clock.moved_seconds += 60
         assert (await door.http.delete("/users/ann", headers=ADMIN)).status_code == 200
-        door.clock.ahead_seconds += 60
+        door.clock.moved_seconds += 60
         for user, source in (("ann", "popular"), ("bob", "batch")):
             answer = await door.get("/recommendations", user_id=user)
             assert answer.headers["X-Recommendation-Source"] == source

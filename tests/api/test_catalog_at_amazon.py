@@ -243,7 +243,7 @@ async def test_popular_items_anywhere_in_a_table_are_shown_first_also_after_an_h
     async with open_door(CATALOG_URL="dynamodb://long", POPULAR_ITEMS=",".join(first)) as door:
         shown = (await door.get(PATH, user_id="", num_results=4)).json()
         assert [item["id"] for item in shown][:2] == first
-        door.clock.ahead_seconds += 3600
+        door.clock.moved_seconds += 3600
         await door.get(PATH, user_id="a", num_results=20)  # what is fetched for others does not push them out
         shown = (await door.get(PATH, user_id="", num_results=4)).json()
         assert [item["id"] for item in shown][:2] == first
@@ -319,5 +319,5 @@ async def test_what_is_popular_in_a_table_is_shown_after_an_hour_without_a_call(
 ) -> None:
     del table
     async with open_door(CATALOG_URL="dynamodb://items") as door:
-        door.clock.ahead_seconds += 3600
+        door.clock.moved_seconds += 3600
         assert len((await door.get(PATH, user_id="", num_results=20)).json()) == 20

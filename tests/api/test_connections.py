@@ -229,7 +229,7 @@ async def test_a_request_that_does_not_arrive_is_not_waited_for(server: Server, 
     assert server.connections.cut["late"] == 1
 
 
-async def test_a_request_sent_ahead_is_not_late_while_the_one_before_it_is_answered(server: Server) -> None:
+async def test_a_pipelined_request_is_not_late_while_the_one_before_it_is_answered(server: Server) -> None:
     """I2"""
     client = await server.connect(CALL.replace(b"call", b"held") + b"GET /call HTTP/1.1\r\n")
     await server.settled(opened=1, idle=0)

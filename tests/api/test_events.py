@@ -64,9 +64,9 @@ async def test_what_was_bought_is_in_no_answer_of_the_user_from_any_source(door:
     assert bought not in await shown(door, "/similar-items", item_id=before[0], num_results=50)
     assert await shown(door, "/ranking", item_ids=f"{bought},{before[0]}") == [before[0]]
     door.personalize.failure = RecommenderError()
-    door.clock.ahead_seconds += 2_000
+    door.clock.moved_seconds += 2_000
     assert bought not in await shown(door)
-    door.clock.ahead_seconds += 700_000
+    door.clock.moved_seconds += 700_000
     assert bought not in await shown(door, num_results=50)
 
 
@@ -87,7 +87,7 @@ async def test_an_exclusion_ends_with_its_term_and_with_a_refund(door: Door) -> 
     assert answer.json()["accepted"] == 1
     assert bought in await shown(door)
     await buy(door, bought)
-    door.clock.ahead_seconds += 181 * 86_400
+    door.clock.moved_seconds += 181 * 86_400
     assert bought in await shown(door)
 
 

@@ -108,7 +108,7 @@ async def test_it_says_what_the_next_call_would_do_and_spends_nothing(placed: Do
     assert (await explained(placed))["lists"] == []
     assert placed.personalize.asked == []
     await placed.get("/recommendations", user_id="ann")
-    placed.clock.ahead_seconds += 1_000
+    placed.clock.moved_seconds += 1_000
     stale = await explained(placed)
     assert (stale["next_call"]["does"], stale["next_call"]["source"]) == ("ask", "stale")
     assert (stale["lists"][0]["fresh"], stale["lists"][0]["age_seconds"] >= 1_000) == (False, True)
@@ -135,7 +135,7 @@ async def test_what_remains_is_the_answer_to_the_next_call(placed: Door, seed: i
             case 1:
                 await placed.http.request(dice.choice(["PUT", "DELETE"]), f"/items/{item}/block", headers=ADMIN)
             case 2:
-                placed.clock.ahead_seconds += dice.choice([10, 1_000, 700_000])
+                placed.clock.moved_seconds += dice.choice([10, 1_000, 700_000])
             case 3:
                 placed.personalize.failure = dice.choice([None, RecommenderError()])
         placement = dice.choice([*PATHS, "for-you"])

@@ -45,7 +45,7 @@ async def test_every_message_is_filled_while_personalize_fails_and_soon_personal
         answers = await asyncio.gather(*(door.get(PATH, user_id=f"{mode}{number}") for number in range(CALLS)))
         await asyncio.to_thread(local.fail, "none")
         # The breaker lets one through again.
-        door.clock.ahead_seconds += OPEN_SECONDS
+        door.clock.moved_seconds += OPEN_SECONDS
         again = 0
 
         async def is_personalised() -> bool:

@@ -223,7 +223,7 @@ async def test_an_embedded_replica_keeps_no_trace_in_memory_or_in_its_files(
         await show_everywhere([door])
         # A degraded answer, which is repeated for some seconds.
         door.personalize.failure = RecommenderError()
-        door.clock.ahead_seconds += 1_000_000
+        door.clock.moved_seconds += 1_000_000
         assert (await door.get("/recommendations", user_id=USER)).headers["X-Degraded-Reason"] == "error"
         assert in_memory(door)
         assert in_files(data)

@@ -51,16 +51,16 @@ async def live(open_door: OpenDoor) -> AsyncIterator[Door]:
 async def test_a_list_is_fresh_while_its_user_does_nothing_and_not_beyond_the_stale_age(live: Door) -> None:
     assert [await source(live), await source(live)] == ["personalize", "cache"]
     for _ in range(7):
-        live.clock.ahead_seconds += 86_400
+        live.clock.moved_seconds += 86_400
         assert await source(live) == "cache"
     assert len(live.personalize.asked) == 1
-    live.clock.ahead_seconds += 86_401
+    live.clock.moved_seconds += 86_401
     assert await source(live) == "personalize"
 
 
 async def test_an_event_makes_a_list_due_but_not_before_it_can_be_known(live: Door) -> None:
     await source(live)
-    live.clock.ahead_seconds += 800
+    live.clock.moved_seconds += 800
     await do(live, "ann")
     # Personalize would not know of it yet. However slow this machine is, it is not later than this.
     live.clock.skew_seconds -= 500
@@ -68,7 +68,7 @@ async def test_an_event_makes_a_list_due_but_not_before_it_can_be_known(live: Do
     live.clock.skew_seconds += 502
     assert [await source(live), await source(live)] == ["personalize", "cache"]
     assert await source(live, "bob") == "personalize"
-    live.clock.ahead_seconds += WEEK
+    live.clock.moved_seconds += WEEK
     assert [await source(live), await source(live, "bob")] == ["cache", "cache"]
     assert len(live.personalize.asked) == 3
 
@@ -76,10 +76,10 @@ async def test_an_event_makes_a_list_due_but_not_before_it_can_be_known(live: Do
 async def test_a_due_list_is_still_shown_when_no_new_one_can_be_had(live: Door) -> None:
     await source(live)
     await do(live, "ann")
-    live.clock.ahead_seconds += 3
+    live.clock.moved_seconds += 3
     live.personalize.failure = RecommenderError()
     assert await source(live) == "stale"
-    live.clock.ahead_seconds += 10
+    live.clock.moved_seconds += 10
     live.personalize.failure = None
     assert await source(live) == "personalize"
 
@@ -87,7 +87,7 @@ async def test_a_due_list_is_still_shown_when_no_new_one_can_be_had(live: Door) 
 async def test_a_refund_makes_no_list_due(open_door: OpenDoor) -> None:
     async with open_door(**SETTINGS, EVENT_TYPES="ecommerce.order_placed=Purchase") as door:
         await do(door, "ann", event_type="Purchase")
-        door.clock.ahead_seconds += 10
+        door.clock.moved_seconds += 10
         await source(door)
         refund = {
             "event_type": "ecommerce.order_refunded",
@@ -97,7 +97,7 @@ async def test_a_refund_makes_no_list_due(open_door: OpenDoor) -> None:
         }
         answer = await door.http.post("/events/braze", json=refund, headers=KEY)
         assert answer.json()["accepted"] == 1
-        door.clock.ahead_seconds += 10
+        door.clock.moved_seconds += 10
         assert await source(door) == "cache"
 
 
@@ -105,14 +105,14 @@ async def test_lists_of_items_go_by_the_clock(open_door: OpenDoor) -> None:
     arn = "arn:aws:personalize:us-east-1:000000000000:campaign/similar"
     async with open_door(**SETTINGS, SIMILAR_ITEMS_CAMPAIGN_ARN=arn, SIMILAR_ITEMS_TPS="100") as door:
         await door.get("/similar-items", item_id="item001", user_id="ann")
-        door.clock.ahead_seconds += 1_000
+        door.clock.moved_seconds += 1_000
         answer = await door.get("/similar-items", item_id="item001", user_id="ann")
         assert answer.headers["X-Recommendation-Source"] == "personalize"
 
 
 async def test_an_old_list_is_renewed_after_an_event_though_nobody_asks(live: Door) -> None:
     await source(live)
-    live.clock.ahead_seconds += WEEK - 86_400
+    live.clock.moved_seconds += WEEK - 86_400
     await do(live, "ann", "never asked")
 
     async def renewed() -> bool:
@@ -131,24 +131,24 @@ async def test_a_weekly_send_costs_one_transaction_for_each_user_who_did_somethi
     for user in users:
         await source(live, user)
     spent = len(live.personalize.asked)
-    live.clock.ahead_seconds += WEEK - 3_600
+    live.clock.moved_seconds += WEEK - 3_600
     active = users[::12]
     await do(live, *active)
-    live.clock.ahead_seconds += 10
+    live.clock.moved_seconds += 10
     sources = [await source(live, user) for user in users for _ in range(2)]
     assert sources.count("cache") + sources.count("personalize") + sources.count("stale") == 250
     # At 100,000 users of whom 8 % did something, 8,100.
     assert len(live.personalize.asked) - spent <= len(active) * 8_100 / 8_000
 
 
-async def test_a_prewarm_leaves_live_lists_alone(live: Door) -> None:
+async def test_a_prewarm_leaves_live_lists_as_they_are(live: Door) -> None:
     users = [f"user{n}" for n in range(20)]
     for user in users:
         await source(live, user)
-    live.clock.ahead_seconds += WEEK - 3_600
+    live.clock.moved_seconds += WEEK - 3_600
     # Dated back, and not waited for: only the prewarm looks.
     await do(live, *users[:3])
-    live.clock.ahead_seconds += 3
+    live.clock.moved_seconds += 3
     wanted: dict[str, Any] = {"user_ids": [*users, "new"], "seconds": 4}
     report = (await live.http.post("/users/prewarm", json=wanted, headers=ADMIN)).json()
     assert (report["fetched"] + report["kept"], report["left"]) == (21, [])
@@ -192,7 +192,7 @@ async def _knows(door: Door) -> bool:
     return changed_at is not None and changed_at > 0
 
 
-async def test_a_prewarm_beside_the_replicas_leaves_live_lists_alone(
+async def test_a_prewarm_beside_the_replicas_leaves_live_lists_as_they_are(
     open_door: OpenDoor, redis_server: RedisServer
 ) -> None:
     users = [f"user{n}" for n in range(6)]

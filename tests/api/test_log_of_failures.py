@@ -162,7 +162,7 @@ async def test_nothing_of_a_request_is_logged_however_personalize_fails(
         for number, (kind, answer) in enumerate(ANSWERS.items()):
             personalize.answer = answer
             # The breaker has closed again, and each kind may be in the log again.
-            door.clock.ahead_seconds += 61
+            door.clock.moved_seconds += 61
             paths = [
                 f"/recommendations?user_id={USER}{number}&filter_values.MAIL={MAIL}&context.SEASON={CONTEXT}",
                 f"/similar-items?item_id={ITEM}{number}",

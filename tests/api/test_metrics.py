@@ -112,7 +112,7 @@ async def test_a_failed_transaction_is_counted_by_its_outcome(
     door: Door, failure: type[RecommenderError], reason: str
 ) -> None:
     await door.get(PATH, user_id="known")
-    door.clock.ahead_seconds += 1_000
+    door.clock.moved_seconds += 1_000
     door.personalize.failure = failure()
     before = await values(door)
     await door.get(PATH, user_id="known")
@@ -174,12 +174,12 @@ async def test_a_flight_is_open_until_its_list_is_there(door: Door) -> None:
 async def test_a_stale_list_waits_for_a_slot_to_be_renewed_in(open_door: OpenDoor) -> None:
     async with open_door(PERSONALIZE_TPS="0.5", REQUEST_DEADLINE_SECONDS="0.3") as door:
         await door.get(PATH, user_id="known")
-        door.clock.ahead_seconds += 1_000
+        door.clock.moved_seconds += 1_000
         # Takes the only slot of the next two seconds.
         await door.get(PATH, user_id="new")
         assert (await door.get(PATH, user_id="known")).headers["X-Recommendation-Source"] == "stale"
         await door.shows("refresh_queue 1.0")
-        door.clock.ahead_seconds += 10
+        door.clock.moved_seconds += 10
         await door.shows("refresh_queue 0.0")
 
     assert [request.user_id for request in door.personalize.asked] == ["known", "new", "known"]
@@ -230,7 +230,7 @@ async def test_nothing_to_show_is_a_source(open_door: OpenDoor) -> None:
 async def test_the_catalogues_metrics_follow_it(open_door: OpenDoor, catalog_file: Path) -> None:
     async with open_door() as door:
         before = await values(door)
-        door.clock.ahead_seconds += 100
+        door.clock.moved_seconds += 100
         short = catalog_file.read_text("utf-8").splitlines(keepends=True)[:-10]
         catalog_file.write_text("".join(short), "utf-8")
         os.utime(catalog_file, ns=(1, 1))

@@ -35,7 +35,7 @@ async def test_a_prewarmed_user_costs_the_send_no_transaction(open_door: OpenDoo
 async def test_a_list_that_is_not_fresh_is_fetched_again_unless_that_age_is_good_enough(open_door: OpenDoor) -> None:
     async with open_door(ADMIN_KEYS="an-admin-key-of-the-tests") as door:
         await prewarm(door, "u1")
-        door.clock.ahead_seconds += 1_000
+        door.clock.moved_seconds += 1_000
         assert (await prewarm(door, "u1", max_age_seconds=1_100))["kept"] == 1
 
         async def is_fetched() -> bool:
@@ -119,7 +119,7 @@ PLACEMENTS = {
 }
 
 
-async def test_prewarmed_items_cost_a_send_no_transaction_whoever_asks(open_door: OpenDoor) -> None:
+async def test_prewarmed_items_cost_a_send_no_transaction_for_any_caller(open_door: OpenDoor) -> None:
     async with open_door(**PLACEMENTS) as door:
         answer = await door.http.post("/users/prewarm", json={"item_ids": ["item001", "item002"]}, headers=KEY)
         assert (answer.status_code, answer.json()["fetched"]) == (200, 2)
@@ -135,10 +135,10 @@ async def test_items_that_were_asked_for_are_known_the_latest_first(open_door: O
         for item_id in ("item001", "item002", "item003", "item001"):
             await door.get("/similar-items", item_id=item_id)
             # Past the time for which a list is fresh, so that each call is noted.
-            door.clock.ahead_seconds += 1_000
+            door.clock.moved_seconds += 1_000
         asked = await door.http.get("/items/asked", headers=KEY)
         assert asked.json() == {"items": ["item001", "item003", "item002"], "count": 3}
-        door.clock.ahead_seconds += 7 * 86_400 - 2_500
+        door.clock.moved_seconds += 7 * 86_400 - 2_500
         assert (await door.http.get("/items/asked", headers=KEY)).json()["items"] == ["item001", "item003"]
 
 

@@ -189,13 +189,13 @@ async def test_a_degraded_answer_is_repeated_for_some_seconds_and_then_tried_aga
     again = await door.get(PATH, user_id="a")
     assert again.content == first.content
     assert again.headers["x-degraded-reason"] == "error"
-    door.clock.ahead_seconds += 6
+    door.clock.moved_seconds += 6
     assert (await door.get(PATH, user_id="a")).headers["x-recommendation-source"] == "personalize"
 
 
 async def test_a_list_past_its_freshness_is_served_when_no_transaction_succeeds(door: Door) -> None:
     first = await door.get(PATH, user_id="a")
-    door.clock.ahead_seconds += 1000
+    door.clock.moved_seconds += 1000
     door.personalize.failure = RecommenderError()
     answer = await door.get(PATH, user_id="a")
     assert answer.content == first.content
@@ -206,7 +206,7 @@ async def test_a_list_past_its_freshness_is_served_when_no_transaction_succeeds(
 
 async def test_a_list_past_its_freshness_is_renewed_when_a_slot_is_free(door: Door) -> None:
     await door.get(PATH, user_id="a")
-    door.clock.ahead_seconds += 1000
+    door.clock.moved_seconds += 1000
     assert (await door.get(PATH, user_id="a")).headers["x-recommendation-source"] == "personalize"
     assert len(door.personalize.asked) == 2
 
@@ -216,7 +216,7 @@ async def test_after_the_clock_is_set_back_lists_from_the_future_are_renewed(doo
     sources = []
     for skew in (3600.0, 3600.0, 3600.0, 0.0, 0.0):
         door.clock.skew_seconds = skew
-        door.clock.ahead_seconds += 1
+        door.clock.moved_seconds += 1
         sources.append((await door.get(PATH, user_id="u")).headers["X-Recommendation-Source"])
     assert sources == ["personalize", "cache", "cache", "personalize", "cache"]
 

@@ -82,11 +82,11 @@ async def test_a_refusal_is_counted_and_logged_by_what_was_wrong_and_quotes_noth
         assert SECRET.partition("@")[0] not in str(line)
 
 
-async def test_a_missing_and_an_unknown_key_are_told_apart_without_showing_the_key(open_door: OpenDoor) -> None:
+async def test_a_missing_and_an_unknown_key_are_distinguished_without_showing_the_key(open_door: OpenDoor) -> None:
     """A5"""
     async with open_door(API_KEYS=KEY, ALLOW_ANONYMOUS="false", METRICS_ACCESS="open") as door:
         for headers, reason in [({}, "no credential was sent"), ({"X-API-Key": SECRET}, "the credential is not known")]:
-            door.clock.ahead_seconds += LINE_SECONDS
+            door.clock.moved_seconds += LINE_SECONDS
             with capture_logs() as lines:
                 await door.http.get("/recommendations?user_id=a", headers=headers)
             [line] = [one for one in lines if one["event"] == "refused"]
@@ -108,9 +108,9 @@ async def test_a_whole_send_with_a_mistake_is_a_line_a_minute_that_says_how_many
             return [one["count"] for one in lines if one["event"] == "refused"]
 
         assert await call(20) == [1]
-        door.clock.ahead_seconds += LINE_SECONDS - 1
+        door.clock.moved_seconds += LINE_SECONDS - 1
         assert await call(5) == []
-        door.clock.ahead_seconds += 1
+        door.clock.moved_seconds += 1
         assert await call(0) == [24]
         assert await call(3) == []
         with capture_logs() as lines:

@@ -52,7 +52,7 @@ async def test_each_user_costs_one_transaction_and_an_excluded_item_comes_from_n
             cached = await ask_for_all(door, users)
             stats = await asyncio.to_thread(local.stats)
             await asyncio.to_thread(local.fail, "error500")
-            door.clock.ahead_seconds += FRESH_SECONDS + 1
+            door.clock.moved_seconds += FRESH_SECONDS + 1
             stale = await ask_for_all(door, users)
             popular = await ask_for_all(door, [f"stranger{number}" for number in range(50)])
 
@@ -104,7 +104,7 @@ async def test_no_answer_of_a_thousand_has_more_than_two_of_a_category_and_all_a
         async with open_door(local_personalize=local.url, **settings) as door:
             await ask(door, 10, 24)
             await asyncio.to_thread(local.fail, "error500")
-            door.clock.ahead_seconds += FRESH_SECONDS + 1
+            door.clock.moved_seconds += FRESH_SECONDS + 1
             await ask(door, 10)
             await ask(door, 10, strangers="stranger")
 

@@ -52,26 +52,26 @@ async def door(open_door: OpenDoor) -> AsyncIterator[Door]:
 async def test_all_parts_and_retries_of_a_message_show_the_same(door: Door) -> None:
     first = await shown(door)
     turn(door)
-    door.clock.ahead_seconds += 3_600
+    door.clock.moved_seconds += 3_600
     spent = len(door.personalize.asked)
     assert [await shown(door) for _ in range(3)] == [first] * 3
     assert len(door.personalize.asked) == spent
     # Another send is another message, and a blank one is none.
     assert await shown(door, "s2") != first
     assert await shown(door, " ") != first
-    door.clock.ahead_seconds += 86_400
+    door.clock.moved_seconds += 86_400
     assert await shown(door) != first
 
 
 async def test_a_shorter_part_shows_the_head_and_a_longer_one_goes_on(door: Door) -> None:
     four = await shown(door, num_results=4)
     turn(door)
-    door.clock.ahead_seconds += 100
+    door.clock.moved_seconds += 100
     ten = await shown(door, num_results=10)
     assert ten[:4] == four
     assert len(set(ten)) == 10
     turn(door)
-    door.clock.ahead_seconds += 100
+    door.clock.moved_seconds += 100
     assert await shown(door, num_results=4) == four
     assert await shown(door, num_results=10) == ten
     assert (await ask(door, num_results=7, fields="stock")).json()[6]["id"] == ten[6]
@@ -105,7 +105,7 @@ async def test_a_degraded_answer_is_the_message_too(door: Door) -> None:
     popular = await ask(door)
     assert popular.headers["X-Recommendation-Source"] == "popular"
     door.personalize.failure = None
-    door.clock.ahead_seconds += 3_600
+    door.clock.moved_seconds += 3_600
     again = await ask(door)
     assert again.json() == popular.json()
     assert again.headers["X-Recommendation-Source"] == "popular"
@@ -156,7 +156,7 @@ async def test_rankings_and_similar_items_are_pinned_too(open_door: OpenDoor) ->
         ]
         first = [await shown(door, "s1", path, **query) for path, query in asked]
         turn(door)
-        door.clock.ahead_seconds += 3_600
+        door.clock.moved_seconds += 3_600
         door.personalize.failure = RecommenderError()
         assert [await shown(door, "s1", path, **query) for path, query in asked] == first
 
@@ -182,7 +182,7 @@ async def test_an_embedded_replica_keeps_pins_over_a_restart(open_door: OpenDoor
         assert set(first).isdisjoint(await shown(door, "s2", num_results=5, rotate=1))
         spent = len(door.personalize.asked)
         assert (await door.http.delete("/users/ann", headers=ADMIN)).status_code == 200
-        door.clock.ahead_seconds += 10
+        door.clock.moved_seconds += 10
         assert await shown(door, "s1", num_results=5) != first
         assert len(door.personalize.asked) == spent + 1
 

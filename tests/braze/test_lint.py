@@ -218,7 +218,7 @@ FINE = {
 
 
 @pytest.mark.parametrize("name", FINE)
-def test_what_is_fine_is_left_alone(name: str) -> None:
+def test_what_is_fine_is_not_named(name: str) -> None:
     assert found(FINE[name]) == []
 
 

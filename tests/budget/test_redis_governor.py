@@ -482,7 +482,7 @@ async def test_a_replica_without_slots_waits_too_when_its_heartbeat_is_forgotten
 
 
 @pytest.mark.parametrize("asks", ["known", "new"])
-async def test_who_holds_no_slot_waits_too_when_another_has_told_redis_who_was_there(
+async def test_who_holds_no_slot_waits_too_when_another_has_let_redis_know_who_was_there(
     time: RedisTime, asks: str
 ) -> None:
     """J9: the first to find Redis empty puts the others back, so that Redis knows them as if nothing had been."""

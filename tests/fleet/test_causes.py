@@ -153,7 +153,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         ("redis+sentinel://127.0.0.1:{closed}/main", "redis_down", "nothing listens there"),
     ],
 )
-async def test_the_cause_is_told_once_in_words_with_the_host(
+async def test_the_cause_is_named_once_in_words_with_the_host(
     servers: Servers, clock: Clock, form: str, event: str, cause: str
 ) -> None:
     """E5: all of them were a ConnectionError."""
@@ -249,7 +249,7 @@ async def test_a_redis_that_takes_no_writes_for_a_while_is_down_and_comes_back(
     assert cause in logs[1]["cause"]
 
 
-async def test_a_disk_that_is_full_is_told_and_looked_at_seldom(clock: Clock, tmp_path: Path) -> None:
+async def test_a_disk_that_is_full_is_named_and_looked_at_seldom(clock: Clock, tmp_path: Path) -> None:
     """E1: MISCONF."""
     with RedisServer(options=("--dir", str(tmp_path))) as server:
         (tmp_path / "dump.rdb").mkdir()
@@ -297,7 +297,7 @@ def hello(version: bytes, server: bytes) -> Talk:
         (b"valkey", b"7.2.5", "Valkey 7.2.5 is too old"),
     ],
 )
-async def test_an_old_server_is_told_at_the_start(clock: Clock, server: bytes, version: bytes, says: str) -> None:
+async def test_an_old_server_is_named_at_the_start(clock: Clock, server: bytes, version: bytes, says: str) -> None:
     """E1: versions."""
     listener = await asyncio.start_server(hello(version, server), "127.0.0.1", 0)
     async with listener:

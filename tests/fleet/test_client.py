@@ -59,7 +59,7 @@ async def test_a_redis_that_accepts_and_never_answers_is_tried_once(clock: Clock
             assert _connections(silent) == 1
 
 
-async def test_what_keeps_a_replica_from_redis_is_told_once_in_words_with_the_host_and_without_a_secret(
+async def test_what_keeps_a_replica_from_redis_is_named_once_in_words_with_the_host_and_without_a_secret(
     redis_server: RedisServer, clock: Clock
 ) -> None:
     """E5."""

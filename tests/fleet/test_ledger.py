@@ -154,7 +154,7 @@ async def test_more_names_than_one_answer_holds_are_learned_and_the_oldest_make_
             assert late.gaps == []
 
 
-async def test_a_replica_that_missed_more_than_is_kept_is_told_so(redis_server: RedisServer, clock: Clock) -> None:
+async def test_a_replica_that_missed_more_than_is_kept_hears_so(redis_server: RedisServer, clock: Clock) -> None:
     """J1: it cannot know whom to forget, so its lists go."""
     few = Keeping(entry_seconds=None, removal_seconds=60, most=10)
     async with replica(redis_server, clock, keeping=few) as one, replica(redis_server, clock, keeping=few) as other:

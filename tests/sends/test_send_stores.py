@@ -73,7 +73,7 @@ async def test_a_file_forgets_a_user_and_what_has_ended(tmp_path: Path) -> None:
     clock = MovingClock()
     store = SqliteSendStore(tmp_path, clock=clock)
     await keep(store, pin(4, b"first"))
-    clock.ahead_seconds += 101
+    clock.moved_seconds += 101
     assert (await store.look(KEY))[0] is None
     assert await keep(store, pin(4, b"second")) is None
     await store.forget_user(UserPrefix(ANN))

@@ -386,7 +386,7 @@ def test_a_file_of_keys_that_an_editor_of_windows_has_saved_is_read(
         (b"k" * 2_000, "line 1: is longer than 1024 bytes"),
     ],
 )
-def test_a_key_that_would_open_to_nobody_is_told(
+def test_a_key_that_would_open_to_nobody_is_named(
     given: type[Given], tmp_path: Path, written: bytes | str, problem: str
 ) -> None:
     """I6"""
@@ -397,7 +397,7 @@ def test_a_key_that_would_open_to_nobody_is_told(
     assert not [line for line in lines if "kkkk" in line]
 
 
-def test_a_key_in_quotes_is_told_in_the_environment_too(given: type[Given]) -> None:
+def test_a_key_in_quotes_is_named_in_the_environment_too(given: type[Given]) -> None:
     """I6"""
     (line,) = given.problems(API_KEYS=f"{'k' * 24},'{'k' * 24}'")
     assert line == "API_KEYS: credential 2: is in quotes; write it without them"

@@ -10,14 +10,14 @@ from tests.support.virtual_time import EPOCH
 class MovingClock:
     """Real time, moved forward at will; `skew_seconds` sets only the Unix time, in either direction."""
 
-    ahead_seconds: float = 0.0
+    moved_seconds: float = 0.0
     skew_seconds: float = 0.0
 
     def time(self) -> float:
-        return time.time() + self.ahead_seconds + self.skew_seconds
+        return time.time() + self.moved_seconds + self.skew_seconds
 
     def monotonic(self) -> float:
-        return time.monotonic() + self.ahead_seconds
+        return time.monotonic() + self.moved_seconds
 
 
 @dataclass(slots=True)

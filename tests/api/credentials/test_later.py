@@ -49,12 +49,12 @@ async def test_a_role_that_cannot_be_asked_later_delays_nobody_while_the_credent
             endpoint.status = 500
         logged: list[str] = []
 
-        async def is_told() -> bool:
+        async def is_said() -> bool:
             assert await callers.source() == "personalize"
             logged.extend(events(capsys))
             return "aws_credentials_not_refreshed" in logged
 
-        await until(is_told)
+        await until(is_said)
 
 
 async def test_a_credentials_file_that_is_written_anew_is_read_at_the_first_refusal(

@@ -100,7 +100,7 @@ def test_what_else_can_fail_fails_with_a_reason_and_none_ends_it(account: Accoun
     assert outcome("two")["status"] == "ACTIVE"
 
 
-def test_a_throttled_control_plane_refuses_every_call_and_leaves_the_runtime_alone(account: Account) -> None:
+def test_a_throttled_control_plane_refuses_every_call_and_spares_the_runtime(account: Account) -> None:
     campaign = account.campaign(account.version(account.shop(), "aws-popularity-count"))
     account.order(mode="throttle")
     with pytest.raises(ClientError) as raised:

@@ -72,7 +72,7 @@ def plot(path: Path) -> Result:
     return CliRunner().invoke(main, [*OPTIONS, "--plot", str(path)])
 
 
-def test_an_svg_is_drawn_without_any_library_and_its_place_is_told(
+def test_an_svg_is_drawn_without_any_library_and_its_place_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """H3, H7: a picture needed a package that is on no index, and was written without a word."""
