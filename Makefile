@@ -23,7 +23,7 @@ run: .venv/.runtime  ## start a local Personalize and the service on the sample 
 install: .venv/.dev  ## make .venv and install the locked dependencies into it
 	@echo 'The command is .venv/bin/personalize-connect; after ". .venv/bin/activate" it is personalize-connect.'
 
-test: .venv/.dev  ## run all tests; ARGS="-k name" for some
+test: .venv/.dev .venv/.axe  ## run all tests; ARGS="-k name" for some
 	$(PYTEST) $(ARGS)
 
 test-fast: .venv/.dev  ## run the tests that start no process and no Redis
@@ -38,6 +38,13 @@ check: .venv/.dev  ## lint, format, types, import rules, known vulnerabilities
 
 demo-pipeline: .venv/.dev  ## from the sample's CSVs to a campaign, a batch job and a second version, on this machine
 	$(BIN)/python tools/demo_pipeline.py
+
+# The tests in a browser need it. Without npm, or without a way out, they say that it is missing.
+.venv/.axe: tests/support/axe/package-lock.json | .venv/.dev
+	@mkdir -p .venv/axe && cp tests/support/axe/package.json tests/support/axe/package-lock.json .venv/axe
+	@if ! command -v npm >/dev/null; then echo 'no npm: the pages are not tested in a browser' >&2; \
+	elif npm ci --prefix .venv/axe --ignore-scripts --no-audit --no-fund --silent; then touch $@; \
+	else echo 'npm cannot fetch axe-core: the pages are not tested in a browser' >&2; fi
 
 bench: .venv/.dev  ## run the benchmarks
 	$(BIN)/python -m bench $(ARGS)

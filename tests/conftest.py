@@ -32,11 +32,16 @@ _running: list[pytest.Item] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that ask for a Redis, and all of tests/integration."""
+    """Mark the tests that ask for a Redis or a browser, and all of tests/integration."""
     for item in items:
-        asks = isinstance(item, pytest.Function) and "redis_server" in item.fixturenames
-        if asks or item.path.is_relative_to(INTEGRATION):
+        if _asks_for(item, "redis_server", "browser") or item.path.is_relative_to(INTEGRATION):
             item.add_marker(MARK)
+    # The first worker begins with what comes first, and others take from the end: so only one starts the browser.
+    items.sort(key=lambda item: not _asks_for(item, "browser"))
+
+
+def _asks_for(item: pytest.Item, *fixtures: str) -> bool:
+    return isinstance(item, pytest.Function) and not set(fixtures).isdisjoint(item.fixturenames)
 
 
 @pytest.hookimpl(wrapper=True)
