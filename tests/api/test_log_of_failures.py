@@ -26,6 +26,7 @@ from service.logs import configure_logging
 from service.personalize.sdk.errors import ERROR_BY_CODE
 from tests.support.front_door import OpenDoor
 from tests.support.redis import RedisServer
+from tests.support.streams import connected, serving
 from tests.support.waiting import until
 
 ADMIN = "an-admin-key-of-twenty-four-letters"
@@ -103,18 +104,13 @@ class Echo:
             self.asked.append(body)
             writer.write(self.answer(body))
             await writer.drain()
-        writer.close()
 
 
 @asynccontextmanager
 async def echo() -> AsyncIterator[Echo]:
     found = Echo()
-    server = await asyncio.start_server(found.serve, "127.0.0.1", 0)
-    found.port = server.sockets[0].getsockname()[1]
-    try:
+    async with serving(found.serve) as found.port:
         yield found
-    finally:
-        server.close()
 
 
 def assert_nothing_of_a_request(written: str, *events: str) -> None:
@@ -199,11 +195,8 @@ async def test_nothing_of_a_request_is_logged_when_personalize_is_away_or_slow(
     ) as door:
         configure_logging("info", "json")
         await door.http.get(f"/recommendations?user_id={USER}&filter_values.MAIL={MAIL}")
-        server = await asyncio.start_server(says_nothing, "127.0.0.1", int(gone.rpartition(":")[2]))
-        try:
+        async with serving(says_nothing, int(gone.rpartition(":")[2])):
             await door.http.get(f"/recommendations?user_id={USER}1&filter_values.MAIL={MAIL}")
-        finally:
-            server.close()
     assert_nothing_of_a_request(capsys.readouterr().err, "personalize_failed")
 
 
@@ -255,22 +248,20 @@ class QuotingRedis:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, EOFError):
-            there, back = await asyncio.open_connection("127.0.0.1", self._to_port)
-            answering = asyncio.ensure_future(self._back(there, writer))
-            try:
-                while True:
-                    whole, words = await self._command(reader)
-                    if not self.fails:
-                        back.write(whole)
-                        continue
-                    code = REDIS_CODES[self.quoted % len(REDIS_CODES)]
-                    self.quoted += 1
-                    said = " ".join(words).replace("\r", " ").replace("\n", " ")
-                    writer.write(f"-{code} while doing '{said}'\r\n".encode())
-            finally:
-                answering.cancel()
-                back.close()
-        writer.close()
+            async with connected(self._to_port) as (there, back):
+                answering = asyncio.ensure_future(self._back(there, writer))
+                try:
+                    while True:
+                        whole, words = await self._command(reader)
+                        if not self.fails:
+                            back.write(whole)
+                            continue
+                        code = REDIS_CODES[self.quoted % len(REDIS_CODES)]
+                        self.quoted += 1
+                        said = " ".join(words).replace("\r", " ").replace("\n", " ")
+                        writer.write(f"-{code} while doing '{said}'\r\n".encode())
+                finally:
+                    answering.cancel()
 
     async def _command(self, reader: asyncio.StreamReader) -> tuple[bytes, list[str]]:
         whole = await reader.readuntil(b"\r\n")
@@ -298,29 +289,30 @@ async def test_nothing_of_a_request_is_logged_however_redis_fails(
     # An event waits for a Redis that is away, and here it stays away.
     monkeypatch.setattr(intake, "PATIENCE_SECONDS", 0.01)
     redis = QuotingRedis(redis_server.port)
-    server = await asyncio.start_server(redis.serve, "127.0.0.1", 0)
-    redis.port = server.sockets[0].getsockname()[1]
-    settings = {
-        "REDIS_URL": f"redis://127.0.0.1:{redis.port}",
-        "ADMIN_KEYS": ADMIN,
-        "EVENT_KEYS": EVENT_KEY,
-        "EXCLUDE_AFTER": "View:1d",
-        "PERSONALIZE_FILTER_ARN": FILTER,
-    }
-    async with open_door(**settings) as door:
-        configure_logging("info", "json")
-        door.http.headers["X-API-Key"] = ADMIN
-        await door.shows("redis_up 1.0")
-        redis.fails = True
-        for number in range(6):
-            user = f"{USER}{number}"
-            answer = await door.http.get(f"/recommendations?user_id={user}&filter_values.MAIL={MAIL}")
-            assert answer.status_code == 200
-            await door.http.put(f"/items/{ITEM}/block")
-            await door.http.delete(f"/users/{user}")
-            event = {"userId": user, "eventList": [{"eventType": "View", "itemId": ITEM, "properties": {"a": MAIL}}]}
-            await door.http.post("/events", json=event, headers={"X-API-Key": EVENT_KEY})
-    server.close()
+    async with serving(redis.serve) as redis.port:
+        settings = {
+            "REDIS_URL": f"redis://127.0.0.1:{redis.port}",
+            "ADMIN_KEYS": ADMIN,
+            "EVENT_KEYS": EVENT_KEY,
+            "EXCLUDE_AFTER": "View:1d",
+            "PERSONALIZE_FILTER_ARN": FILTER,
+        }
+        async with open_door(**settings) as door:
+            configure_logging("info", "json")
+            door.http.headers["X-API-Key"] = ADMIN
+            await door.shows("redis_up 1.0")
+            redis.fails = True
+            for number in range(6):
+                user = f"{USER}{number}"
+                answer = await door.http.get(f"/recommendations?user_id={user}&filter_values.MAIL={MAIL}")
+                assert answer.status_code == 200
+                await door.http.put(f"/items/{ITEM}/block")
+                await door.http.delete(f"/users/{user}")
+                event = {
+                    "userId": user,
+                    "eventList": [{"eventType": "View", "itemId": ITEM, "properties": {"a": MAIL}}],
+                }
+                await door.http.post("/events", json=event, headers={"X-API-Key": EVENT_KEY})
     assert redis.quoted > 0
     assert_nothing_of_a_request(capsys.readouterr().err)
 

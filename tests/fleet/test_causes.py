@@ -3,8 +3,8 @@
 import asyncio
 import datetime as dt
 import socket
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -22,6 +22,7 @@ from service.fleet.client import RedisClient
 from tests.support.fleet import join
 from tests.support.ports import free_port
 from tests.support.redis import RedisServer
+from tests.support.streams import Serve, serving
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.processes
@@ -269,10 +270,7 @@ async def test_a_disk_that_is_full_is_named_and_looked_at_seldom(clock: Clock, t
     assert "Redis cannot save its data and takes no writes" in line["cause"]
 
 
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-def hello(version: bytes, server: bytes) -> Talk:
+def hello(version: bytes, server: bytes) -> Serve:
     """A server that says nothing but which one it is."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -281,10 +279,8 @@ def hello(version: bytes, server: bytes) -> Talk:
             writer.write(b"*%d\r\n" % len(said) + b"".join(b"$%d\r\n%s\r\n" % (len(one), one) for one in said))
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
             await answer(reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
 
     return talk
 
@@ -299,9 +295,8 @@ def hello(version: bytes, server: bytes) -> Talk:
 )
 async def test_an_old_server_is_named_at_the_start(clock: Clock, server: bytes, version: bytes, says: str) -> None:
     """E1: versions."""
-    listener = await asyncio.start_server(hello(version, server), "127.0.0.1", 0)
-    async with listener:
-        url = f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    async with serving(hello(version, server)) as port:
+        url = f"redis://127.0.0.1:{port}"
         with capture_logs() as logs:
             async with join(url, clock, heartbeat_seconds=600) as member:
                 assert not member.client.up

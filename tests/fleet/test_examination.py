@@ -3,6 +3,7 @@
 import asyncio
 
 from service.fleet.examination import examine
+from tests.support.streams import serving
 
 
 async def test_a_server_without_tls_that_waits_for_the_end_of_a_command_is_called_so() -> None:
@@ -13,11 +14,9 @@ async def test_a_server_without_tls_that_waits_for_the_end_of_a_command_is_calle
             writer.write(b"-NOAUTH Authentication required.\r\n")
         else:
             await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        found = await examine(f"rediss://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    async with serving(serve) as port:
+        found = await examine(f"rediss://127.0.0.1:{port}")
 
     assert found.cause is not None
     assert found.cause.kind == "tls"

@@ -28,6 +28,7 @@ from service.personalize.sdk.client import PersonalizeRecommender, quote_filter_
 from service.personalize.sdk.runtime import open_personalize
 from tests.support.clocks import StandingClock
 from tests.support.ports import free_port
+from tests.support.streams import serving
 from tests.support.waiting import PATIENCE_SECONDS
 
 CAMPAIGN = "arn:aws:personalize:eu-west-1:123456789012:campaign/shop"
@@ -65,8 +66,6 @@ class Runtime:
                     break
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
-        finally:
-            writer.close()
 
     async def _answer_one(self, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request_line, *lines = head.strip().split("\r\n")
@@ -108,11 +107,9 @@ def sdk_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def runtime(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Runtime]:
     runtime = Runtime()
-    server = await asyncio.start_server(runtime.serve, "127.0.0.1", 0)
-    runtime.port = server.sockets[0].getsockname()[1]
-    monkeypatch.setenv("AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME", f"http://127.0.0.1:{runtime.port}")
-    yield runtime
-    server.close()
+    async with serving(runtime.serve) as runtime.port:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME", f"http://127.0.0.1:{runtime.port}")
+        yield runtime
 
 
 @asynccontextmanager

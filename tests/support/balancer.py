@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from tests.support.streams import connected, serving
+
 LOOK_SECONDS = 0.2
 """Between two looks at a replica's /readyz; one that says no is out."""
 
@@ -49,17 +51,18 @@ class Balancer:
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client's connection, from its first byte to its last."""
-        for port in self._in_turn():
-            with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    upstream = await asyncio.open_connection("127.0.0.1", port)
-                break
-        else:
-            self.refused += 1
-            writer.transport.abort()
-            return
-        self.carried[port] = self.carried.get(port, 0) + 1
-        await asyncio.gather(_copy(reader, upstream[1]), _copy(upstream[0], writer))
+        async with contextlib.AsyncExitStack() as stack:
+            for port in self._in_turn():
+                with contextlib.suppress(OSError, TimeoutError):
+                    async with asyncio.timeout(CONNECT_SECONDS):
+                        there, back = await stack.enter_async_context(connected(port))
+                    break
+            else:
+                self.refused += 1
+                writer.transport.abort()
+                return
+            self.carried[port] = self.carried.get(port, 0) + 1
+            await asyncio.gather(_copy(reader, back), _copy(there, writer))
 
     def _in_turn(self) -> list[int]:
         ready = [port for port, is_ready in self.ports.items() if is_ready]
@@ -71,13 +74,9 @@ class Balancer:
 
     async def _is_ready(self, port: int) -> bool:
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                try:
-                    writer.write(b"GET /readyz HTTP/1.1\r\nHost: balancer\r\nConnection: close\r\n\r\n")
-                    return b" 200 " in await reader.readline()
-                finally:
-                    writer.close()
+            async with asyncio.timeout(CONNECT_SECONDS), connected(port) as (reader, writer):
+                writer.write(b"GET /readyz HTTP/1.1\r\nHost: balancer\r\nConnection: close\r\n\r\n")
+                return b" 200 " in await reader.readline()
         except (OSError, TimeoutError):
             return False
 
@@ -86,15 +85,13 @@ class Balancer:
 async def balancing() -> AsyncIterator[Balancer]:
     """A balancer that listens on a free loopback port."""
     balancer = Balancer()
-    server = await asyncio.start_server(balancer.carry, "127.0.0.1", 0)
-    balancer.port = server.sockets[0].getsockname()[1]
-    looking = asyncio.create_task(balancer.look())
-    try:
-        yield balancer
-    finally:
-        looking.cancel()
-        server.close()
-        await asyncio.gather(looking, return_exceptions=True)
+    async with serving(balancer.carry) as balancer.port:
+        looking = asyncio.create_task(balancer.look())
+        try:
+            yield balancer
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

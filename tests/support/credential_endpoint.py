@@ -4,10 +4,11 @@ import asyncio
 import datetime as dt
 import json
 import time
-from contextlib import closing, suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any, Self
 
 from tests.support.ports import free_port
+from tests.support.streams import serving
 
 ROLE_PATH = "/latest/meta-data/iam/security-credentials/"
 CONTAINER_PATH = "/v2/credentials/task"
@@ -33,8 +34,7 @@ class CredentialEndpoint:
         self.body: bytes | None = None
         self.delay_seconds = 0.0
         self.asked: list[str] = []
-        self._server: asyncio.Server | None = None
-        self._serving: set[asyncio.Task[None]] = set()
+        self._serving = AsyncExitStack()
 
     @property
     def url(self) -> str:
@@ -49,15 +49,10 @@ class CredentialEndpoint:
         return {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{self.url}{CONTAINER_PATH}"}
 
     async def open(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        await self._serving.enter_async_context(serving(self._serve, self.port))
 
     async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for task in self._serving:
-            task.cancel()
-        await asyncio.gather(*self._serving, return_exceptions=True)
+        await self._serving.aclose()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -77,13 +72,8 @@ class CredentialEndpoint:
             "Expiration": expiration.strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
-
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with closing(writer), suppress(asyncio.IncompleteReadError, ConnectionError):
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
             head = await reader.readuntil(b"\r\n\r\n")
             method, path, _ = head.decode("latin-1").split(" ", 2)
             self.asked.append(path)

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from tests.support.streams import connected, serving
+
 
 class Relay:
     """Passes bytes on between its own port and another one, until it is cut."""
@@ -31,14 +33,16 @@ class Relay:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
-        if not self._whole:
-            writer.close()
-            return
         with suppress(OSError):
-            there, back = await asyncio.open_connection("127.0.0.1", self._to_port)
-            self._writers |= {writer, back}
-            await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer))
-            self._writers -= {writer, back}
+            async with connected(self._to_port) as (there, back):
+                # Looked at after the wait, in which the way may have been cut.
+                if not self._whole:
+                    return
+                self._writers |= {writer, back}
+                try:
+                    await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer))
+                finally:
+                    self._writers -= {writer, back}
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -53,10 +57,5 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 async def relay(to_port: int) -> AsyncIterator[Relay]:
     """A relay for as long as the block lasts."""
     found = Relay(to_port)
-    server = await asyncio.start_server(found.serve, "127.0.0.1", 0)
-    found.port = server.sockets[0].getsockname()[1]
-    try:
+    async with serving(found.serve) as found.port:
         yield found
-    finally:
-        found.cut()
-        server.close()
