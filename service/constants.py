@@ -91,7 +91,7 @@ RECOMMENDATIONS_PATH: Final = "/recommendations"
 SIMILAR_ITEMS_PATH: Final = "/similar-items"
 RANKING_PATH: Final = "/ranking"
 
-FOLDERS: Final = frozenset({"docs", "events", "go", "items", "sample", "users"})
+FOLDERS: Final = frozenset({"console", "docs", "events", "go", "items", "sample", "users"})
 """First parts of paths that have more behind them; a proxy's prefix would be taken for one."""
 
 QUIET_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})

@@ -95,7 +95,13 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
     )
     install_lifecycle(app, lifecycle)
     administration = (explain.router, admin.router, users_router, admin.versions)
-    routers = (answers_router, events_router, go.router, router, metrics_router, *administration, pages.router)
+    routers = [answers_router, events_router, go.router, router, metrics_router, *administration, pages.router]
+    if settings.console_access != "off":
+        # Nothing of it is imported where it is off.
+        from service.wiring.console import ROUTERS, build_console, install_console  # noqa: PLC0415  # an optional room
+
+        install_console(app, build_console(settings, clock))
+        routers += ROUTERS
     for one in routers:
         app.include_router(one)
     error_table.install(app, routers)

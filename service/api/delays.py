@@ -5,6 +5,7 @@ would take a whole core. Kept waiting for a second or so each, they take a fifth
 what is wrong before Braze gives up.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Final
@@ -15,6 +16,9 @@ UNDELAYED: Final = 20
 MIN_DELAY_SECONDS: Final = 0.5
 MAX_DELAY_SECONDS: Final = 1.5
 """How long each beyond is kept waiting: not all equally long, since they would come back in one moment."""
+
+MAX_DELAYED: Final = 200
+"""Refusals that wait at a time."""
 
 _STEP: Final = (5**0.5 - 1) / 2
 """Of the golden ratio: fractions of its multiples are spread evenly, however many there are."""
@@ -42,3 +46,25 @@ class Delays:
             return MIN_DELAY_SECONDS + self._place * (MAX_DELAY_SECONDS - MIN_DELAY_SECONDS)
         self._tokens -= 1
         return 0.0
+
+
+class WrongCredentials:
+    """Slows down a caller who tries many credentials, wherever they are tried.
+
+    Of those that are kept waiting there are so few at a time that their memory is nothing; the rest is answered at once
+    too, so that wrong ones cannot pile up.
+    """
+
+    def __init__(self) -> None:
+        self._delays = Delays()
+        self._delayed = 0
+
+    async def wait(self) -> None:
+        """Return when the refusal may be sent."""
+        seconds = self._delays.seconds()
+        if seconds and self._delayed < MAX_DELAYED:
+            self._delayed += 1
+            try:
+                await asyncio.sleep(seconds)
+            finally:
+                self._delayed -= 1

@@ -1,6 +1,5 @@
 """Which error has which status; the only place that knows."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -13,7 +12,6 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from service.api.auth import CREDENTIALS
-from service.api.delays import Delays
 from service.api.lifecycle import lifecycle_of, services_of
 from service.constants import RANKING_PATH, RECOMMENDATIONS_PATH, SIMILAR_ITEMS_PATH
 from service.errors import BlockListFull, InvalidQuery, ServiceError, SharedStateUnavailable, Unauthorized
@@ -29,10 +27,6 @@ STATUS_CODES: dict[type[ServiceError], int] = {
 }
 
 
-MAX_DELAYED: Final = 200
-"""Wrong credentials that wait at a time."""
-
-
 def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
     """Make every error of the application a JSON body without a traceback.
 
@@ -42,7 +36,7 @@ def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
     """
     methods = _Methods([route for router in routers for route in router.routes if isinstance(route, APIRoute)])
     app.add_exception_handler(InvalidQuery, _invalid)
-    app.add_exception_handler(Unauthorized, _Unauthorized())
+    app.add_exception_handler(Unauthorized, _unauthorized)
     app.add_exception_handler(BlockListFull, _full)
     app.add_exception_handler(SharedStateUnavailable, _unavailable)
     app.add_exception_handler(RequestValidationError, _wrong_path)
@@ -67,37 +61,20 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     return _body(STATUS_CODES[InvalidQuery], "invalid_parameter", error.message, field=error.field)
 
 
-class _Unauthorized:
-    """Answers a request without a known credential, and slows down a caller who tries many.
-
-    Of those that are kept waiting there are so few at a time that their memory is nothing; the rest is answered at once
-    too, so that wrong ones cannot pile up.
-    """
-
-    def __init__(self) -> None:
-        self._delays = Delays()
-        self._delayed = 0
-
-    async def __call__(self, request: Request, _: Exception) -> JSONResponse:
-        services_of(request).telemetry.unauthorized.inc()
-        has_any = not CREDENTIALS.isdisjoint(name for name, _ in request.scope["headers"])
-        reason = "the credential is not known" if has_any else "no credential was sent"
-        _count(request, STATUS_CODES[Unauthorized], reason)
-        seconds = self._delays.seconds()
-        if seconds and self._delayed < MAX_DELAYED:
-            self._delayed += 1
-            try:
-                await asyncio.sleep(seconds)
-            finally:
-                self._delayed -= 1
-        answer = _body(
-            STATUS_CODES[Unauthorized],
-            "unauthorized",
-            "send a known key in X-API-Key or Authorization: Bearer, or HTTP Basic",
-        )
-        answer.headers["WWW-Authenticate"] = 'Basic realm="personalize-connect"'
-        answer.headers["Connection"] = "close"
-        return answer
+async def _unauthorized(request: Request, _: Exception) -> JSONResponse:
+    services_of(request).telemetry.unauthorized.inc()
+    has_any = not CREDENTIALS.isdisjoint(name for name, _ in request.scope["headers"])
+    reason = "the credential is not known" if has_any else "no credential was sent"
+    _count(request, STATUS_CODES[Unauthorized], reason)
+    await lifecycle_of(request).wrong_credentials.wait()
+    answer = _body(
+        STATUS_CODES[Unauthorized],
+        "unauthorized",
+        "send a known key in X-API-Key or Authorization: Bearer, or HTTP Basic",
+    )
+    answer.headers["WWW-Authenticate"] = 'Basic realm="personalize-connect"'
+    answer.headers["Connection"] = "close"
+    return answer
 
 
 async def _full(request: Request, error: Exception) -> JSONResponse:

@@ -12,6 +12,7 @@ from service.answers.arm import Arm
 from service.answers.placement import Placement, Placements
 from service.api.auth import Gate
 from service.api.connections import Connections
+from service.api.delays import WrongCredentials
 from service.api.refusals import Refusals
 from service.attribution import Links
 from service.catalog.current import CurrentCatalog
@@ -165,6 +166,9 @@ class Lifecycle:
 
     refusals: Refusals = field(default_factory=lambda: Refusals(time.monotonic))
     """What is refused, with or without a look at the service."""
+
+    wrong_credentials: WrongCredentials = field(default_factory=WrongCredentials)
+    """How long those wait who send one."""
 
     running: Services | None = None
     """None before readiness and after shutdown."""

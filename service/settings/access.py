@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, SecretStr
 
-from service.credentials import Access, is_hashed
+from service.credentials import MIN_KEY_CHARACTERS, Access, is_hashed
 from service.settings.base import Problem, SettingsGroup, lower, split
 from service.settings.key_files import credentials_in, secret, written_problems
 
@@ -41,6 +41,12 @@ class AccessSettings(SettingsGroup):
     docs_access: Annotated[Access, BeforeValidator(lower)] = "keyed"
     """Who reads /docs and /openapi.json; keyed is open as long as recommendations are."""
 
+    console_access: Annotated[Access, BeforeValidator(lower)] = "keyed"
+    """Who sees /console; keyed: those who have an admin key."""
+
+    console_secret: SecretStr | None = None
+    """Signs the sessions of the console; needed only where all admin keys are hashed."""
+
     @property
     def api_key_list(self) -> list[str]:
         """Keys that open the recommendations."""
@@ -72,6 +78,7 @@ class AccessSettings(SettingsGroup):
         yield from written_problems("api_keys", self.api_keys, self.api_keys_file)
         yield from written_problems("basic_auth", self.basic_auth, self.basic_auth_file, keys=False)
         yield from written_problems("admin_keys", self.admin_keys, self.admin_keys_file)
+        yield from self._console_problems()
         if not set(self.api_key_list).isdisjoint(self.admin_key_list):
             yield Problem(
                 ("api_keys", "admin_keys"),
@@ -82,6 +89,11 @@ class AccessSettings(SettingsGroup):
                 ("api_keys", "basic_auth", "admin_keys", "allow_anonymous"),
                 "API_KEYS, BASIC_AUTH: no credential is set; set one, or ALLOW_ANONYMOUS=true to start without",
             )
+
+    def _console_problems(self) -> Iterator[Problem]:
+        length = len(secret(self.console_secret))
+        if 0 < length < MIN_KEY_CHARACTERS:
+            yield Problem.of("console_secret", f"has {length} characters; at least {MIN_KEY_CHARACTERS}")
 
     def _pair_problems(self) -> Iterator[Problem]:
         for pair in self.basic_auth_list:
