@@ -16,6 +16,7 @@ from service.local_personalize.http import Application, Surface
 from service.local_personalize.learn import CoVisitationModel
 from service.local_personalize.runtime.operations import RuntimeOperations
 from service.local_personalize.runtime.surface import RuntimeSurface
+from service.local_personalize.serving.admission import Admission
 from service.local_personalize.serving.events import TrainedEventsSurface
 from service.local_personalize.serving.group import LiveGroups
 from service.local_personalize.serving.runtime import TrainedRuntimeSurface
@@ -68,13 +69,16 @@ def create_app(
                 targets=targets,
                 groups=groups,
                 answers_all=model is None,
-                access_keys=access_keys,
+                admission=Admission(
+                    access_keys=access_keys,
+                    fault=faults["runtime"],
+                    stats=stats,
+                    speed=control.speed,
+                    clock=clock,
+                    wall_clock=wall_clock,
+                ),
                 fault=faults["runtime"],
-                stats=stats,
                 latency_seconds=latency_ms / 1000,
-                speed=control.speed,
-                clock=clock,
-                wall_clock=wall_clock,
             ),
             TrainedEventsSurface(
                 control=control,

@@ -1,23 +1,19 @@
 """The runtime API for campaigns and recommenders of the control plane."""
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
 
-from service.local_personalize.access_keys import AccessKeys
 from service.local_personalize.faults import Fault, FaultMode, is_taken_away
 from service.local_personalize.http import Answer, Handler, Request
-from service.local_personalize.refusals import Refusal, check_signed, internal_failure, invalid_input, throttled
+from service.local_personalize.refusals import Refusal, internal_failure, invalid_input
+from service.local_personalize.serving.admission import Admission
 from service.local_personalize.serving.answers import Answers
 from service.local_personalize.serving.calls import ACTION_RECOMMENDATIONS, PATHS, RANKINGS, RuntimeCall, parse_call
-from service.local_personalize.serving.capacity import LAG_SECONDS, Capacity
 from service.local_personalize.serving.group import LiveGroups
 from service.local_personalize.serving.targets import Target, Targets
-from service.local_personalize.stats import CallStats
 
 if TYPE_CHECKING:
     # numpy, which only a process with a trained model needs.
@@ -31,13 +27,9 @@ class TrainedRuntimeSurface:
         targets: Campaigns and recommenders.
         groups: Their data.
         answers_all: Whether calls with an ARN that the control plane lacks are answered too, with a refusal.
-        access_keys: Which callers are refused.
+        admission: Who is let in.
         fault: What happens to admitted calls instead of an answer.
-        stats: Counts them.
         latency_seconds: How long each admitted call takes before it is answered.
-        speed: Amazon's seconds in one of ours, for capacity that follows traffic.
-        clock: Seconds that never run backwards.
-        wall_clock: Epoch seconds of the arrivals in the counts.
     """
 
     def __init__(
@@ -46,25 +38,17 @@ class TrainedRuntimeSurface:
         targets: Targets,
         groups: LiveGroups,
         answers_all: bool,
-        access_keys: AccessKeys,
+        admission: Admission,
         fault: Fault,
-        stats: CallStats,
         latency_seconds: float,
-        speed: float,
-        clock: Callable[[], float],
-        wall_clock: Callable[[], float],
     ) -> None:
         self._targets = targets
         self._groups = groups
         self._answers_all = answers_all
-        self._access_keys = access_keys
+        self._admission = admission
         self._fault = fault
-        self._stats = stats
         self._latency_seconds = latency_seconds
-        self._new_capacity = partial(Capacity, clock=clock, lag_seconds=LAG_SECONDS / speed)
-        self._wall_clock = wall_clock
         self._answers = Answers(targets)
-        self._capacities: dict[str, Capacity] = {}
         self._lists: dict[Path, TrainedLists] = {}
 
     def handler(self, request: Request) -> Handler | None:
@@ -84,27 +68,17 @@ class TrainedRuntimeSurface:
 
     async def _answer(self, request: Request) -> Answer | None:
         try:
-            authorization = request.header(b"authorization")
-            check_signed(authorization)
-            self._access_keys.check(authorization)
+            self._admission.check_caller(request)
             call = parse_call(PATHS[request.path], request.body)
             if call.operation == ACTION_RECOMMENDATIONS:
                 raise invalid_input("The local Personalize does not train aws-next-best-action")
             target = self._targets.target(*call.target)
             call.check_for(target.recipe)
         except Refusal:
-            self._stats.count_refused()
+            self._admission.count_refused()
             raise
-        self._admit(call, target)
+        self._admission.admit(call, target)
         return await self._carry_out(call, target, request)
-
-    def _admit(self, call: RuntimeCall, target: Target) -> None:
-        arrived_at = self._wall_clock()
-        capacity = self._capacities.setdefault(target.arn, self._new_capacity())
-        if self._fault.mode is FaultMode.THROTTLE or not capacity.try_take(target.minimum_tps):
-            self._stats.count_throttled(arrived_at=arrived_at)
-            raise throttled()
-        self._stats.count_transaction(call.user_id, arrived_at=arrived_at)
 
     async def _carry_out(self, call: RuntimeCall, target: Target, request: Request) -> Answer | None:
         mode = self._fault.mode
