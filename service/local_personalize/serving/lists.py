@@ -2,22 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from service.local_personalize.data import Dataset, Interaction
 from service.local_personalize.learn import ScoredItem
 from service.local_personalize.serving.filters import Passes
-from service.local_personalize.training.log import Floats, Ints
+from service.local_personalize.training.log import Floats, History
 from service.local_personalize.training.metrics import top
 from service.local_personalize.training.model import Model, load_model
-
-
-class _History(NamedTuple):
-    items: Ints
-    times: Ints
-    weights: Floats
 
 
 class TrainedLists:
@@ -66,8 +59,7 @@ class TrainedLists:
         return sorted(chances, key=lambda user_id: (-chances[user_id], user_id))[:count]
 
     def _of_user(self, user_id: str, data: Dataset) -> Floats:
-        history = self._history(data.histories.get(user_id, ()))
-        return self._model.for_user(history.items, history.times, history.weights)
+        return self._model.for_user(self._history(data.histories.get(user_id, ())))
 
     def _listed(self, scores: Floats, *, count: int, passes: Passes | None, is_scored: bool) -> list[ScoredItem]:
         ids = self._model.item_ids
@@ -84,21 +76,24 @@ class TrainedLists:
                         break
         return [ScoredItem(ids[place], float(scores[place]) if is_scored else None) for place in places]
 
-    def _history(self, rows: Sequence[Interaction]) -> _History:
+    def _history(self, rows: Sequence[Interaction]) -> History:
         """The latest visit to each item that the model knows, oldest first, with the weight of its heaviest event."""
         events, numbers = self._model.events, self._model.numbers
         latest: dict[int, int] = {}
+        firsts: dict[int, int] = {}
         weights: dict[int, float] = {}
         for row in rows:
             number = numbers.get(row.item_id)
             weight = events.get(row.event_type.lower(), 0.0) if events else 1.0
             if number is None or not weight:
                 continue
+            firsts.setdefault(number, row.timestamp)
             latest.pop(number, None)
             latest[number] = row.timestamp
             weights[number] = max(weight, weights.get(number, 0.0))
-        return _History(
+        return History(
             np.array(list(latest), dtype=np.int64),
             np.array(list(latest.values()), dtype=np.int64),
+            np.array([firsts[number] for number in latest], dtype=np.int64),
             np.array([weights[number] for number in latest], dtype=np.float64),
         )

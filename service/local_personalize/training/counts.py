@@ -16,9 +16,12 @@ _WINDOW_SHARE: Final = 0.1
 
 def popularity(visits: Log) -> Floats:
     """The share of each item, by the number of its users, as the Popularity-Count recipe counts."""
-    counts = np.maximum(visitors_of(visits), _NOBODY)
-    shares: Floats = counts / counts.sum()
-    return shares
+    return _shares(visitors_of(visits))
+
+
+def interest(log: Log) -> Floats:
+    """The share of each item, by the number of its interactions: who comes back counts again."""
+    return _shares(np.bincount(log.item, log.weight, len(log.item_ids)).astype(np.float64))
 
 
 def trend(log: Log) -> Floats:
@@ -34,3 +37,9 @@ def trend(log: Log) -> Floats:
     # One more on both sides: an item that rose from nothing to a single event is no trend.
     growth = late * (late + 1.0) / (before + 1.0) + _NOBODY / count
     return np.asarray(growth / growth.sum(), dtype=np.float64)
+
+
+def _shares(counts: Floats) -> Floats:
+    at_least = np.maximum(counts, _NOBODY)
+    shares: Floats = at_least / at_least.sum()
+    return shares

@@ -1,7 +1,7 @@
 """Interactions as arrays, sorted by user and time."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,27 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """One user's distinct items, the latest visited last."""
+
+    items: Ints
+    times: Ints
+    """The latest visit to each, in Unix seconds."""
+    firsts: Ints
+    """The first visit to each."""
+    weights: Floats
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def latest(self, count: int) -> "History":
+        """The last so many items."""
+        if len(self) <= count:
+            return self
+        return History(self.items[-count:], self.times[-count:], self.firsts[-count:], self.weights[-count:])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +44,8 @@ class Log:
     item: Ints
     time: Ints
     """Unix seconds."""
+    first: Ints
+    """The same as `time`, but of a row that stands for several: the time of the first of them."""
     weight: Floats
     """What the row's event type weighs, 1 by default."""
 
@@ -34,6 +57,11 @@ class Log:
     def __len__(self) -> int:
         return len(self.user)
 
+    def history(self, start: int, end: int) -> History:
+        """These rows, which are visits of one user."""
+        rows = slice(start, end)
+        return History(self.item[rows], self.time[rows], self.first[rows], self.weight[rows])
+
     def rows(self, keep: npt.NDArray[Any]) -> "Log":
         """The rows of a mask or of places; users and items keep their numbers."""
         return Log(
@@ -42,6 +70,7 @@ class Log:
             user=self.user[keep],
             item=self.item[keep],
             time=self.time[keep],
+            first=self.first[keep],
             weight=self.weight[keep],
         )
 
@@ -61,6 +90,7 @@ def make_log(rows: Iterable[tuple[str, str, int, float]], further_items: Iterabl
         user=user[order],
         item=np.array([items[row[1]] for row in listed], dtype=np.int64)[order],
         time=time[order],
+        first=time[order],
         weight=np.array([row[3] for row in listed], dtype=np.float64)[order],
     )
 
@@ -70,18 +100,10 @@ def latest_visits(log: Log, *, most: int) -> Log:
     count = len(log.item_ids)
     key = log.user * count + log.item
     _, last = np.unique(key[::-1], return_index=True)
+    _, first, which = np.unique(key, return_index=True, return_inverse=True)
+    heaviest = np.zeros(len(first))
+    np.maximum.at(heaviest, which, log.weight)
     keep = np.sort(len(log) - 1 - last)
-    visits = log.rows(keep)
-    heaviest = np.zeros(len(visits))
-    places = {one: place for place, one in enumerate((visits.user * count + visits.item).tolist())}
-    np.maximum.at(heaviest, np.array([places[one] for one in key.tolist()], dtype=np.int64), log.weight)
-    visits = Log(
-        user_ids=visits.user_ids,
-        item_ids=visits.item_ids,
-        user=visits.user,
-        item=visits.item,
-        time=visits.time,
-        weight=heaviest,
-    )
+    visits = replace(log.rows(keep), first=log.first[first][which[keep]], weight=heaviest[which[keep]])
     ends = visits.starts[1:][visits.user]
     return visits.rows(ends - np.arange(len(visits)) <= most)

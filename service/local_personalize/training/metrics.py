@@ -26,12 +26,12 @@ Scores = Callable[[Case], Floats]
 
 def for_users(model: Model) -> Scores:
     """Scores of a user's list."""
-    return lambda case: model.for_user(case.visits.item, case.visits.time, case.visits.weight)
+    return lambda case: model.for_user(case.history)
 
 
 def for_related(model: Model) -> Scores:
     """Scores of the list of the item that the user had last."""
-    return lambda case: model.for_item(int(case.visits.item[-1]))
+    return lambda case: model.for_item(int(case.history.items[-1]))
 
 
 def judge(scores: Scores, cases: Sequence[Case], *, items: int) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """A trained model: what was learned, how to score with it, and how it is kept.
 
-A list follows what the items of the user's history point at, the recent ones first; tastes for values of item columns
-strengthen it, and popularity fills what is left open.
+A list follows what the items of the user's history point at, the recent ones first, and the trail of each category that
+the user began. Tastes for values of item columns strengthen it, and popularity fills what is left open.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,9 @@ import numpy as np
 import orjson
 
 from service.local_personalize.training.factorisation import Factors
-from service.local_personalize.training.log import Floats, Ints
+from service.local_personalize.training.log import Floats, History, Ints
 from service.local_personalize.training.neighbours import Neighbours
+from service.local_personalize.training.trails import STRENGTH, Trail
 
 _SEEN_WEIGHT: Final = 0.1
 """What is left of the weight of an item that is in the user's history: lists lead with what is new."""
@@ -48,6 +49,7 @@ class Model:
     """Time in which an item of the history loses half its strength; 0: time plays no part."""
     max_history: int
     popular_share: float
+    trail: Trail | None = None
     tastes: Sequence[Taste] = ()
     events: Mapping[str, float] = field(default_factory=dict)
     """What event types weigh; those that are not there weigh nothing. Empty: all weigh 1."""
@@ -56,19 +58,22 @@ class Model:
     def __post_init__(self) -> None:
         self.numbers.update((item_id, number) for number, item_id in enumerate(self.item_ids))
 
-    def for_user(self, items: Ints, times: Ints, weights: Floats) -> Floats:
-        """The probability of each item to be next, for a history of distinct items, oldest first."""
-        items, times, weights = items[-self.max_history :], times[-self.max_history :], weights[-self.max_history :]
-        if self.neighbours is None or not len(items):
+    def for_user(self, history: History) -> Floats:
+        """The probability of each item to be next."""
+        history = history.latest(self.max_history)
+        if self.neighbours is None or not len(history):
             return self.popularity
-        strengths = weights * self.damping[items] * self._fading(times)
-        scores = self.neighbours.pointed_at(items, strengths, count=len(self.item_ids))
+        strengths = history.weights * self.damping[history.items] * self._fading(history.times)
+        scores = self.neighbours.pointed_at(history.items, strengths, count=len(self.item_ids))
+        scores /= scores.sum() or 1.0
+        if self.trail is not None:
+            scores += STRENGTH * self.trail.pointed_at(history, strengths)
         total = scores.sum()
         if not total:
             return self.popularity
         scores = scores * ((1 - self.popular_share) / total) + self.popularity * self.popular_share
-        scores *= self._liking(items, strengths)
-        scores[items] *= _SEEN_WEIGHT
+        scores *= self._liking(history.items, strengths)
+        scores[history.items] *= _SEEN_WEIGHT
         probabilities: Floats = scores / scores.sum()
         return probabilities
 
@@ -106,11 +111,12 @@ def save_model(model: Model, directory: Path, further: dict[str, Any]) -> None:
     kind = "none"
     if isinstance(model.neighbours, Neighbours):
         kind = "neighbours"
-        one = model.neighbours
-        arrays |= {"starts": one.starts, "items": one.items, "weights": one.weights}
+        arrays |= _packed(model.neighbours)
     elif model.neighbours is not None:
         kind = "factors"
         arrays |= {"vectors": model.neighbours.vectors, "dampings": model.neighbours.dampings}
+    if model.trail is not None:
+        arrays |= {"trail": model.trail.codes, **_packed(model.trail.later, "trail_")}
     for place, taste in enumerate(model.tastes):
         arrays[f"taste{place}"] = taste.codes
     np.savez(directory / _ARRAYS, **arrays)
@@ -120,6 +126,7 @@ def save_model(model: Model, directory: Path, further: dict[str, Any]) -> None:
         "halfLifeDays": model.half_life_days,
         "maxHistory": model.max_history,
         "popularShare": model.popular_share,
+        "trail": model.trail.column if model.trail is not None else "",
         "tastes": [[taste.column, taste.strength] for taste in model.tastes],
         "events": dict(model.events),
         **further,
@@ -133,7 +140,7 @@ def load_model(directory: Path) -> tuple[Model, dict[str, Any]]:
     with np.load(directory / _ARRAYS) as arrays:
         neighbours: Neighbours | Factors | None = None
         if facts["kind"] == "neighbours":
-            neighbours = Neighbours(arrays["starts"], arrays["items"], arrays["weights"])
+            neighbours = _unpacked(arrays)
         elif facts["kind"] == "factors":
             neighbours = Factors(arrays["vectors"], arrays["dampings"])
         model = Model(
@@ -144,6 +151,7 @@ def load_model(directory: Path) -> tuple[Model, dict[str, Any]]:
             half_life_days=facts["halfLifeDays"],
             max_history=facts["maxHistory"],
             popular_share=facts["popularShare"],
+            trail=Trail(facts["trail"], arrays["trail"], _unpacked(arrays, "trail_")) if facts.get("trail") else None,
             tastes=[
                 Taste(column, arrays[f"taste{place}"], strength)
                 for place, (column, strength) in enumerate(facts["tastes"])
@@ -151,3 +159,12 @@ def load_model(directory: Path) -> tuple[Model, dict[str, Any]]:
             events=facts["events"],
         )
     return model, facts
+
+
+def _packed(neighbours: Neighbours, prefix: str = "") -> dict[str, Any]:
+    one = neighbours
+    return {f"{prefix}starts": one.starts, f"{prefix}items": one.items, f"{prefix}weights": one.weights}
+
+
+def _unpacked(arrays: Mapping[str, Any], prefix: str = "") -> Neighbours:
+    return Neighbours(*(arrays[f"{prefix}{name}"] for name in ("starts", "items", "weights")))

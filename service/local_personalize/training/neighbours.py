@@ -55,7 +55,7 @@ def co_visitation(visits: Log, *, half_life_days: float, damping: float) -> Neig
     weights_of = _fading(half_life_days)
     items, others, weights = _summed(visits, weights_of)
     popular = np.maximum(visitors_of(visits), 1.0) ** -damping
-    return _strongest(items, others, weights * popular[others], count=len(visits.item_ids))
+    return strongest(items, others, weights * popular[others], count=len(visits.item_ids))
 
 
 def item_knn(visits: Log, *, discount: float, least_together: int) -> Neighbours:
@@ -71,7 +71,7 @@ def item_knn(visits: Log, *, discount: float, least_together: int) -> Neighbours
     items, others, weights = items[kept], others[kept], weights[kept]
     visitors = np.maximum(visitors_of(visits), 1.0)
     near = weights / (visitors[items] * visitors[others]) ** discount
-    return _strongest(items, others, near, count=len(visits.item_ids))
+    return strongest(items, others, near, count=len(visits.item_ids))
 
 
 def _fading(half_life_days: float) -> Callable[[Ints], Floats]:
@@ -118,7 +118,8 @@ def _gathered(visits: Log, weights_of: Callable[[Ints], Floats], count: int) -> 
         yield np.concatenate(keys), np.concatenate(weights)
 
 
-def _strongest(items: Ints, others: Ints, weights: Floats, *, count: int) -> Neighbours:
+def strongest(items: Ints, others: Ints, weights: Floats, *, count: int) -> Neighbours:
+    """Pairs of an item and another, as the neighbours of each of `count` items."""
     order = np.lexsort((others, -weights, items))
     items, others, weights = items[order], others[order], weights[order]
     starts = np.searchsorted(items, np.arange(count + 1))

@@ -12,7 +12,7 @@ from zlib import crc32
 
 import numpy as np
 
-from service.local_personalize.training.log import Ints, Log, latest_visits
+from service.local_personalize.training.log import History, Ints, Log, latest_visits
 
 _PARTS: Final = 10
 _CHOOSING: Final = 2
@@ -25,8 +25,8 @@ _MOST_CASES: Final = 2000
 class Case:
     """A user whose newest items are known and hidden."""
 
-    visits: Log
-    """The input: distinct items, oldest first."""
+    history: History
+    """The input; empty for a user of whom nothing is known."""
     answers: frozenset[int]
     """Items that are not in the input."""
 
@@ -38,6 +38,8 @@ class Split:
     training: Log
     choosing: list[Case]
     """To choose between models by."""
+    newcomers: list[Case]
+    """Users who came to a single item, which is the answer; to choose by what users without a history get."""
     judging: list[Case]
     """For the figures that are published; no model was chosen by them."""
 
@@ -51,8 +53,8 @@ def split(log: Log) -> Split:
         sides[1::_PARTS] = 1
     visits = latest_visits(log, most=_MOST_ITEMS)
     judging = _cases(visits, np.flatnonzero(sides == 0))
-    choosing = _cases(visits, np.flatnonzero((sides == 1) | (sides == _CHOOSING)))
-    return Split(log.rows(sides[log.user] > _CHOOSING), choosing, judging)
+    choosing = np.flatnonzero((sides == 1) | (sides == _CHOOSING))
+    return Split(log.rows(sides[log.user] > _CHOOSING), _cases(visits, choosing), _newcomers(visits, choosing), judging)
 
 
 def _cases(visits: Log, users: Ints) -> list[Case]:
@@ -62,8 +64,15 @@ def _cases(visits: Log, users: Ints) -> list[Case]:
         start, end = int(starts[user]), int(starts[user + 1])
         hidden = max(1, (end - start) // _PARTS)
         if end - start > hidden:
-            seen = visits.rows(np.arange(start, end - hidden))
+            seen = visits.history(start, end - hidden)
             cases.append(Case(seen, frozenset(visits.item[end - hidden : end].tolist())))
             if len(cases) == _MOST_CASES:
                 break
     return cases
+
+
+def _newcomers(visits: Log, users: Ints) -> list[Case]:
+    starts = visits.starts
+    single = starts[users][starts[users + 1] - starts[users] == 1]
+    nothing = visits.history(0, 0)
+    return [Case(nothing, frozenset([item])) for item in visits.item[single[:_MOST_CASES]].tolist()]

@@ -1,20 +1,28 @@
 """From interactions to a model: what each kind of recipe tries, and which of it is kept."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
 from service.local_personalize.training.content import by_text
-from service.local_personalize.training.counts import popularity, trend
+from service.local_personalize.training.counts import interest, popularity, trend
 from service.local_personalize.training.factorisation import Factors, factorise
 from service.local_personalize.training.log import Log, latest_visits
 from service.local_personalize.training.metrics import CHOSEN_BY, for_related, for_users, judge
 from service.local_personalize.training.model import Model
 from service.local_personalize.training.neighbours import Neighbours, co_visitation, item_knn, visitors_of
-from service.local_personalize.training.split import Case
-from service.local_personalize.training.tastes import STRENGTH, choose_tastes, with_tastes
+from service.local_personalize.training.split import Case, Split
+from service.local_personalize.training.tastes import (
+    LEAST_GAIN,
+    MAX_COLUMNS,
+    STRENGTH,
+    choose_tastes,
+    choose_trail,
+    with_tastes,
+)
+from service.local_personalize.training.trails import Trail, make_trail
 
 RELATED: Final = frozenset({"similar-items", "sims", "semantic"})
 """Families whose lists belong to an item."""
@@ -27,6 +35,8 @@ _DAMPING: Final = 0.3
 _POPULAR_SHARE: Final = 0.05
 _MOST_VISITS: Final = 100
 _HUNDRED_DIMENSIONS: Final = 100
+_MIN_NEWCOMERS: Final = 20
+"""With fewer, chance would choose."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,28 +54,41 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was best: which way to say what belongs together, and which columns users have a taste for."""
+    """What was best, judged by users whom the model does not know."""
 
     way: int = 0
+    """Which way to say what belongs together."""
+    is_by_interactions: bool = False
+    """How popularity counts: each interaction, or each user once."""
+    trail_column: str = ""
+    """The column whose values users begin and go on in; empty without one."""
     taste_columns: tuple[str, ...] = ()
 
 
-def choose(wanted: Wanted, log: Log, cases: Sequence[Case]) -> Choice:
-    """What makes the best model of the family, judged by cases whose users are not in the log."""
+def choose(wanted: Wanted, parts: Split) -> Choice:
+    """What makes the best model of the family."""
     ways = _makers(wanted)
+    cases = parts.choosing
     if not cases or (len(ways) < 2 and not _has_tastes(wanted)):  # noqa: PLR2004  # a choice needs two
         return Choice()
-    models = [fit(wanted, log, Choice(way)) for way in range(len(ways))]
-    worths = [judge_model(model, wanted.family, cases)[CHOSEN_BY] for model in models]
+
+    def worth(model: Model, judged: Sequence[Case] = cases) -> float:
+        return judge_model(model, wanted.family, judged)[CHOSEN_BY]
+
+    models = [fit(wanted, parts.training, Choice(way)) for way in range(len(ways))]
+    worths = [worth(model) for model in models]
     best = max(range(len(ways)), key=worths.__getitem__)
-    chosen = choose_tastes(
-        models[best],
-        wanted.items,
-        wanted.taste_columns if _has_tastes(wanted) else (),
-        worth=lambda model: judge_model(model, wanted.family, cases)[CHOSEN_BY],
-        strength=_strength(wanted),
-    )
-    return Choice(best, tuple(chosen))
+    model, choice = models[best], Choice(best)
+    if wanted.family == "users":
+        choice = replace(
+            choice,
+            is_by_interactions=_is_better_by_interactions(model, parts, worth),
+            trail_column=choose_trail(model, _trails(wanted, parts.training), worth),
+        )
+        model = fit(wanted, parts.training, choice)
+    columns = wanted.taste_columns if _has_tastes(wanted) else ()
+    chosen = choose_tastes(model, wanted.items, columns, worth=worth, strength=_strength(wanted))
+    return replace(choice, taste_columns=tuple(chosen))
 
 
 def fit(wanted: Wanted, log: Log, choice: Choice) -> Model:
@@ -73,8 +96,31 @@ def fit(wanted: Wanted, log: Log, choice: Choice) -> Model:
     if wanted.family in _IMPERSONAL:
         return _impersonal(wanted, log)
     visits = latest_visits(log, most=_MOST_VISITS)
-    model = _model(wanted, visits, _makers(wanted)[choice.way])
+    model = Model(
+        item_ids=visits.item_ids,
+        neighbours=_makers(wanted)[choice.way](visits),
+        popularity=interest(log) if choice.is_by_interactions else popularity(visits),
+        damping=np.maximum(visitors_of(visits), 1.0) ** -_DAMPING,
+        half_life_days=_half_life(wanted),
+        max_history=int(wanted.hyperparameters.get("bptt", 32)),
+        popular_share=_POPULAR_SHARE,
+        trail=make_trail(visits, wanted.items, choice.trail_column) if choice.trail_column else None,
+        events=wanted.events,
+    )
     return with_tastes(model, wanted.items, choice.taste_columns, strength=_strength(wanted))
+
+
+def _is_better_by_interactions(model: Model, parts: Split, worth: Callable[[Model, Sequence[Case]], float]) -> bool:
+    """Whether who comes to one item only comes rather to what others come back to."""
+    if len(parts.newcomers) < _MIN_NEWCOMERS:
+        return False
+    by_interactions = worth(replace(model, popularity=interest(parts.training)), parts.newcomers)
+    return by_interactions > worth(model, parts.newcomers) * LEAST_GAIN
+
+
+def _trails(wanted: Wanted, log: Log) -> Iterator[Trail]:
+    visits = latest_visits(log, most=_MOST_VISITS)
+    return (make_trail(visits, wanted.items, column) for column in wanted.taste_columns[:MAX_COLUMNS])
 
 
 def _has_tastes(wanted: Wanted) -> bool:
@@ -116,19 +162,6 @@ def _makers(wanted: Wanted) -> list[_Maker]:
         lambda visits: item_knn(visits, discount=discount, least_together=together),
         lambda visits: factorise(visits, dimensions=dimensions),
     ]
-
-
-def _model(wanted: Wanted, visits: Log, make: _Maker) -> Model:
-    return Model(
-        item_ids=visits.item_ids,
-        neighbours=make(visits),
-        popularity=popularity(visits),
-        damping=np.maximum(visitors_of(visits), 1.0) ** -_DAMPING,
-        half_life_days=_half_life(wanted),
-        max_history=int(wanted.hyperparameters.get("bptt", 32)),
-        popular_share=_POPULAR_SHARE,
-        events=wanted.events,
-    )
 
 
 def _half_life(wanted: Wanted) -> float:

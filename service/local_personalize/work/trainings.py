@@ -77,7 +77,7 @@ def train(job: dict[str, Any], directory: Path) -> dict[str, Any]:
     parts = split(log)
     tuned = _tuned(job, recipe, wanted, parts) if job["performHPO"] else {}
     wanted = replace(wanted, hyperparameters={**wanted.hyperparameters, **tuned})
-    choice = choose(wanted, parts.training, parts.choosing)
+    choice = choose(wanted, parts)
     metrics = judge_model(fit(wanted, parts.training, choice), family, parts.judging)
     # What is deployed learns from everybody; the figures are those of its twin that did not see the judging users.
     model = fit(wanted, log, choice)
@@ -162,7 +162,7 @@ def _tuned(job: dict[str, Any], recipe: Recipe, wanted: Wanted, parts: Split) ->
 
     def worth(hyperparameters: Mapping[str, str]) -> float:
         tried = replace(wanted, hyperparameters=hyperparameters)
-        model = fit(tried, parts.training, choose(tried, parts.training, parts.choosing))
+        model = fit(tried, parts.training, choose(tried, parts))
         return judge_model(model, wanted.family, parts.choosing)[CHOSEN_BY]
 
     defaults = {name: tunable.default for name, tunable in recipe.tunables.items()}
