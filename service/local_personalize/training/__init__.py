@@ -1,7 +1,7 @@
 """Models of the local Personalize's own: learned with numpy, judged as Amazon judges.
 
-- `log`: interactions as arrays. `items`: what is known of items.
-- `covisitation`, `item_knn`, `factorisation`, `content`: ways to say which items belong together.
+- `rows`, `log`: interactions as they came, and as arrays. `columns`: what is known of items, as numbers.
+- `neighbours`, `factorisation`, `content`: ways to say which items belong together.
 - `counts`: popularity and trends. `trails`, `tastes`: what columns of items say. `model`: what is kept of a training.
-- `split`, `metrics`: what a model is worth. `search`: HPO. `recipes`: which of these each recipe tries.
+- `split`, `metrics`: what a model is worth. `search`: HPO. `trainer`: which of these each kind of recipe tries.
 """
