@@ -1,8 +1,9 @@
-"""The hard cases of a send, as callers that change what a service answers; and items made up where there is none."""
+"""The hard cases of a send, which change calls and answers; and items made up where there is no service."""
 
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -42,56 +43,76 @@ def made_up(call: Call) -> Answer:
     return Answer(200, orjson.dumps({"items": items, **about}).decode())
 
 
-def _down(caller: Caller) -> Caller:
-    del caller
-    return lambda _: Answer(UNREACHABLE, problem="the case: the service is down")
-
-
-def _popular(caller: Caller) -> Caller:
-    def call(wanted: Call) -> Answer:
-        blank = re.sub(r"([?&](?:user_id|userID|userId)=)[^&#]*", r"\1" + quote(POPULAR_USER), wanted.url)
-        return caller(
-            Call(
-                blank, wanted.method, wanted.headers, wanted.body, wanted.credential, wanted.cache_seconds, wanted.retry
-            )
-        )
-
+def _same_call(call: Call) -> Call | Answer:
     return call
 
 
-def _changed(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Callable[[Caller], Caller]:
-    """A case that changes the items of an answer, in either format."""
+def _same_answer(answer: Answer) -> Answer:
+    return answer
 
-    def wrap(caller: Caller) -> Caller:
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A hard case.
+
+    Attributes:
+        shows: What it shows, for people.
+        before: The call that is made instead of a template's; the answer if none is made.
+        after: What becomes of the answer.
+    """
+
+    shows: str
+    before: Callable[[Call], Call | Answer] = _same_call
+    after: Callable[[Answer], Answer] = _same_answer
+
+    def __call__(self, caller: Caller) -> Caller:
+        """A caller of the case, made from the usual one."""
+
         def call(wanted: Call) -> Answer:
-            answer = caller(wanted)
-            try:
-                value = orjson.loads(answer.text)
-            except orjson.JSONDecodeError:
-                return answer
-            if isinstance(value, list):
-                value = change(value)
-            elif isinstance(value, dict) and isinstance(value.get("items"), list):
-                items = change(value["items"])
-                value |= {"items": items, "count": len(items)} | ({} if items else {"source": "empty"})
-            return Answer(answer.status, orjson.dumps(value).decode(), answer.problem)
+            asked = self.before(wanted)
+            return self.after(asked if isinstance(asked, Answer) else caller(asked))
 
         return call
 
-    return wrap
+
+def _down(call: Call) -> Answer:
+    del call
+    return Answer(UNREACHABLE, problem="the case: the service is down")
 
 
-def _each(**columns: object) -> Callable[[Caller], Caller]:
+def _popular(call: Call) -> Call:
+    return replace(call, url=re.sub(r"([?&](?:user_id|userID|userId)=)[^&#]*", r"\1" + quote(POPULAR_USER), call.url))
+
+
+def _changed(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Callable[[Answer], Answer]:
+    """What changes the items of an answer, in either format."""
+
+    def changed(answer: Answer) -> Answer:
+        try:
+            value = orjson.loads(answer.text)
+        except orjson.JSONDecodeError:
+            return answer
+        if isinstance(value, list):
+            value = change(value)
+        elif isinstance(value, dict) and isinstance(value.get("items"), list):
+            items = change(value["items"])
+            value |= {"items": items, "count": len(items)} | ({} if items else {"source": "empty"})
+        return Answer(answer.status, orjson.dumps(value).decode(), answer.problem)
+
+    return changed
+
+
+def _each(**columns: object) -> Callable[[Answer], Answer]:
     return _changed(lambda items: [{**item, **columns} for item in items])
 
 
-CASES: Final[dict[str, Callable[[Caller], Caller]]] = {
-    "empty": _changed(lambda _: []),
-    "one": _changed(lambda items: items[:1]),
-    "popular": _popular,
-    "down": _down,
-    "nasty-name": _each(name=NASTY_NAME),
-    "long-name": _each(name=LONG_NAME.strip()),
-    "free": _each(price=0.0),
+CASES: Final[dict[str, Case]] = {
+    "empty": Case("no item", after=_changed(lambda _: [])),
+    "one": Case("one item only", after=_changed(lambda items: items[:1])),
+    "popular": Case("a user of whom nothing is known", before=_popular),
+    "down": Case("the service is down", before=_down),
+    "nasty-name": Case("quotes, tags, Liquid and emoji in names", after=_each(name=NASTY_NAME)),
+    "long-name": Case("very long names", after=_each(name=LONG_NAME.strip())),
+    "free": Case("a price of 0", after=_each(price=0.0)),
 }
-"""By name, what makes a caller of the case from the usual one."""
+"""By name."""

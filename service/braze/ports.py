@@ -1,6 +1,6 @@
 """What this room asks of others, and the values that it passes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -64,6 +64,8 @@ class Message:
     aborted: str | None = None
     """Why the template sends nothing; None: it is sent."""
     calls: tuple[Made, ...] = ()
+    is_cut: bool = False
+    """Whether the text goes on, beyond what the job wanted to see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,41 @@ class Job:
         attributes: What `${name}` stands for.
         namespaces: What `custom_attribute.${name}` and the like stand for, by namespace.
         blocks: The Content Blocks, by name.
+        most_characters: Of the message that are shown; None: all.
     """
 
     template: str
     attributes: Mapping[str, object] = field(default_factory=dict)
     namespaces: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     blocks: Mapping[str, str] = field(default_factory=dict)
+    most_characters: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the service said to a call: the answer as Braze has it, and what only we look at."""
+
+    answer: Answer
+    seconds: float
+    source: str = ""
+    """`X-Recommendation-Source`; empty if the answer names none."""
+    reason: str = ""
+    """`X-Degraded-Reason`."""
+
+
+class Service(Protocol):
+    """The service that is called. It raises nothing: what went wrong is a status."""
+
+    async def call(self, call: Call) -> Heard:
+        """What it said, in Braze's 2 seconds."""
+
+
+class Renderer(Protocol):
+    """Renders templates for one user at a time."""
+
+    async def render(self, job: Job, answers: Sequence[Answer]) -> Message | Call:
+        """The message, or the first call that has no answer yet.
+
+        Raises:
+            TemplateError: Braze would send nothing.
+        """

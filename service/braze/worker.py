@@ -1,17 +1,21 @@
 """The process that renders: it has little memory, writes no file, and asks its parent for every call.
 
 It reads jobs and answers from standard input and writes requests and results to standard output, a JSON line each.
-Where the parent has no answer it says null: then the job is over, and begins anew when the answer is there.
+Where the parent has no answer it says null: then the job is over, and begins anew when the answer is there. A line with
+`lint` asks what is wrong with templates. The one argument says how far the process stands back behind others.
 """
 
+import os
 import sys
 from contextlib import suppress
+from dataclasses import asdict, replace
 from typing import Any, BinaryIO
 
 import orjson
 
 from service.braze.engine import render
-from service.braze.ports import Answer, Call, Job
+from service.braze.lint.lint import Lint
+from service.braze.ports import Answer, Call, Job, Message
 from service.errors import TemplateError
 
 MAX_MEMORY_BYTES = 512 * 1024 * 1024
@@ -38,15 +42,34 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
 
     write({"ready": True})
     while line := source.readline():
+        asked = orjson.loads(line)
         try:
-            write({"message": render(Job(**orjson.loads(line)), ask)})
+            if "lint" in asked:
+                write({"findings": _lint(asked["lint"], asked["channel"])})
+            else:
+                job = Job(**asked)
+                write({"message": _cut(render(job, ask), job.most_characters)})
         except _PutOffError:
             write({"put_off": True})
         except TemplateError as error:
             write({"problem": error.problem, "offset": error.offset})
 
 
+def _cut(message: Message, most: int | None) -> Message:
+    if most is None or len(message.text) <= most:
+        return message
+    return replace(message, text=message.text[:most], is_cut=True)
+
+
+def _lint(parts: dict[str, str], channel: str) -> list[dict[str, Any]]:
+    checker = Lint(channel)
+    findings = [one for name, text in parts.items() for one in checker.check(name, text)]
+    return [asdict(one) for one in (*findings, *checker.across())]
+
+
 def _confine() -> None:
+    if len(sys.argv) > 1:
+        os.nice(int(sys.argv[1]))
     if sys.platform != "win32":
         import resource  # noqa: PLC0415  # not on Windows
 

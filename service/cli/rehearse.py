@@ -30,11 +30,11 @@ try:
     from service.braze.blocks import read_blocks
     from service.braze.rehearsal.outcome import Outcome
     from service.braze.rehearsal.ports import Played
-    from service.braze.rehearsal.renderers import Renderers
     from service.braze.rehearsal.report import as_json, as_text
     from service.braze.rehearsal.schedule import Schedule
     from service.braze.rehearsal.send import Send, SendTerms
     from service.braze.rehearsal.sheet import sheet
+    from service.braze.renderers import Renderers
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in {"liquid", "dateutil"}:
         raise

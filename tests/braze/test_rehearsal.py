@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.braze.ports import UNREACHABLE, Answer, Call, Job, Message
+from service.braze.ports import UNREACHABLE, Answer, Call, Heard, Job, Message
 from service.braze.rehearsal.flaws import flaws_of
 from service.braze.rehearsal.host import UNHEALTHY_FAILURES, HostHealth
 from service.braze.rehearsal.outcome import Outcome
-from service.braze.rehearsal.ports import Heard, Played
-from service.braze.rehearsal.renderers import Renderers
+from service.braze.rehearsal.ports import Played
 from service.braze.rehearsal.report import as_json, as_text
 from service.braze.rehearsal.schedule import Schedule
 from service.braze.rehearsal.send import Send, SendTerms
 from service.braze.rehearsal.sheet import sheet
+from service.braze.renderers import Renderers
 from service.errors import TemplateError
 from tests.support.virtual_time import run_virtual
 

@@ -9,8 +9,7 @@ from typing import Final, Self
 import aiohttp
 
 from service.braze.adapters.http import Addresses, Asked
-from service.braze.ports import CALL_SECONDS, MAX_ANSWER_BYTES, UNREACHABLE, Answer, Call
-from service.braze.rehearsal.ports import Heard
+from service.braze.ports import CALL_SECONDS, MAX_ANSWER_BYTES, UNREACHABLE, Answer, Call, Heard
 
 TRANSACTIONS: Final = "personalize_transactions_total"
 

@@ -5,9 +5,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from service.braze.ports import CALL_SECONDS
+from service.braze.ports import CALL_SECONDS, Heard
 from service.braze.rehearsal.flaws import WARNINGS, flaws_of
-from service.braze.rehearsal.ports import Heard, Played
+from service.braze.rehearsal.ports import Played
 
 MAX_SECONDS_KEPT: Final = 100_000
 """Latencies that the percentiles are taken from; of more calls, a random part."""

@@ -1,39 +1,8 @@
-"""What a rehearsal asks of others, and the values that it passes."""
+"""What became of a part of a message, as the parts of a rehearsal pass it on."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from service.braze.ports import Answer, Call, Job, Message
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What the service said to a call: the answer as Braze has it, and what only we look at."""
-
-    answer: Answer
-    seconds: float
-    source: str = ""
-    """`X-Recommendation-Source`; empty if the answer names none."""
-    reason: str = ""
-    """`X-Degraded-Reason`."""
-
-
-class Service(Protocol):
-    """The service that is called. It raises nothing: what went wrong is a status."""
-
-    async def call(self, call: Call) -> Heard:
-        """What it said, in Braze's 2 seconds."""
-
-
-class Renderer(Protocol):
-    """Renders templates for one user at a time."""
-
-    async def render(self, job: Job, answers: list[Answer]) -> Message | Call:
-        """The message, or the first call that has no answer yet.
-
-        Raises:
-            TemplateError: Braze would send nothing.
-        """
+from service.braze.ports import Heard
 
 
 @dataclass(slots=True)

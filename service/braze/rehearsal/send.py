@@ -15,9 +15,9 @@ from typing import Final
 
 import orjson
 
-from service.braze.ports import UNREACHABLE, Answer, Call, Job, Message
+from service.braze.ports import UNREACHABLE, Answer, Call, Job, Message, Renderer, Service
 from service.braze.rehearsal.host import HostHealth, KeptAnswers, is_good
-from service.braze.rehearsal.ports import Played, Renderer, Service
+from service.braze.rehearsal.ports import Played
 from service.braze.rehearsal.schedule import Schedule
 from service.errors import TemplateError
 

@@ -1,20 +1,29 @@
-"""Renders many messages at once in a few processes, none of which waits for a call.
+"""Renders and checks many templates at once in a few processes, none of which waits for a call.
 
 A process renders up to a call that has no answer yet, and is free for the next message. When the answer is there, the
 message is rendered from its beginning. That costs half a millisecond, where waiting would cost a process.
+
+A template that takes too long, or too much memory, costs its process; the next one starts another.
 """
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self, TypeVar
 
 import orjson
 
 from service.braze.ports import Answer, Call, Job, Made, Message
 from service.braze.sandbox import MAX_LINE_BYTES, RENDER_SECONDS, ROOT, START_SECONDS, WORKER, worker_environment
 from service.errors import TemplateError
+
+_Done = TypeVar("_Done")
+
+LintReport = list[dict[str, Any]]
+"""A finding is as `liquid lint --json` prints it."""
+
+_TOO_LARGE: Final = "the template needs too much memory: is a text or a range too long?"
 
 
 class Renderers:
@@ -23,25 +32,33 @@ class Renderers:
     Args:
         count: Processes.
         render_seconds: What one template may take.
+        niceness: How far these processes stand back behind others.
+        lazy: They are started when they are needed.
     """
 
-    def __init__(self, count: int, render_seconds: float = RENDER_SECONDS) -> None:
-        self._count = count
+    def __init__(
+        self, count: int, render_seconds: float = RENDER_SECONDS, *, niceness: int = 0, lazy: bool = False
+    ) -> None:
         self._render_seconds = render_seconds
+        self._lazy = lazy
+        self._processes = [_Process(niceness) for _ in range(count)]
         self._idle: asyncio.LifoQueue[_Process] = asyncio.LifoQueue()
-        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        for process in [_Process() for _ in range(self._count)]:
-            self._stack.push_async_callback(process.stop)
-            await process.start()
-            self._idle.put_nowait(process)
+        try:
+            for process in self._processes:
+                if not self._lazy:
+                    await process.start()
+                self._idle.put_nowait(process)
+        except BaseException:
+            await self._stop()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._stack.aclose()
+        await self._stop()
 
     async def render(self, job: Job, answers: Sequence[Answer]) -> Message | Call:
         """The message, or the first call that has no answer yet.
@@ -49,18 +66,52 @@ class Renderers:
         Raises:
             TemplateError: Braze would send nothing, or the template took too long or too much memory.
         """
+        return await self._use(lambda process: process.render(job, answers))
+
+    async def lint(self, parts: Mapping[str, str], channel: str) -> LintReport:
+        """What lint finds in the parts of a message, and between them.
+
+        Args:
+            parts: Templates by the name that the findings give them.
+            channel: What the message is.
+
+        Raises:
+            TemplateError: It took too long or too much memory.
+        """
+        return await self._use(lambda process: process.lint(parts, channel))
+
+    async def ready(self) -> None:
+        """Start a process, unless one runs: before somebody's time begins to run."""
         process = await self._idle.get()
         try:
-            async with asyncio.timeout(self._render_seconds):
-                return await process.render(job, answers)
-        except TimeoutError:
             await process.start()
+        finally:
+            self._idle.put_nowait(process)
+
+    async def rest(self) -> None:
+        """End the processes that nobody uses; the next template starts one."""
+        resting: list[_Process] = []
+        while not self._idle.empty():
+            resting.append(self._idle.get_nowait())
+        for process in resting:
+            await process.stop()
+            self._idle.put_nowait(process)
+
+    async def _use(self, work: Callable[["_Process"], Awaitable[_Done]]) -> _Done:
+        process = await self._idle.get()
+        try:
+            # Outside of the template's time: a start is none of its making.
+            await process.start()
+            async with asyncio.timeout(self._render_seconds):
+                return await work(process)
+        except TimeoutError:
+            await process.stop()
             raise TemplateError(
                 f"the template takes longer than {self._render_seconds:g} s: is a loop too long?"
             ) from None
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
-            await process.start()
-            raise TemplateError("the template needs too much memory: is a text or a range too long?") from None
+            await process.stop()
+            raise TemplateError(_TOO_LARGE) from None
         except asyncio.CancelledError:
             # It stopped in the middle of a message, so what it says next is not the next one's.
             await process.stop()
@@ -68,16 +119,23 @@ class Renderers:
         finally:
             self._idle.put_nowait(process)
 
+    async def _stop(self) -> None:
+        for process in self._processes:
+            await process.stop()
+
 
 class _Process:
-    def __init__(self) -> None:
+    def __init__(self, niceness: int) -> None:
+        self._niceness = niceness
         self._child: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Start it, anew if it runs."""
-        await self.stop()
+        """Start it, unless it runs."""
+        if self._child is not None:
+            return
         self._child = await asyncio.create_subprocess_exec(
             *WORKER,
+            str(self._niceness),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -85,8 +143,12 @@ class _Process:
             cwd=ROOT,
             env=worker_environment(),
         )
-        async with asyncio.timeout(START_SECONDS):
-            await self._read()
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._read()
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """End it."""
@@ -97,8 +159,6 @@ class _Process:
             await child.wait()
 
     async def render(self, job: Job, answers: Sequence[Answer]) -> Message | Call:
-        if self._child is None:
-            await self.start()
         await self._write(job)
         left = iter(answers)
         call: Call | None = None
@@ -113,11 +173,16 @@ class _Process:
                 return call
             elif "message" in said:
                 made = said["message"]
-                return Message(made["text"], made["aborted"], tuple(Made(**one) for one in made["calls"]))
+                return Message(**{**made, "calls": tuple(Made(**one) for one in made["calls"])})
             else:
                 raise TemplateError(said["problem"], said["offset"])
 
-    async def _write(self, value: Job | Answer | None) -> None:
+    async def lint(self, parts: Mapping[str, str], channel: str) -> LintReport:
+        await self._write({"lint": parts, "channel": channel})
+        findings: LintReport = (await self._read())["findings"]
+        return findings
+
+    async def _write(self, value: Job | Answer | Mapping[str, object] | None) -> None:
         assert self._child is not None  # noqa: S101  # it was started
         assert self._child.stdin is not None  # noqa: S101  # it is a pipe
         self._child.stdin.write(orjson.dumps(value) + b"\n")
