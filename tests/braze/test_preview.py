@@ -82,8 +82,9 @@ async def test_parts_of_one_message_share_a_call(previews: Previews) -> None:
     assert len(service.calls) == 1
 
 
+NEVER_ENDING = "{% for i in (1..99) %}{% connected_content https://a.example/recommendations?u={{i}} %}{% endfor %}"
 HARMFUL = {name: HOSTILE[name] for name in ("a range of a billion", "100 MB of output", "an include")} | {
-    "calls without end": "{% for i in (1..99) %}{% connected_content https://a.example/recommendations?u={{i}} %}{% endfor %}"
+    "calls without end": NEVER_ENDING
 }
 
 
