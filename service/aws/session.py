@@ -116,11 +116,19 @@ class AwsSession:
         return session
 
     def _after_call(self, parsed: Mapping[str, Any], **_: object) -> None:
-        if not isinstance(parsed, dict):
-            return
+        if isinstance(parsed, dict):
+            self.answered(parsed, signed_with=_signed_with.get())
+
+    def answered(self, parsed: Mapping[str, Any], *, signed_with: str) -> None:
+        """AWS has answered; for what asks it without a client of the SDK.
+
+        Args:
+            parsed: As the SDK's parser gives it.
+            signed_with: The access key.
+        """
         code = str(parsed.get("Error", {}).get("Code", ""))
         if code in REFUSALS:
-            self.credentials.refused(code, _signed_with.get())
+            self.credentials.refused(code, signed_with)
         if self.on_answer is not None:
             self.on_answer(parsed)
 

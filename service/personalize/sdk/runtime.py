@@ -1,9 +1,11 @@
-"""Opens the SDK's client of Personalize's runtime, and rehearses a transaction with it."""
+"""Opens the way to Personalize's runtime: the SDK's client, and the plain way where the SDK's requests are plain."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
@@ -17,7 +19,10 @@ from service.clock import Clock
 from service.errors import ConfigurationError, RecommenderError
 from service.personalize.sdk.advice import advice_for, loggable
 from service.personalize.sdk.client import PersonalizeRecommender
+from service.personalize.sdk.connections import ConnectionPool
 from service.personalize.sdk.errors import translated_errors
+from service.personalize.sdk.plain import PlainWay, Rehearsal, reason_for_sdk, special_endpoint
+from service.personalize.sdk.plain_client import GET_PERSONALIZED_RANKING, GET_RECOMMENDATIONS, PlainClient
 
 SERVICE: Final = "personalize-runtime"
 """The SDK's name of it."""
@@ -29,7 +34,11 @@ CONNECT_TIMEOUT_SECONDS: Final = 0.5
 """Ours: a connection inside one region opens in a few milliseconds, and a lost SYN is only sent again after
 a second."""
 
-_rehearsing: Final = ContextVar("rehearsing", default=False)
+REHEARSAL_SECONDS: Final = 10.0
+"""For a rehearsal, which reads certificates in a thread; a busy start must not decide how Personalize is asked."""
+
+_rehearsing: Final[ContextVar[AwsCredentials | None]] = ContextVar("rehearsing", default=None)
+"""What this task's requests are signed with, while they are not to be sent."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -109,13 +118,17 @@ def place_of(arn: str) -> tuple[str, ...]:
 
 
 class _Runtime:
-    """The SDK's client, made when the block is entered; later if the file with its profile is yet to be written."""
+    """The SDK's client, made when the block is entered; later if the file with its profile is yet to be written.
+
+    The plain client takes its place once a rehearsal has shown that the SDK's requests are plain.
+    """
 
     def __init__(self, aws: AwsSession, config: AioConfig, region: str | None) -> None:
         self._aws = aws
         self._config = config
         self._region = region
         self._stack = AsyncExitStack()
+        self._sdk_client: Any = None
         self._client: Any = None
 
     @property
@@ -152,11 +165,51 @@ class _Runtime:
             return
         try:
             creating = self._aws.client(SERVICE, self._config, self._region)
-            self._client = await self._stack.enter_async_context(creating)
+            self._client = self._sdk_client = await self._stack.enter_async_context(creating)
         except sdk.ProfileNotFound:
             raise
         except (sdk.BotoCoreError, ValueError) as error:
             raise ConfigurationError(f"the AWS SDK cannot start: {error}") from error
+
+    async def rehearse(self) -> None:
+        """Do all of a transaction but send it: load certificates, resolve the endpoint; 90 ms or so without a network.
+
+        From then on requests that are plain go without the SDK.
+
+        Raises:
+            BotoCoreError, TimeoutError: What a transaction would fail of.
+        """
+        rehearsals = await self._rehearsed()
+        if because := reason_for_sdk(rehearsals):
+            _log.info("personalize_asked_by_sdk", because=because)
+            return
+        way, config = PlainWay.of(rehearsals), self._config
+        pool = ConnectionPool(
+            way.place,
+            max_connections=config.max_pool_connections,
+            connect_seconds=config.connect_timeout,
+            silence_seconds=config.read_timeout,
+        )
+        self._client = PlainClient(self._aws, way, pool, self._sdk_client)
+        self._stack.push_async_callback(pool.close)
+
+    async def _rehearsed(self) -> Mapping[str, Rehearsal]:
+        client, found = self._sdk_client, {}
+        rehearsing = _rehearsing.set(self._aws.credentials)
+        special = special_endpoint(client.meta.config)
+        try:
+            async with asyncio.timeout(REHEARSAL_SECONDS):
+                for operation, call in (
+                    (GET_RECOMMENDATIONS, client.get_recommendations(userId="", numResults=1)),
+                    (GET_PERSONALIZED_RANKING, client.get_personalized_ranking(userId="", inputList=[])),
+                ):
+                    try:
+                        await call
+                    except _RehearsalError as shown:
+                        found[operation] = replace(shown.rehearsal, is_special=special)
+        finally:
+            _rehearsing.reset(rehearsing)
+        return found
 
 
 async def _start(runtime: _Runtime, credentials: AwsCredentials) -> None:
@@ -168,32 +221,47 @@ async def _start(runtime: _Runtime, credentials: AwsCredentials) -> None:
     try:
         await runtime.open()
         with translated_errors():
-            await _rehearse(runtime.client)
+            await runtime.rehearse()
     except (ConfigurationError, RecommenderError, sdk.ProfileNotFound) as error:
         more = {"advice": advice} if (advice := advice_for(error)) else {}
         _log.warning("personalize_cannot_be_asked", problem=loggable(error), **more)
 
 
-async def _rehearse(client: Any) -> None:  # noqa: ANN401  # as above
-    """Do all of a transaction but send it: load certificates, resolve the endpoint; 90 ms or so without a network."""
-    rehearsing = _rehearsing.set(True)
-    try:
-        async with asyncio.timeout(START_SECONDS):
-            await client.get_recommendations(userId="", numResults=1)
-    except _RehearsalError:
-        return
-    finally:
-        _rehearsing.reset(rehearsing)
-
-
 class _Session(AIOHTTPSession):  # type: ignore[misc]  # the SDK has no types
     async def send(self, request: Any) -> Any:  # noqa: ANN401  # as above
-        if _rehearsing.get():
-            # The SDK reads the certificates only as it opens its pool of connections, and has no other name for it.
-            await self._get_session(self._proxy_config.proxy_url_for(request.url))
-            raise _RehearsalError
-        return await super().send(request)
+        credentials = _rehearsing.get()
+        if credentials is None:
+            return await super().send(request)
+        signed_with, proxy = credentials.frozen(), self._proxy_config.proxy_url_for(request.url)
+        # The SDK reads the certificates only as it opens its pool of connections, and has no other name for it.
+        await self._get_session(proxy)
+        raise _RehearsalError(
+            Rehearsal(
+                method=request.method,
+                url=request.url,
+                headers={name.lower(): _text(value) for name, value in request.headers.items()},
+                body=request.body,
+                credentials=signed_with,
+                proxy=proxy,
+                verifies=self._verify,
+                has_client_certificate=self._cert_file is not None,
+                tls=self._tls,
+            )
+        )
+
+    def _build_ssl_contexts(self, proxy_url: str | None) -> Any:  # noqa: ANN401  # as above
+        contexts = super()._build_ssl_contexts(proxy_url)
+        self._tls: ssl.SSLContext = contexts[0]
+        return contexts
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
 
 
 class _RehearsalError(Exception):
     """Ends a rehearsal where the request would be sent."""
+
+    def __init__(self, rehearsal: Rehearsal) -> None:
+        super().__init__()
+        self.rehearsal = rehearsal
