@@ -1,7 +1,7 @@
-"""Looks up Redis's names in a thread of its own, one at a time, so that a slow answer starves nobody else.
+"""Looks up names in a thread of its own, one at a time, so that a slow answer starves nobody else.
 
 The event loop's own look-ups share a few threads. While Redis's name takes seconds to fail, a look-up for each attempt
-would take them all, and the SDK could not find Amazon Personalize.
+would take them all, and Amazon Personalize could not be found.
 """
 
 import asyncio
@@ -77,7 +77,7 @@ class HostLookUp:
         if self._monotonic() - name.known_at < KNOWN_SECONDS:
             return list(name.addresses)
         if name.looking is None and self._monotonic() >= name.not_before:
-            name.looking = asyncio.create_task(self._look(host, name), name="redis-look-up")
+            name.looking = asyncio.create_task(self._look(host, name), name="look-up")
         if name.looking is not None:
             patience = min(seconds, PATIENCE_SECONDS) if name.addresses else seconds
             await asyncio.wait((name.looking,), timeout=patience)
@@ -152,7 +152,7 @@ async def _in_thread(work: Callable[[], list[str]]) -> list[str]:
         except RuntimeError:
             return  # the loop is closed: nobody waits any more
 
-    threading.Thread(target=run, name="redis-look-up", daemon=True).start()
+    threading.Thread(target=run, name="look-up", daemon=True).start()
     return await done
 
 

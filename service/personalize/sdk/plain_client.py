@@ -1,4 +1,4 @@
-"""Asks Personalize's runtime without the SDK's machinery; a tenth of its processor time. See `docs/adr/0021`."""
+"""Asks Personalize's runtime without the SDK's machinery; an eighth of its processor time. See `docs/adr/0022`."""
 
 import json
 import uuid
