@@ -13,7 +13,7 @@ from service.fleet.heartbeat import Heartbeat
 from service.models import ListRequest
 from service.sends.ports import PrewarmTerms
 from tests.support.fakes import FakePersonalize, FakeStore
-from tests.support.redis_model import RedisServerModel, model_client
+from tests.support.redis_network import RedisServerModel, model_client
 from tests.support.replica import Replica, key_of, open_replica
 from tests.support.virtual_time import VirtualClock, run_virtual
 

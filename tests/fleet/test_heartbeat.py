@@ -9,7 +9,7 @@ from service.fleet.heartbeat import HEARTBEAT_SECONDS, NEWCOMER_PAUSE_SECONDS, N
 from service.fleet.share import Share
 from tests.support.fleet import Member, join
 from tests.support.redis import RedisServer
-from tests.support.redis_model import RedisServerModel, model_client
+from tests.support.redis_network import RedisServerModel, model_client
 from tests.support.virtual_time import VirtualClock, run_virtual
 from tests.support.waiting import until
 

@@ -25,7 +25,7 @@ from service.lists.ports import ListsEvent
 from service.models import Answer, ItemList, ListRequest
 from tests.support.calls import most_in_a_second
 from tests.support.fakes import HANG, Failure, FakePersonalize
-from tests.support.redis_model import ModelClient, RedisServerModel
+from tests.support.redis_network import ModelClient, RedisServerModel
 from tests.support.replica import DEADLINE_SECONDS, Replica, items_for, open_replica
 from tests.support.virtual_time import VirtualClock, run_virtual
 

@@ -1,30 +1,45 @@
-"""A model of Redis that runs the service's own Lua, on a clock and over a network that a test has in its hand.
+"""A model of Redis that runs the service's own Lua, on a clock that a test has in its hand.
 
-It knows the commands that the scripts of budget, fleet and lists call. `tests/fleet/test_redis_model.py` holds it to a
-real Redis.
+It knows the commands that the service calls. `tests/fleet/test_redis_model.py` holds it to a real Redis.
+`redis_network` is the way to it.
+
+Longer than 300 lines: a command is a method.
 """
 
-import asyncio
 import copy
 import hashlib
 import importlib
 import math
 import struct
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, Final, Self
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ResponseError
-
-from service.fleet.client import TIMEOUT_SECONDS, RedisClient
-from service.fleet.route import Route
+from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 
 # Not imported by name: type checkers need not have it.
 _lua51: Final = importlib.import_module("lupa.lua51")
 
 Hash = dict[bytes, bytes]
 SortedSet = dict[bytes, float]
+Stream = dict[tuple[int, int], list[bytes]]
+
+_TAKES_MEMORY: Final = frozenset({b"SET", b"HSET", b"ZADD", b"SADD", b"XADD"})
+"""Commands that a full Redis refuses."""
+
+_OUT_OF_MEMORY: Final = "command not allowed when used memory > 'maxmemory'."
+
+_AROUND: Final = """
+function(call, failing)
+  redis = {
+    call = function(...) return call(...) end,
+    pcall = function(name, ...)
+      local err = failing(name)
+      if err then return {err = err} end
+      return call(name, ...)
+    end,
+  }
+end
+"""
 
 
 class RedisModel:
@@ -36,17 +51,31 @@ class RedisModel:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self._now = clock()
+        self.full = False
+        """Whether it refuses what takes memory."""
         self._lua = _lua51.LuaRuntime(encoding=None, unpack_returned_tuples=False)
-        self._scripts: dict[str, tuple[str, Any]] = {}
+        self._lua.eval(_AROUND)(self._call, self._failing)
+        self._lua.globals()[b"struct"] = self._lua.table_from(
+            {b"unpack": lambda form, packed, at=1: _unpack(form, packed, at), b"pack": _pack}
+        )
+        self._compiled: dict[str, tuple[Any, bool]] = {}
+        """Of every text, the function and whether a full Redis runs it; a cache, not what Redis remembers."""
+        self._scripts: set[str] = set()
+        self._may_fill = True
         self._values: dict[bytes, Any] = {}
         self._expires_at: dict[bytes, float] = {}
+        self._expires_next = math.inf
+        """No key expires before."""
+        self._methods: dict[bytes, Callable[..., Any]] = {}
         self.published: list[tuple[bytes, bytes]] = []
 
     # What a test does to it
 
     def empty(self) -> None:
         """Forget everything, scripts included."""
-        self._values, self._expires_at, self._scripts = {}, {}, {}
+        self._values, self._expires_at = {}, {}
+        self._scripts.clear()
 
     def memory(self) -> tuple[dict[bytes, Any], dict[bytes, float]]:
         """A copy of everything that is kept."""
@@ -55,37 +84,71 @@ class RedisModel:
     def remember(self, memory: tuple[dict[bytes, Any], dict[bytes, float]]) -> None:
         """Hold what was kept at another time, as a server does that took over."""
         self._values, self._expires_at = copy.deepcopy(memory)
+        self._expires_next = -math.inf
+
+    def keys(self) -> list[bytes]:
+        """The names of all keys."""
+        self._turn()
+        return list(self._values)
 
     def everlasting(self) -> set[bytes]:
         """Keys that never expire."""
+        self._turn()
         return self._values.keys() - self._expires_at.keys()
+
+    def pass_by(self, seconds: float, beats: Callable[[bytes], bool]) -> None:
+        """So much time has gone by, in which nothing happened but the replicas' signs of life under these keys."""
+        for key, value in self._values.items():
+            if not beats(key):
+                continue
+            if key in self._expires_at:
+                self._expires_at[key] += seconds
+            for member, one in value.items():
+                if isinstance(one, float):
+                    value[member] = one + seconds * 1e6
+                elif one.count(b" ") == 2 and not one.endswith(b" 0 0"):  # a share: when Redis has heard of its replica
+                    share, heard, own_until = one.split()
+                    value[member] = b"%s %d %s" % (share, int(heard) + round(seconds * 1e6), own_until)
 
     # Scripts
 
     def eval(self, text: str, keys: Sequence[Any], args: Sequence[Any]) -> Any:  # noqa: ANN401  # what a script returns
         """Run a script."""
         sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-        if sha not in self._scripts:
+        self._scripts.add(sha)
+        if sha not in self._compiled:
             lines = text.splitlines()
-            body = "\n".join(lines[1:] if lines[0].startswith("#!") else lines)
-            self._scripts[sha] = text, self._lua.eval(f"function(KEYS, ARGV, redis, struct) {body}\nend")
+            shebang = lines[0] if lines[0].startswith("#!") else ""
+            body = "\n".join(lines[1:] if shebang else lines)
+            self._compiled[sha] = (self._lua.eval(f"function(KEYS, ARGV) {body}\nend"), "allow-oom" in shebang)
         return self.evalsha(sha, keys, args)
 
     def evalsha(self, sha: str, keys: Sequence[Any], args: Sequence[Any]) -> Any:  # noqa: ANN401  # as above
         """Run a script that was run before."""
         if sha not in self._scripts:
             raise NoScriptError
-        lua = self._lua
-        redis = lua.table_from({b"call": self._call, b"pcall": self._call})
-        unpack = lua.table_from({b"unpack": lambda _, packed, at: struct.unpack_from(">d", packed, at - 1)[0]})
-        reply = self._scripts[sha][1](
-            lua.table_from([_bytes(key) for key in keys]), lua.table_from([_bytes(arg) for arg in args]), redis, unpack
-        )
+        # Redis's time stands still in a script.
+        self._turn()
+        function, allows_oom = self._compiled[sha]
+        table = self._lua.table_from
+        self._may_fill = allows_oom or not self.full
+        try:
+            reply = function(table(list(map(_bytes, keys))), table(list(map(_bytes, args))))
+        finally:
+            self._may_fill = True
         return self._reply(reply)
 
+    def _failing(self, name: bytes) -> str | None:
+        return None if self._may_fill or name not in _TAKES_MEMORY else f"OOM {_OUT_OF_MEMORY}"
+
     def _call(self, name: bytes, *args: object) -> object:
-        answer = self.command(name.decode(), *args)
-        return self._to_lua(answer)
+        if not self._may_fill and name in _TAKES_MEMORY:
+            raise OutOfMemoryError(_OUT_OF_MEMORY)
+        method = self._methods.get(name) or self._method(name)
+        answer = method(*[arg if type(arg) is bytes else _bytes(arg) for arg in args])
+        if answer is None:
+            return False
+        return self._to_lua(answer) if type(answer) is list else answer
 
     def _to_lua(self, answer: object) -> object:
         if answer is None:
@@ -95,35 +158,51 @@ class RedisModel:
         return answer
 
     def _reply(self, value: Any) -> Any:  # noqa: ANN401  # as a script returns it
+        kind = type(value)
+        if kind is bytes:
+            return value
+        if kind is int:
+            return value
         if value is None or value is False:
             return None
         if value is True:
             return 1
-        if isinstance(value, int | float):
+        if kind is float:
             return int(value)
-        if isinstance(value, bytes):
-            return value
         replies = []
         for at in range(1, len(value) + 1):
-            if value[at] is None:
+            one = value[at]
+            if one is None:
                 break
-            replies.append(self._reply(value[at]))
+            replies.append(self._reply(one))
         return replies
 
     # Commands
 
     def command(self, name: str, *args: object) -> Any:  # noqa: ANN401  # as each command answers
         """Run one command."""
-        self._expire()
-        method = getattr(self, f"_{name.lower()}", None)
-        if method is None:
-            raise NotImplementedError(name)
-        return method(*(_bytes(arg) for arg in args))
+        self._turn()
+        if self.full and name.encode() in _TAKES_MEMORY:
+            raise OutOfMemoryError(_OUT_OF_MEMORY)
+        return self._method(name.encode())(*map(_bytes, args))
 
-    def _expire(self) -> None:
-        now = self._clock()
+    def _method(self, name: bytes) -> Callable[..., Any]:
+        method = self._methods.get(name)
+        if method is None:
+            method = getattr(self, f"_{name.decode().lower()}", None)
+            if method is None:
+                raise NotImplementedError(name.decode())
+            self._methods[name] = method
+        return method
+
+    def _turn(self) -> None:
+        """Look at the clock, and let go of what has expired."""
+        now = self._now = self._clock()
+        if now < self._expires_next:
+            return
         for key in [key for key, at in self._expires_at.items() if at <= now]:
             self._forget(key)
+        self._expires_next = min(self._expires_at.values(), default=math.inf)
 
     def _forget(self, key: bytes) -> bool:
         self._expires_at.pop(key, None)
@@ -144,12 +223,16 @@ class RedisModel:
             self._forget(key)
 
     def _time(self) -> list[bytes]:
-        microseconds = round(self._clock() * 1e6)
+        microseconds = round(self._now * 1e6)
         return [b"%d" % (microseconds // 1_000_000), b"%d" % (microseconds % 1_000_000)]
 
     def _get(self, key: bytes) -> bytes | None:
         value: bytes | None = self._kept(key, bytes) if key in self._values else None
         return value
+
+    def _getrange(self, key: bytes, first: bytes, last: bytes) -> bytes:
+        value: bytes = self._kept(key, bytes)
+        return value[int(first) : int(last) + 1]
 
     def _set(self, key: bytes, value: bytes, *options: bytes) -> bytes | None:
         if b"NX" in options and key in self._values:
@@ -158,22 +241,35 @@ class RedisModel:
         self._expires_at.pop(key, None)
         if b"PX" in options:
             self._pexpire(key, options[options.index(b"PX") + 1])
+        elif b"EX" in options:
+            self._pexpire(key, b"%d" % (1000 * int(options[options.index(b"EX") + 1])))
         return b"OK"
 
     def _del(self, *keys: bytes) -> int:
         return sum(map(self._forget, keys))
 
+    _unlink = _del
+
+    def _exists(self, *keys: bytes) -> int:
+        return sum(key in self._values for key in keys)
+
     def _pexpire(self, key: bytes, milliseconds: bytes) -> int:
         if key not in self._values:
             return 0
-        self._expires_at[key] = self._clock() + float(milliseconds) / 1000
+        at = self._expires_at[key] = self._now + float(milliseconds) / 1000
+        self._expires_next = min(self._expires_next, at)
         return 1
 
     def _pttl(self, key: bytes) -> int:
         if key not in self._values:
             return -2
         at = self._expires_at.get(key)
-        return -1 if at is None else max(0, round((at - self._clock()) * 1000))
+        return -1 if at is None else max(0, round((at - self._now) * 1000))
+
+    def _scan(self, cursor: bytes, pattern: bytes) -> list[Any]:
+        del cursor
+        assert pattern.endswith(b"*")
+        return [0, [key for key in self._values if key.startswith(pattern[:-1])]]
 
     def _publish(self, channel: bytes, message: bytes) -> int:
         self.published.append((channel, message))
@@ -190,6 +286,9 @@ class RedisModel:
     def _hgetall(self, key: bytes) -> list[bytes]:
         return [one for pair in self._kept(key, dict).items() for one in pair]
 
+    def _hkeys(self, key: bytes) -> list[bytes]:
+        return list(self._kept(key, dict))
+
     def _hvals(self, key: bytes) -> list[bytes]:
         return list(self._kept(key, dict).values())
 
@@ -205,6 +304,15 @@ class RedisModel:
         gone = sum(kept.pop(field, None) is not None for field in fields)
         self._keep(key, kept)
         return gone
+
+    def _sadd(self, key: bytes, *members: bytes) -> int:
+        kept: set[bytes] = self._kept(key, set)
+        new = set(members) - kept
+        self._keep(key, kept | new)
+        return len(new)
+
+    def _sismember(self, key: bytes, member: bytes) -> int:
+        return int(member in self._kept(key, set))
 
     def _zadd(self, key: bytes, *args: bytes) -> int:
         kept: SortedSet = self._kept(key, dict)
@@ -229,10 +337,28 @@ class RedisModel:
         score = self._kept(key, dict).get(member)
         return None if score is None else _score(score)
 
+    def _ranked(self, key: bytes) -> list[tuple[bytes, float]]:
+        kept = self._kept(key, dict)
+        if len(kept) <= 1:
+            return list(kept.items())
+        return sorted(kept.items(), key=lambda entry: (entry[1], entry[0]))
+
     def _zrange(self, key: bytes, first: bytes, last: bytes, *options: bytes) -> list[bytes]:
-        ranked = sorted(self._kept(key, dict).items(), key=lambda entry: (entry[1], entry[0]))
-        start, stop = int(first), int(last)
-        found = ranked[start:] if stop == -1 else ranked[start : stop + 1]
+        ranked = self._ranked(key)
+        if b"BYSCORE" in options:
+            if b"REV" in options:
+                first, last = last, first
+            inner = set(self._between(key, first, last))
+            found = [entry for entry in ranked if entry[0] in inner]
+            if b"REV" in options:
+                found.reverse()
+        else:
+            start, stop = int(first), int(last)
+            found = ranked[start if start >= -len(ranked) else 0 :][: _span(start, stop, len(ranked))]
+        if b"LIMIT" in options:
+            at = options.index(b"LIMIT")
+            skipped, most = int(options[at + 1]), int(options[at + 2])
+            found = found[skipped : skipped + most]
         if b"WITHSCORES" in options:
             return [one for member, score in found for one in (member, _score(score))]
         return [member for member, _ in found]
@@ -243,9 +369,61 @@ class RedisModel:
     def _zremrangebyscore(self, key: bytes, lowest: bytes, highest: bytes) -> int:
         return self._hdel(key, *self._between(key, lowest, highest))
 
+    def _zremrangebyrank(self, key: bytes, first: bytes, last: bytes) -> int:
+        return self._hdel(key, *self._zrange(key, first, last))
+
     def _between(self, key: bytes, lowest: bytes, highest: bytes) -> list[bytes]:
+        kept = self._kept(key, dict)
+        if not kept:
+            return []
         above, below = _bound(lowest, -math.inf), _bound(highest, math.inf)
-        return [member for member, score in self._kept(key, dict).items() if above(score) and below(-score)]
+        return [member for member, score in kept.items() if above(score) and below(-score)]
+
+    def _xadd(self, key: bytes, number: bytes, *pairs: bytes) -> bytes:
+        assert number == b"*"
+        kept: Stream = self._kept(key, dict)
+        last = max(kept, default=(0, 0))
+        entry = max((int(self._now * 1000), 0), (last[0], last[1] + 1))
+        kept[entry] = list(pairs)
+        self._keep(key, kept)
+        return _number(entry)
+
+    def _xlen(self, key: bytes) -> int:
+        return len(self._kept(key, dict))
+
+    def _xrange(self, key: bytes, first: bytes, last: bytes, *options: bytes) -> list[Any]:
+        entries = [one for one in sorted(self._kept(key, dict)) if _within(one, first, last)]
+        return self._entries(key, entries, options)
+
+    def _xrevrange(self, key: bytes, last: bytes, first: bytes, *options: bytes) -> list[Any]:
+        entries = [one for one in sorted(self._kept(key, dict), reverse=True) if _within(one, first, last)]
+        return self._entries(key, entries, options)
+
+    def _entries(self, key: bytes, entries: list[tuple[int, int]], options: tuple[bytes, ...]) -> list[Any]:
+        most = int(options[1]) if options else len(entries)
+        kept = self._kept(key, dict)
+        return [[_number(one), kept[one]] for one in entries[:most]]
+
+    def _xdel(self, key: bytes, *numbers: bytes) -> int:
+        kept: Stream = self._kept(key, dict)
+        return sum(kept.pop(_entry(one), None) is not None for one in numbers)
+
+    def _xtrim(self, key: bytes, *options: bytes) -> int:
+        kept: Stream = self._kept(key, dict)
+        gone = [one for one in kept if one < _entry(options[-1])]
+        for one in gone:
+            del kept[one]
+        return len(gone)
+
+    def _xack(self, key: bytes, group: bytes, *numbers: bytes) -> int:
+        del key, group, numbers
+        return 0
+
+
+def _span(start: int, stop: int, count: int) -> int:
+    first = max(0, start + count) if start < 0 else start
+    last = stop + count if stop < 0 else stop
+    return max(0, last - first + 1)
 
 
 def _bound(text: bytes, infinite: float) -> Callable[[float], bool]:
@@ -262,6 +440,37 @@ def _score(score: float) -> bytes:
     return b"%d" % score if score == int(score) else repr(score).encode()
 
 
+def _number(entry: tuple[int, int]) -> bytes:
+    return b"%d-%d" % entry
+
+
+def _entry(number: bytes) -> tuple[int, int]:
+    at, _, sequence = number.partition(b"-")
+    return int(at), int(sequence or 0)
+
+
+def _within(entry: tuple[int, int], first: bytes, last: bytes) -> bool:
+    if first.startswith(b"("):
+        if entry <= _entry(first[1:]):
+            return False
+    elif first != b"-" and entry < _entry(first):
+        return False
+    return last == b"+" or entry <= _entry(last)
+
+
+def _unpack(form: bytes, packed: bytes, at: int) -> int | float:
+    value: int | float = struct.unpack_from(_form(form), packed, int(at) - 1)[0]
+    return value
+
+
+def _pack(form: bytes, value: float) -> bytes:
+    return struct.pack(_form(form), value if form.endswith(b"d") else int(value))
+
+
+def _form(form: bytes) -> str:
+    return {b">d": ">d", b">I4": ">I", b">I2": ">H"}[form]
+
+
 def _bytes(value: object) -> bytes:
     if isinstance(value, bytes):
         return value
@@ -269,195 +478,3 @@ def _bytes(value: object) -> bytes:
         # As Lua writes numbers that are whole.
         return b"%.14g" % value
     return str(value).encode()
-
-
-class RedisServerModel:
-    """A server with a model in it, and everything that may become of it and of the ways to it.
-
-    Args:
-        clock: Redis's own, in Unix seconds.
-        way_seconds: From a replica to it, and back.
-    """
-
-    def __init__(self, clock: Callable[[], float], way_seconds: float = 0.0005) -> None:
-        self.redis = RedisModel(clock)
-        self.way_seconds = way_seconds
-        self.alive = True
-        self.paused = False
-        self._unread: list[Callable[[], None]] = []
-        self._subscribers: set[ModelPubSub] = set()
-
-    def kill(self) -> None:
-        """It answers nobody, and forgets everything."""
-        self.alive, self.paused = False, False
-        self._unread.clear()
-        self.redis.empty()
-        for subscriber in self._subscribers:
-            subscriber.deliver(RedisConnectionError("closed"))
-        self._subscribers.clear()
-
-    def start(self) -> None:
-        """It answers again."""
-        self.alive = True
-
-    def pause(self) -> None:
-        """It reads nothing, and what is sent to it waits."""
-        self.paused = True
-
-    def resume(self) -> None:
-        """It reads what has waited, even if nobody wants an answer any more."""
-        self.paused = False
-        while self._unread and not self.paused:
-            self._unread.pop(0)()
-
-    def receive(self, read: Callable[[], None]) -> None:
-        """A message arrives."""
-        if self.paused:
-            self._unread.append(read)
-        else:
-            read()
-
-    def subscribe(self, subscriber: "ModelPubSub") -> None:
-        """What is published from now on goes there too, for as long as both live."""
-        self._subscribers.add(subscriber)
-
-    def unsubscribe(self, subscriber: "ModelPubSub") -> None:
-        """Nothing more."""
-        self._subscribers.discard(subscriber)
-
-    def deliver(self) -> None:
-        """Send on what scripts have published."""
-        for channel, message in self.redis.published:
-            for subscriber in self._subscribers:
-                subscriber.deliver({"type": "message", "channel": channel, "data": message})
-        self.redis.published.clear()
-
-
-class ModelLink:
-    """The library's client of one replica: what a `RedisClient` needs of it.
-
-    A message is on its way by itself: the server reads it although its sender has given up.
-    """
-
-    def __init__(self, server: RedisServerModel) -> None:
-        self._server = server
-        self.cut = False
-        """Whether packets get lost, in both directions."""
-
-    async def aclose(self) -> None:
-        """Nothing to close."""
-
-    async def evalsha(self, sha: str, count: int, *rest: object) -> object:
-        """Run a script by its hash."""
-        return await self.ask(lambda redis: redis.evalsha(sha, rest[:count], rest[count:]))
-
-    async def eval(self, text: str, count: int, *rest: object) -> object:
-        """Run a script."""
-        return await self.ask(lambda redis: redis.eval(text, rest[:count], rest[count:]))
-
-    async def zrem(self, *args: object) -> object:
-        """One command."""
-        return await self.ask(lambda redis: redis.command("ZREM", *args))
-
-    async def hdel(self, *args: object) -> object:
-        """One command."""
-        return await self.ask(lambda redis: redis.command("HDEL", *args))
-
-    def pubsub(self) -> "ModelPubSub":
-        """A subscription with a connection of its own."""
-        return ModelPubSub(self._server, self)
-
-    async def ask(self, act: Callable[[RedisModel], object]) -> object:
-        """Have something done at the server."""
-        loop, server = asyncio.get_running_loop(), self._server
-        answer: asyncio.Future[object] = loop.create_future()
-
-        def arrive() -> None:
-            if self.cut:
-                return
-            if server.alive:
-                server.receive(read)
-            else:
-                reply(RedisConnectionError("refused"))
-
-        def read() -> None:
-            try:
-                said = act(server.redis)
-            except (ResponseError, NotImplementedError) as error:
-                said = error
-            loop.call_later(server.way_seconds, reply, said)
-            server.deliver()
-
-        def reply(said: object) -> None:
-            if self.cut or answer.done():
-                return
-            if isinstance(said, Exception):
-                answer.set_exception(said)
-            else:
-                answer.set_result(said)
-
-        loop.call_later(server.way_seconds, arrive)
-        return await answer
-
-
-class ModelPubSub:
-    """The library's subscription, as `FlightChannel` uses it."""
-
-    def __init__(self, server: RedisServerModel, link: ModelLink) -> None:
-        self._server = server
-        self._link = link
-        self._arrived: asyncio.Queue[object] = asyncio.Queue()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.unsubscribe(self)
-
-    async def subscribe(self, name: str) -> None:
-        """Listen from the moment at which the server has read this."""
-        await self._link.ask(lambda _: self._server.subscribe(self))
-        self._arrived.put_nowait({"type": "subscribe", "channel": name.encode(), "data": 1})
-
-    async def ping(self) -> None:
-        """Ask for a sign of life, which comes as a message."""
-        await self._link.ask(lambda _: self._arrived.put_nowait({"type": "pong"}))
-
-    async def get_message(self, timeout: float) -> object:  # noqa: ASYNC109  # as the library has it
-        """The next message; None if none comes in time."""
-        try:
-            async with asyncio.timeout(timeout):
-                message = await self._arrived.get()
-        except TimeoutError:
-            return None
-        if isinstance(message, Exception):
-            raise message
-        return message
-
-    def deliver(self, message: object) -> None:
-        """The server sends one; whatever is on its way when the link is cut is lost."""
-        asyncio.get_running_loop().call_later(self._server.way_seconds, self._arrive, message)
-
-    def _arrive(self, message: object) -> None:
-        if not self._link.cut:
-            self._arrived.put_nowait(message)
-
-
-class ModelClient(RedisClient):
-    """The service's client, on a model."""
-
-    def __init__(self, server: RedisServerModel) -> None:
-        super().__init__("redis://model", timeout_seconds=TIMEOUT_SECONDS)
-        self.link = ModelLink(server)
-
-    async def find(self) -> None:
-        """There is one way."""
-        link: Any = self.link
-        self._route = Route(link, "Redis 7", "standalone")
-
-
-@asynccontextmanager
-async def model_client(server: RedisServerModel) -> AsyncIterator[ModelClient]:
-    """A client for as long as the block lasts."""
-    async with ModelClient(server) as client:
-        yield client

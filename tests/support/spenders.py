@@ -19,7 +19,7 @@ from service.constants import SPENT_SHARE
 from service.errors import BudgetExhausted
 from service.fleet.heartbeat import FORGET_SECONDS, HEARTBEAT_SECONDS, Heartbeat
 from tests.support.calls import most_in_a_second
-from tests.support.redis_model import ModelClient, RedisServerModel
+from tests.support.redis_network import ModelClient, RedisServerModel
 from tests.support.virtual_time import VirtualClock, run_virtual
 
 HORIZON: Final = 1.5
