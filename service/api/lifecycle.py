@@ -74,7 +74,9 @@ class Administration:
     """What an operator may do while the service runs."""
 
     block_list: BlockList
+    items: CurrentCatalog
     catalog: CatalogRefresher
+    """Looks for a newer one."""
     forgetting: Forgetting
     prewarmers: Mapping[str, PlacementPrewarmer]
     """By placement."""

@@ -23,7 +23,7 @@ from service.constants import MAX_PORT
 from service.errors import ConfigurationError
 from service.main import SAMPLE_IMAGES
 from service.server import serve
-from service.settings import load_settings, read_env_file
+from service.settings import Settings, load_settings, read_env_file
 
 MAX_START_SECONDS: Final = 30.0
 """How long either process may take until it answers; on an idle machine each takes a second or two."""
@@ -47,6 +47,7 @@ ENVIRONMENT: Final = {
 
 DEFAULTS: Final = {
     "ALLOW_ANONYMOUS": "true",
+    "CONSOLE_ACCESS": "open",
     "HOST": "127.0.0.1",
     "PORT": "8000",
     "PERSONALIZE_TPS": "20",
@@ -108,7 +109,7 @@ def command(data: Path) -> None:
         try:
             _wait_for_local_personalize(child, port)
             threading.Thread(target=_stop_with, args=(child,), daemon=True).start()
-            threading.Thread(target=_announce, args=(settings.port,), daemon=True).start()
+            threading.Thread(target=_announce, args=(settings,), daemon=True).start()
             serve(settings)
         except KeyboardInterrupt:
             sys.exit(0)  # Ctrl-C is how this command is meant to end
@@ -180,17 +181,20 @@ def _point_environment_at(data: Path, port: int) -> None:
         os.environ[name] = ",".join(filter(None, ["127.0.0.1", os.environ.get(name)]))
 
 
-def _announce(port: int) -> None:
+def _announce(settings: Settings) -> None:
     """Say what to try, as soon as the service is ready."""
+    port = settings.port
     try:
         _wait_for(port, "/readyz", is_over=lambda: False)
     except TimeoutError:
         return  # the service says itself what is wrong
+    here = f"http://127.0.0.1:{port}{settings.root_path}/console"
+    console = "" if settings.console_access == "off" else f"See what users get, and why, at\n  {here}\n"
     tried = f"curl '127.0.0.1:{port}/recommendations?user_id=user1'"
     command = Path(sys.executable).with_name("personalize-connect")
     shown = command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command
     further = f"Further commands: {shown} --help\n" if command.exists() else ""
-    click.echo(f"\nReady. Try\n  {tried}\n{further}Ctrl-C stops it.\n")
+    click.echo(f"\nReady. Try\n  {tried}\n{console}{further}Ctrl-C stops it.\n")
 
 
 def _wait_for(port: int, path: str, *, is_over: Callable[[], bool]) -> None:

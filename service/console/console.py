@@ -6,6 +6,7 @@ from fastapi import FastAPI, Request
 
 from service.console.access import Reception
 from service.console.pages import Pages
+from service.console.spare import SpareSlots
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,7 @@ class Console:
 
     pages: Pages
     reception: Reception
+    spare: SpareSlots
 
 
 def install_console(app: FastAPI, console: Console) -> None:

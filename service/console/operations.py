@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.api import admin
 from service.api.admin import AdminServices
 from service.console.routes import ApiRoute, PageRoute, render
 from service.constants import MAX_ID_CHARACTERS
@@ -31,12 +32,10 @@ class OneItem(BaseModel):
 @api.post("/console/api/items/block")
 async def block_item(one: OneItem, services: AdminServices) -> JSONResponse:
     """Take an item out of every answer, on every replica within a second."""
-    await services.administration.block_list.block(one.item_id)
-    return JSONResponse({"item_id": one.item_id, "blocked": True})
+    return await admin.block_item(one.item_id, services)
 
 
 @api.post("/console/api/items/unblock")
 async def unblock_item(one: OneItem, services: AdminServices) -> JSONResponse:
     """Let an item be shown again."""
-    await services.administration.block_list.unblock(one.item_id)
-    return JSONResponse({"item_id": one.item_id, "blocked": False})
+    return await admin.unblock_item(one.item_id, services)

@@ -130,12 +130,14 @@ class Lists:
         """Listen for the end of another replica's flight; see `SharedLists.follow`."""
         return self._shared.follow(key)
 
-    async def board(self, key: UserKey, *, lease_seconds: float, background: bool = False) -> Boarding:
+    async def board(
+        self, key: UserKey, *, lease_seconds: float, background: bool = False, renew: bool = False
+    ) -> Boarding:
         """Look for a list in the shared store and take the lead if nobody has it; see `SharedLists.board`.
 
         What is pinned there is pinned here for the rest of its time.
         """
-        boarding = await self._shared.board(key, lease_seconds=lease_seconds, background=background)
+        boarding = await self._shared.board(key, lease_seconds=lease_seconds, background=background, renew=renew)
         if boarding.pinned is not None:
             self.pin(key, boarding.pinned, boarding.pinned_seconds)
         return boarding

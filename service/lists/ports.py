@@ -125,10 +125,13 @@ class SharedLists(Protocol):
     Every method raises `SharedStateUnavailable` when the store does not answer; the caller goes on without it.
     """
 
-    async def board(self, key: UserKey, *, lease_seconds: float, background: bool = False) -> Boarding:
+    async def board(
+        self, key: UserKey, *, lease_seconds: float, background: bool = False, renew: bool = False
+    ) -> Boarding:
         """Look for a list and take the lead of fetching it if nobody has it.
 
         In the background, for nobody, a pin is not looked for: the list is for those who come after it.
+        Who renews takes the lead although a fresh list is kept.
         """
 
     async def land(self, key: UserKey, outcome: Outcome, *, led: bool) -> Landed:

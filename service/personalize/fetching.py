@@ -70,11 +70,14 @@ class Fetching:
         """What the store has, or how the flight of the replica that leads has ended; None: we lead, or no end came."""
         left = max(0.0, flight.deadline - self._clock.monotonic())
         boarding = await self._lists.board(
-            flight.key, lease_seconds=left + self._transactions.timeout_seconds, background=flight.in_background
+            flight.key,
+            lease_seconds=left + self._transactions.timeout_seconds,
+            background=flight.in_background,
+            renew=flight.renews,
         )
         flight.led = boarding.leader
         kept = flight.kept = _newer(flight.kept, self._lists.usable(boarding.envelope))
-        if kept is not None and self._lists.is_fresh(flight.key, kept):
+        if kept is not None and not flight.renews and self._lists.is_fresh(flight.key, kept):
             flight.settled = True
             return Outcome(kept, "cache")
         if boarding.pinned is not None:

@@ -31,6 +31,9 @@ class Flight:
     needs_store: bool = False
     """While nobody waits for it, it spends nothing without the store that the replicas share."""
 
+    renews: bool = False
+    """It fetches a list although a fresh one is kept."""
+
     slot_at: float | None = None
     """When the slot began that it was started with."""
 

@@ -121,17 +121,19 @@ class Flights:
         flight = self._in_background(key, request, slot_at=slot_at)
         await asyncio.wait({flight.landed})
 
-    async def prewarm(self, key: UserKey, request: ListRequest, slot_at: float) -> tuple[Outcome, bool]:
+    async def prewarm(
+        self, key: UserKey, request: ListRequest, slot_at: float, *, renew: bool = False
+    ) -> tuple[Outcome, bool]:
         """Fetch a list that nobody waits for; the slot that began at `slot_at` is ours.
 
-        Without the store that the replicas share nothing is spent.
+        Without the store that the replicas share nothing is spent. A fresh list is renewed only if that is asked for.
 
         Returns:
             How it ended, and whether a transaction was spent. If none was, the slot is still there to be used.
         """
         if key in self._open:
             return Outcome(None, "cache"), False
-        flight = self._in_background(key, request, slot_at=slot_at, needs_store=True)
+        flight = self._in_background(key, request, slot_at=slot_at, needs_store=True, renew=renew)
         assert flight.task is not None  # noqa: S101  # started just now
         await asyncio.wait({flight.task})
         unkept = flight.lost or flight.landed.cancelled()
@@ -147,7 +149,7 @@ class Flights:
             await asyncio.gather(*late, return_exceptions=True)
 
     def _in_background(
-        self, key: UserKey, request: ListRequest, *, slot_at: float, needs_store: bool = False
+        self, key: UserKey, request: ListRequest, *, slot_at: float, needs_store: bool = False, renew: bool = False
     ) -> Flight:
         deadline = self._clock.monotonic() + self._fetching.timeout_seconds
         return self._start(
@@ -159,6 +161,7 @@ class Flights:
                 deadline,
                 background=True,
                 needs_store=needs_store,
+                renews=renew,
                 slot_at=slot_at,
                 spent=True,
             )

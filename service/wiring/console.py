@@ -9,6 +9,7 @@ from service.console.access import Reception
 from service.console.console import Console, install_console
 from service.console.pages import PATH, Pages
 from service.console.room import ROUTERS
+from service.console.spare import SpareSlots
 from service.settings import Settings
 from service.settings.key_files import secret
 
@@ -35,6 +36,7 @@ def build_console(settings: Settings, clock: Clock) -> Console:
             path=f"{settings.root_path}{PATH}",
             clock=clock,
         ),
+        spare=SpareSlots(clock),
     )
 
 

@@ -171,6 +171,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             placements=replica.placements,
             administration=Administration(
                 block_list=shared.blocked,
+                items=catalog,
                 catalog=refresher,
                 forgetting=stores.forgetting,
                 prewarmers=prewarmers,

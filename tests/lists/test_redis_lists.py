@@ -270,6 +270,17 @@ async def test_a_degraded_answer_never_replaces_the_list_that_is_kept(one: Repli
     assert (await one.lists.board(KEY, lease_seconds=2)).envelope == kept.envelope
 
 
+async def test_who_renews_a_list_leads_although_it_is_fresh(one: Replica, other: Replica, clock: Clock) -> None:
+    kept = Outcome(_envelope(clock.time()), "personalize")
+    await one.lists.land(KEY, kept, led=False)
+    assert not (await one.lists.board(KEY, lease_seconds=2, background=True)).leader
+    renewing = await one.lists.board(KEY, lease_seconds=2, background=True, renew=True)
+    assert (renewing.leader, renewing.envelope) == (True, kept.envelope)
+    # Once at a time, and callers have the fresh list meanwhile.
+    assert not (await other.lists.board(KEY, lease_seconds=2, background=True, renew=True)).leader
+    assert (await other.lists.board(KEY, lease_seconds=2)).envelope == kept.envelope
+
+
 @pytest.mark.parametrize(
     "value",
     [b"", b"\x01", b"\x01\x00\x00", bytes([envelope.VERSION + 1]) + b"x" * 40, b"garbage" * 9],

@@ -1,5 +1,6 @@
 """Somebody at the console, as a browser would be: keeps cookies, and sends the token of the page that it has read."""
 
+import json
 import re
 from dataclasses import dataclass
 
@@ -35,8 +36,8 @@ class Visitor:
         return await self.door.http.post("/console/logout", data={"token": self.token})
 
     async def post(self, path: str, **body: object) -> httpx.Response:
-        headers = {"X-Console-Token": self.token}
-        return await self.door.http.post(f"/console/api/{path}", json=body, headers=headers)
+        headers = {"X-Console-Token": self.token, "Content-Type": "application/json"}
+        return await self.door.http.post(f"/console/api/{path}", content=json.dumps(body), headers=headers)
 
     async def get(self, path: str) -> httpx.Response:
         return await self.door.http.get(f"/console/api/{path}")

@@ -202,7 +202,9 @@ class FakeSharedLists:
     def __init__(self, store: FakeStore) -> None:
         self._store = store
 
-    async def board(self, key: UserKey, *, lease_seconds: float, background: bool = False) -> Boarding:
+    async def board(
+        self, key: UserKey, *, lease_seconds: float, background: bool = False, renew: bool = False
+    ) -> Boarding:
         store = self._store
         await store.trip()
         now = store.clock.monotonic()
@@ -210,7 +212,7 @@ class FakeSharedLists:
         pin = None if background else store.pins.get(key)
         if pin is not None and pin[1] > now:
             return Boarding(leader=False, envelope=envelope, pinned=pin[0], pinned_seconds=pin[1] - now)
-        if envelope is not None and store.freshness.fresh(created_at(envelope), store.clock.time()):
+        if envelope is not None and not renew and store.freshness.fresh(created_at(envelope), store.clock.time()):
             return Boarding(leader=False, envelope=envelope)
         held = store.leases.get(key)
         if held is not None and held[1] > now:

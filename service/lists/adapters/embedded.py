@@ -14,9 +14,11 @@ class EmbeddedLists:
     def __init__(self, memory: LocalLists) -> None:
         self._memory = memory
 
-    async def board(self, key: UserKey, *, lease_seconds: float, background: bool = False) -> Boarding:
+    async def board(
+        self, key: UserKey, *, lease_seconds: float, background: bool = False, renew: bool = False
+    ) -> Boarding:
         """Lead, with nothing found."""
-        del key, lease_seconds, background
+        del key, lease_seconds, background, renew
         return Boarding(leader=True)
 
     async def land(self, key: UserKey, outcome: Outcome, *, led: bool) -> Landed:

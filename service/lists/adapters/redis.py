@@ -99,26 +99,33 @@ class RedisLists:
         """Stop to listen; before the client is closed."""
         await self.channel.__aexit__()
 
-    async def board(self, key: UserKey, *, lease_seconds: float, background: bool = False) -> Boarding:
+    async def board(
+        self, key: UserKey, *, lease_seconds: float, background: bool = False, renew: bool = False
+    ) -> Boarding:
         """See `SharedLists.board`; nobody leads for a user who has a fresh list or a pin."""
         with span("redis board"):
-            return await self._found_or_lead(key, lease_seconds, background)
+            return await self._found_or_lead(key, lease_seconds, background=background, renew=renew)
 
-    async def _found_or_lead(self, key: UserKey, lease_seconds: float, background: bool) -> Boarding:  # noqa: FBT001  # handed on
-        boarding, unreadable = await self._board_once(key, lease_seconds, background)
+    async def _found_or_lead(self, key: UserKey, lease_seconds: float, *, background: bool, renew: bool) -> Boarding:
+        boarding, unreadable = await self._board_once(key, lease_seconds, background=background, renew=renew)
         if unreadable and not boarding.leader and not boarding.lease_seconds:
             # The script took it for a pin or a fresh list, and gave no lead.
             async with self._client.use(unreadable[0]) as redis:
                 await redis.delete(*unreadable)
-            boarding, _ = await self._board_once(key, lease_seconds, background)
+            boarding, _ = await self._board_once(key, lease_seconds, background=background, renew=renew)
         return boarding
 
-    async def _board_once(self, key: UserKey, lease_seconds: float, background: bool) -> tuple[Boarding, list[str]]:  # noqa: FBT001  # handed on
+    async def _board_once(
+        self, key: UserKey, lease_seconds: float, *, background: bool, renew: bool
+    ) -> tuple[Boarding, list[str]]:
         """What there is, and which of it this version cannot read."""
         token = (_BACKGROUND if background else "") + secrets.token_hex(8)
         lease_ms = max(1, round(lease_seconds * 1000))
         now = self._clock.time()
         earliest, latest = self._freshness.earliest(now, key), self._freshness.latest(now)
+        if renew:
+            # No list is made after the latest moment, so none stands in the way.
+            earliest = latest + 1.0
         names, pin_version = self._keys(key), 0 if background else OUTCOME_VERSION
         async with self._client.use(*names[:1]):
             reply: Any = await self._board(
