@@ -1,6 +1,7 @@
 """The process that serves: its listener, its signals, and how it stops without a caller noticing."""
 
 import asyncio
+import gc
 import importlib.util
 import logging
 import math
@@ -101,6 +102,7 @@ class DrainingServer(uvicorn.Server):
                 return
             # Uvicorn asks of a server only what a listener has too.
             self.servers.append(listener)  # type: ignore[arg-type]
+        _calm_the_collector()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what was accepted, and close everything."""
@@ -157,6 +159,8 @@ def serve(settings: Settings, create: Callable[[Settings], HitLane] = create_app
     Raises:
         ConfigurationError: The catalogue or the address cannot work.
     """
+    # What a start makes stays: walking it again and again would take a tenth of its time.
+    gc.disable()
     configure_logging(settings.log_level, settings.log_format)
     for variable in unknown_variables():
         hint = f"write {variable.meant}" if variable.meant else "remove it, or correct it"
@@ -195,6 +199,17 @@ def serve(settings: Settings, create: Callable[[Settings], HitLane] = create_app
         raise app.startup_error
     if server.listen_error is not None:
         raise _cannot_listen(settings.host, settings.port, server.listen_error)
+
+
+def _calm_the_collector() -> None:
+    """Look at young objects less often, and never again at what lives until shutdown.
+
+    The cached values themselves are bytes or tuples of bytes, which the collector does not track. What the start left
+    over is not looked for first: it is next to nothing, and finding it takes a twelfth of the start.
+    """
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
+    gc.enable()
 
 
 def _tracing() -> "Tracing | None":

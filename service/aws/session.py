@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError
 
 from service.aws.chain import MAX_LOOK_SECONDS, FoundCredentials, Look, ask_chain, missing_profile
 from service.aws.credentials import REFUSALS, AwsCredentials
+from service.aws.models import ModelLoader
 from service.aws.region import region_name
 from service.clock import Clock, SystemClock
 from service.errors import ConfigurationError
@@ -51,6 +52,7 @@ class AwsSession:
         self.credentials = AwsCredentials(look or ask, clock or SystemClock())
         self._patience_seconds = patience_seconds
         self.on_answer: Callable[[Mapping[str, Any]], None] | None = None
+        self._models: ModelLoader | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -111,6 +113,9 @@ class AwsSession:
 
     def _session(self) -> AioSession:
         session = get_session()
+        if self._models is None:
+            self._models = ModelLoader(session.get_config_variable("data_path"))
+        session.register_component("data_loader", self._models)
         session.register_component("credential_provider", _Provider(self.credentials))
         session.register("after-call", self._after_call, unique_id="service-aws-credentials")
         return session

@@ -1,9 +1,17 @@
 """`personalize-connect serve`."""
 
+from typing import Final
+
 import click
 
-from service.server import serve
-from service.settings import load_settings
+from service.absent import absent
+
+UNUSED: Final = ("rich", "httpx", "httpx2", "pydantic.v1")
+"""What libraries look for and would load: colors in tracebacks, another HTTP client, models of another kind."""
+
+with absent(*UNUSED):
+    from service.server import serve
+    from service.settings import load_settings
 
 
 @click.command("serve")
@@ -12,4 +20,5 @@ def command() -> None:
 
     The environment and .env configure it. Exit status 2 and one line for each mistake when it is configured wrongly.
     """
-    serve(load_settings())
+    with absent(*UNUSED):
+        serve(load_settings())

@@ -33,7 +33,8 @@ CONTROL: Final = "control"
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    # Built when it is first used: most of them only as a part of a placement.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class PromotionTerms(_Strict):

@@ -3,7 +3,6 @@
 Longer than 300 lines: it opens everything of a replica in one order, and closes it in reverse.
 """
 
-import gc
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -196,7 +195,6 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
         )
         open_gauges(telemetry, replica, services, catalog, shared)
         await open_answer_report(telemetry.answers_by_reason, stack)
-        _calm_the_collector()
         yield services
 
 
@@ -305,13 +303,3 @@ def _request_exclusion(settings: Settings, catalog: ItemCatalog) -> RequestExclu
         way_out = "; set EVENT_KEYS to ask what users did" if "Interactions" in str(error) else ""
         raise ConfigurationError(f"EXCLUSION_FILTER: {error}{way_out}") from error
     return RequestExclusion(expression) if by_request(expression) else None
-
-
-def _calm_the_collector() -> None:
-    """What lives until shutdown is not walked again, and young objects are looked at less often.
-
-    The cached values themselves are bytes or tuples of bytes, which the collector does not track.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 100)

@@ -1,5 +1,6 @@
 """The command line as a whole: which commands there are, and what loading them costs."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from service.absent import absent
 from service.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
@@ -62,3 +64,13 @@ def test_the_local_personalize_and_the_service_do_not_load_each_other() -> None:
 
     assert not {"service.settings", "service.server", "service.wiring"}.intersection(local)
     assert not [name for name in serve if name.startswith("service.local_personalize")]
+
+
+def test_what_is_loaded_already_is_not_hidden_and_what_was_hidden_can_be_loaded_later() -> None:
+    with absent("click", "this_module_is_nowhere", "wave"):
+        assert sys.modules["click"] is click
+        with pytest.raises(ImportError, match="wave"):
+            importlib.import_module("wave")
+
+    assert importlib.import_module("wave").__name__ == "wave"
+    assert "this_module_is_nowhere" not in sys.modules

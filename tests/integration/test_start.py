@@ -1,12 +1,66 @@
 """What an operator reads at the start, where the service starts."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.integration.test_start_mistakes import start
-from tests.support.processes import Process, service
+from tests.support.ports import free_port
+from tests.support.processes import ROOT, Process, configuration, inherited, service
+
+UNUSED = {
+    "boto3",
+    "duckdb",
+    "fastavro",
+    "hiredis",
+    "httpx",
+    "ijson",
+    "itsdangerous",
+    "lark",
+    "liquid",
+    "matplotlib",
+    "numpy",
+    "opentelemetry.exporter",
+    "opentelemetry.sdk",
+    "pydantic.v1",
+    "redis",
+    "rich",
+    "s3transfer",
+    "service.batch.adapters.redis",
+    "service.braze",
+    "service.catalog.adapters.dynamodb_source",
+    "service.catalog.adapters.s3",
+    "service.console",
+    "service.doctor",
+    "service.events.adapters",
+    "service.local_personalize",
+    "service.pipeline",
+    "service.tracing",
+    "service.wiring.events",
+    "service.wiring.redis",
+}
+"""What a start must not load with a CSV file as catalogue, without console, Redis, events, spans and filters."""
+
+MODULES_WHEN_READY = """
+import asyncio, gc, logging, os, sys
+
+class Ready(logging.Handler):
+    def emit(self, record):
+        if record.getMessage() == "Application startup complete.":
+            logging.getLogger("uvicorn.error").removeHandler(self)
+            asyncio.get_running_loop().call_later(0.1, show)
+
+def show():
+    print(gc.isenabled(), gc.get_freeze_count() > 0, *(name for name, one in sys.modules.items() if one), flush=True)
+    os._exit(0)
+
+logging.getLogger("uvicorn.error").addHandler(Ready())
+from service.cli import main
+main(["serve"])
+"""
 
 
 def event(process: Process, name: str) -> dict[str, object]:
@@ -66,3 +120,22 @@ def test_a_key_that_could_be_guessed_stops_the_start(tmp_path: Path, name: str) 
     """F4."""
     [line] = start(tmp_path, **{name: "a"})
     assert line == f"{name}: a key has 1 characters; at least 24 are needed, such as `openssl rand -hex 16` prints"
+
+
+def test_a_start_loads_nothing_that_is_not_used(tmp_path: Path) -> None:
+    configured = configuration(
+        None, CONSOLE_ACCESS="off", HOST="127.0.0.1", PORT=str(free_port()), DATA_DIR=str(tmp_path)
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", MODULES_WHEN_READY],
+        cwd=ROOT,
+        env=inherited() | configured,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    enabled, frozen, *modules = run.stdout.split()
+
+    assert (enabled, frozen) == ("True", "True")
+    assert "service.personalize.sdk.runtime" in modules
+    assert not UNUSED.intersection(modules)

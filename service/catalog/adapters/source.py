@@ -5,9 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from service.aws.session import AwsSession
-from service.catalog.adapters.dynamodb_source import DynamoDbSource
 from service.catalog.adapters.file import FileSource
-from service.catalog.adapters.s3 import S3Source
 from service.catalog.ports import CatalogSource
 from service.catalog.reading.exclusion import parsed_exclusion
 from service.catalog.reading.recipe import Recipe
@@ -41,7 +39,12 @@ def open_source(
     recipe = Recipe(column_mapping, exclusion_filter, data_dir)
     scheme = url.partition(":")[0].lower()
     if scheme == "s3":
+        # Nothing of a source is imported that is not asked for.
+        from service.catalog.adapters.s3 import S3Source  # noqa: PLC0415  # as said
+
         return S3Source(url, recipe, aws)
     if scheme == "dynamodb":
+        from service.catalog.adapters.dynamodb_source import DynamoDbSource  # noqa: PLC0415  # as said
+
         return DynamoDbSource(url, recipe, aws, monotonic=monotonic)
     return FileSource(url, recipe)

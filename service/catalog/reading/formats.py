@@ -4,15 +4,16 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from service.catalog.reading.csv_rows import CsvRows
 from service.catalog.reading.encoding import encoding_of
-from service.catalog.reading.json_document import JsonDocument, prefix_in
-from service.catalog.reading.json_rows import JsonLines, JsonRows
 from service.catalog.reading.packing import HEAD_BYTES, PackingError, unpacked
 from service.catalog.reading.ports import RowSource
 from service.errors import CatalogError
+
+if TYPE_CHECKING:
+    from service.catalog.reading.json_rows import JsonRows
 
 
 @contextmanager
@@ -30,13 +31,17 @@ def open_rows(stream: IO[bytes], label: str) -> Iterator[RowSource]:
         yield rows
 
 
-def _rows(content: IO[bytes], label: str) -> CsvRows | JsonRows:
+def _rows(content: IO[bytes], label: str) -> "CsvRows | JsonRows":
     head = content.read(HEAD_BYTES)
     encoding = encoding_of(head)
     begin = head.decode(encoding, "replace").lstrip("\ufeff \t\r\n")
     content.seek(0)
     if not begin.startswith(("{", "[")):
         return CsvRows(content, label)
+    # A parser of large documents, which few catalogues need.
+    from service.catalog.reading.json_document import JsonDocument, prefix_in  # noqa: PLC0415  # as said
+    from service.catalog.reading.json_rows import JsonLines, JsonRows  # noqa: PLC0415  # as said
+
     prefix = prefix_in(content, encoding)
     objects = JsonLines(content, encoding) if prefix is None else JsonDocument(content, encoding, prefix, label)
     return JsonRows(objects, label)
