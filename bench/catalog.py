@@ -33,6 +33,7 @@ from service.aws.session import AwsSession
 from service.catalog.adapters.source import open_source
 from service.catalog.item import CatalogRow
 from service.catalog.ports import ItemCatalog
+from service.clock import SystemClock
 from tests.support.ports import free_port
 from tests.support.processes import Process, configuration, local_personalize, running
 
@@ -196,13 +197,15 @@ def lookups(name: str, path: Path, ids: Sequence[str], data_dir: Path, repeats: 
     with _catalog(path, data_dir) as catalog:
         began = time.perf_counter()
         popular = Selection()
-        select(popular, PopularItems(()).ids(catalog), Rules(catalog=catalog, exclude=(), blocked=()), 100)
+        select(
+            popular, PopularItems((), SystemClock()).ids(catalog), Rules(catalog=catalog, exclude=(), blocked=()), 100
+        )
         first = (time.perf_counter() - began) * 1000
         began = time.perf_counter()
         none = Rules(
             catalog=catalog, exclude=(), blocked=(), exclusion=BoundExclusion(lambda *_: False, lambda _: False)
         )
-        select(Selection(), PopularItems(()).ids(catalog), none, 100)
+        select(Selection(), PopularItems((), SystemClock()).ids(catalog), none, 100)
         nothing = (time.perf_counter() - began) * 1000
         runs = [_timed(catalog.rows, _samples(ids, seed)) for seed in range(repeats)]
         file_mb = _file_mb()

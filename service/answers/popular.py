@@ -1,6 +1,5 @@
 """The non-personalised list: curated items, then what was lately recommended most, then the catalogue."""
 
-import heapq
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
@@ -19,8 +18,8 @@ HALF_LIFE_LISTS = 5_000
 COUNTED_RANKS = 10
 """Only what a message is likely to show counts as recommended."""
 
-RECOUNT_LISTS = 50
-"""The order is made anew after so many live lists: sorting at every list would cost more than it tells."""
+RECOUNT_SECONDS = PIN_SECONDS
+"""The order is made anew so often at most, whatever the rate of live lists, and only where somebody is shown it."""
 
 _MAX_IDS = 20_000
 _KEPT_IDS = 5_000
@@ -29,13 +28,20 @@ _GROWTH = 2.0 ** (1.0 / HALF_LIFE_LISTS)
 
 
 class PopularItems:
-    """Learns from the live lists of this replica; its memory is bounded, and lost with the process."""
+    """Learns from the live lists of this replica; its memory is bounded, and lost with the process.
 
-    def __init__(self, curated: Sequence[str]) -> None:
+    Args:
+        curated: What the operator wants shown first.
+        clock: By its monotonic time the order is made anew.
+    """
+
+    def __init__(self, curated: Sequence[str], clock: Clock) -> None:
         self._curated = tuple(dict.fromkeys(curated))
+        self._clock = clock
         self._weights: dict[str, float] = {}
         self._weight = 1.0
-        self._unseen_lists = 0
+        self._is_counted = True
+        self._ranked_at = float("-inf")
         self._ranked: tuple[str, ...] = ()
         self._first_eligible: tuple[int, tuple[str, ...]] = (-1, ())
         self._categories: dict[str, Categories] = {}
@@ -50,15 +56,14 @@ class PopularItems:
             self._weights = {item_id: one / self._weight for item_id, one in weights.items()}
             self._weight = 1.0
         if len(self._weights) > _MAX_IDS:
-            self._weights = dict(heapq.nlargest(_KEPT_IDS, self._weights.items(), key=_weight))
-        self._unseen_lists += 1
-        if self._unseen_lists >= RECOUNT_LISTS or not self._ranked:
-            self._recount()
+            least = sorted(self._weights.values())[-_KEPT_IDS]
+            self._weights = {item_id: one for item_id, one in self._weights.items() if one >= least}
+        self._is_counted = False
 
     def ids(self, catalog: ItemCatalog) -> Iterator[str]:
         """Best first, with repetitions, and on to the end of the catalogue; take as many as you need."""
         yield from self._curated
-        yield from self._ranked
+        yield from self._best()
         yield from self._eligible(catalog)
         yield from catalog.first_ids()
 
@@ -70,7 +75,7 @@ class PopularItems:
     def ids_like(self, item_id: str, column: str, catalog: ItemCatalog) -> Iterator[str]:
         """As `ids`, but first those that have the item's value in a column of the catalogue."""
         categories = self._categories.setdefault(column, Categories(column))
-        yield from categories.like(item_id, (*self._curated, *self._ranked), catalog)
+        yield from categories.like(item_id, (*self._curated, *self._best()), catalog)
         yield from self.ids(catalog)
 
     def _eligible(self, catalog: ItemCatalog) -> tuple[str, ...]:
@@ -84,14 +89,18 @@ class PopularItems:
             self._first_eligible = catalog.version, tuple(found[:_MAX_ELIGIBLE])
         return self._first_eligible[1]
 
-    def _recount(self) -> None:
-        self._unseen_lists = 0
-        best = heapq.nlargest(PERSONALIZE_MAX_RESULTS, self._weights.items(), key=_weight)
-        self._ranked = tuple(item_id for item_id, _ in best)
-
-
-def _weight(entry: tuple[str, float]) -> tuple[float, str]:
-    return entry[1], entry[0]
+    def _best(self) -> tuple[str, ...]:
+        """What is recommended most, best first."""
+        now = self._clock.monotonic()
+        if not self._is_counted and now - self._ranked_at >= RECOUNT_SECONDS:
+            self._is_counted, self._ranked_at = True, now
+            weights, least = self._weights, 0.0
+            # Weights only grow: nothing that weighs less than the last of the best so far has come to be one of them.
+            if len(self._ranked) == PERSONALIZE_MAX_RESULTS:
+                least = min(weights.get(item_id, 0.0) for item_id in self._ranked)
+            best = sorted(((one, item_id) for item_id, one in weights.items() if one >= least), reverse=True)
+            self._ranked = tuple(item_id for _, item_id in best[:PERSONALIZE_MAX_RESULTS])
+        return self._ranked
 
 
 class PopularLists:

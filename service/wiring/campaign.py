@@ -181,7 +181,7 @@ async def open_answers(
     outside: Outside, terms: Terms, placements: Mapping[str, PlacementTerms]
 ) -> AsyncIterator[AnsweringReplica]:
     """One replica's answers from its placements, for as long as the block lasts."""
-    popular = PopularItems(terms.curated)
+    popular = PopularItems(terms.curated, outside.clock)
     pins = LocalPins(PIN_SECONDS, outside.clock)
     fallback_pins = LocalPins(PIN_SECONDS, outside.clock)
     forgetting = outside.stores.forgetting

@@ -1,0 +1,48 @@
+"""What is recommended most: counted at every list, ordered now and then."""
+
+import random
+from itertools import islice
+
+import pytest
+
+from service.answers import popular
+from service.answers.popular import COUNTED_RANKS, RECOUNT_SECONDS, PopularItems
+from service.constants import PERSONALIZE_MAX_RESULTS
+from tests.support.clocks import StandingClock
+from tests.support.fakes import FakeCatalog
+
+
+def learned(items: PopularItems, count: int = PERSONALIZE_MAX_RESULTS) -> list[str]:
+    return list(islice(items.ids(FakeCatalog([])), count))
+
+
+def test_the_order_is_made_anew_by_time_and_not_by_lists() -> None:
+    clock = StandingClock()
+    items = PopularItems((), clock)
+    items.learn(["a"])
+    assert learned(items) == ["a"]
+    for _ in range(1_000):
+        items.learn(["b"])
+    assert learned(items) == ["a"]
+    clock.now += RECOUNT_SECONDS
+    assert learned(items) == ["b", "a"]
+
+
+@pytest.mark.parametrize("max_ids", [1_000, 20_000])
+def test_the_order_is_that_of_all_counts(monkeypatch: pytest.MonkeyPatch, max_ids: int) -> None:
+    """Few of the items are looked at, and those that are seldom shown are forgotten."""
+    monkeypatch.setattr(popular, "_MAX_IDS", max_ids)
+    monkeypatch.setattr(popular, "_KEPT_IDS", 700)
+    rng, clock = random.Random(3), StandingClock()
+    items, counts, weight = PopularItems((), clock), dict[str, float](), 1.0
+    for number in range(3_000):
+        ranked = [f"item{int(rng.paretovariate(0.7)) % 1_200 + number // 10}" for _ in range(12)]
+        clock.now += RECOUNT_SECONDS * (number % 50 == 0)
+        items.learn(ranked)
+        for item_id in ranked[:COUNTED_RANKS]:
+            counts[item_id] = counts.get(item_id, 0.0) + weight
+        weight *= popular._GROWTH
+        if number % 50 == 0:
+            best = sorted(((one, item_id) for item_id, one in counts.items()), reverse=True)
+            best = best[: PERSONALIZE_MAX_RESULTS if max_ids > 1_000 else 100]
+            assert learned(items, len(best)) == [item_id for _, item_id in best]
