@@ -27,6 +27,7 @@ from tests.support.redis import RedisServer
 from tests.support.waiting import until
 
 KEY = UserKey(blake2b(b"someone", digest_size=16).digest())
+FOLLOWED = UserKey(b"f" * 16)
 VALUED_BYTES = 17
 FRESH_SECONDS = 900.0
 
@@ -109,6 +110,7 @@ async def test_every_follower_of_a_flight_gets_its_end_and_strangers_do_not(
     async with AsyncExitStack() as stack:
         landings = [await stack.enter_async_context(other.lists.follow(KEY)) for _ in range(3)]
         stranger = await stack.enter_async_context(other.lists.follow(UserKey(b"x" * 16)))
+        await other.lists.board(KEY, lease_seconds=2)
         outcome = _live(clock)
         await one.lists.land(KEY, outcome, led=True)
         assert [await landing.wait(2) for landing in landings] == [outcome] * 3
@@ -116,16 +118,39 @@ async def test_every_follower_of_a_flight_gets_its_end_and_strangers_do_not(
     assert not other.lists.channel._followers
 
 
+async def test_the_end_of_a_flight_that_nobody_has_boarded_is_not_published(
+    one: Replica, other: Replica, clock: Clock
+) -> None:
+    """Every replica would hear of every miss; a flight that was lost may have had followers."""
+    async with other.lists.follow(KEY) as unboarded, other.lists.follow(FOLLOWED) as boarded:
+        await one.lists.board(KEY, lease_seconds=2)
+        await one.lists.land(KEY, _live(clock), led=True)
+        await one.lists.board(FOLLOWED, lease_seconds=2)
+        await other.lists.board(FOLLOWED, lease_seconds=2)
+        outcome = _live(clock)
+        await one.lists.land(FOLLOWED, outcome, led=True)
+        assert await boarded.wait(2) == outcome
+        assert await unboarded.wait(0) is None
+    async with other.lists.follow(KEY) as landing, other.member.client.use() as redis:
+        await redis.flushall()
+        lost = _live(clock)
+        await one.lists.land(KEY, lost, led=True)
+        assert await landing.wait(2) == lost
+
+
 async def test_a_follower_that_gives_up_does_not_take_the_others_along(
     one: Replica, other: Replica, clock: Clock
 ) -> None:
+    boarded = []
+
     async def follow() -> Outcome | None:
         async with other.lists.follow(KEY) as landing:
+            boarded.append(await other.lists.board(KEY, lease_seconds=2))
             return await landing.wait(5)
 
     await one.lists.board(KEY, lease_seconds=2)
     patient, impatient = asyncio.create_task(follow()), asyncio.create_task(follow())
-    await asyncio.sleep(0)
+    await until(lambda: len(boarded) == 2)
     impatient.cancel()
     outcome = _live(clock)
     await one.lists.land(KEY, outcome, led=True)
@@ -402,6 +427,7 @@ async def test_after_redis_is_back_flights_are_heard_again(
     outcome = _live(clock)
     async with one.lists.follow(KEY) as landing:
         assert (await one.lists.board(KEY, lease_seconds=2)).leader
+        assert not (await one.lists.board(KEY, lease_seconds=2)).leader
         await one.lists.land(KEY, outcome, led=True)
         assert await landing.wait(2) == outcome
 

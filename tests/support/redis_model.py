@@ -238,7 +238,8 @@ class RedisModel:
         if b"NX" in options and key in self._values:
             return None
         self._values[key] = value
-        self._expires_at.pop(key, None)
+        if b"KEEPTTL" not in options:
+            self._expires_at.pop(key, None)
         if b"PX" in options:
             self._pexpire(key, options[options.index(b"PX") + 1])
         elif b"EX" in options:

@@ -17,4 +17,7 @@ if list and #list >= 11 and string.byte(list) == tonumber(ARGV[3]) then
   if made_at >= tonumber(ARGV[1]) and made_at <= tonumber(ARGV[2]) then return {list, pin, 0, 0, false} end
 end
 if redis.call('SET', KEYS[3], ARGV[4], 'NX', 'PX', ARGV[5]) then return {list, pin, 1, 0, false} end
-return {list, pin, 0, math.max(0, redis.call('PTTL', KEYS[3])), redis.call('GET', KEYS[3])}
+-- Who leads need only publish the end if somebody waits for it: a '+' at the token's end says so to land.lua.
+local held = redis.call('GET', KEYS[3])
+if string.sub(held, -1) ~= '+' then redis.call('SET', KEYS[3], held .. '+', 'KEEPTTL') end
+return {list, pin, 0, math.max(0, redis.call('PTTL', KEYS[3])), held}

@@ -29,7 +29,12 @@ if kind == 'list' or (kind == 'pin' and not pin and not list) then
     full = 1
   end
 end
-if ARGV[4] ~= '' and redis.call('GET', KEYS[3]) == ARGV[4] then redis.call('DEL', KEYS[3]) end
--- Followers hear that they are to look for what was here before.
-redis.call('PUBLISH', ARGV[5], (pin or list) and ARGV[7] or ARGV[6])
+local flight = redis.call('GET', KEYS[3])
+if ARGV[4] ~= '' and (flight == ARGV[4] or flight == ARGV[4] .. '+') then redis.call('DEL', KEYS[3]) end
+-- Every replica hears every message, so nothing is said of a flight that nobody has boarded since it began. Whether
+-- somebody has boarded one that is gone, nobody knows.
+if not flight or string.sub(flight, -1) == '+' then
+  -- Followers hear that they are to look for what was here before.
+  redis.call('PUBLISH', ARGV[5], (pin or list) and ARGV[7] or ARGV[6])
+end
 return {full, pin, lasts, list}
