@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from service.aws.session import AwsSession
 from service.clock import SystemClock
+from tests.support import processes
 from tests.support.redis import RedisServer
 
 if TYPE_CHECKING:
@@ -85,6 +86,20 @@ def models_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(JSONFileLoader, "load_file", lambda _, path: read(path))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def processes_fork() -> Iterator[None]:
+    """A process of ours need not import the service anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "begin", processes.fork_of_ours)
+        yield
+
+
+@pytest.fixture
+def new_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of ours start as an operator starts them."""
+    monkeypatch.setattr(processes, "begin", processes.new_interpreter)
 
 
 @pytest.fixture

@@ -62,6 +62,7 @@ async def assert_gone(personalize: Process, replica: Process, born: set[int]) ->
     await until(lambda: not sockets_in_use(replica.port, personalize.port))
 
 
+@pytest.mark.usefixtures("new_interpreters")
 async def test_sigterm_falls_out_of_readiness_and_finishes_what_was_accepted(stack: ExitStack) -> None:
     personalize, replica = slow_personalize_and_replica(stack)
     born = children(replica.popen.pid)

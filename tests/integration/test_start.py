@@ -62,6 +62,8 @@ from service.cli import main
 main(["serve"])
 """
 
+pytestmark = pytest.mark.usefixtures("new_interpreters")
+
 
 def event(process: Process, name: str) -> dict[str, object]:
     """The fields of a log line."""

@@ -11,11 +11,12 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from tests.support.forks import Fork
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
@@ -33,7 +34,7 @@ STOP_SECONDS = 10.0
 class Process:
     """A process that answers HTTP on loopback."""
 
-    popen: subprocess.Popen[bytes]
+    popen: subprocess.Popen[bytes] | Fork
     port: int
     ready_seconds: float
     """From the process's start to its first good answer."""
@@ -128,10 +129,8 @@ def running(
     """
     command = [*(["taskset", "-c", str(core)] if core is not None and shutil.which("taskset") else []), *arguments]
     began = time.monotonic()
-    with tempfile.TemporaryFile() as log:
-        popen = subprocess.Popen(
-            command, env=inherited() | dict(environment or {}), cwd=ROOT, stderr=log, stdout=subprocess.DEVNULL
-        )
+    with tempfile.NamedTemporaryFile() as log, Path(os.devnull).open("wb") as nowhere:
+        popen = begin(command, inherited() | dict(environment or {}), folder=ROOT, stdout=nowhere, stderr=log)
         try:
             with contextlib.suppress(TimeoutError):
                 wait_until(lambda: popen.poll() is not None or _answers(port, probe), seconds=start_seconds)
@@ -149,7 +148,27 @@ def inherited() -> dict[str, str]:
     return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
-def stop(process: subprocess.Popen[Any]) -> int:
+def new_interpreter(
+    command: Sequence[str], environment: Mapping[str, str], *, folder: Path, stdout: IO[bytes], stderr: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """Start a command as anybody does."""
+    return subprocess.Popen(command, env=environment, cwd=folder, stdout=stdout, stderr=stderr)
+
+
+def fork_of_ours(
+    command: Sequence[str], environment: Mapping[str, str], *, folder: Path, stdout: IO[bytes], stderr: IO[bytes]
+) -> subprocess.Popen[bytes] | Fork:
+    """Start a command; ours, behind `python -m`, without a second of imports."""
+    if command[:2] != [sys.executable, "-m"] or not command[2].startswith("service"):
+        return new_interpreter(command, environment, folder=folder, stdout=stdout, stderr=stderr)
+    return Fork(command[2:], environment, folder=folder, stdout=stdout, stderr=stderr)
+
+
+begin: Callable[..., subprocess.Popen[bytes] | Fork] = new_interpreter
+"""How processes start: the benches measure what an operator has, the tests put the other one here."""
+
+
+def stop(process: subprocess.Popen[Any] | Fork) -> int:
     """End a process politely, then by force; its exit status."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
@@ -213,7 +232,7 @@ def configuration(
 class Command:
     """A command of ours that ends by itself."""
 
-    popen: subprocess.Popen[bytes]
+    popen: subprocess.Popen[bytes] | Fork
     log: IO[bytes]
 
     def written(self) -> list[str]:
@@ -228,13 +247,13 @@ class Command:
 @contextlib.contextmanager
 def command(arguments: Sequence[str], environment: Mapping[str, str], *, folder: Path = ROOT) -> Iterator[Command]:
     """`python -m service` with these arguments, run in a folder. Ended with the block."""
-    with tempfile.TemporaryFile() as log:
-        popen = subprocess.Popen(
+    with tempfile.NamedTemporaryFile() as log:
+        popen = begin(
             [sys.executable, "-m", "service", *arguments],
-            env=inherited() | dict(environment),
-            cwd=folder,
+            inherited() | dict(environment),
+            folder=folder,
             stdout=log,
-            stderr=subprocess.STDOUT,
+            stderr=log,
         )
         try:
             yield Command(popen, log)
