@@ -3,18 +3,17 @@
 import logging
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator
-from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 import structlog
-from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
 
 from service.aws.session import AwsSession
 from service.clock import SystemClock
 from tests.support import processes
+from tests.support.quick_sdk import working_out_once
 from tests.support.redis import RedisServer
 
 if TYPE_CHECKING:
@@ -80,11 +79,9 @@ def logging_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def models_read_once() -> Iterator[None]:
-    """Every client of AWS reads Amazon's model of its service, which takes longer than most tests."""
-    read = cache(partial(JSONFileLoader.load_file, JSONFileLoader()))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JSONFileLoader, "load_file", lambda _, path: read(path))
+def quick_sdk() -> Iterator[None]:
+    """Clients of AWS."""
+    with working_out_once():
         yield
 
 

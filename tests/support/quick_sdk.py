@@ -1,0 +1,40 @@
+"""What every client and session of the AWS SDK works out anew, worked out once: it takes longer than most tests."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from typing import Any
+
+import pytest
+from botocore.hooks import BaseEventHooks, EventAliaser
+from botocore.loaders import JSONFileLoader, Loader
+
+
+@contextmanager
+def working_out_once() -> Iterator[None]:
+    """Amazon's models, the names of its services, and the names of the SDK's own events."""
+    read = cache(partial(JSONFileLoader.load_file, JSONFileLoader()))
+    list_services, alias = Loader.list_available_services, EventAliaser._alias_event_name
+    services: dict[tuple[str, ...], list[str]] = {}
+    aliases: dict[str, str] = {}
+
+    def services_of(loader: Loader, type_name: str) -> list[str]:
+        key = (type_name, *loader.search_paths)
+        if key not in services:
+            services[key] = list_services(loader, type_name)
+        return services[key]
+
+    def alias_of(aliaser: EventAliaser, event: str) -> str:
+        if event not in aliases:
+            aliases[event] = alias(aliaser, event)
+        return aliases[event]
+
+    def trust(_: BaseEventHooks, handler: Any) -> None:  # noqa: ANN401  # any callable
+        """A handler that takes no keywords fails when it is called."""
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: read(path))
+        patch.setattr(Loader, "list_available_services", services_of)
+        patch.setattr(EventAliaser, "_alias_event_name", alias_of)
+        patch.setattr(BaseEventHooks, "_verify_accept_kwargs", trust)
+        yield
