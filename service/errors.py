@@ -17,6 +17,7 @@ ServiceError
 ├── PipelineError                 Personalize refused a step of the pipeline, or a resource failed; a line for each
 ├── CredentialsUnavailable        no source gives credentials of AWS; those in hand, if any, stay in use
 ├── BlockListFull                 no more items can be blocked
+├── TryLater                      too many people look at pages at once, or it took too long
 ├── TemplateError                 Braze could not render a template; knows where
 └── SharedStateUnavailable        Redis (or the data folder) did not answer; the caller goes on without it
     ├── SharedStateFull           Redis is there but has no memory left for this write
@@ -147,6 +148,10 @@ class CredentialsUnavailable(ServiceError):
 
 class BlockListFull(ServiceError):
     """No more items can be blocked; the message tells the bound."""
+
+
+class TryLater(ServiceError):
+    """Too many people look at pages at once, or what they want took too long; the text is for them."""
 
 
 class TemplateError(ServiceError):

@@ -74,6 +74,8 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
             services.telemetry.registry.register(ConnectionMetrics(lifecycle.connections))
             services.telemetry.registry.register(refusals)
             await stack.enter_async_context(_saying(refusals))
+            if console is not None:
+                await stack.enter_async_context(console.previews)
             lifecycle.on_hangup = services.administration.catalog.refresh_now
             stack.callback(lane.close)
             lifecycle.phase = "ready"
@@ -96,11 +98,13 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
     install_lifecycle(app, lifecycle)
     administration = (explain.router, admin.router, users_router, admin.versions)
     routers = [answers_router, events_router, go.router, router, metrics_router, *administration, pages.router]
+    console = None
     if settings.console_access != "off":
         # Nothing of it is imported where it is off.
         from service.wiring.console import ROUTERS, build_console, install_console  # noqa: PLC0415  # an optional room
 
-        install_console(app, build_console(settings, clock))
+        console = build_console(settings, clock)
+        install_console(app, console)
         routers += ROUTERS
     for one in routers:
         app.include_router(one)

@@ -44,6 +44,11 @@ class ItemRules:
         """What the user's own events keep out of the user's answers."""
 
     @property
+    def version(self) -> int:
+        """Changes whenever an answer rendered before could now be different."""
+        return self._catalog.snapshot.version + self._blocked.version
+
+    @property
     def catalog(self) -> ItemCatalog:
         """The active catalogue."""
         return self._catalog.snapshot

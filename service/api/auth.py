@@ -54,6 +54,10 @@ class Gate:
         self._admin_keys = _Secrets(admin_keys, clock)
         self._basic = _Secrets([basic] if isinstance(basic, str) else basic or (), clock)
         self._anonymous = anonymous
+        self.takes_basic = bool(basic)
+        """Whether HTTP Basic opens it."""
+        self.takes_keys = bool(api_keys)
+        """Whether a key opens it, other than one of an administrator."""
 
     @property
     def anonymous(self) -> bool:

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from service.api.auth import CREDENTIALS
 from service.api.lifecycle import lifecycle_of, services_of
 from service.constants import RANKING_PATH, RECOMMENDATIONS_PATH, SIMILAR_ITEMS_PATH
-from service.errors import BlockListFull, InvalidQuery, ServiceError, SharedStateUnavailable, Unauthorized
+from service.errors import BlockListFull, InvalidQuery, ServiceError, SharedStateUnavailable, TryLater, Unauthorized
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +24,8 @@ STATUS_CODES: dict[type[ServiceError], int] = {
     BlockListFull: 409,
     # Only administration meets it: recommendations go on without Redis.
     SharedStateUnavailable: 503,
+    # Only the console meets it.
+    TryLater: 503,
 }
 
 
@@ -39,6 +41,7 @@ def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
     app.add_exception_handler(Unauthorized, _unauthorized)
     app.add_exception_handler(BlockListFull, _full)
     app.add_exception_handler(SharedStateUnavailable, _unavailable)
+    app.add_exception_handler(TryLater, _later)
     app.add_exception_handler(RequestValidationError, _wrong_path)
     app.add_exception_handler(HTTPException, methods.http)
     app.add_exception_handler(Exception, _bug)
@@ -85,6 +88,10 @@ async def _full(request: Request, error: Exception) -> JSONResponse:
 async def _unavailable(_: Request, error: Exception) -> JSONResponse:
     message = str(error) or "Redis does not answer"
     return _body(STATUS_CODES[SharedStateUnavailable], "unavailable", f"{message}; the change does not hold, try again")
+
+
+async def _later(_: Request, error: Exception) -> JSONResponse:
+    return _body(STATUS_CODES[TryLater], "try_later", str(error))
 
 
 async def _wrong_path(request: Request, error: Exception) -> JSONResponse:

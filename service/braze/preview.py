@@ -8,7 +8,7 @@ A preview is for a person who waits, so it has an end: what is not rendered by t
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Final, Literal, Self
 
@@ -17,7 +17,7 @@ from service.braze.ports import Answer, Call, Heard, Job, Message, Service
 from service.braze.rehearsal.flaws import flaws_of, words_of
 from service.braze.renderers import LintReport, Renderers
 from service.braze.source import line_and_column
-from service.errors import TemplateError
+from service.errors import TemplateError, TryLater
 
 PREVIEW_SECONDS: Final = 1.8
 """For everything that a preview shows."""
@@ -96,10 +96,6 @@ class Shown:
     parts: list[ShownPart] = field(default_factory=list)
 
 
-class TooManyPreviews(Exception):
-    """Others wait already."""
-
-
 class Previews:
     """Renders previews one after another; a context manager. Starts nothing before the first one."""
 
@@ -128,24 +124,24 @@ class Previews:
 
         Raises:
             TemplateError: It took too long or too much memory.
-            TooManyPreviews: Others wait already.
+            TryLater: Others wait already.
         """
         async with self._a_turn():
             return await self._renderers.lint(parts, channel)
 
     async def show(
-        self, parts: Mapping[str, str], subjects: Sequence[Subject], service: Service, *, channel: str
+        self, parts: Mapping[str, Job], subjects: Sequence[Subject], service: Service, *, channel: str
     ) -> list[Shown]:
         """The message for each subject, in the same order.
 
         Args:
-            parts: Templates by name.
+            parts: By name; each for whichever user.
             subjects: For whom; each case is a name of `CASES`.
             service: Answers the calls.
             channel: What the message is.
 
         Raises:
-            TooManyPreviews: Others wait already.
+            TryLater: Others wait already.
         """
         async with self._a_turn():
             shown = [Shown(one, [ShownPart(name, "unrendered", why=_OVER) for name in parts]) for one in subjects]
@@ -154,15 +150,15 @@ class Previews:
                 async with asyncio.timeout(PREVIEW_SECONDS), asyncio.TaskGroup() as group:
                     showing = _Showing(self._renderers, service, channel, group)
                     for one in shown:
-                        for part, template in zip(one.parts, parts.values(), strict=True):
-                            group.create_task(showing.fill(part, template, one.subject))
+                        for part, job in zip(one.parts, parts.values(), strict=True):
+                            group.create_task(showing.fill(part, job, one.subject))
             return shown
 
     @asynccontextmanager
     async def _a_turn(self) -> AsyncIterator[None]:
         """One preview at a time; some time after the last one its process is ended."""
         if self._waiting >= MAX_WAITING:
-            raise TooManyPreviews
+            raise TryLater("Others look at their templates. Try again in a moment.")
         self._waiting += 1
         try:
             await self._turn.acquire()
@@ -198,9 +194,10 @@ class _Showing:
         self._group = group
         self._asked: dict[tuple[str, str, str], asyncio.Task[Heard]] = {}
 
-    async def fill(self, part: ShownPart, template: str, subject: Subject) -> None:
+    async def fill(self, part: ShownPart, job: Job, subject: Subject) -> None:
         """Render a part and put into it what came of that."""
-        job = Job(template, {"user_id": subject.user_id}, most_characters=MAX_SHOWN_CHARACTERS)
+        attributes = {**job.attributes, "user_id": subject.user_id}
+        job = replace(job, attributes=attributes, most_characters=MAX_SHOWN_CHARACTERS)
         case = CASES[subject.case] if subject.case else Case("")
         answers: list[Answer] = []
         try:
@@ -210,9 +207,9 @@ class _Showing:
         except TemplateError as error:
             part.fate, part.why = "failed", error.problem
             if error.offset is not None:
-                part.line, _ = line_and_column(template, error.offset)
+                part.line, _ = line_and_column(job.template, error.offset)
         else:
-            self._judge(part, made)
+            self._judge(part, made, subject)
 
     async def _answer(self, call: Call, case: Case, part: ShownPart) -> Answer:
         asked = case.before(call)
@@ -235,10 +232,12 @@ class _Showing:
             self._asked[key] = self._group.create_task(self._service.call(call))
         return await self._asked[key]
 
-    def _judge(self, part: ShownPart, message: Message) -> None:
+    def _judge(self, part: ShownPart, message: Message, subject: Subject) -> None:
         part.text, part.is_cut, part.why = message.text, message.is_cut, message.aborted or ""
         if message.aborted is not None:
             part.fate = "aborted"
         else:
             part.fate = "rendered" if message.text.strip() else "blank"
-            part.flaws = [words_of(one) for one in flaws_of(message.text, self._channel)]
+            flaws = flaws_of(message.text, self._channel)
+            # Where a name holds Liquid, that it is not rendered is right.
+            part.flaws = [words_of(one) for one in flaws if (subject.case, one) != ("nasty-name", "liquid-left")]

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
 
+from service.braze.preview import Previews
 from service.console.access import Reception
 from service.console.pages import Pages
+from service.console.send_tools import SendTools
 from service.console.spare import SpareSlots
 
 
@@ -16,6 +18,8 @@ class Console:
     pages: Pages
     reception: Reception
     spare: SpareSlots
+    previews: Previews
+    sends: SendTools
 
 
 def install_console(app: FastAPI, console: Console) -> None:

@@ -31,6 +31,8 @@ class Link(NamedTuple):
 
 NAVIGATION: Final = (
     Link("User", ""),
+    Link("Template", "/template"),
+    Link("Send", "/send"),
     Link("Operations", "/operations"),
 )
 """In the order in which they are shown."""

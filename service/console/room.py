@@ -4,12 +4,16 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from service.console import login, operations, user
+from service.console import login, operations, send, template, user
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     login.router,
     user.api,
     user.pages,
+    template.api,
+    template.pages,
+    send.api,
+    send.pages,
     operations.api,
     operations.pages,
     login.last,

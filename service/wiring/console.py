@@ -2,16 +2,24 @@
 
 from ipaddress import ip_address
 
+import orjson
 import structlog
 
+from service.batch.load import LoadProgress, SetDescription
+from service.braze.preview import Previews
 from service.clock import Clock
 from service.console.access import Reception
 from service.console.console import Console, install_console
 from service.console.pages import PATH, Pages
 from service.console.room import ROUTERS
+from service.console.send_tools import BatchState, PlacementFacts, SendTools
 from service.console.spare import SpareSlots
+from service.errors import BatchError
+from service.sends.plan.aside import PlannerAside
 from service.settings import Settings
 from service.settings.key_files import secret
+from service.settings.placements import PlacementTerms
+from service.wiring.names import freshness
 
 __all__ = ["ROUTERS", "build_console", "install_console"]
 
@@ -37,6 +45,45 @@ def build_console(settings: Settings, clock: Clock) -> Console:
             clock=clock,
         ),
         spare=SpareSlots(clock),
+        previews=Previews(),
+        sends=_send_tools(settings),
+    )
+
+
+def _send_tools(settings: Settings) -> SendTools:
+    defaults = freshness(settings)
+
+    def facts(terms: PlacementTerms) -> PlacementFacts:
+        return PlacementFacts(
+            kind=terms.kind,
+            tps=terms.tps,
+            fresh_seconds=defaults.fresh_seconds if terms.fresh_seconds is None else terms.fresh_seconds,
+            stale_seconds=defaults.stale_seconds if terms.stale_seconds is None else terms.stale_seconds,
+        )
+
+    return SendTools(
+        planner=PlannerAside(),
+        placements={name: facts(terms) for name, terms in settings.placements.items()},
+        batch_state=lambda name: _batch_state(settings, name),
+        deadline_seconds=settings.request_deadline_seconds,
+        live_until_event=settings.lists_live_until_event,
+    )
+
+
+def _batch_state(settings: Settings, placement: str) -> BatchState:
+    from service.wiring.tools import open_batch_sets  # noqa: PLC0415  # as large as a replica; for who asks only
+
+    try:
+        with open_batch_sets(settings, placement) as sets:
+            status = sets.status()
+    except BatchError as error:
+        return BatchState(0, None, None, str(error))
+    active = None if status.description is None else SetDescription(**orjson.loads(status.description))
+    progress = LoadProgress(**orjson.loads(status.progress)) if status.progress else LoadProgress()
+    return BatchState(
+        lists=status.lists,
+        loaded_at=None if active is None else active.loaded_at,
+        loading=None if status.progress is None else progress.lists,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from service.braze.cases import CASES, NASTY_NAME, made_up
-from service.braze.ports import Call, Heard
+from service.braze.ports import Call, Heard, Job
 from service.braze.preview import (
     MAX_CALLS,
     MAX_SHOWN_CHARACTERS,
@@ -15,8 +15,8 @@ from service.braze.preview import (
     Previews,
     Shown,
     Subject,
-    TooManyPreviews,
 )
+from service.errors import TryLater
 from tests.braze.test_sandbox import HOSTILE
 from tests.support.waiting import until
 
@@ -47,7 +47,7 @@ async def previews() -> AsyncIterator[Previews]:
 
 
 async def show(previews: Previews, template: str, *subjects: Subject, service: AskableService) -> list[Shown]:
-    return await previews.show({"body": template}, subjects, service, channel="email")
+    return await previews.show({"body": Job(template)}, subjects, service, channel="email")
 
 
 async def test_users_and_hard_cases_stand_side_by_side_and_one_user_is_asked_for_once(previews: Previews) -> None:
@@ -70,7 +70,8 @@ async def test_users_and_hard_cases_stand_side_by_side_and_one_user_is_asked_for
 
 async def test_parts_of_one_message_share_a_call(previews: Previews) -> None:
     service = AskableService()
-    parts = {"title": CALL + "{{ r[0].name }}", "link": CALL + "{{ r[0].url }}", "image": " "}
+    texts = {"title": CALL + "{{ r[0].name }}", "link": CALL + "{{ r[0].url }}", "image": " "}
+    parts = {name: Job(text) for name, text in texts.items()}
 
     [shown] = await previews.show(parts, [Subject("user1")], service, channel="push")
 
@@ -136,7 +137,7 @@ async def test_a_crowd_of_previews_is_turned_away(previews: Previews) -> None:
 
     answers = await asyncio.gather(*asked, return_exceptions=True)
 
-    assert sum(isinstance(one, TooManyPreviews) for one in answers) >= 1
+    assert sum(isinstance(one, TryLater) for one in answers) >= 1
     assert sum(one == [] for one in answers) >= MAX_WAITING
 
 
