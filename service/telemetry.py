@@ -135,6 +135,20 @@ class Telemetry:
         """Answers of `/recommendations` since the start by degraded reason, empty for none."""
         return self._answers.by_reason()
 
+    def answers_by_source(self) -> Mapping[str, int]:
+        """Answers of `/recommendations` since the start by source."""
+        return self._answers.by_source()
+
+    def transactions_by_placement(self) -> Mapping[str, int]:
+        """Transactions since the start, whatever came of them."""
+        found: dict[str, int] = {}
+        for metric in self.transactions.collect():
+            for sample in metric.samples:
+                if sample.name.endswith("_total"):
+                    placement = sample.labels["placement"]
+                    found[placement] = found.get(placement, 0) + int(sample.value)
+        return found
+
     def sampled(self) -> bool:
         """Whether the next answer gets an access line."""
         return self._sample > 0 and random.random() < self._sample  # noqa: S311  # sampling, not a secret
@@ -253,6 +267,12 @@ class _Answers(Collector):
         found: dict[str, int] = {}
         for (_, _, reason), count in self._by_kind.items():
             found[reason] = found.get(reason, 0) + count
+        return found
+
+    def by_source(self) -> dict[str, int]:
+        found: dict[str, int] = dict.fromkeys(SOURCES, 0)
+        for (_, source, _), count in self._by_kind.items():
+            found[source] = found.get(source, 0) + count
         return found
 
     def count_variant(self, placement: str, variant: str, source: str) -> None:

@@ -1,6 +1,6 @@
 """The catalogue as the rooms above see it: where items come from, what can be shown, and what is blocked."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import IO, Final, Protocol
@@ -50,6 +50,12 @@ class ItemCatalog(Protocol):
 
     def first_ids(self) -> Iterable[str]:
         """Every id that the operator's exclusion lets through, in the source's own order, made as it is asked for."""
+
+    def all_rows(self) -> Iterator[tuple[str, CatalogRow]]:
+        """Every item with its id in the source's own order, made as it is asked for; for people who search.
+
+        Empty where the items are elsewhere. None is kept at hand by it.
+        """
 
     def close(self) -> None:
         """Close what it holds, at the end of the service; a replaced one closes itself behind its last reader."""

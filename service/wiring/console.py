@@ -20,6 +20,7 @@ from service.settings import Settings
 from service.settings.key_files import secret
 from service.settings.placements import PlacementTerms
 from service.wiring.names import freshness
+from service.wiring.shown_settings import shown_settings
 
 __all__ = ["ROUTERS", "build_console", "install_console"]
 
@@ -36,6 +37,7 @@ def build_console(settings: Settings, clock: Clock) -> Console:
             remedy="set CONSOLE_ACCESS=keyed and ADMIN_KEYS, or HOST=127.0.0.1",
         )
     return Console(
+        clock=clock,
         pages=Pages(settings.root_path),
         reception=Reception(
             access=settings.console_access,
@@ -47,6 +49,7 @@ def build_console(settings: Settings, clock: Clock) -> Console:
         spare=SpareSlots(clock),
         previews=Previews(),
         sends=_send_tools(settings),
+        settings=shown_settings(settings),
     )
 
 

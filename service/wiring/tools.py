@@ -58,6 +58,10 @@ class _NoItems:
         """No item is here."""
         return ()
 
+    def all_rows(self) -> Iterator[tuple[str, CatalogRow]]:
+        """No item is here."""
+        return iter(())
+
     def missing(self, item_ids: Iterable[str]) -> list[str]:
         """Nothing that could be fetched."""
         del item_ids

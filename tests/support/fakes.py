@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -120,6 +120,9 @@ class FakeCatalog:
 
     def first_ids(self) -> Iterable[str]:
         return iter(self._rows)
+
+    def all_rows(self) -> Iterator[tuple[str, CatalogRow]]:
+        return iter(self._rows.items())
 
     def close(self) -> None:
         self._rows.clear()

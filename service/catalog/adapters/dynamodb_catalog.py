@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -137,6 +137,10 @@ class DynamoDbCatalog:
     def first_ids(self) -> Iterable[str]:
         """What a scan found first, as far as it may be shown."""
         return iter(self._first)
+
+    def all_rows(self) -> Iterator[tuple[str, CatalogRow]]:
+        """Nothing: a search would read the whole table."""
+        return iter(())
 
     def keep_first(self, sample: Iterable[Attributes]) -> RowTally:
         """Take a scan's items into memory; counts which of them can be shown."""

@@ -1,6 +1,6 @@
 """The catalogue in memory."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import filterfalse
 from typing import Final
 
@@ -67,6 +67,11 @@ class MemoryCatalog:
     def first_ids(self) -> Iterable[str]:
         """Every id that the operator's exclusion lets through, in the source's own order."""
         return filterfalse(self._ineligible.__contains__, self._records)
+
+    def all_rows(self) -> Iterator[tuple[str, CatalogRow]]:
+        """See `ItemCatalog.all_rows`."""
+        for item_id, record in self._records.items():
+            yield item_id, CatalogRow.from_record(record, eligible=item_id not in self._ineligible)
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -32,6 +32,7 @@ MAX_FIRST_ROWS: Final = 1_000
 _MAX_BATCH_ROWS: Final = 2_000
 _MAX_BATCH_BYTES: Final = 8 << 20
 _MAX_IDS_AT_ONCE: Final = 500
+_MAX_WALKED_AT_ONCE: Final = 100
 
 _SCHEMA: Final = """
 CREATE TABLE item (line INTEGER PRIMARY KEY, id TEXT NOT NULL, eligible INTEGER NOT NULL, item BLOB NOT NULL)
@@ -207,6 +208,22 @@ class SqliteCatalog:
             for _, item_id in found:
                 yield item_id
             found = self._after(found[-1][0], _MAX_IDS_AT_ONCE)
+
+    def all_rows(self) -> Iterator[tuple[str, CatalogRow]]:
+        """See `ItemCatalog.all_rows`; a few at a time are read, and what is hot stays so."""
+        line = -1
+        query = "SELECT line, id, item, eligible FROM item WHERE line > ? ORDER BY line LIMIT ?"
+        while True:
+            try:
+                found = self._connection.execute(query, (line, _MAX_WALKED_AT_ONCE)).fetchall()
+            except sqlite3.Error as error:
+                self._log_once(error)
+                return
+            for _, item_id, item, eligible in found:
+                yield item_id, CatalogRow.from_record(item, eligible=bool(eligible))
+            if not found:
+                return
+            line = found[-1][0]
 
     def _after(self, line: int, count: int) -> list[tuple[int, str]]:
         where = "INDEXED BY item_eligible WHERE eligible AND" if self._some_ineligible else "WHERE"

@@ -85,25 +85,24 @@ function drawLists(found) {
 }
 
 function rowOf(one, items) {
-  return make("tr", { class: one.place === null ? "dropped" : "" },
-    make("td", { class: "number" }, one.place === null ? "–" : String(one.place)),
-    make("td", {}, itemCell(items[one.id], one.id)),
-    make("td", {}, one.place === null ? make("strong", {}, "Not shown: ") : null, one.why),
-    make("td", {}, blockButton(items[one.id], one.id, () => look(shown))),
+  return make("tr", { role: "row", class: one.place === null ? "dropped" : "" },
+    make("td", { role: "cell", class: "number" }, one.place === null ? "–" : String(one.place)),
+    make("td", { role: "cell" }, itemCell(items[one.id], one.id)),
+    make("td", { role: "cell", class: "why" }, one.place === null ? make("strong", {}, "Not shown: ") : null, one.why),
+    make("td", { role: "cell" }, blockButton(items[one.id], one.id, () => look(shown))),
   );
 }
 
 function tableOf(caption, rows, items) {
-  return make("div", { class: "scroll", role: "group", "aria-label": caption }, make("table", {},
+  const head = (attributes, ...words) => make("th", { role: "columnheader", scope: "col", ...attributes }, ...words);
+  // With roles of its own: where it is narrow, the sheet makes blocks of rows, and browsers forget the table.
+  return make("table", { role: "table", class: "stacks" },
     make("caption", {}, caption),
-    make("thead", {}, make("tr", {},
-      make("th", { scope: "col", class: "number" }, "Place"),
-      make("th", { scope: "col" }, "Item"),
-      make("th", { scope: "col" }, "Why"),
-      make("th", { scope: "col" }, make("span", { class: "sr" }, "Action")),
+    make("thead", { role: "rowgroup" }, make("tr", { role: "row" },
+      head({ class: "number" }, "Place"), head({}, "Item"), head({}, "Why"), head({}, make("span", { class: "sr" }, "Action")),
     )),
-    make("tbody", {}, ...rows.map((one) => rowOf(one, items))),
-  ));
+    make("tbody", { role: "rowgroup" }, ...rows.map((one) => rowOf(one, items))),
+  );
 }
 
 function drawItems(found, items, places) {
