@@ -221,6 +221,18 @@ async def test_after_the_clock_is_set_back_lists_from_the_future_are_renewed(doo
     assert sources == ["personalize", "cache", "cache", "personalize", "cache"]
 
 
+async def test_an_answer_kept_as_bytes_ends_with_its_list(door: Door) -> None:
+    """The same call again, after another call of the user has brought a newer list, on a clock that was set between."""
+    kept = [(await door.get(PATH, user_id="u")).headers["X-Recommendation-Id"] for _ in range(3)]
+    door.clock.skew_seconds = 3600.0
+    newer = (await door.get(PATH, user_id="u", num_results=5)).headers["X-Recommendation-Id"]
+    door.clock.skew_seconds = 0.0
+    after = (await door.get(PATH, user_id="u")).headers["X-Recommendation-Id"]
+    assert set(kept) == {"RID-1"}
+    assert newer == "RID-2"
+    assert after != "RID-1"
+
+
 async def test_the_hit_lane_and_the_route_say_the_same(door: Door) -> None:
     live = await door.get(PATH, user_id="a")
     rendered = await door.get(PATH, user_id="a")

@@ -22,9 +22,12 @@ async def replica(stack: AsyncExitStack, server: RedisServer) -> RedisBlockList:
 async def test_a_blocked_item_is_gone_on_every_replica_and_one_that_starts_later(redis_server: RedisServer) -> None:
     async with AsyncExitStack() as stack:
         replicas = [await replica(stack, redis_server) for _ in range(3)]
+        versions = [one.version for one in replicas]
         await replicas[0].block("gone")
         assert "gone" in replicas[0]
         await until(lambda: all("gone" in one for one in replicas))
+        # What was rendered before is not shown any more.
+        assert all(one.version > version for one, version in zip(replicas, versions, strict=True))
         await replicas[1].unblock("gone")
         await until(lambda: not any("gone" in one for one in replicas))
     async with AsyncExitStack() as stack:

@@ -61,6 +61,7 @@ class Replica:
     local: ListMemory
     recorder: FakeRecorder
     governors: dict[str, TpsGovernor]
+    forgetting: Forgetting
     wired: AnsweringReplica
 
     @property
@@ -165,6 +166,7 @@ async def open_replica(
     lately = ForgottenLately(clock=clock, flight_seconds=2 * DEADLINE_SECONDS)
     blocked, recorder = MemoryBlockList(), FakeRecorder()
     governors: dict[str, TpsGovernor] = {}
+    forgetting = Forgetting(keys=KEYS, lately=lately, flight_seconds=2 * DEADLINE_SECONDS)
 
     def governor_of(address: Address) -> TpsGovernor:
         return governors.setdefault(address.arn, governor or EmbeddedGovernor(address.tps, clock=clock))
@@ -180,7 +182,7 @@ async def open_replica(
             shared_of=lambda _: of_all,
             batch_of=lambda _: batch_lists,
             lately=lately,
-            forgetting=Forgetting(keys=KEYS, lately=lately, flight_seconds=2 * DEADLINE_SECONDS),
+            forgetting=forgetting,
         ),
         catalog=CurrentCatalog(catalog),
         blocked=blocked,
@@ -207,5 +209,6 @@ async def open_replica(
             local=memory,
             recorder=recorder,
             governors=governors,
+            forgetting=forgetting,
             wired=wired,
         )
