@@ -3,6 +3,9 @@
 `python -m bench.events_load` runs one replica with a Redis, `--embedded` one without. It measures the hits by
 themselves first. Events come from a process of its own, in bodies of 50 as Currents sends them. Exit status 1 if an
 answer was not 202, or the hits' p99 is more than three times that without events.
+
+`--turns` watches the service's event loop. It says how long a turn of it lasted, in processor time, which also a busy
+machine shows. The watch itself costs some: take the p99 from a run without it.
 """
 
 import asyncio
@@ -12,13 +15,16 @@ import sys
 import time
 from collections import Counter
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
 import click
 
 from bench.load import Load, call_each, paced
+from bench.loop_turns import turns_of
 from tests.support.processes import ROOT, Process, inherited, local_personalize, service
 from tests.support.redis import RedisServer
 
@@ -75,9 +81,10 @@ async def send(url: str, events: int, seconds: float) -> dict[str, Any]:
     return {"statuses": dict(statuses), "accepted": int(accepted), "slowest_ms": round(slowest * 1000)}
 
 
-def measure(events: int, seconds: float, hits: float, *, embedded: bool) -> dict[str, Any]:
+def measure(events: int, seconds: float, hits: float, *, embedded: bool, turns: bool = False) -> dict[str, Any]:
     """The hits by themselves, then beside the events."""
     with ExitStack() as stack:
+        seen = Path(stack.enter_context(TemporaryDirectory())) / "turns.json"
         personalize = stack.enter_context(local_personalize())
         redis = None if embedded else stack.enter_context(RedisServer())
         settings: dict[str, Any] = {} if redis is None else {"REDIS_URL": redis.url}
@@ -89,11 +96,14 @@ def measure(events: int, seconds: float, hits: float, *, embedded: bool) -> dict
                 EXCLUDE_AFTER="Purchase:180d",
                 PERSONALIZE_TRACKING_ID="local-tracker",
                 AWS_ENDPOINT_URL_PERSONALIZE_EVENTS=personalize.url,
+                arguments=("bench.loop_turns", str(seen)) if turns else ("service", "serve"),
                 **settings,
             )
         )
         call_each(replica.port, [f"user{number}" for number in range(HIT_USERS)])
+        began, cpu = time.monotonic(), replica.cpu_seconds()
         undisturbed = _hits(replica, hits, min(seconds, 15.0))
+        between, cpu_between = time.monotonic(), replica.cpu_seconds()
         before = replica.resident_mib()
         sender = subprocess.Popen(
             [
@@ -105,6 +115,7 @@ def measure(events: int, seconds: float, hits: float, *, embedded: bool) -> dict
             stdout=subprocess.PIPE,
         )
         beside = _hits(replica, hits, seconds)
+        ended, cpu_ended = time.monotonic(), replica.cpu_seconds()
         out, _ = sender.communicate(timeout=60)
         figures = {
             "events": json.loads(out),
@@ -113,11 +124,18 @@ def measure(events: int, seconds: float, hits: float, *, embedded: bool) -> dict
             "p99_ratio": round(beside.p99_ms / undisturbed.p99_ms, 2),
             "replica_mib": [round(before), round(replica.peak_mib())],
             "events_waiting": replica.metric("events_waiting"),
+            "cores": [
+                round((cpu_between - cpu) / (between - began), 2),
+                round((cpu_ended - cpu_between) / (ended - between), 2),
+            ],
         }
         if redis is not None:
             client = redis.client()
             figures["redis_mb"] = round(client.info("memory")["used_memory"] / 1e6, 1)
             client.close()
+        if turns:
+            replica.stop()
+            figures["turns"] = [asdict(turns_of(seen, began, between)), asdict(turns_of(seen, between, ended))]
     return figures
 
 
@@ -156,14 +174,15 @@ def promises(figures: dict[str, Any], events: int) -> dict[str, bool]:
 @click.option("--seconds", default=60.0, show_default=True)
 @click.option("--hits", default=2_000.0, show_default=True, help="A second.")
 @click.option("--embedded", is_flag=True, help="Without Redis.")
+@click.option("--turns", is_flag=True, help="Watch the service's event loop.")
 @click.option("--out", default="build/events_load.json", show_default=True)
 @click.option("--send", "url", default="", hidden=True)
-def main(*, events: int, seconds: float, hits: float, embedded: bool, out: str, url: str) -> None:
+def main(*, events: int, seconds: float, hits: float, embedded: bool, turns: bool, out: str, url: str) -> None:
     """Events beside hits."""
     if url:
         print(json.dumps(asyncio.run(send(url, events, seconds))))
         return
-    figures = measure(events, seconds, hits, embedded=embedded)
+    figures = measure(events, seconds, hits, embedded=embedded, turns=turns)
     kept = promises(figures, events)
     print(json.dumps(figures, indent=1))
     for promise, is_kept in kept.items():

@@ -206,9 +206,12 @@ def _calm_the_collector() -> None:
 
     The cached values themselves are bytes or tuples of bytes, which the collector does not track. What the start left
     over is not looked for first: it is next to nothing, and finding it takes a twelfth of the start.
+
+    Young objects are looked at in small parts: the twenty thousand that a burst of events left held up the loop for 5
+    to 15 ms.
     """
     gc.freeze()
-    gc.set_threshold(20_000, 20, 100)
+    gc.set_threshold(5_000, 40, 200)
     gc.enable()
 
 

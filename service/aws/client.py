@@ -23,6 +23,7 @@ class AwsClient:
         self._stack = AsyncExitStack()
         self._opening = asyncio.Lock()
         self._client: Any = None
+        self._ready = False
 
     async def get(self) -> Any:  # noqa: ANN401  # the SDK makes its clients' classes at run time
         """The client.
@@ -32,10 +33,24 @@ class AwsClient:
             MissingCredentialsError: There are no credentials, and the session's patience is over.
         """
         async with self._opening:
-            if self._client is None:
+            if not self._ready:
                 await self._aws.ready()
-                creating = self._aws.client(self._service, self._config)
-                self._client = await self._stack.enter_async_context(creating)
+                self._ready = True
+            return await self._made()
+
+    async def make(self) -> None:
+        """Make the client at the start: making it holds up the event loop for some 50 ms, and waits for nothing.
+
+        Raises:
+            ConfigurationError: See `get`.
+        """
+        async with self._opening:
+            await self._made()
+
+    async def _made(self) -> Any:  # noqa: ANN401  # see above
+        if self._client is None:
+            creating = self._aws.client(self._service, self._config)
+            self._client = await self._stack.enter_async_context(creating)
         return self._client
 
     async def close(self) -> None:

@@ -78,6 +78,7 @@ class SlotQueue:
         """Callers of a lower lane who wait for the moment that is left until their slot."""
         self._lower: dict[Lane, deque[_Caller]] = {Lane.STALE: deque(), Lane.PREWARM: deque()}
         self._reserving: asyncio.Task[None] | None = None
+        self._asking_again: asyncio.Handle | None = None
         self._changed = asyncio.Event()
         self._rate_window = RateWindow()
         self._closed = False
@@ -267,11 +268,14 @@ class SlotQueue:
 
     def _lose_slot(self) -> None:
         # The loop stood still. Others may begin in this same turn of the loop, and go first to those who wait.
-        asyncio.get_running_loop().call_soon(self._ask_again)
+        if self._asking_again is None:
+            self._asking_again = asyncio.get_running_loop().call_soon(self._ask_again)
 
     def _ask_again(self) -> None:
         """Let callers without a list reserve again, for whom no slot is left."""
-        for gone in self._waiting.remove_all(lambda one: one.slot.done() or self._is_late(one.until)):
+        self._asking_again = None
+        now, slot_seconds = self._clock.monotonic(), self._governor.slot_seconds
+        for gone in self._waiting.remove_all(lambda one: one.slot.done() or is_late(now - one.until, slot_seconds)):
             _refuse(gone)
         while len(self._waiting) > len(self._slots) and (caller := self._waiting.last()) is not None:
             caller.slot.set_result(None)

@@ -1,9 +1,9 @@
 """Takes events in: answers only when they are safe."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from service.errors import SharedStateFull, SharedStateUnavailable, SharedStateUnsafe
 from service.events.braze import Ignored
@@ -16,6 +16,14 @@ PATIENCE_SECONDS: Final = 25.0
 """For a store that does not answer: Redis is mostly found again within a second, and Braze waits 90 s for a webhook."""
 
 AGAIN_SECONDS: Final = 0.1
+
+MAX_KEEPING: Final = 8
+"""Bodies that ask the store at a time. When Redis comes back, those that waited must not all go on in one turn."""
+
+EVENTS_OF_A_TURN: Final = 25
+"""Events that are read between two looks at everything else; half a millisecond."""
+
+Thing = TypeVar("Thing")
 
 
 class EventRecorder(Protocol):
@@ -51,6 +59,7 @@ class Intake:
         self._store = store
         self._known = known
         self._recorder = recorder
+        self._keeping = asyncio.Semaphore(MAX_KEEPING)
         self.on_accepted: Callable[[str], None] = lambda _: None
         """Called with the user of each new event that undoes nothing; must not raise."""
 
@@ -63,7 +72,7 @@ class Intake:
         """
         report = IntakeReport()
         kept: list[Event] = []
-        for index, one in enumerate(events):
+        async for index, one in _in_turns(events):
             if isinstance(one, Event):
                 kept.append(one)
             elif isinstance(one, EventProblem):
@@ -72,7 +81,7 @@ class Intake:
                 report.ignored += 1
         prefixes = [self._known.prefix(one.owner) for one in kept]
         are_new = await self._accept(list(zip(prefixes, kept, strict=True)))
-        for one, prefix, new in zip(kept, prefixes, are_new, strict=True):
+        async for _, (one, prefix, new) in _in_turns(zip(kept, prefixes, are_new, strict=True)):
             if new:
                 report.accepted += 1
                 report.known_only += one.known_only
@@ -100,12 +109,21 @@ class Intake:
         """
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + PATIENCE_SECONDS
-        while True:
-            try:
-                return await self._store.accept(events)
-            except (SharedStateFull, SharedStateUnsafe):
-                raise
-            except SharedStateUnavailable:
-                if loop.time() >= give_up_at:
+        async with self._keeping:
+            while True:
+                try:
+                    return await self._store.accept(events)
+                except (SharedStateFull, SharedStateUnsafe):
                     raise
-            await asyncio.sleep(AGAIN_SECONDS)
+                except SharedStateUnavailable:
+                    if loop.time() >= give_up_at:
+                        raise
+                await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def _in_turns(things: Iterable[Thing]) -> AsyncIterator[tuple[int, Thing]]:
+    """Each with its place; everything else gets its turn meanwhile, however many they are."""
+    for index, one in enumerate(things):
+        if index % EVENTS_OF_A_TURN == EVENTS_OF_A_TURN - 1:
+            await asyncio.sleep(0)
+        yield index, one

@@ -11,7 +11,7 @@ the same `eventId`. Personalize uses one of the two.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, Self
 
@@ -43,6 +43,12 @@ MAX_PAUSE_SECONDS: Final = 10.0
 """After a round in which Personalize failed; twice as long after each further one."""
 
 SLOT_PATIENCE_SECONDS: Final = 5.0
+
+MAX_ASKING: Final = 4
+"""Calls that ask for their slots at a time. All of a claim at once would be a burst on Redis and on the event loop."""
+
+MAX_CALLS: Final = 50
+"""Calls under way at a time; enough for Amazon's 1,000 a second if each takes 50 ms."""
 
 LAST_CALLS_SECONDS: Final = 3.0
 """A replica that ends lets its calls in flight end, too: what it cannot note as sent is sent twice."""
@@ -79,6 +85,8 @@ class Outbox:
         self._refusals: OrderedDict[str, int] = OrderedDict()
         self._pause_seconds = 0.0
         self._failed = self._succeeded = False
+        self._asking = asyncio.Semaphore(MAX_ASKING)
+        self._last_start = 0.0
         self._closing = False
         self._work: asyncio.Task[None] | None = None
 
@@ -122,10 +130,10 @@ class Outbox:
         """Claim what waits and send it; whether there was anything."""
         most = max(MAX_A_CALL, min(MAX_CLAIMED, int(self._budget.tps_in_use * CLAIMED_FOR_SECONDS)))
         claimed = await self._store.claim(most)
-        last_start = self._clock.monotonic() + LAST_START_SECONDS
+        self._last_start = self._clock.monotonic() + LAST_START_SECONDS
         self._failed = self._succeeded = False
-        sessions = by_session(claimed)
-        await asyncio.gather(*(self._send_all(waiting, last_start) for waiting in sessions))
+        sessions = iter(by_session(claimed))
+        await asyncio.gather(*(self._send_sessions(sessions) for _ in range(min(MAX_CALLS, len(claimed)))))
         if self._succeeded:
             if self._pause_seconds:
                 _log.info("events_sent_again")
@@ -134,10 +142,15 @@ class Outbox:
             self._pause_seconds = min(MAX_PAUSE_SECONDS, max(MIN_PAUSE_SECONDS, 2 * self._pause_seconds))
         return bool(claimed)
 
-    async def _send_all(self, waiting: Sequence[Waiting], last_start: float) -> None:
+    async def _send_sessions(self, sessions: Iterator[Sequence[Waiting]]) -> None:
+        """Send one session after another, as others do of the same sessions, until there is none left."""
+        for waiting in sessions:
+            await self._send_all(waiting)
+
+    async def _send_all(self, waiting: Sequence[Waiting]) -> None:
         """Send the events of one session in order; what has no time left, or comes after a failure, waits again."""
         for first in range(0, len(waiting), MAX_A_CALL):
-            if self._closing or self._clock.monotonic() > last_start:
+            if self._has_no_time():
                 await self._again(waiting[first:], 0.0)
                 return
             if not await self._send(waiting[first : first + MAX_A_CALL]):
@@ -148,7 +161,7 @@ class Outbox:
         """Whether Personalize looked at the call; what it refused is seen to."""
         first = call[0].event
         try:
-            await self._budget.acquire(Lane.NO_LIST, self._clock.monotonic() + SLOT_PATIENCE_SECONDS)
+            await self._slot()
             await self._taker.put(first.user_id, first.session_id, [one.event for one in call])
         except BudgetExhausted:
             await self._again(call, 0.0)
@@ -188,6 +201,15 @@ class Outbox:
         _log.warning("event_put_aside", problem=problem)
         await self._store.aside(number, problem)
         self._recorder.events("aside", 1)
+
+    async def _slot(self) -> None:
+        async with self._asking:
+            if self._has_no_time():
+                raise BudgetExhausted
+            await self._budget.acquire(Lane.NO_LIST, self._clock.monotonic() + SLOT_PATIENCE_SECONDS)
+
+    def _has_no_time(self) -> bool:
+        return self._closing or self._clock.monotonic() > self._last_start
 
     async def _again(self, waiting: Iterable[Waiting], after_seconds: float) -> None:
         numbers = [one.number for one in waiting]

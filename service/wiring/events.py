@@ -71,6 +71,7 @@ async def open_events(
     if tracking_id is not None:
         taker = PersonalizeEvents(aws, tracking_id, await _users_dataset(settings, stack, clock, way))
         stack.push_async_callback(taker.close)
+        await taker.open()
         governor = await _governor(settings, stack, clock, way, what="events", tps=settings.personalize_events_tps)
         budget = Budget(governor, clock)
         stack.callback(budget.close)

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aiobotocore.config import AioConfig
-from botocore.exceptions import ClientError, ParamValidationError
+from botocore.exceptions import ClientError, NoRegionError, ParamValidationError
 from botocore.parsers import ResponseParserError
 
 from service.aws.client import AwsClient
@@ -62,6 +63,16 @@ class PersonalizeEvents:
         self._client = AwsClient(aws, "personalize-events", CONFIG)
         self._tracking_id = tracking_id
         self._users = users
+
+    async def open(self) -> None:
+        """Make the SDK's client, so that the first event need not.
+
+        Raises:
+            ConfigurationError: AWS_PROFILE names a profile that no file has.
+        """
+        # Without a region the first call says so, in the log and with its remedy.
+        with suppress(NoRegionError):
+            await self._client.make()
 
     async def put(self, user_id: str, session_id: str, events: Sequence[Event]) -> None:
         """See `EventTaker.put`.

@@ -37,7 +37,13 @@ GROUP: Final = "personalize"
 FOLLOW_SECONDS: Final = 0.25
 """Between two looks at the stream; how long another replica's event stays unknown here."""
 
-FOLLOWED_AT_ONCE: Final = 1_000
+FOLLOWED_AT_ONCE: Final = 100
+"""Entries of one look; other work gets its turn between two of them."""
+
+SEARCHED_AT_ONCE: Final = 1_000
+"""Entries that are looked through at a time for those of a user who is forgotten."""
+
+CLAIMED_AT_ONCE: Final = 100
 KEEP_SECONDS: Final = 90 * 86_400
 """How long what is known of a user without events is kept, unless EXCLUDE_AFTER wants it longer."""
 
@@ -47,8 +53,8 @@ KEPT_SECONDS: Final = 60.0
 TRIM_SECONDS: Final = 5.0
 """Between two looks for entries that can go."""
 
-ACCEPTED_AT_ONCE: Final = 100
-"""Events of one run of the script, which holds up Redis for about two milliseconds."""
+ACCEPTED_AT_ONCE: Final = 50
+"""Events of one run of the script, which holds up Redis and this process for about a millisecond each."""
 
 MAX_TYPES: Final = 50
 """Types of events that are known of a user. Personalize knows 10 of a dataset group."""
@@ -142,35 +148,39 @@ class RedisEventStore:
             raise SharedStateUnsafe(self._keeping.loses_silently)
         new: list[bool] = []
         for first in range(0, len(events), ACCEPTED_AT_ONCE):
-            portion = events[first : first + ACCEPTED_AT_ONCE]
-            prefixes = list(dict.fromkeys(user_prefix for user_prefix, _ in portion))
-            keys = [self._stream, self._names_key, *map(self._known_key, prefixes)]
-            args: list[Any] = [
-                f"{self._prefix}:seen:",
-                int(self._clock.time() // _DAY_SECONDS),
-                int(SEEN_SECONDS) + 2 * _DAY_SECONDS,
-                self._keep_seconds,
-                MAX_OF_A_TYPE,
-                MAX_TYPES,
-                self._max_waiting,
-            ]
-            for user_prefix, event in portion:
-                seen = blake2b(event.event_id.encode("utf-8", "surrogatepass"), digest_size=_SEEN_DIGEST_BYTES)
-                args += [prefixes.index(user_prefix) + 1, seen.digest(), event.event_type]
-                args += [
-                    digest_of_kind(event.event_type),
-                    event.item_id,
-                    digest_of(event.item_id),
-                    repr(event.sent_at),
-                    int(event.lifts),
-                ]
-                args += [int(self._sends_on and not event.lifts and not event.known_only), event.packed()]
             async with self._client.use(self._stream):
+                # Within, so that nothing is packed for a Redis that is away.
+                keys, args = self._asked(events[first : first + ACCEPTED_AT_ONCE])
                 reply: list[int] = await self._accept(keys=keys, args=args)
             if reply == [-1]:
                 raise SharedStateFull(f"{self._max_waiting:,} events wait")
             new += map(bool, reply)
         return new
+
+    def _asked(self, portion: Sequence[tuple[UserPrefix, Event]]) -> tuple[list[str | bytes], list[Any]]:
+        """Keys and arguments of `accept.lua`."""
+        users = {user_prefix: number for number, user_prefix in enumerate(dict(portion), 1)}
+        args: list[Any] = [
+            f"{self._prefix}:seen:",
+            int(self._clock.time() // _DAY_SECONDS),
+            int(SEEN_SECONDS) + 2 * _DAY_SECONDS,
+            self._keep_seconds,
+            MAX_OF_A_TYPE,
+            MAX_TYPES,
+            self._max_waiting,
+        ]
+        for user_prefix, event in portion:
+            seen = blake2b(event.event_id.encode("utf-8", "surrogatepass"), digest_size=_SEEN_DIGEST_BYTES)
+            args += [users[user_prefix], seen.digest(), event.event_type]
+            args += [
+                digest_of_kind(event.event_type),
+                event.item_id,
+                digest_of(event.item_id),
+                repr(event.sent_at),
+                int(event.lifts),
+            ]
+            args += [int(self._sends_on and not event.lifts and not event.known_only), event.packed()]
+        return [self._stream, self._names_key, *map(self._known_key, users)], args
 
     async def known(self, user_prefix: UserPrefix) -> list[KnownEvent]:
         """See `EventStore.known`; one round trip, and one more for items of which this process never heard."""
@@ -200,9 +210,26 @@ class RedisEventStore:
             _, taken, *_ = await redis.xautoclaim(
                 self._stream, GROUP, self._replica, min_idle_time=int(self._claim_seconds * 1000), count=most
             )
-            if not taken:
-                reply: Any = await redis.xreadgroup(GROUP, self._replica, {self._stream: ">"}, count=most)
-                taken = reply[0][1] if reply else []
+        waiting = await self._readable(taken)
+        count = len(taken)
+        while count < most:
+            wanted = min(most - count, CLAIMED_AT_ONCE)
+            try:
+                async with self._client.use(self._stream) as redis:
+                    reply: Any = await redis.xreadgroup(GROUP, self._replica, {self._stream: ">"}, count=wanted)
+            except SharedStateUnavailable:
+                if waiting:
+                    break
+                raise
+            taken = reply[0][1] if reply else []
+            waiting += await self._readable(taken)
+            count += len(taken)
+            if len(taken) < wanted:
+                break
+        return waiting
+
+    async def _readable(self, taken: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[Waiting]:
+        """Those that are to be sent on; the others are seen to."""
         waiting, of_no_use = [], []
         for number, fields in taken:
             if not fields or fields.get(b"send") != b"1":
@@ -289,12 +316,12 @@ class RedisEventStore:
         last = "-"
         while True:
             async with self._client.use(self._stream) as redis:
-                page: Any = await redis.xrange(self._stream, last, count=FOLLOWED_AT_ONCE)
+                page: Any = await redis.xrange(self._stream, last, count=SEARCHED_AT_ONCE)
                 mine = [number for number, fields in page if fields.get(b"user") == user_prefix]
                 if mine:
                     await redis.xack(self._stream, GROUP, *mine)
                     await redis.xdel(self._stream, *mine)
-            if len(page) < FOLLOWED_AT_ONCE:
+            if len(page) < SEARCHED_AT_ONCE:
                 return
             last = f"({page[-1][0].decode()}"
 
