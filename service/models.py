@@ -1,7 +1,7 @@
 """Frozen values that travel between the layers."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Final, Literal, NewType, get_args
 
 from service.constants import PERSONALIZE_DEFAULT_RESULTS
 from service.errors import DegradedReason
@@ -17,6 +17,22 @@ AnswerFormat = Literal["array", "object"]
 Attribution = Literal["", "url", "go"]
 
 RequestKind = Literal["recommendations", "similar-items", "ranking"]
+
+Sender = NewType("Sender", str)
+"""Who sent a call: names the credential that came with it, by its place in the settings."""
+
+NOBODY: Final = Sender("")
+"""The sender of calls that came without a credential, and of what the service does by itself."""
+
+
+def sender_of_key(place: int) -> Sender:
+    """Who sends the API key at this place of the settings, counted from 0; admin keys follow the API keys."""
+    return Sender(f"key {place}")
+
+
+def sender_of_password(place: int) -> Sender:
+    """Who sends the `user:password` at this place of the settings, counted from 0."""
+    return Sender(f"password {place}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +84,9 @@ class RecommendationQuery:
 
     rotate: int = 0
     """Items shown in so many of the user's last sends go to the end."""
+
+    sender: Sender = NOBODY
+    """Whose call it is; changes nothing but who waits longer for the budget."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,9 @@ class Arm:
         at_hand = self.at_hand(query, key)
         if at_hand is not None or key is None or self.campaign is None:
             return at_hand or self.lists.without_batch(None, "error"), []
-        outcome, timings = await self.campaign.outcome(key, self.request_of(query), self.lists.kept(key), deadline)
+        outcome, timings = await self.campaign.outcome(
+            key, self.request_of(query), self.lists.kept(key), deadline, query.sender
+        )
         # A call of the same message with less time left may have been answered while this one waited.
         return self.lists.pinned(key) or outcome, timings
 

@@ -1,6 +1,7 @@
 """The three ways to ask: recommendations, similar items, ranking."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -131,7 +132,8 @@ async def _answered(request: Request, services: Services, asked: Asked) -> Respo
     answer = asked.answer
     if answer is None:
         deadline = asked.began + services.limits.deadline_seconds
-        asking = asyncio.ensure_future(asked.placement.answer(asked.query, deadline, arm=asked.arm, key=asked.key))
+        query = replace(asked.query, sender=services.gate.sender_of(request.scope["headers"]))
+        asking = asyncio.ensure_future(asked.placement.answer(query, deadline, arm=asked.arm, key=asked.key))
         answer = await _unless_gone(request, asking)
     if answer is None:
         return Response(status_code=CLIENT_GONE)

@@ -16,6 +16,7 @@ from service.api.slow_checks import SlowChecks
 from service.clock import Clock, SystemClock
 from service.credentials import MAX_SECRET_BYTES, Access, HashedSecret, SlowlyHashedSecret
 from service.errors import Unauthorized
+from service.models import NOBODY, Sender, sender_of_key, sender_of_password
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -86,6 +87,16 @@ class Gate:
         """Whether these headers may administrate; never without an admin key."""
         return self.admits_admin(headers) or await self._admin_keys.hold_slowly(_sent(headers)[0])
 
+    def sender_of(self, headers: Headers) -> Sender:
+        """Whose credential is among these headers that were let in; nobody's where none is needed and none known."""
+        keys, pairs = _sent(headers)
+        for sender_at, known, sent in ((sender_of_key, self._keys, keys), (sender_of_password, self._basic, pairs)):
+            for secret in sent:
+                place = known.place_of(secret)
+                if place is not None:
+                    return sender_at(place)
+        return NOBODY
+
     async def let_in(self, access: Access, headers: Headers) -> None:
         """Do nothing if these headers may see a page of this access.
 
@@ -104,17 +115,22 @@ class _Secrets:
 
     def __init__(self, written: Iterable[str], clock: Clock) -> None:
         self._mark_key = secrets.token_bytes(32)
-        self._known: set[bytes] = set()
-        self._hashed: list[HashedSecret] = []
-        slow: list[SlowlyHashedSecret] = []
-        for one in written:
+        self._known: dict[bytes, int] = {}
+        """The place of the secret, among those that are written."""
+        self._hashed: dict[int, HashedSecret] = {}
+        slow: dict[int, SlowlyHashedSecret] = {}
+        for place, one in enumerate(written):
             if hashed := HashedSecret.parse(one):
-                self._hashed.append(hashed)
+                self._hashed[place] = hashed
             elif slowly_hashed := SlowlyHashedSecret.parse(one):
-                slow.append(slowly_hashed)
+                slow[place] = slowly_hashed
             else:
-                self._known.add(self._mark(one.encode()))
-        self._slow = SlowChecks(slow, clock, self._known.add) if slow else None
+                self._known[self._mark(one.encode())] = place
+        self._slow = SlowChecks(slow, clock, self._known.__setitem__) if slow else None
+
+    def place_of(self, secret: bytes) -> int | None:
+        """Of a secret that has been held; None of any other."""
+        return self._known.get(self._mark(secret))
 
     def hold(self, sent: Sequence[bytes]) -> bool:
         """Whether one of these is known without a wait."""
@@ -136,13 +152,11 @@ class _Secrets:
         mark = self._mark(secret)
         if mark in self._known:
             return True
-        found = False
-        for hashed in self._hashed:
-            found |= hashed.matches(secret)
+        found = [place for place, hashed in self._hashed.items() if hashed.matches(secret)]
         if found:
             # One for each hash at most, since no other secret has it.
-            self._known.add(mark)
-        return found
+            self._known[mark] = found[0]
+        return bool(found)
 
     def _mark(self, secret: bytes) -> bytes:
         return blake2b(secret, key=self._mark_key, digest_size=16).digest()

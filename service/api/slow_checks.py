@@ -6,7 +6,7 @@ callers of a send all send the same one, and somebody who guesses never sends on
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,12 +37,14 @@ class SlowChecks:
     """Of one gate.
 
     Args:
-        hashes: What a credential may match.
+        hashes: What a credential may match, by its place among the credentials that are written.
         clock: Measures how long a check takes.
-        on_known: Called with the mark of a credential that matches.
+        on_known: Called with the mark of a credential that matches, and its place.
     """
 
-    def __init__(self, hashes: Sequence[SlowlyHashedSecret], clock: Clock, on_known: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, hashes: Mapping[int, SlowlyHashedSecret], clock: Clock, on_known: Callable[[bytes, int], None]
+    ) -> None:
         self._hashes = hashes
         self._clock = clock
         self._on_known = on_known
@@ -73,20 +75,20 @@ class SlowChecks:
         while self._waiting:
             mark, check = max(self._waiting.items(), key=_callers)
             began = self._clock.monotonic()
-            matches = await asyncio.to_thread(self._matches, check.secret)
+            place = await asyncio.to_thread(self._place_of, check.secret)
             took = self._clock.monotonic() - began
             del self._waiting[mark]
-            if matches:
-                self._on_known(mark)
+            if place is not None:
+                self._on_known(mark, place)
             else:
                 self._refused[mark] = None
                 if len(self._refused) > MAX_REFUSED:
                     self._refused.popitem(last=False)
-            check.done.set_result(matches)
+            check.done.set_result(place is not None)
             await asyncio.sleep(REST * took)
 
-    def _matches(self, secret: bytes) -> bool:
-        return any(one.matches(secret) for one in self._hashes)
+    def _place_of(self, secret: bytes) -> int | None:
+        return next((place for place, one in self._hashes.items() if one.matches(secret)), None)
 
 
 def _callers(entry: tuple[bytes, _Check]) -> int:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from service.budget.ports import Lane, TpsGovernor
 from service.budget.rate_window import is_late
 from service.budget.slot_queue import SlotQueue
-from service.budget.turns import NOBODY, Sender
 from service.clock import Clock
+from service.models import NOBODY, Sender
 from service.spans import span
 
 

@@ -37,9 +37,10 @@ from typing import Final
 
 from service.budget.ports import Lane, TpsGovernor
 from service.budget.rate_window import RateWindow, is_late
-from service.budget.turns import NOBODY, Sender, Turns
+from service.budget.turns import Turns
 from service.clock import Clock
 from service.errors import BudgetExhausted
+from service.models import NOBODY, Sender
 
 MIN_PAUSE_SECONDS: Final = 0.001
 """Between two questions to the governor for the lower lanes."""

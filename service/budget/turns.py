@@ -9,13 +9,9 @@ Source: start-time fair queueing, P. Goyal, H. M. Vin, H. Cheng, 1996.
 
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, NewType, TypeVar
+from typing import Generic, TypeVar
 
-Sender = NewType("Sender", bytes)
-"""Who sent a call: an opaque mark of the credential that came with it."""
-
-NOBODY = Sender(b"")
-"""The sender of calls that came without a credential, and of what the service does by itself."""
+from service.models import Sender
 
 Waiter = TypeVar("Waiter")
 

@@ -4,7 +4,7 @@ from service.budget.budget import Budget
 from service.lists.envelope import Envelope
 from service.lists.keys import UserKey
 from service.lists.ports import Outcome
-from service.models import ListRequest
+from service.models import NOBODY, ListRequest, Sender
 from service.personalize.breaker import Breaker
 from service.personalize.flight import Timings
 from service.personalize.flights import Flights
@@ -33,10 +33,10 @@ class PersonalizeCampaign:
         self.length = length
 
     async def outcome(
-        self, key: UserKey, request: ListRequest, kept: Envelope | None, deadline: float
+        self, key: UserKey, request: ListRequest, kept: Envelope | None, deadline: float, sender: Sender = NOBODY
     ) -> tuple[Outcome, Timings]:
         """The best list to be had before the deadline; see `Flights.outcome`."""
-        return await self.flights.outcome(key, request, kept, deadline)
+        return await self.flights.outcome(key, request, kept, deadline, sender)
 
     def start(self) -> None:
         """Begin to refresh stale lists."""

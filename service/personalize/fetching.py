@@ -111,7 +111,9 @@ class Fetching:
         if flight.in_background:
             raise BudgetExhausted
         flight.spent = False
-        waited = await self._transactions.wait_for_slot(has_list=flight.kept is not None, deadline=flight.deadline)
+        waited = await self._transactions.wait_for_slot(
+            has_list=flight.kept is not None, deadline=flight.deadline, sender=flight.sender
+        )
         flight.timings.append(("budget", waited * 1000))
 
     async def _transact(self, flight: Flight) -> ItemList:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from service.lists.envelope import Envelope
 from service.lists.keys import UserKey
 from service.lists.ports import Outcome
-from service.models import ListRequest
+from service.models import NOBODY, ListRequest, Sender
 
 Timings = list[tuple[str, float]]
 """Name of each wait, and its milliseconds."""
@@ -24,6 +24,9 @@ class Flight:
     landed: asyncio.Future[Outcome]
     deadline: float
     """Point on the monotonic clock: when its callers stop to wait."""
+
+    sender: Sender = NOBODY
+    """Whose turn its slot is: who began it, or boarded it first."""
 
     background: bool = False
     """Begun for nobody: a refresh or a prewarm."""
@@ -72,8 +75,10 @@ class Flight:
         """Whether it was begun for nobody, and nobody has boarded since."""
         return self.background and not self.callers
 
-    def board(self, deadline: float) -> None:
+    def board(self, deadline: float, sender: Sender = NOBODY) -> None:
         """One more caller waits for it, until this point on the monotonic clock."""
         # A flight begun for nobody is from now on the caller's.
         self.deadline = deadline if self.in_background else max(self.deadline, deadline)
+        if not self.callers:
+            self.sender = sender
         self.callers += 1

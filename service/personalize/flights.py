@@ -14,6 +14,7 @@ everybody who asked for it is gone.
 """
 
 import asyncio
+from collections import Counter
 from typing import Any, Final
 
 import structlog
@@ -24,7 +25,7 @@ from service.lists.envelope import Envelope
 from service.lists.keys import UserKey
 from service.lists.lists import Lists, Settled
 from service.lists.ports import ABANDONED, Outcome
-from service.models import ListRequest
+from service.models import NOBODY, ListRequest, Sender
 from service.personalize.fetching import Fetching
 from service.personalize.flight import Flight, Timings
 from service.personalize.ports import StaleQueue
@@ -63,7 +64,7 @@ class Flights:
         self._fetching = fetching
         self._stale = stale
         self._max_waiting = max_waiting
-        self._waiting = 0
+        self._waiting: Counter[Sender] = Counter()
         self._open: dict[UserKey, Flight] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -72,7 +73,7 @@ class Flights:
         return len(self._open)
 
     async def outcome(
-        self, key: UserKey, request: ListRequest, kept: Envelope | None, deadline: float
+        self, key: UserKey, request: ListRequest, kept: Envelope | None, deadline: float, sender: Sender = NOBODY
     ) -> tuple[Outcome, Timings]:
         """The best list to be had before the deadline, and the milliseconds that each wait took.
 
@@ -83,8 +84,9 @@ class Flights:
             request: What to ask Personalize.
             kept: A list that is known already but not fresh.
             deadline: Point on the monotonic clock.
+            sender: Whose call it is.
         """
-        if self._waiting >= self._max_waiting:
+        if self._has_no_place_for(sender):
             outcome = await self._lists.step_down(key, kept, "budget", deadline)
             self._lists.pin(key, outcome)
             return outcome, []
@@ -97,14 +99,14 @@ class Flights:
         waits_until = deadline - margin_seconds(deadline - now)
         if flight is None:
             flight = self._start(Flight(key, request, kept, _landing(), waits_until))
-        flight.board(waits_until)
-        self._waiting += 1
+        flight.board(waits_until, sender)
+        self._waiting[sender] += 1
         try:
             await asyncio.wait({flight.landed}, timeout=max(0.0, waits_until - now))
             if not flight.landed.done():
                 return await self._without(flight, deadline), flight.timings
         finally:
-            self._waiting -= 1
+            self._leave(sender)
             flight.callers -= 1
             if not flight.callers and not flight.spent and flight.task is not None and not flight.landed.done():
                 # A caller that comes now starts a flight of its own rather than board one that is being ended.
@@ -113,6 +115,16 @@ class Flights:
         if flight.landed.cancelled():
             return await self._without(flight, deadline), flight.timings
         return flight.landed.result(), flight.timings
+
+    def _has_no_place_for(self, sender: Sender) -> bool:
+        # Who has less than its part of the places gets one although all are taken.
+        senders = len(self._waiting.keys() | {sender})
+        return self._waiting.total() >= self._max_waiting and self._waiting[sender] * senders >= self._max_waiting
+
+    def _leave(self, sender: Sender) -> None:
+        self._waiting[sender] -= 1
+        if not self._waiting[sender]:
+            del self._waiting[sender]
 
     async def refresh(self, key: UserKey, request: ListRequest, slot_at: float) -> None:
         """Renew a stale list in the background; the slot that began at `slot_at` is ours."""

@@ -6,7 +6,7 @@ from service.budget.budget import Budget
 from service.budget.ports import Lane
 from service.clock import Clock, margin_seconds
 from service.errors import RecommenderError, RecommenderRefused, RecommenderThrottled, RecommenderTimeout
-from service.models import ItemList, ListRequest
+from service.models import NOBODY, ItemList, ListRequest, Sender
 from service.personalize.breaker import Breaker
 from service.personalize.ports import Recommender, Recorder
 from service.spans import span
@@ -79,7 +79,7 @@ class Transactions:
         """Whether the slot that began then is lost by now."""
         return self._budget.is_late(slot_at)
 
-    async def wait_for_slot(self, *, has_list: bool, deadline: float) -> float:
+    async def wait_for_slot(self, *, has_list: bool, deadline: float, sender: Sender = NOBODY) -> float:
         """Return when a slot is ours; the seconds that it took.
 
         Raises:
@@ -89,7 +89,7 @@ class Transactions:
         lane, until = lane_and_patience(
             has_list=has_list, began=began, deadline=deadline, latency_seconds=self._latency_seconds
         )
-        await self._budget.acquire(lane, until)
+        await self._budget.acquire(lane, until, sender)
         waited = self._clock.monotonic() - began
         self._recorder.budget_wait(waited)
         return waited

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BeforeValidator, SecretStr
 
 from service.credentials import MIN_KEY_CHARACTERS, Access, is_hashed
+from service.models import Sender, sender_of_key
 from service.settings.base import Problem, SettingsGroup, lower, split
 from service.settings.key_files import credentials_in, secret, written_problems
+
+MIN_WEIGHT: Final = 0.01
+MAX_WEIGHT: Final = 100.0
 
 
 class AccessSettings(SettingsGroup):
@@ -19,6 +23,9 @@ class AccessSettings(SettingsGroup):
 
     api_keys_file: Path | None = None
     """More of them, one a line."""
+
+    api_key_weights: str = ""
+    """Comma-separated: turns that each of the API keys has while others wait too, in the keys' order; else 1."""
 
     basic_auth: SecretStr | None = None
     """`user:password` that opens the recommendations; as it is or hashed."""
@@ -53,6 +60,11 @@ class AccessSettings(SettingsGroup):
         return split(secret(self.api_keys)) + credentials_in(self.api_keys_file)
 
     @property
+    def sender_weights(self) -> dict[Sender, float]:
+        """Turns of senders who have more or fewer than one."""
+        return {sender_of_key(place): float(one) for place, one in enumerate(split(self.api_key_weights))}
+
+    @property
     def admin_key_list(self) -> list[str]:
         """Keys that open the administration as well."""
         return split(secret(self.admin_keys)) + credentials_in(self.admin_keys_file)
@@ -79,6 +91,7 @@ class AccessSettings(SettingsGroup):
         yield from written_problems("basic_auth", self.basic_auth, self.basic_auth_file, keys=False)
         yield from written_problems("admin_keys", self.admin_keys, self.admin_keys_file)
         yield from self._console_problems()
+        yield from self._weight_problems()
         if not set(self.api_key_list).isdisjoint(self.admin_key_list):
             yield Problem(
                 ("api_keys", "admin_keys"),
@@ -95,6 +108,14 @@ class AccessSettings(SettingsGroup):
         if 0 < length < MIN_KEY_CHARACTERS:
             yield Problem.of("console_secret", f"has {length} characters; at least {MIN_KEY_CHARACTERS}")
 
+    def _weight_problems(self) -> Iterator[Problem]:
+        weights, keys = split(self.api_key_weights), self.api_key_list
+        wrong = [one for one in weights if not _is_weight(one)]
+        for one in wrong:
+            yield Problem.of("api_key_weights", f"{one!r} is no number from {MIN_WEIGHT} to {MAX_WEIGHT}")
+        if len(weights) > len(keys) and not wrong:
+            yield Problem.of("api_key_weights", f"has {len(weights)} weights for {len(keys)} API keys")
+
     def _pair_problems(self) -> Iterator[Problem]:
         for pair in self.basic_auth_list:
             if not is_hashed(pair) and not all(pair.partition(":")):
@@ -106,3 +127,10 @@ class AccessSettings(SettingsGroup):
         given = (self.api_keys, self.basic_auth, self.admin_keys)
         files = (self.api_keys_file, self.basic_auth_file, self.admin_keys_file)
         return any(one is not None for one in (*given, *files))
+
+
+def _is_weight(written: str) -> bool:
+    try:
+        return MIN_WEIGHT <= float(written) <= MAX_WEIGHT
+    except ValueError:
+        return False

@@ -38,7 +38,7 @@ from service.lists.lists import Lists
 from service.lists.memory import ListMemory
 from service.lists.pins import LocalPins
 from service.lists.ports import BatchLists, Liveness, PopularList, SharedLists
-from service.models import Promotion
+from service.models import Promotion, Sender
 from service.personalize.breaker import Breaker
 from service.personalize.campaign import PersonalizeCampaign
 from service.personalize.fetching import Fetching
@@ -116,6 +116,9 @@ class Terms:
 
     group_column: str | None = None
     """Catalogue column of variants."""
+
+    weights: Mapping[Sender, float] = field(default_factory=dict)
+    """Turns of senders whose callers wait for the budget, where they are not 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +298,9 @@ class _Builder:
         outside = self._outside
         budget = self.budgets.get(address.arn)
         if budget is None:
-            budget = self.budgets[address.arn] = Budget(outside.governor_of(address), outside.clock)
+            budget = self.budgets[address.arn] = Budget(
+                outside.governor_of(address), outside.clock, lambda sender: self._terms.weights.get(sender, 1.0)
+            )
             self._stack.callback(budget.close)
         campaign = await self._stack.enter_async_context(
             open_campaign(

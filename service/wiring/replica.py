@@ -146,6 +146,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             exclusion=_request_exclusion(settings, catalog.snapshot),
             top_up=settings.top_up,
             group_column=settings.group_column,
+            weights=settings.sender_weights,
         )
         replica = await stack.enter_async_context(open_answers(outside, terms, settings.placements))
         prewarmers = {one.name: PlacementPrewarmer(one, clock) for one in replica.placements}

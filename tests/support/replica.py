@@ -23,7 +23,7 @@ from service.lists.keys import UserKey, UserKeys
 from service.lists.memory import ListMemory
 from service.lists.pins import LocalPins
 from service.lists.ports import BatchLists, Liveness, SharedLists
-from service.models import Answer, ListRequest, RecommendationQuery
+from service.models import Answer, ListRequest, RecommendationQuery, Sender
 from service.personalize.breaker import Breaker
 from service.personalize.campaign import PersonalizeCampaign
 from service.personalize.flights import Flights
@@ -152,6 +152,7 @@ async def open_replica(
     placements: Mapping[str, PlacementTerms] | None = None,
     exclusion: str = "",
     max_waiting: int = MAX_WAITING_CALLERS,
+    weights: Mapping[Sender, float] | None = None,
     deadline_seconds: float = DEADLINE_SECONDS,
     live: Liveness | None = None,
 ) -> AsyncIterator[Replica]:
@@ -196,6 +197,7 @@ async def open_replica(
         curated=curated,
         exclusion=RequestExclusion(parse_filter(exclusion)) if exclusion else None,
         max_waiting=max_waiting,
+        weights=weights or {},
     )
     async with open_answers(
         outside, terms, placements or {"for-you": PlacementTerms(campaign_arn=ARN, tps=tps)}
