@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from service.aws.session import AwsSession
 from service.clock import SystemClock
 from tests.support import processes
+from tests.support.order import waiting_first
 from tests.support.quick_sdk import working_out_once
 from tests.support.redis import RedisServer
 
@@ -31,13 +32,23 @@ settings.load_profile("tests")
 _running: list[pytest.Item] = []
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that ask for a Redis or a browser, and all of tests/integration."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that ask for a Redis or a browser, and all of tests/integration. Let the slowest begin."""
     for item in items:
         if _asks_for(item, "redis_server", "browser") or item.path.is_relative_to(INTEGRATION):
             item.add_marker(MARK)
-    # The first worker begins with what comes first, and others take from the end: so only one starts the browser.
+    # Of the parallel workers one begins with the pages, so that only one starts the browser.
     items.sort(key=lambda item: not _asks_for(item, "browser"))
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    items[:] = waiting_first(items, workers, _waits)
+
+
+def _waits(item: pytest.Item) -> int:
+    if _asks_for(item, "browser"):
+        return 3
+    if item.path.is_relative_to(INTEGRATION):
+        return 2
+    return int(item.get_closest_marker(MARK) is not None)
 
 
 def _asks_for(item: pytest.Item, *fixtures: str) -> bool:
