@@ -1,6 +1,6 @@
 # Everything runs in .venv. A stamp file says what is installed there, so that a second run starts at once.
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-fast check bench demo-pipeline lock release FORCE
+.PHONY: help run install test test-fast test-deep check bench demo-pipeline lock release FORCE
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -28,6 +28,9 @@ test: .venv/.dev .venv/.axe  ## run all tests; ARGS="-k name" for some
 
 test-fast: .venv/.dev  ## run the tests that start no process and no Redis
 	$(PYTEST) -m "not processes" $(ARGS)
+
+test-deep: .venv/.dev  ## run the tests of properties with 25 times as many examples; minutes
+	$(PYTEST) -m hypothesis --hypothesis-profile=deep -o timeout=1800 $(ARGS)
 
 check: .venv/.dev  ## lint, format, types, import rules, known vulnerabilities
 	$(BIN)/ruff check .

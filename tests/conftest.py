@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, settings
 
 from service.aws.session import AwsSession
 from service.clock import SystemClock
 from tests.support import processes
+from tests.support.examples import register_profiles
 from tests.support.order import waiting_first
 from tests.support.quick_sdk import working_out_once
 from tests.support.redis import RedisServer
@@ -25,9 +25,7 @@ INTEGRATION: Final = Path(__file__).with_name("integration")
 STARTS_A_PROCESS: Final = frozenset({"subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"})
 """Audit events."""
 
-# A busy machine is slow, not wrong.
-settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("tests")
+register_profiles()
 
 _running: list[pytest.Item] = []
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.answers.selection import Rules, Selection, select
@@ -16,11 +16,10 @@ from service.catalog.item import CatalogRow
 from service.errors import RecommenderError, RecommenderThrottled
 from service.lists import envelope as envelopes
 from service.models import ItemList
+from tests.support.examples import examples
 from tests.support.fakes import HANG, FakeCatalog, FakePersonalize, FakeStore, most_in_any_second
 from tests.support.replica import DEADLINE_SECONDS, FRESH_SECONDS, Replica, ids_of, items_for, open_replica
 from tests.support.virtual_time import VirtualClock, run_virtual, stall
-
-_long = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
 class WatchedGovernor:
@@ -86,7 +85,7 @@ _arrivals = st.lists(
 _failures = st.lists(st.sampled_from([None, None, HANG, RecommenderError, RecommenderThrottled]), min_size=1)
 
 
-@_long
+@examples(30)
 @given(
     arrivals=_arrivals,
     failures=_failures,

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from service.telemetry import LABELS
 from tests.api.test_metrics import CLOSED, label_values
+from tests.support.examples import examples
 from tests.support.front_door import Door, OpenDoor
 
 ADMIN = {"X-API-Key": "an-admin-key-of-the-tests"}
 # A door takes a second to open: all examples go through the same one, whatever was forgotten or blocked before.
-EXAMPLES = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = settings(examples(120), suppress_health_check=list(HealthCheck))
 
 GOOD = {
     "user_id": ["u1", "ann", ""],

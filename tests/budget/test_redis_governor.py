@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import redis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -24,6 +24,7 @@ from service.fleet.heartbeat import FORGET_SECONDS, HEARTBEAT_SECONDS
 from service.fleet.share import Share
 from tests.support.calls import most_in_a_second
 from tests.support.clocks import StandingClock
+from tests.support.examples import examples
 from tests.support.fleet import Member, join
 from tests.support.redis import RedisServer
 from tests.support.redis_time import RedisTime, use_redis_time
@@ -184,7 +185,7 @@ _schedules = st.tuples(st.sampled_from([0.5, 1.0, 4.0]), _asks(Lane.NO_LIST, Lan
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(30, shares_fixtures=True)
 @given(_schedules)
 def test_redis_hands_out_the_slots_of_the_rule(time: RedisTime, schedule: tuple[float, list[Ask]]) -> None:
     """`reserve.lua` and `throttled.lua` are `SlotSchedule` once more."""

@@ -4,13 +4,14 @@ import asyncio
 import math
 from dataclasses import dataclass
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.budget.adapters.embedded import EmbeddedGovernor
 from service.budget.ports import Lane
 from service.budget.slot_queue import SlotQueue
 from service.errors import BudgetExhausted
+from tests.support.examples import examples
 from tests.support.fakes import most_in_any_second
 from tests.support.virtual_time import VirtualClock, run_virtual, stall
 
@@ -51,7 +52,7 @@ _CANCELLED_IN_A_STALL = [
 ]
 
 
-@settings(deadline=None, max_examples=150)
+@examples(60)
 @example(asks=_CANCELLED_IN_A_STALL, tps=0.5)
 @given(asks=_asks, tps=st.sampled_from([0.5, 1.0, 2.5, 5.0, 20.0, 100.0]))
 def test_no_schedule_makes_a_slot_queue_exceed_the_rate_or_invert_the_lanes(  # noqa: C901  # one schedule, one place

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.catalog.adapters.memory import MemoryCatalog
@@ -25,6 +25,7 @@ from service.catalog.reading.recipe import Recipe
 from service.catalog.reading.report import CatalogReport
 from service.catalog.reading.rows import read_items
 from service.errors import CatalogError
+from tests.support.examples import examples
 from tests.support.waiting import until
 
 HEADER = "id,url,name,price,image"
@@ -107,7 +108,7 @@ IDS = st.one_of(st.sampled_from(["a", "b", "c"]), TEXTS)
 ROWS = st.lists(st.tuples(IDS, CELLS, st.sampled_from(["1", "9.5", "", "x", "9,50 EUR"]), CELLS, CELLS), max_size=12)
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, shares_fixtures=True)
 @given(records=ROWS, asked=st.lists(st.one_of(IDS, st.text(max_size=2)), max_size=9), json_lines=st.booleans())
 def test_both_engines_answer_alike(
     tmp_path: Path, records: list[tuple[str, ...]], asked: list[str], *, json_lines: bool

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 import redis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.support.redis import RedisServer
 from tests.support.redis_model import RedisModel
 from tests.support.virtual_time import EPOCH
@@ -44,7 +45,7 @@ _commands = st.one_of(
 _SCRIPT = "return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))"
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(30, shares_fixtures=True)
 @given(commands=st.lists(_commands, max_size=12))
 def test_the_model_answers_as_redis_does(redis_server: RedisServer, commands: list[tuple[str, ...]]) -> None:
     model = RedisModel(lambda: EPOCH)

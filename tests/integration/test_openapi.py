@@ -34,13 +34,13 @@ def closed(personalize: Process, tmp_path_factory: pytest.TempPathFactory) -> It
         yield running
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize(("phase", "unfit"), [("coverage", UNFIT), ("fuzzing", f"{UNFIT},{TOLERATED}")])
 def test_schemathesis_finds_no_answer_that_the_document_does_not_describe(
     closed: Process, tmp_path: Path, phase: str, unfit: str
 ) -> None:
     document = f"{closed.url}/openapi.json"
-    options = ["--phases", phase, "--max-examples", "25", "--seed", "1", "--exclude-checks", unfit]
+    options = ["--phases", phase, "--max-examples", "10", "--seed", "1", "--exclude-checks", unfit]
 
     tried = subprocess.run(
         [
@@ -55,7 +55,7 @@ def test_schemathesis_finds_no_answer_that_the_document_does_not_describe(
         capture_output=True,
         text=True,
         check=False,
-        timeout=80,
+        timeout=220,
     )
 
     assert tried.returncode == 0, tried.stdout[-6000:]

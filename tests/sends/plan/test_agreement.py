@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 
 from service.constants import SPENT_SHARE
@@ -16,6 +16,7 @@ from service.models import ItemList
 from service.sends.plan.recipients import recipients_of
 from service.sends.plan.send import Send
 from service.sends.plan.simulation import simulate
+from tests.support.examples import examples
 from tests.support.fakes import FakePersonalize
 from tests.support.replica import ITEMS, key_of, open_replica
 from tests.support.virtual_time import VirtualClock, run_virtual
@@ -153,7 +154,7 @@ def test_a_send_is_predicted_as_the_core_answers_it(send: Send) -> None:
 
 
 # Without shrinking, which takes minutes here: what fails is printed as it is.
-@settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@examples(12, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.data())
 def test_any_send_is_predicted_as_the_core_answers_it(data: st.DataObject) -> None:
     cached = data.draw(st.floats(0, 1))

@@ -1,11 +1,12 @@
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.constants import SPENT_SHARE
 from service.sends.plan.course import SOURCES, Course
 from service.sends.plan.send import Send
 from service.sends.plan.simulation import simulate
+from tests.support.examples import examples
 
 
 @st.composite
@@ -30,7 +31,7 @@ def sends(draw: st.DrawFn) -> Send:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(30)
 @given(sends())
 @example(Send(recipients=1, passes=1, minutes=44_640, tps=0.001))
 @example(
@@ -70,7 +71,7 @@ def test_everybody_is_answered_and_no_slot_is_used_twice(send: Send) -> None:
         assert not course.calls["cache"]
 
 
-@settings(max_examples=30, deadline=None)
+@examples(15)
 @given(sends(), st.floats(1, 5))
 def test_a_higher_tps_takes_no_live_list_away(send: Send, factor: float) -> None:
     # A stale list that is refreshed does take slots, so this holds only where there is none.
