@@ -65,7 +65,7 @@ def far(
     run_virtual(run())
 
 
-@pytest.mark.parametrize("tps", [0.5, 5, 60, 400, 1000, 2500])
+@pytest.mark.parametrize("tps", [0.5, 5, 60, 2500])
 def test_a_prewarm_uses_what_nobody_wants_at_any_rate(tps: float) -> None:
     """K1."""
     seconds = max(1.0, 20 / tps)
@@ -80,7 +80,7 @@ def test_a_prewarm_uses_what_nobody_wants_at_any_rate(tps: float) -> None:
     far(scenario, tps)
 
 
-@pytest.mark.parametrize("tps", [5, 400, 2500])
+@pytest.mark.parametrize("tps", [5, 2500])
 def test_a_refresh_uses_what_nobody_wants_at_any_rate(tps: float) -> None:
     """K1."""
     users = int(tps) + 10
@@ -98,26 +98,26 @@ def test_a_refresh_uses_what_nobody_wants_at_any_rate(tps: float) -> None:
     far(scenario, tps)
 
 
-@pytest.mark.parametrize("tps", [5, 100, 400, 1000, 2500])
+@pytest.mark.parametrize("tps", [5, 100, 2500])
 def test_a_caller_without_a_list_waits_for_a_slot_at_most_beside_a_prewarm(tps: float) -> None:
     """K1."""
 
     async def scenario(replica: Replica, _: FakePersonalize) -> None:
-        users = [f"user{number}" for number in range(int(3 * tps) + 100)]
-        making = asyncio.create_task(replica.prewarmer.make(users, ALL, seconds=3.0))
-        for number in range(10):
+        users = [f"user{number}" for number in range(int(1.5 * tps) + 100)]
+        making = asyncio.create_task(replica.prewarmer.make(users, ALL, seconds=1.5))
+        for number in range(6):
             await asyncio.sleep(0.217)
             answer = await replica.ask(f"caller{number}")
             assert answer.source == "personalize"
             # A slot, and the way to the governor and back.
             assert dict(answer.timings)["budget"] <= 1000 / tps + 2 + 0.1
         report = await making
-        assert report.fetched + 10 >= 0.9 * 3 * tps
+        assert report.fetched + 6 >= 0.9 * 1.5 * tps
 
     far(scenario, tps)
 
 
-@pytest.mark.parametrize("round_trip", [0.0, 0.0005, 0.002, 0.004])
+@pytest.mark.parametrize("round_trip", [0.0, 0.0005, 0.004])
 def test_nothing_is_lost_however_far_the_governor_is(round_trip: float) -> None:
     """K1."""
 

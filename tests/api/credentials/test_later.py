@@ -37,7 +37,7 @@ async def test_a_role_that_cannot_be_asked_later_delays_nobody_while_the_credent
     await endpoint.open()
     source = endpoint.instance() if kind == "instance" else endpoint.container()
     async with open_door(
-        local_personalize=local.url, REQUEST_DEADLINE_SECONDS="0.5", **NO_KEYS, **CATALOG, **source
+        local_personalize=local.url, REQUEST_DEADLINE_SECONDS="5", **NO_KEYS, **CATALOG, **source
     ) as door:
         callers = Callers(door)
         assert await callers.source() == "personalize"

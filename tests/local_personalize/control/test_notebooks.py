@@ -5,12 +5,13 @@ and aws-samples/retail-demo-store: each resource is made, then described until i
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.support.personalize_account import INTERACTIONS, ITEMS, ROLE, USERS, Account, write_shop
+from service.local_personalize.control.quotas import DEFAULTS
+from tests.support.personalize_account import INTERACTIONS, ITEMS, ROLE, USERS, Account, opened_account, write_shop
 
 RECIPE = "arn:aws:personalize:::recipe/"
 
@@ -29,7 +30,14 @@ def until_active(account: Account, describe: Callable[[], dict[str, Any]]) -> No
     assert seen[0] == "CREATE PENDING"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """One for all notebooks, as a reader of them has."""
+    with opened_account(tmp_path_factory.mktemp("notebooks"), quotas=DEFAULTS | {"campaigns": 20}) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
 def group(account: Account) -> str:
     """The first notebook: schemas, group, datasets, import jobs."""
     sdk = account.personalize
@@ -60,12 +68,24 @@ def group(account: Account) -> str:
     return group
 
 
-def deploy(account: Account, group: str, recipe: str, **solution: object) -> tuple[str, str]:
-    """Solution, version, metrics, campaign; gives version and campaign."""
+@pytest.fixture(scope="module")
+def tracking_id(account: Account, group: str) -> str:
+    tracker = account.personalize.create_event_tracker(name="poc-tracker", datasetGroupArn=group)
+    until_active(
+        account,
+        lambda: account.personalize.describe_event_tracker(eventTrackerArn=tracker["eventTrackerArn"])["eventTracker"],
+    )
+    return str(tracker["trackingId"])
+
+
+def deploy(account: Account, group: str, recipe: str) -> tuple[str, str]:
+    """Solution, version, metrics, campaign, unless another notebook made them; gives version and campaign."""
     sdk = account.personalize
-    solution_arn = sdk.create_solution(
-        name=f"poc-{recipe}", datasetGroupArn=group, recipeArn=RECIPE + recipe, **solution
-    )["solutionArn"]
+    if recipe in account.made:
+        return account.made[recipe], account.made[f"{recipe} campaign"]
+    solution_arn = sdk.create_solution(name=f"poc-{recipe}", datasetGroupArn=group, recipeArn=RECIPE + recipe)[
+        "solutionArn"
+    ]
     until_active(account, lambda: sdk.describe_solution(solutionArn=solution_arn)["solution"])
     version: str = sdk.create_solution_version(solutionArn=solution_arn)["solutionVersionArn"]
     until_active(account, lambda: sdk.describe_solution_version(solutionVersionArn=version)["solutionVersion"])
@@ -84,14 +104,19 @@ def deploy(account: Account, group: str, recipe: str, **solution: object) -> tup
         "campaignArn"
     ]
     until_active(account, lambda: sdk.describe_campaign(campaignArn=campaign)["campaign"])
+    account.made |= {recipe: version, f"{recipe} campaign": campaign}
     return version, campaign
 
 
-@pytest.mark.parametrize("recipe", ["aws-user-personalization", "aws-user-personalization-v2"])
-def test_the_user_personalization_notebook(account: Account, group: str, recipe: str) -> None:
+@pytest.mark.parametrize(
+    ("recipe", "user"), [("aws-user-personalization", "camp0"), ("aws-user-personalization-v2", "camp1")]
+)
+def test_the_user_personalization_notebook(
+    account: Account, group: str, tracking_id: str, recipe: str, user: str
+) -> None:
     version, campaign = deploy(account, group, recipe)
 
-    answer = account.runtime.get_recommendations(campaignArn=campaign, userId="camp0")
+    answer = account.runtime.get_recommendations(campaignArn=campaign, userId=user)
 
     assert len(answer["itemList"]) == 25
     assert all(0 < item["score"] <= 1 for item in answer["itemList"])
@@ -100,21 +125,16 @@ def test_the_user_personalization_notebook(account: Account, group: str, recipe:
     assert [(one["solutionVersionArn"], one["trainingMode"], one["trainingType"]) for one in listed] == [
         (version, "FULL", "MANUAL")
     ]
-    tracker = account.personalize.create_event_tracker(name="poc-tracker", datasetGroupArn=group)
-    until_active(
-        account,
-        lambda: account.personalize.describe_event_tracker(eventTrackerArn=tracker["eventTrackerArn"])["eventTracker"],
-    )
     for item in ("cook-1", "cook-2", "cook-3"):
         account.events.put_events(
-            trackingId=tracker["trackingId"],
-            userId="camp0",
+            trackingId=tracking_id,
+            userId=user,
             sessionId="session",
             eventList=[
                 {"sentAt": 1_800_000_000, "eventType": "View", "itemId": item, "properties": json.dumps({"a": 1})}
             ],
         )
-    again = account.runtime.get_recommendations(campaignArn=campaign, userId="camp0", numResults=10)
+    again = account.runtime.get_recommendations(campaignArn=campaign, userId=user, numResults=10)
     assert sum(item["itemId"].startswith("cook") for item in again["itemList"]) > sum(
         item["itemId"].startswith("cook") for item in answer["itemList"][:10]
     )
@@ -189,21 +209,21 @@ def test_the_batch_notebook(account: Account, group: str, recipe: str, line: dic
     version, _ = deploy(account, group, recipe)
     (account.folder / "input.json").write_text(json.dumps(line) + "\n" + '{"nothing": 1}\n', encoding="utf-8")
     job = sdk.create_batch_inference_job(
-        jobName="poc-batch",
+        jobName=f"poc-batch-{recipe}",
         solutionVersionArn=version,
         roleArn=ROLE,
         numResults=5,
         jobInput={"s3DataSource": {"path": f"file://{account.folder}/input.json"}},
-        jobOutput={"s3DataDestination": {"path": f"file://{account.folder}/output/"}},
+        jobOutput={"s3DataDestination": {"path": f"file://{account.folder}/{recipe}/"}},
     )["batchInferenceJobArn"]
     until_active(account, lambda: sdk.describe_batch_inference_job(batchInferenceJobArn=job)["batchInferenceJob"])
 
-    answers = [json.loads(one) for one in (account.folder / "output/input.json.out").read_text().splitlines()]
+    answers = [json.loads(one) for one in (account.folder / f"{recipe}/input.json.out").read_text().splitlines()]
 
     assert [one["input"] for one in answers] == [line]
     assert answers[0]["error"] is None
     assert answers[0]["output"]["recommendedItems"][0].startswith(kind)
-    assert (account.folder / "output/input.json.errors").read_text().count("\n") == 1
+    assert (account.folder / f"{recipe}/input.json.errors").read_text().count("\n") == 1
 
 
 def test_the_segments_notebook(account: Account, group: str) -> None:
