@@ -35,7 +35,7 @@ from service.fleet.address import HostPort, RedisAddress
 from service.fleet.causes import Cause, Refusal, cause_of
 from service.fleet.connections import MAX_CONNECTIONS, AnyRedis, Connector, PatientCluster
 from service.fleet.route import Pathfinder, Route
-from service.fleet.script import Script
+from service.fleet.script import RunsScripts, Script
 from service.tasks import stop_task
 
 _FAULTS_OF_A_KEY: Final = ("WRONGTYPE", "NOGROUP", "no such key", "ERR no such key")
@@ -122,13 +122,24 @@ class RedisClient:
             raise SharedStateUnavailable("Redis is down")
         return self._route.redis
 
+    @property
+    def scripts(self) -> RunsScripts:
+        """Where scripts run; they go through `use` as commands do.
+
+        Raises:
+            SharedStateUnavailable: Redis was not found yet.
+        """
+        if self._route is None:
+            raise SharedStateUnavailable("Redis is down")
+        return self._route.scripts
+
     def on_change(self, listener: Callable[[bool], None]) -> None:
         """Call `listener(up)` on every change of `up`, in order of registration; it must not raise."""
         self._listeners.append(listener)
 
     def script(self, path: Path) -> Script:
         """The script in a Lua file."""
-        return Script(lambda: self.redis, path.read_text("utf-8"))
+        return Script(lambda: self.scripts, path.read_text("utf-8"))
 
     @asynccontextmanager
     async def use(self, *keys: str, spread: bool = False) -> AsyncIterator[AnyRedis]:
@@ -200,9 +211,9 @@ class RedisClient:
         self._nodes_asked_from.clear()
         if self.address.kind == "sentinel" and last is not None and last.at != self._route.at:
             self._changed_at = _now()
-        if last is not None and last.redis is not self._route.redis:
+        if last is not None:
             with suppress(RedisError, OSError, TimeoutError):
-                await last.close()
+                await (last.close_scripts() if last.redis is self._route.redis else last.close())
         if _now() - self._changed_at < CHANGING_SECONDS:
             raise SharedStateUnavailable("Redis's master has just changed")
 

@@ -85,6 +85,10 @@ class PatientCluster(RedisCluster):
             self._looking = asyncio.create_task(self._look(last_failed_node_name), name="redis-cluster-nodes")
         return self
 
+    def look_again(self) -> None:
+        """Look at the nodes again before the next command: one of them is not what it was."""
+        self._initialize = True
+
     async def aclose(self) -> None:
         """Close the connections; also when the nodes were never found."""
         if self._looking is not None:
@@ -118,7 +122,7 @@ class Connector:
 
     def __init__(self, address: RedisAddress, *, timeout_seconds: float) -> None:
         self._address = address
-        self._timeout_seconds = timeout_seconds
+        self.timeout_seconds = timeout_seconds
         self.look_up = HostLookUp()
         self._tls_context = None if address.tls is None else tls_context(address.tls)
 
@@ -163,8 +167,8 @@ class Connector:
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with suppress(OSError, TimeoutError):
-            async with asyncio.timeout(self._timeout_seconds):
-                [address, *_] = await self.look_up.addresses(at.host, self._timeout_seconds)
+            async with asyncio.timeout(self.timeout_seconds):
+                [address, *_] = await self.look_up.addresses(at.host, self.timeout_seconds)
                 reader, writer = await asyncio.open_connection(address, at.port, ssl=context)
                 try:
                     writer.write(b"PING\r\n")
@@ -179,7 +183,7 @@ class Connector:
         pool = BlockingConnectionPool(
             connection_class=connection_class,
             max_connections=MAX_CONNECTIONS,
-            timeout=self._timeout_seconds,
+            timeout=self.timeout_seconds,
             retry=Retry(NoBackoff(), 0),
             username=login.username,
             password=login.password,
@@ -197,8 +201,8 @@ class Connector:
 
     def _terms(self) -> dict[str, Any]:
         return {
-            "socket_timeout": self._timeout_seconds,
-            "socket_connect_timeout": self._timeout_seconds,
+            "socket_timeout": self.timeout_seconds,
+            "socket_connect_timeout": self.timeout_seconds,
             "client_name": self._address.client_name,
             "protocol": 2,
             "driver_info": None,

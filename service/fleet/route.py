@@ -13,6 +13,8 @@ from service.fleet.address import HostPort, RedisAddress
 from service.fleet.causes import Refusal, cause_of
 from service.fleet.connections import AnyRedis, Connector, PatientCluster
 from service.fleet.rights import look_at_rights
+from service.fleet.script import RunsScripts
+from service.fleet.wire import ClusterWires, Wire
 
 OLDEST: Final = {"redis": (7, 0), "valkey": (8, 0)}
 """Oldest versions that run the service's scripts and are tested."""
@@ -43,6 +45,9 @@ class Route:
     """A way to Redis that was found good."""
 
     redis: AnyRedis
+    scripts: RunsScripts
+    """Where the scripts run, one beside the other."""
+
     server: str
     """Name and version."""
 
@@ -62,7 +67,13 @@ class Route:
 
     async def close(self) -> None:
         """Close its connections."""
+        await self.close_scripts()
         await self.redis.aclose()
+
+    async def close_scripts(self) -> None:
+        """Close the connections of scripts; those under way fail."""
+        if isinstance(self.scripts, Wire | ClusterWires):
+            await self.scripts.close()
 
 
 class Pathfinder:
@@ -162,7 +173,8 @@ class Pathfinder:
                 raise Refusal("read_only", "this server is a replica, which takes no writes", lasting=False)
             await look_at_rights(client, cluster=False, tls=self._tls)
             keep = True
-            return Route(client, greeting.server, "sentinel" if self._address.kind == "sentinel" else "standalone", at)
+            mode = "sentinel" if self._address.kind == "sentinel" else "standalone"
+            return Route(client, self._wire(client), greeting.server, mode, at)
         finally:
             if not keep and not reused:
                 await client.aclose()
@@ -187,7 +199,12 @@ class Pathfinder:
         finally:
             if not found:
                 await cluster.aclose()
-        return Route(cluster, server, "cluster")
+        wires = ClusterWires(cluster, silence_seconds=self._connector.timeout_seconds)
+        return Route(cluster, wires, server, "cluster")
+
+    def _wire(self, client: aioredis.Redis) -> Wire:
+        connection_class, options = client.connection_pool.connection_class, client.connection_pool.connection_kwargs
+        return Wire(lambda: connection_class(**options), silence_seconds=self._connector.timeout_seconds)
 
     async def _look_at_node(self, at: HostPort) -> str:
         client = self._connector.node(at)

@@ -2,23 +2,39 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from redis.exceptions import NoScriptError
 
-from service.fleet.connections import AnyRedis
+
+class RunsScripts(Protocol):
+    """A way to a server that runs scripts."""
+
+    async def evalsha(self, sha: str, count: int, *keys_and_args: Any) -> Any:  # noqa: ANN401  # what a script returns
+        """Run a script that the server knows.
+
+        Raises:
+            RedisError, OSError: As the library's.
+        """
+
+    async def eval(self, text: str, count: int, *keys_and_args: Any) -> Any:  # noqa: ANN401  # as above
+        """Run a script.
+
+        Raises:
+            RedisError, OSError: As the library's.
+        """
 
 
 class Script:
     """A script, asked for by its hash; sent whole to a server that does not know it.
 
     Args:
-        redis: The client in use now.
+        way: The one in use now.
         text: In Lua.
     """
 
-    def __init__(self, redis: Callable[[], AnyRedis], text: str) -> None:
-        self._redis = redis
+    def __init__(self, way: Callable[[], RunsScripts], text: str) -> None:
+        self._way = way
         self._text: Final = text
         self._sha: Final = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
@@ -28,8 +44,8 @@ class Script:
         Raises:
             RedisError: As any command.
         """
-        client = self._redis()
+        way = self._way()
         try:
-            return await client.evalsha(self._sha, len(keys), *keys, *args)
+            return await way.evalsha(self._sha, len(keys), *keys, *args)
         except NoScriptError:
-            return await client.eval(self._text, len(keys), *keys, *args)
+            return await way.eval(self._text, len(keys), *keys, *args)

@@ -387,6 +387,7 @@ async def test_the_shares_of_replicas_that_are_cut_off_outlive_a_clock_that_is_s
 
         def cut() -> None:
             cut_off.client.redis.execute_command = unreachable  # type: ignore[method-assign]  # the network is away
+            cut_off.client.scripts.ask = unreachable  # type: ignore[attr-defined]  # as above
 
         slots = await _spend(
             time,

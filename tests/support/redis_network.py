@@ -301,7 +301,7 @@ class ModelClient(RedisClient):
     async def find(self) -> None:
         """There is one way."""
         link: Any = self.link
-        self._route = Route(link, "Redis 7", "standalone")
+        self._route = Route(link, link, "Redis 7", "standalone")
 
     async def masters(self) -> AsyncGenerator[aioredis.Redis, None]:
         """The one server."""

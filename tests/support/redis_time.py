@@ -73,6 +73,6 @@ def use_redis_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every script that is registered from now on read the time of a `RedisTime`."""
 
     def script(client: RedisClient, path: Path) -> Script:
-        return Script(lambda: client.redis, path.read_text("utf-8").replace(_READS_TIME, _READS_KEY))
+        return Script(lambda: client.scripts, path.read_text("utf-8").replace(_READS_TIME, _READS_KEY))
 
     monkeypatch.setattr(RedisClient, "script", script)
