@@ -18,6 +18,7 @@ from typing import Any
 from bench import (
     batch,
     catalog,
+    console,
     data_check,
     items_flood,
     placements,
@@ -41,6 +42,7 @@ REPEATS = {
     "start": 3,
     "settings": 5,
     "catalog": 3,
+    "console": 5,
     "data_check": 2,
 }
 QUICK_REPEATS = {
@@ -52,12 +54,18 @@ QUICK_REPEATS = {
     "start": 1,
     "settings": 1,
     "catalog": 1,
+    "console": 2,
     "data_check": 1,
 }
 
 
 SPEED = {**speed.SCENARIOS, "placements": placements.hits_of_all_kinds}
-ON_REQUEST = {**speed.ON_REQUEST, "catalog": catalog.catalog, "data_check": data_check.data_check}
+ON_REQUEST = {
+    **speed.ON_REQUEST,
+    "catalog": catalog.catalog,
+    "console": console.console,
+    "data_check": data_check.data_check,
+}
 SENDS = {
     **dict(sends.scenarios()),
     "rolling_restart": rolling_restart.rolling_restart,
