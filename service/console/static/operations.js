@@ -113,7 +113,7 @@ function listed(id, item, after) {
 function drawBlocked(blocked) {
   byId("blocked-count").textContent = blocked.count
     ? `${number(blocked.count)} ${blocked.count === 1 ? "item is" : "items are"} in no answer.` : "None.";
-  fill(byId("blocked-items"), ...blocked.items.map((one) => listed(one.id, one.item, look)));
+  fill(byId("blocked-items"), ...blocked.items.map((one) => listed(one.id, one.item, changed)));
 }
 
 async function look() {
@@ -125,19 +125,26 @@ async function look() {
   drawBlocked(found.blocked);
 }
 
+let searched = "";
+
 async function find(text) {
   const found = await post("items/search", { text });
-  const after = () => Promise.all([find(text), look()]);
+  searched = text;
   byId("found").textContent = found.items.length
     ? `${found.items.length} found${found.complete ? "" : `; there may be more, ${number(found.looked_at)} were looked at`}`
     : found.looked_at ? "No item has this in its id or name." : "No item has this id. Names cannot be searched in this catalogue.";
   fill(byId("items"), ...found.items.map((item) => make("li", {},
-    make("div", { class: "found" }, itemCell(item, item.id), blockButton(item, item.id, after)),
+    make("div", { class: "found" }, itemCell(item, item.id), blockButton(item, item.id, changed)),
     make("details", {}, make("summary", {}, "How it looks, and what it has"),
       contentCard(item),
       make("dl", { class: "figures" }, ...Object.entries({ url: item.url, image: item.image, ...item.further })
         .flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, String(value))]))),
   )));
+}
+
+/** An item was blocked or shown again: both lists may hold it. */
+async function changed() {
+  await Promise.all([look(), searched ? find(searched) : null]);
 }
 
 byId("search").addEventListener("submit", (event) => {

@@ -96,13 +96,13 @@ function rowOf(one, items) {
 function tableOf(caption, rows, items) {
   const head = (attributes, ...words) => make("th", { role: "columnheader", scope: "col", ...attributes }, ...words);
   // With roles of its own: where it is narrow, the sheet makes blocks of rows, and browsers forget the table.
-  return make("table", { role: "table", class: "stacks" },
+  return make("div", { role: "group", "aria-label": caption }, make("table", { role: "table", class: "stacks" },
     make("caption", {}, caption),
     make("thead", { role: "rowgroup" }, make("tr", { role: "row" },
       head({ class: "number" }, "Place"), head({}, "Item"), head({}, "Why"), head({}, make("span", { class: "sr" }, "Action")),
     )),
     make("tbody", { role: "rowgroup" }, ...rows.map((one) => rowOf(one, items))),
-  );
+  ));
 }
 
 function drawItems(found, items, places) {
