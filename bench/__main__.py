@@ -20,6 +20,7 @@ from bench import (
     catalog,
     console,
     data_check,
+    hits,
     items_flood,
     placements,
     plans,
@@ -34,10 +35,11 @@ from tests.support.processes import ROOT
 
 OUTPUT = ROOT / "build" / "bench.json"
 REPEATS = {
-    "hits": 7,
+    "hits": 5,
     "placements": 7,
     "misses": 3,
-    "many_users": 5,
+    "pace": 3,
+    "list_memory": 1,
     "connections": 3,
     "start": 3,
     "settings": 5,
@@ -46,10 +48,11 @@ REPEATS = {
     "data_check": 2,
 }
 QUICK_REPEATS = {
-    "hits": 3,
+    "hits": 1,
     "placements": 3,
     "misses": 1,
-    "many_users": 2,
+    "pace": 1,
+    "list_memory": 1,
     "connections": 1,
     "start": 1,
     "settings": 1,
@@ -59,7 +62,13 @@ QUICK_REPEATS = {
 }
 
 
-SPEED = {**speed.SCENARIOS, "placements": placements.hits_of_all_kinds}
+SPEED = {
+    "hits": hits.hits,
+    "pace": hits.pace,
+    "list_memory": hits.list_memory,
+    **speed.SCENARIOS,
+    "placements": placements.hits_of_all_kinds,
+}
 ON_REQUEST = {
     **speed.ON_REQUEST,
     "catalog": catalog.catalog,

@@ -57,8 +57,11 @@ def flood(
     seconds: float,
     keep_alive: bool = True,
     path: str = FOR_YOU,
+    delay_ms: tuple[int, int] = (0, 0),
 ) -> Load:
     """Call for random users, each connection as fast as it is answered; without keep-alive each call on its own.
+
+    Each connection waits between its calls for as long as `delay_ms` says, from and to.
 
     Raises:
         RuntimeError: `wrk` is not there, or failed.
@@ -68,7 +71,9 @@ def flood(
         raise RuntimeError(WRK_MISSING)
     command = [wrk, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(USERS_LUA)]
     command += [url] if keep_alive else ["-H", "Connection: close", url]
-    done = subprocess.run([*command, "--", prefix, str(users), path], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "--", prefix, str(users), path, *map(str, delay_ms)], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"wrk: {done.stderr[-500:]}")
     figures = json.loads(done.stdout.splitlines()[-1])

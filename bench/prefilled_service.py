@@ -34,7 +34,7 @@ def with_fill_route(settings: Settings, overrides: Overrides | None = None) -> H
     @lane.application.post("/_fill", include_in_schema=False)
     async def fill(request: Request, users: int) -> dict[str, int]:
         services = services_of(request)
-        local = services.caches[0]
+        local = services.memory
         rng = random.Random(20)
         for number in range(users):
             ranked = ItemList(tuple(rng.sample(ids, LIST_ITEMS)), f"RID-{uuid.uuid4()}", time.time())

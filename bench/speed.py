@@ -1,4 +1,4 @@
-"""What a hit and a miss cost, and what many users and many connections do to it.
+"""What misses beside hits, many connections, the start and the settings of the server cost; the parts of other benches.
 
 The server runs on core 0, load and local Personalize share core 1. Every figure is a median of repeats, and what is
 compared is measured in the same turn, so that other work on the machine slows both.
@@ -83,36 +83,6 @@ class Figure:
         return f"  {self.name:<66}{self.value:>10,.{digits}f} {self.unit:<10} {promise:<20} {self.detail}".rstrip()
 
 
-def hits(repeats: int) -> list[Figure]:
-    """Hits against a raw ASGI application and a FastAPI route on the same server, bytes and headers."""
-    with ExitStack() as stack:
-        personalize = stack.enter_context(local_personalize(DATA, core=LOAD_CORE))
-        replica = stack.enter_context(replica_of(personalize))
-        warm(replica)
-        servers = {"hits": replica}
-        for kind in ("raw", "fastapi"):
-            servers[kind] = stack.enter_context(reference(kind, replica))
-
-        def turn(_: int) -> dict[str, Answers]:
-            return {name: flooded(server, connections=32, seconds=2) for name, server in servers.items()}
-
-        quiet: Quiet[dict[str, Answers]] = Quiet([*servers.values(), personalize])
-        turns = quiet.turns(repeats, turn)
-    rate = {name: statistics.median(one[name].load.per_second for one in turns) for name in servers}
-    cost = {name: statistics.median(one[name].cpu_us for one in turns) for name in servers}
-    ratios = sorted(one["hits"].load.per_second / one["raw"].load.per_second for one in turns)
-    ratio = statistics.median(ratios)
-    fastapi = statistics.median(one["fastapi"].load.per_second / one["raw"].load.per_second for one in turns)
-    return [
-        Figure("raw ASGI", rate["raw"], "answers/s", detail=f"{cost['raw']:.0f} us of CPU each"),
-        Figure("hits", rate["hits"], "answers/s", detail=f"{cost['hits']:.0f} us of CPU each"),
-        Figure("FastAPI route", rate["fastapi"], "answers/s", detail=f"{cost['fastapi']:.0f} us of CPU each"),
-        Figure("hits / raw ASGI", ratio, "", ">= 0.6", ratio >= 0.6, f"{ratios[0]:.2f} to {ratios[-1]:.2f}; {quiet}"),
-        Figure("CPU of raw ASGI / CPU of a hit", cost["raw"] / cost["hits"], "", detail="other work moves it little"),
-        Figure("FastAPI route / raw ASGI", fastapi, ""),
-    ]
-
-
 def misses(repeats: int) -> list[Figure]:
     """Hits at 4 connections without and with misses in flight, and what those misses wait beyond upstream."""
     seconds = 4.0
@@ -150,46 +120,6 @@ def misses(repeats: int) -> list[Figure]:
         Figure("those misses' p50 over upstream", added, "ms", "<= 15 ms", added <= 15),
         Figure("misses' p50 over upstream, no hits", added_without, "ms"),
         Figure("CPU of a miss", statistics.median(one["missing"].cpu_us for one in turns), "us"),
-    ]
-
-
-def many_users(repeats: int) -> list[Figure]:
-    """Hits spread over a hundred thousand cached users against five hundred, and what the lists weigh."""
-    with replica_of(None, arguments=("bench.prefilled_service",), CACHE_MAX_MB="512") as replica:
-        # Once with a few, so that what is made at first use is not counted.
-        replica.post(f"/_fill?users={USERS}")
-        empty = replica.resident_mib()
-        filled = replica.post(f"/_fill?users={MANY_USERS}")
-        grown = replica.resident_mib() - empty
-
-        def turn(_: int) -> tuple[Answers, Answers]:
-            few = flooded(replica, prefix="filled", connections=32, seconds=3)
-            return few, flooded(replica, prefix="filled", users=MANY_USERS, connections=32, seconds=3)
-
-        quiet: Quiet[tuple[Answers, Answers]] = Quiet([replica])
-        turns = quiet.turns(repeats, turn)
-        peak = replica.peak_mib()
-    few_ms, many_ms = (statistics.median(one[place].load.p99_ms for one in turns) for place in (0, 1))
-    few_rate, many_rate = (statistics.median(one[place].load.per_second for one in turns) for place in (0, 1))
-    ratio = statistics.median(many.load.p99_ms / few.load.p99_ms for few, many in turns)
-    cost = statistics.median(many.cpu_us for _, many in turns)
-    return [
-        Figure(f"hits' p99 at 32 connections over {USERS} users", few_ms, "ms", detail=f"{few_rate:.0f} answers/s"),
-        Figure(
-            f"hits' p99 at 32 connections over {MANY_USERS} users",
-            many_ms,
-            "ms",
-            detail=f"{many_rate:.0f} answers/s, {cost:.0f} us of CPU each",
-        ),
-        Figure("the second / the first", ratio, "", "<= 3", ratio <= 3, str(quiet)),
-        Figure(f"{MANY_USERS} lists of 25 in memory", grown * 2**20 / 1e6, "MB", "<= 70 MB", grown * 2**20 <= 70e6),
-        Figure(
-            "a cached list",
-            grown * 2**20 / filled["entries"],
-            "bytes",
-            detail=f"{filled['bytes'] / filled['entries']:.0f} as accounted in cache_bytes",
-        ),
-        Figure("peak memory with them, under load", peak, "MiB", detail=f"{empty:.0f} MiB empty"),
     ]
 
 
@@ -263,9 +193,7 @@ def settings(repeats: int) -> list[Figure]:
 
 
 SCENARIOS = {
-    "hits": hits,
     "misses": misses,
-    "many_users": many_users,
     "connections": connections,
     "start": start,
 }
@@ -347,12 +275,14 @@ def replica_of(
 
 
 @contextlib.contextmanager
-def reference(kind: str, replica: Process | None, *, path: str = FOR_YOU, **other: object) -> Iterator[Process]:
+def reference(
+    kind: str, replica: Process | None, *, path: str = FOR_YOU, user: str = "u0", **other: object
+) -> Iterator[Process]:
     """A server that answers with the very bytes and headers of a hit; `other` are server settings to change."""
     headers: list[tuple[str, str]] = [("content-length", "0")]
     body = b""
     if replica is not None:
-        with urllib.request.urlopen(f"{replica.url}{path}u0", timeout=10) as answer:  # noqa: S310  # loopback only
+        with urllib.request.urlopen(f"{replica.url}{path}{user}", timeout=10) as answer:  # noqa: S310  # loopback only
             body = answer.read()
             headers = [pair for pair in answer.getheaders() if pair[0].lower() not in ("date", "connection")]
     with tempfile.TemporaryDirectory() as folder:

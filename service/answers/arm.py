@@ -1,5 +1,6 @@
 """One way in which a placement answers: its own, or a variant of an experiment."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from service.answers.assembly import Assembly
@@ -88,6 +89,18 @@ class Arm:
         if self.campaign is None or self.lacks(query) is not None:
             return None
         return self._keys.of(self.request_of(query))
+
+    def maker_of_keys(self, query: RecommendationQuery) -> Callable[[str], UserKey | None]:
+        """Makes the key of the list that answers a query which differs from this one in its user only."""
+        if self.campaign is None:
+            return lambda _: None
+        request = self.request_of(query)
+        if query.user_id and self.lacks(query) is None and not request.changes():
+            return self._keys.of_user
+        if request.kind == "similar-items" and not request.user_id:
+            key = self.key_of(query)
+            return lambda _: key
+        return lambda user_id: self.key_of(replace(query, user_id=user_id))
 
     def key_of_request(self, request: ListRequest) -> UserKey:
         """The key of a list of this arm."""

@@ -59,9 +59,10 @@ class Arrangement:
         """Whether the order depends on what the user did."""
         self._traits = _Traits(terms.boost, terms.bury, tuple(self._max_per))
 
-    def valid_until(self, now: float) -> float:
-        """Unix seconds until which answers of now stay as they are: when the next pin ends."""
-        return min((pin.until for pin in self._pins if pin.until > now), default=float("inf"))
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the operator wants every list as it is."""
+        return not (self._pins or self._max_per or self._moves)
 
     def pinned(self, now: float) -> Iterator[str]:
         """The items that stand at a place now, whether or not they may be shown."""

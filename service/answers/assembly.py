@@ -8,6 +8,7 @@ from typing import Final
 from service.answers.arrangement import Arrangement
 from service.answers.popular import PopularItems
 from service.answers.ports import NO_RECORD, OwnEvents, SendRecord
+from service.answers.ready import Joined, ReadyItems
 from service.answers.rendering import render_items, render_object, with_attribution
 from service.answers.rules import ItemRules
 from service.answers.showing import Showing, ShowingTerms, Shown
@@ -17,6 +18,7 @@ from service.clock import Clock
 from service.errors import InvalidQuery
 from service.lists import envelope as envelopes
 from service.lists.envelope import Envelope
+from service.lists.numbers import NumberedList
 from service.lists.ports import Outcome
 from service.models import Answer, RecommendationQuery, RequestKind, Source
 from service.personalize.list_length import ListLength
@@ -50,6 +52,7 @@ class Assembly:
         length: Learns which share of a list is dropped.
         terms: How.
         link_to: Makes links that record a click; None: there are none.
+        ready: The items as answers show them; None where requests may differ in what they show of a list.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Assembly:
         length: ListLength,
         terms: AssemblyTerms,
         link_to: Callable[[Click], str] | None = None,
+        ready: ReadyItems | None = None,
     ) -> None:
         self._clock = clock
         self._rules = rules
@@ -70,6 +74,7 @@ class Assembly:
         self._length = length
         self._terms = terms
         self._link_to = link_to
+        self._ready = ready
         self.showing = Showing(
             clock=clock,
             rules=rules,
@@ -108,9 +113,32 @@ class Assembly:
         """The item of the user's latest event of a type; empty if there is none, or the events are not here."""
         return next(iter(self.own_events.latest(user_id, event_type)), "")
 
-    def valid_until(self) -> float:
-        """Unix seconds until which an answer of now stays as it is, if nothing else changes."""
-        return self._arrangement.valid_until(self._clock.time())
+    @property
+    def joins(self) -> bool:
+        """Whether a plain answer is a join of ready items; see `join`."""
+        return self._ready is not None
+
+    def join(self, query: RecommendationQuery, user_id: str, kept: NumberedList) -> Joined | None:
+        """The answer that shows a fresh list, if nothing about the request or its user makes it another than for all.
+
+        Args:
+            query: What is asked for, but for the user: nothing besides `num_results` and an item.
+            user_id: Whose answer it is.
+            kept: The list.
+        """
+        if self._ready is None:
+            return None
+        with span("render"):
+            joined = self._ready.join(kept, query.num_results)
+        if joined is None:
+            return None
+        bought, item_id = self.own_events.items(user_id), query.item_id
+        if bought or item_id:
+            examined = self._ready.ids_of(joined.examined)
+            if item_id in examined or not bought.isdisjoint(examined) or (bought and self._rules.knows_variants):
+                return None
+        self._length.observe(asked=query.num_results, examined=len(joined.examined), kept=query.num_results)
+        return joined
 
     def is_here(self, query: RecommendationQuery, envelope: Envelope) -> bool:
         """Whether every item that the answer is likely to show can be looked up without a wait."""

@@ -72,6 +72,8 @@ class RequestExclusion:
         self._expression = expression
         self.uses_interactions = expression.uses_interactions
         """Whether it asks what the user did."""
+        self.same_for_all = not expression.placeholders and not expression.uses_interactions
+        """Whether it says the same to every request."""
         self._version = -1
         self._predicate: ItemPredicate | None = None
         self._combinations = _Combinations(())

@@ -61,10 +61,19 @@ class Placement:
         """Show lists that these keep, in this order, before the popular list."""
         self._fallbacks = tuple(placements)
 
+    @property
+    def finds_items(self) -> bool:
+        """Whether an item that a caller does not name is found among what the user did."""
+        return self._item_from is not None
+
     def arm_of(self, query: RecommendationQuery) -> Arm:
         """The arm that answers the query's user; the placement's own where there is no user to divide by."""
-        arm = self._split.arm_of(query.user_id) if query.user_id else None
-        return self.arms[0] if arm is None else self.arms[arm + 1]
+        return self.arms[self.place_of_arm(query.user_id)]
+
+    def place_of_arm(self, user_id: str) -> int:
+        """Which of the arms answers a user."""
+        arm = self._split.arm_of(user_id) if user_id else None
+        return 0 if arm is None else arm + 1
 
     def with_item(self, query: RecommendationQuery) -> RecommendationQuery:
         """The query with the item of the user's latest event, where it names none; no wait.

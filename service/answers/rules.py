@@ -49,6 +49,16 @@ class ItemRules:
         return self._catalog.snapshot.version + self._blocked.version
 
     @property
+    def same_for_all(self) -> bool:
+        """Whether the catalogue and the exclusions say the same of an item to every request, for one version."""
+        return not self._catalog.snapshot.is_open and all(one.same_for_all for one in self._exclusions)
+
+    @property
+    def knows_variants(self) -> bool:
+        """Whether a user's event about an item keeps out others than the item itself."""
+        return self._group_column is not None
+
+    @property
     def catalog(self) -> ItemCatalog:
         """The active catalogue."""
         return self._catalog.snapshot

@@ -139,6 +139,17 @@ class Connections:
         """A whole request waits for its answer."""
         self._forget(one)
 
+    def answered(self, one: Held) -> None:
+        """It asked, and was answered in the same moment; as `busy` and then `turn`, for most calls of a send."""
+        if one not in self._open:
+            return
+        now = self._monotonic()
+        self._newcomers.pop(one, None)
+        self._answered[one] = now
+        self._answered.move_to_end(one)
+        self._until[one] = now + (LAST_SECONDS if self._stopping else PATIENCE_SECONDS["ask"]), "ask"
+        self._tell_room()
+
     def closed(self, one: Held) -> None:
         """It is gone."""
         self._forget(one)

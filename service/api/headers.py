@@ -10,8 +10,11 @@ from service.models import Answer
 RawHeaders = list[tuple[bytes, bytes]]
 
 REQUEST_ID: Final = b"x-request-id"
+TRACEPARENT: Final = b"traceparent"
+RECOMMENDATION_ID: Final = b"x-recommendation-id"
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_VISIBLE = re.compile(rb"[\x20-\x7e]+")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
 
@@ -24,7 +27,7 @@ def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     for name, value in headers:
         if name == REQUEST_ID and _REQUEST_ID.fullmatch(value):
             return value
-        if name == b"traceparent" and (parts := _TRACEPARENT.fullmatch(value)):
+        if name == TRACEPARENT and (parts := _TRACEPARENT.fullmatch(value)):
             trace = parts[1]
     return trace
 
@@ -49,8 +52,30 @@ def lasting_headers(answer: Answer) -> RawHeaders:
     if answer.degraded_reason:
         headers.append((b"x-degraded-reason", answer.degraded_reason.encode()))
     if answer.recommendation_id and answer.recommendation_id.isascii() and answer.recommendation_id.isprintable():
-        headers.append((b"x-recommendation-id", answer.recommendation_id.encode()))
+        headers.append((RECOMMENDATION_ID, answer.recommendation_id.encode()))
     return headers
+
+
+def naming_list(recommendation_id: bytes) -> bytes:
+    """The last of these as it is written; nothing where there is none, or one that no header can hold."""
+    if not _VISIBLE.fullmatch(recommendation_id):
+        return b""
+    return b"%b: %b\r\n" % (RECOMMENDATION_ID, recommendation_id)
+
+
+def written(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Headers as the server writes them."""
+    return b"".join([b"%b: %b\r\n" % one for one in headers])
+
+
+def taken_apart(written_headers: bytes) -> RawHeaders:
+    """The same headers again."""
+    return [(name, value) for name, _, value in (line.partition(b": ") for line in written_headers.splitlines())]
+
+
+def passing_head(seconds: float, age_seconds: int) -> bytes:
+    """Those of this moment as a hit has them, as they are written."""
+    return b"server-timing: total;dur=%.1f\r\nage: %d\r\n" % (seconds * 1000, age_seconds)
 
 
 def passing_headers(answer: Answer, seconds: float) -> RawHeaders:

@@ -21,6 +21,7 @@ class HeldProtocol(HttpToolsProtocol):
         _in_head: The parser waits for a head, or for the rest of one.
         _unparsed: What has arrived of a first line.
         _refusal_sent: Nothing more is read; the client knows, or will in a moment.
+        _head_bytes: Of the head that is being read.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # whatever uvicorn passes
@@ -32,6 +33,7 @@ class HeldProtocol(HttpToolsProtocol):
         self._in_head = True
         self._unparsed = b""
         self._refusal_sent = False
+        self._head_bytes = 0
         self._under_way: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own

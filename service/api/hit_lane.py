@@ -1,42 +1,38 @@
 """The short way for the answer that most calls of a send get: a fresh list.
 
-It stands in front of the FastAPI application, answers what it can from rendered bytes and lets everything else
-through, errors included. A rendered answer is good for as long as its list is the one in memory and fresh, and
-neither catalogue nor block list have changed; nothing has to make it forget.
+It stands in front of the FastAPI application, answers what `service.api.hits` finds and lets everything else through,
+errors included.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import replace
-from hashlib import blake2b
+import re
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from service.api.auth import CREDENTIALS
 from service.api.entrance import entered
-from service.api.headers import REQUEST_ID, lasting_headers, new_request_id, request_id_of
-from service.api.lifecycle import ACCESS_LINE, ASKED, Lifecycle, Services, asked_by
-from service.api.query import parse_query
+from service.api.headers import (
+    REQUEST_ID,
+    TRACEPARENT,
+    new_request_id,
+    passing_head,
+    request_id_of,
+    taken_apart,
+    written,
+)
+from service.api.hits import HitAnswer, Hits
+from service.api.lifecycle import ACCESS_LINE, ASKED, Asked, Lifecycle, Services
 from service.api.turns import Turns
 from service.constants import QUIET_PATHS, RANKING_PATH, RECOMMENDATIONS_PATH, SIMILAR_ITEMS_PATH
-from service.errors import ConfigurationError, InvalidQuery
-from service.lists.envelope import Envelope, created_at
-from service.lists.freshness import MAX_CLOCK_SKEW_SECONDS
-from service.lists.keys import UserKey, UserPrefix
-from service.lists.memory import BytesBoundedCache, discard_where
+from service.errors import ConfigurationError
 from service.models import RequestKind
-from service.telemetry import Hit
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-# Plain tuples of bytes and numbers: after its first look the garbage collector leaves them in peace, which it does not
-# do for instances. The list's key, the list, the rules' version, Unix second until which it is fresh and at which it
-# was made, headers, body, what telemetry counts, and the user whose own events it depends on, with their version.
-Rendered: TypeAlias = tuple[
-    UserKey, Envelope, int, float, float, tuple[tuple[bytes, bytes], ...], bytes, Hit, UserPrefix, int
-]
 
 KINDS: Final[Mapping[str, RequestKind]] = {
     RECOMMENDATIONS_PATH: "recommendations",
@@ -45,10 +41,11 @@ KINDS: Final[Mapping[str, RequestKind]] = {
 }
 """What is asked for under each path."""
 
-MEMO_KEY_BYTES = 15
-"""As for a user's key: no two queries meet."""
+AT_ONCE_HEADERS: Final = CREDENTIALS | {REQUEST_ID, TRACEPARENT}
+"""Those of a request that an answer depends on."""
 
-_RENDERED_OVERHEAD_BYTES = 900
+# What a parser of URLs takes as a query, whole.
+_QUERY: Final = re.compile(rb"[!\"$-~]*")
 
 
 class HitLane:
@@ -69,37 +66,77 @@ class HitLane:
         self._services: Services | None = None
         self._root_path = root_path
         self._answering: App = self._answer
+        self._is_surrounded = False
         self._turns = Turns()
-        self._memo: BytesBoundedCache[Rendered] = BytesBoundedCache(0, _rendered_bytes)
-
-    @property
-    def memo(self) -> BytesBoundedCache[Rendered]:
-        """The rendered answers."""
-        return self._memo
+        self._hits: Hits | None = None
+        self._kinds = {f"{prefix}{path}".encode(): kind for path, kind in KINDS.items() for prefix in {"", root_path}}
+        self._begins: tuple[Sequence[tuple[bytes, bytes]], int, bytes | None] = ((), -1, None)
 
     def open(self, services: Services) -> None:
         """Begin to answer; until then everything is let through."""
         self._services = services
-        self._memo = BytesBoundedCache(services.limits.memo_bytes, _rendered_bytes)
-        services.caches.append(self._memo)
-        services.administration.forgetting.add(self)
+        self._hits = Hits(services)
 
     def close(self) -> None:
         """Let everything through again."""
-        self._services = None
-        self._memo.clear()
+        self._services = self._hits = None
 
     def surround(self, around: Callable[[App], App]) -> None:
         """Let something stand around all answers, such as what makes a span of each."""
         self._answering = around(self._answer)
+        self._is_surrounded = True
+
+    def at_once(
+        self, target: bytes, headers: Sequence[tuple[bytes, bytes]], servers: Sequence[tuple[bytes, bytes]]
+    ) -> bytes | Asked | None:
+        """The whole answer to a plain GET that keeps its connection, as `__call__` would have it sent; no wait.
+
+        Args:
+            target: Path and query as they came.
+            headers: Of the request, at least those in `AT_ONCE_HEADERS`.
+            servers: The headers that the server begins every answer with.
+
+        Returns:
+            None, or what was found out, where the request has to take the ordinary way.
+        """
+        services, hits = self._services, self._hits
+        if services is None or hits is None or self._is_surrounded or self.lifecycle.phase != "ready":
+            return None
+        path, _, query_string = target.partition(b"?")
+        kind = self._kinds.get(path)
+        if kind is None or not _QUERY.fullmatch(query_string) or not services.gate.admits(headers):
+            return None
+        begin = self._begin(servers)
+        if begin is None:
+            return None
+        found = hits.find(kind, query_string, services.clock.monotonic())
+        if not isinstance(found, HitAnswer):
+            return found
+        request_id = request_id_of(headers)
+        logged = services.telemetry.sampled()
+        if logged and request_id is None:
+            request_id = new_request_id()
+        services.telemetry.hit(found.counted, found.age_seconds, found.seconds, request_id if logged else None)
+        passing = passing_head(found.seconds, found.age_seconds)
+        if request_id is not None:
+            passing += written([(REQUEST_ID, request_id)])
+        return b"".join((begin, found.head, passing, b"\r\n", found.body))
+
+    def _begin(self, servers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+        """How the server begins an answer; None where it would end the connection behind it."""
+        # The server makes a new list each second, and may add to it.
+        if self._begins[0] is not servers or self._begins[1] != len(servers):
+            closes = any(name == b"connection" for name, _ in servers)
+            self._begins = servers, len(servers), None if closes else STATUS_LINE[200] + written(servers)
+        return self._begins[2]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let the application answer."""
         await self._answering(entered(scope, self._root_path), receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        services = self._services
-        if services is None or scope["type"] != "http":
+        services, hits = self._services, self._hits
+        if services is None or hits is None or scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request_id = request_id_of(scope["headers"])
@@ -115,23 +152,20 @@ class HitLane:
         if not is_callers or scope["method"] != "GET":
             await self._pass_on(services, scope, receive, send, request_id, logged=logged)
             return
-        began = services.clock.monotonic()
-        rendered = self._rendered(services, scope, began)
-        if rendered is None:
+        found = scope.get(ASKED)
+        if found is None:
+            found = hits.find(KINDS[scope["path"]], scope["query_string"], services.clock.monotonic())
+        if not isinstance(found, HitAnswer):
+            if found is not None:
+                scope[ASKED] = found
             await self._pass_on(services, scope, receive, send, request_id, logged=logged)
             return
-        age = max(0, int(services.clock.time() - rendered[4]))
-        seconds = services.clock.monotonic() - began
-        headers = [
-            *rendered[5],
-            (b"server-timing", b"total;dur=%.1f" % (seconds * 1000)),
-            (b"age", b"%d" % age),
-        ]
+        headers = taken_apart(found.head + passing_head(found.seconds, found.age_seconds))
         if request_id is not None:
             headers.append((REQUEST_ID, request_id))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": rendered[6]})
-        services.telemetry.hit(rendered[7], age, seconds, request_id if logged else None)
+        await send({"type": "http.response.body", "body": found.body})
+        services.telemetry.hit(found.counted, found.age_seconds, found.seconds, request_id if logged else None)
 
     async def _pass_on(
         self, services: Services, scope: Scope, receive: Receive, send: Send, request_id: bytes | None, *, logged: bool
@@ -158,63 +192,6 @@ class HitLane:
                 route = getattr(scope.get("route"), "path", None)
                 services.telemetry.other(route, status, services.clock.monotonic() - began, unsaid)
 
-    def _rendered(self, services: Services, scope: Scope, began: float) -> Rendered | None:
-        path, query_string = scope["path"], scope["query_string"]
-        # Not the query itself: it names the user, and may be many times larger than what is kept under it.
-        memo_key = blake2b(query_string, digest_size=MEMO_KEY_BYTES, person=path.encode()).digest()
-        rendered = self._memo.get(memo_key)
-        if rendered is not None:
-            key, envelope, version, fresh_until, made_at = rendered[:5]
-            if (
-                version == services.rules_version()
-                and made_at - MAX_CLOCK_SKEW_SECONDS <= services.clock.time() < fresh_until
-                and services.memory.get(key) is envelope
-                and (not rendered[8] or services.events_version(rendered[8]) == rendered[9])
-            ):
-                return rendered
-        return self._render(services, scope, began, memo_key)
-
-    async def forget_user(self, user_prefix: UserPrefix) -> None:
-        """See `Forgettable`."""
-        await discard_where(
-            self._memo, lambda _, rendered: rendered[0].startswith(user_prefix) or rendered[8] == user_prefix
-        )
-
-    def _render(self, services: Services, scope: Scope, began: float, memo_key: bytes) -> Rendered | None:
-        try:
-            asked = scope[ASKED] = asked_by(services, parse_query(scope["query_string"], KINDS[scope["path"]]), began)
-            query = asked.query
-            envelope = None if asked.key is None else asked.arm.lists.fresh(asked.key)
-            if asked.key is None or envelope is None or query.send or query.rotate:
-                # What was shown in sends may have to be looked up, or kept.
-                return None
-            user_prefix, events_version = services.own_events_of(query.user_id)
-            if events_version < 0:
-                # What the user did is not known here yet: it is loaded on the ordinary way.
-                return None
-            answer = asked.placement.from_list(query, asked.arm, envelope)
-        except InvalidQuery:
-            return None
-        if answer is None:
-            return None
-        if answer.source != "cache":
-            scope[ASKED] = replace(asked, answer=answer)
-            return None
-        rendered = (
-            asked.key,
-            envelope,
-            services.rules_version(),
-            min(asked.arm.lists.fresh_until(asked.key, envelope), asked.arm.assembly.valid_until()),
-            created_at(envelope),
-            tuple(lasting_headers(answer)),
-            answer.body,
-            (answer.placement, answer.variant or "", answer.degraded_reason or "", answer.dropped),
-            user_prefix,
-            events_version,
-        )
-        self._memo.put(memo_key, rendered)
-        return rendered
-
 
 def _beginning_with(message: MutableMapping[str, Any], receive: Receive) -> Receive:
     """As `receive`, with a message that has been taken out already."""
@@ -233,7 +210,3 @@ def _naming(request_id: bytes, send: Send) -> Send:
         await send(message)
 
     return named
-
-
-def _rendered_bytes(rendered: Rendered) -> int:
-    return len(rendered[6]) + _RENDERED_OVERHEAD_BYTES

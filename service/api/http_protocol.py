@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from service.api.held_protocol import HeldProtocol
+from service.api.at_once_protocol import AtOnceProtocol
 from service.api.leaving import has_closed
 from service.api.limits import (
     BODY_TOO_LARGE,
@@ -52,7 +52,7 @@ _logger = logging.getLogger("uvicorn.error.http")
 _logger.setLevel(logging.ERROR)
 
 
-class TolerantProtocol(HeldProtocol):
+class TolerantProtocol(AtOnceProtocol):
     """Uvicorn's own; percent-encodes what a request's target may not hold, bounds everything, refuses in JSON.
 
     Only the first of several pipelined requests in one packet is helped. Control characters stay refused.
@@ -63,7 +63,6 @@ class TolerantProtocol(HeldProtocol):
         self.logger = _logger
         self._packet_bytes = 0
         self._saying: asyncio.TimerHandle | None = None
-        self._head_bytes = 0
         self._rest_bytes = 0
         self._body_bytes = 0
         self._chunks = 0
@@ -83,6 +82,9 @@ class TolerantProtocol(HeldProtocol):
         self._packet_bytes = len(data)
         if self._between_requests:
             data = self._begun(data)
+            self._note_packet(data)
+        else:
+            self._note_packet(b"")
         if data:
             self._parse(data)
         self._settle()
@@ -157,6 +159,10 @@ class TolerantProtocol(HeldProtocol):
         if len(self.url) > MAX_PATH_BYTES and is_too_long(self.url):
             self._refusal = HEAD_TOO_LARGE
             raise ValueError("target too long")
+        if self._answer_at_once():
+            self._in_head = False
+            self._head_bytes = self._rest_bytes = 0
+            return
         refusal = None
         if self._head_bytes > MAX_HEADER_BYTES or self.parser.get_method() != b"GET":
             refusal = refusal_of(self.headers)

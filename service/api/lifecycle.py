@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from fastapi import FastAPI, Request
 
@@ -23,7 +23,7 @@ from service.credentials import Access
 from service.events.intake import Intake
 from service.events.services import EventServices
 from service.lists.forgetting import Forgetting
-from service.lists.keys import UserKey, UserPrefix
+from service.lists.keys import UserKey
 from service.lists.memory import ListMemory
 from service.models import Answer, RecommendationQuery
 from service.sends.prewarm.prewarmer import PlacementPrewarmer
@@ -34,9 +34,6 @@ ACCESS_LINE: Final = "personalize_connect.access_line"
 
 ASKED: Final = "personalize_connect.asked"
 """Of a request's scope: what the hit lane has found out already, an `Asked`; absent if it has not looked."""
-
-
-NOBODY: Final = UserPrefix(b"")
 
 
 def _nothing() -> None:
@@ -56,17 +53,6 @@ class Asked:
     """Monotonic time of its arrival."""
     answer: Answer | None = None
     """Made from a fresh list of which nothing may be shown; that took long, and would come out the same again."""
-
-
-class Cache(Protocol):
-    """Something that counts as `cache_bytes`."""
-
-    def __len__(self) -> int:
-        """Entries."""
-
-    @property
-    def bytes(self) -> int:
-        """Memory in use, as accounted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +95,6 @@ class ServiceLimits:
     deadline_seconds: float
     """For every answer."""
 
-    memo_bytes: int
-    """Memory for rendered answers."""
-
     metrics_access: Access = "keyed"
     docs_access: Access = "keyed"
 
@@ -133,26 +116,17 @@ class Services:
     """What the log says when all is ready: version, placements with their TPS, items, Redis without its password."""
     memory: ListMemory
     """The lists of all placements."""
-    rules_version: Callable[[], int]
-    """Changes whenever an answer rendered before could now be different."""
-    caches: list[Cache]
-    """Everything that counts as `cache_bytes`."""
     events: EventRoutes | None = None
     """None where no EVENT_KEYS are set."""
     clicks: ClickRoutes | None = None
     """None where no GO_KEYS are set."""
 
-    def own_events_of(self, user_id: str) -> tuple[UserPrefix, int]:
-        """Whose events an answer to this user depends on, and their version; none where nothing can depend on them."""
+    def knows_events_of(self, user_id: str) -> bool:
+        """Whether all that an answer to this user may depend on is here."""
         if self.events is None or not user_id:
-            return NOBODY, 0
+            return True
         known = self.events.services.known
-        user_prefix = known.prefix(user_id)
-        return user_prefix, known.version(user_prefix)
-
-    def events_version(self, user_prefix: UserPrefix) -> int:
-        """Changes with every event of a user; negative while the user's events are not here."""
-        return 0 if self.events is None else self.events.services.known.version(user_prefix)
+        return known.version(known.prefix(user_id)) >= 0
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ reader that does not know it reads the rest all the same.
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import isfinite
 from typing import NewType
 
@@ -38,21 +38,34 @@ class EnvelopeError(ValueError):
 
 def seal(ranked: ItemList) -> Envelope:
     """Pack a list; about 16 bytes for each UUID and 10 + the recommendation id besides."""
-    recommendation_id = ranked.recommendation_id.encode()[:255]
-    joined = "".join(ranked.item_ids)
-    if len(joined) == 36 * len(ranked.item_ids) and _UUIDS.fullmatch(joined):
-        flags, ids = _ALL_UUIDS, bytes.fromhex(joined.replace("-", ""))
-    else:
-        encoded = [item_id.encode() for item_id in ranked.item_ids]
-        flags, ids = 0, b"".join(len(one).to_bytes(2, "big") + one for one in encoded)
     promoted = b""
     if ranked.promoted:
-        flags |= _SOME_PROMOTED
         places = [place for place, item_id in enumerate(ranked.item_ids) if item_id in ranked.promoted]
         promoted = struct.pack(f">{len(places) + 1}H", len(places), *places)
-    if ranked.is_popular:
+    return sealed(
+        ranked.item_ids,
+        ranked.created_at,
+        recommendation_id=ranked.recommendation_id.encode()[:255],
+        promoted=promoted,
+        is_popular=ranked.is_popular,
+    )
+
+
+def sealed(
+    item_ids: Sequence[str], made_at: float, *, recommendation_id: bytes, promoted: bytes, is_popular: bool
+) -> Envelope:
+    """The same from parts that are packed already: the id, and what is promoted, empty for nothing."""
+    joined = "".join(item_ids)
+    if len(joined) == 36 * len(item_ids) and _UUIDS.fullmatch(joined):
+        flags, ids = _ALL_UUIDS, bytes.fromhex(joined.replace("-", ""))
+    else:
+        encoded = [item_id.encode() for item_id in item_ids]
+        flags, ids = 0, b"".join(len(one).to_bytes(2, "big") + one for one in encoded)
+    if promoted:
+        flags |= _SOME_PROMOTED
+    if is_popular:
         flags |= _POPULAR
-    head = _HEADER.pack(VERSION, flags, ranked.created_at, len(recommendation_id))
+    head = _HEADER.pack(VERSION, flags, made_at, len(recommendation_id))
     return Envelope(head + recommendation_id + promoted + ids)
 
 
@@ -69,6 +82,23 @@ def recommendation_id(envelope: Envelope) -> str:
     """Personalize's id of the list; empty when it has none."""
     length = _header(envelope)[2]
     return envelope[_HEADER.size : _HEADER.size + length].decode(errors="replace")
+
+
+def recommendation_id_bytes(envelope: Envelope) -> bytes:
+    """The same as it is packed."""
+    return envelope[_HEADER.size : _HEADER.size + _header(envelope)[2]]
+
+
+def promoted_bytes(envelope: Envelope) -> bytes:
+    """What is promoted, as it is packed; empty for nothing."""
+    flags, _, length = _header(envelope)
+    start = _HEADER.size + length
+    return envelope[start : end_of_promoted(envelope, start)] if flags & _SOME_PROMOTED else b""
+
+
+def end_of_promoted(packed: bytes, start: int) -> int:
+    """Where that ends, if it begins here."""
+    return start + 2 + 2 * int.from_bytes(packed[start : start + 2], "big")
 
 
 def item_ids(envelope: Envelope) -> Iterator[str]:
@@ -135,7 +165,7 @@ def _start(envelope: bytes) -> tuple[int, int]:
     flags, _, length = _header(envelope)
     start = _HEADER.size + length
     if flags & _SOME_PROMOTED:
-        start += 2 + 2 * int.from_bytes(envelope[start : start + 2], "big")
+        start = end_of_promoted(envelope, start)
     return flags, start
 
 

@@ -54,6 +54,10 @@ class UserKeys:
             digest.update(f"\0{name}={len(value)}:{value}".encode("utf-8", "surrogatepass"))
         return UserKey(user[:USER_PREFIX_BYTES] + digest.digest())
 
+    def of_user(self, user_id: str) -> UserKey:
+        """The key of a user's plain list."""
+        return UserKey(self._user(f"{len(user_id)}:{user_id}") + self._scope)
+
     def prefix(self, user_id: str) -> UserPrefix:
         """What all of this user's keys begin with, in every scope of the same secret."""
         return UserPrefix(self._user(f"{len(user_id)}:{user_id}")[:USER_PREFIX_BYTES])

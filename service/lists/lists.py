@@ -13,6 +13,7 @@ from service.lists.forgetting import ForgottenLately
 from service.lists.freshness import Freshness
 from service.lists.keys import UserKey, prefix_of
 from service.lists.ladder import Ladder
+from service.lists.numbers import NumberedList, made_at
 from service.lists.ports import ABANDONED, BatchLists, Boarding, Landing, LocalLists, Outcome, Pins, SharedLists
 
 MIN_LOOK_UP_SECONDS: Final = 0.005
@@ -82,9 +83,14 @@ class Lists:
         envelope = self._memory.get(key)
         return envelope if envelope is not None and self.is_fresh(key, envelope) else None
 
-    def holds(self, key: UserKey, envelope: Envelope) -> bool:
-        """Whether this very list is still the one in memory."""
-        return self._memory.get(key) is envelope
+    def fresh_numbered(self, key: UserKey) -> NumberedList | None:
+        """The same as numbers; None also where the list is not kept as numbers of now."""
+        if self._pins.get(key) is not None:
+            return None
+        kept = self._memory.numbered(key)
+        if kept is None or not self._freshness.fresh(made_at(kept), self._clock.time(), key):
+            return None
+        return kept
 
     def kept(self, key: UserKey) -> Envelope | None:
         """The list in memory, fresh or stale; no wait."""
@@ -217,10 +223,9 @@ class Lists:
             deadline: Point on the monotonic clock; each store gets `MIN_LOOK_UP_SECONDS` in any case.
         """
         here, shared = self.kept(key), self.usable(await self._shared_list(key, deadline))
-        # An embedded replica shares with nobody: what is found there is the one in memory.
         found = [
             ("memory", here),
-            ("shared", None if shared is here else shared),
+            ("shared", shared),
             ("batch", await self._batch_list(key, deadline)),
         ]
         return [(where, envelope) for where, envelope in found if envelope is not None]

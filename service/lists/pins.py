@@ -28,9 +28,13 @@ class LocalPins:
         # With the point in time at which each ends, since some began elsewhere. TLRUCache is no use: it keeps keys in
         # memory that were taken out of it.
         self._pins: TTLCache[UserKey, tuple[Outcome, float]] = TTLCache(MAX_PINS, seconds, timer=clock.monotonic)
+        # Most of the time there is none, which every hit asks.
+        self._last_ends = float("-inf")
 
     def get(self, key: UserKey) -> Outcome | None:
         """The answer to repeat, if there is one."""
+        if self._last_ends <= self._clock.monotonic():
+            return None
         pin = self._pins.get(key)
         return None if pin is None or pin[1] <= self._clock.monotonic() else pin[0]
 
@@ -44,7 +48,9 @@ class LocalPins:
         """
         if self.get(key) is None:
             lasts = self._seconds if seconds is None else min(seconds, self._seconds)
-            self._pins[key] = (outcome, self._clock.monotonic() + lasts)
+            ends = self._clock.monotonic() + lasts
+            self._pins[key] = (outcome, ends)
+            self._last_ends = max(self._last_ends, ends)
 
     def kept_keys(self) -> Iterable[bytes]:
         """See `Searchable`."""

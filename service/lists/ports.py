@@ -9,6 +9,7 @@ from service.constants import PIN_SECONDS
 from service.errors import DegradedReason
 from service.lists.envelope import Envelope
 from service.lists.keys import UserKey, UserPrefix
+from service.lists.numbers import NumberedList
 
 OutcomeSource = Literal["personalize", "cache", "stale", "batch", "popular", "none"]
 """Rung of the ladder that a list came from; `none` tells that there is no answer yet."""
@@ -104,6 +105,9 @@ class LocalLists(Searchable, Protocol):
 
     def get(self, key: UserKey) -> Envelope | None:
         """The list kept under this key; None when there is none."""
+
+    def numbered(self, key: UserKey) -> NumberedList | None:
+        """The same as numbers; None also where it is not kept as numbers of now."""
 
     def put(self, key: UserKey, envelope: Envelope) -> None:
         """Keep a list; the lists put first make room for it."""

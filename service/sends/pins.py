@@ -139,14 +139,14 @@ class SendPins:
         return None if other is None else _unpacked(other)
 
     def _kept(self, key: UserKey) -> _Entry | None:
-        entry = self._here.get(key)
+        entry = self._here.kept(key)
         return None if entry is None or entry[0] <= self._clock.time() else entry
 
     def _put(self, key: UserKey, packed: bytes, *, stored: bool) -> None:
         if not self._lately.holds(key):
             before = self._kept(key)
             until = self._clock.time() + self._pin_seconds if before is None else before[0]
-            self._here.put(key, (until, packed, stored))
+            self._here.keep(key, (until, packed, stored))
 
     def _key(self, placement: str, query: RecommendationQuery) -> UserKey:
         digest = blake2b(digest_size=DIGEST_BYTES)

@@ -18,6 +18,7 @@ from service.answers.placement import Placement, Placements
 from service.answers.popular import PopularItems, PopularLists
 from service.answers.ports import NoEvents, OwnEvents, SendMemory, UseCase
 from service.answers.rank import Rank
+from service.answers.ready import ReadyItems
 from service.answers.recommend import Recommend
 from service.answers.rules import ItemRules
 from service.answers.similar import SimilarItems
@@ -120,6 +121,9 @@ class Terms:
     weights: Mapping[Sender, float] = field(default_factory=dict)
     """Turns of senders whose callers wait for the budget, where they are not 1."""
 
+    ready_bytes: int = 32 * 2**20
+    """Memory for items that are ready for answers."""
+
 
 @dataclass(frozen=True, slots=True)
 class AnsweringReplica:
@@ -130,6 +134,8 @@ class AnsweringReplica:
     popular: PopularItems
     budgets: dict[str, Budget] = field(default_factory=dict)
     """By ARN."""
+    ready: Sequence[ReadyItems] = ()
+    """The items of answers, by rules."""
 
     def close_budgets(self) -> None:
         """Spend no further transaction."""
@@ -191,7 +197,8 @@ async def open_answers(
     for holder in (outside.stores.memory, pins, fallback_pins):
         forgetting.search(holder)
     async with AsyncExitStack() as stack:
-        builder = _Builder(outside, terms, popular, pins, stack)
+        exclusions = {one.exclusion_filter for wanted in placements.values() for one in (wanted, *wanted.variants)}
+        builder = _Builder(outside, terms, popular, pins, stack, exclusions=len(exclusions))
         built: dict[str, Placement] = {}
         for name, wanted in placements.items():
             arms = [await builder.arm(name, wanted, None)]
@@ -208,14 +215,23 @@ async def open_answers(
             )
         for name, wanted in placements.items():
             built[name].fall_back_to([built[other] for other in wanted.fallback])
-        yield AnsweringReplica(Placements(list(built.values())), pins, popular, builder.budgets)
+        yield AnsweringReplica(
+            Placements(list(built.values())), pins, popular, builder.budgets, list(builder.ready.values())
+        )
 
 
 class _Builder:
     """Builds the arms of placements, which share budgets, pins and the popular list."""
 
     def __init__(
-        self, outside: Outside, terms: Terms, popular: PopularItems, pins: LocalPins, stack: AsyncExitStack
+        self,
+        outside: Outside,
+        terms: Terms,
+        popular: PopularItems,
+        pins: LocalPins,
+        stack: AsyncExitStack,
+        *,
+        exclusions: int,
     ) -> None:
         self._outside = outside
         self._terms = terms
@@ -224,6 +240,9 @@ class _Builder:
         self._stack = stack
         self._popular_list = PopularLists(popular, outside.catalog, outside.clock)
         self.budgets: dict[str, Budget] = {}
+        self._exclusions = max(1, exclusions)
+        self.ready: dict[str, ReadyItems] = {}
+        """By the exclusion of a placement."""
 
     async def arm(self, name: str, placement: PlacementTerms, variant: VariantTerms | None) -> Arm:
         """An arm of a placement; None is the placement's own."""
@@ -252,25 +271,29 @@ class _Builder:
         if self._terms.exclusion is not None:
             exclusions.append(self._terms.exclusion)
         top_up = self._terms.top_up if placement.top_up is None else placement.top_up
+        rules = ItemRules(
+            catalog=outside.catalog,
+            blocked=outside.blocked,
+            exclusions=exclusions,
+            own_events=outside.own_events,
+            group_column=self._terms.group_column,
+        )
+        arrangement = Arrangement(
+            ArrangementTerms(
+                pins=tuple(Pin.of(pin.item, pin.slot, pin.until) for pin in (variant and variant.pin) or placement.pin),
+                max_per=(variant and variant.max_per) or placement.max_per,
+                boost=_parsed((variant and variant.boost) or placement.boost),
+                bury=_parsed((variant and variant.bury) or placement.bury),
+            )
+        )
+        ready = None
+        if arrangement.changes_nothing and rules.same_for_all and placement.kind != "ranking":
+            ready = self._ready(own_exclusion or "", rules)
         assembly = Assembly(
             clock=clock,
-            rules=ItemRules(
-                catalog=outside.catalog,
-                blocked=outside.blocked,
-                exclusions=exclusions,
-                own_events=outside.own_events,
-                group_column=self._terms.group_column,
-            ),
-            arrangement=Arrangement(
-                ArrangementTerms(
-                    pins=tuple(
-                        Pin.of(pin.item, pin.slot, pin.until) for pin in (variant and variant.pin) or placement.pin
-                    ),
-                    max_per=(variant and variant.max_per) or placement.max_per,
-                    boost=_parsed((variant and variant.boost) or placement.boost),
-                    bury=_parsed((variant and variant.bury) or placement.bury),
-                )
-            ),
+            rules=rules,
+            arrangement=arrangement,
+            ready=ready,
             popular=self._popular,
             link_to=outside.link_to,
             length=ListLength(clock) if campaign is None else campaign.length,
@@ -291,6 +314,16 @@ class _Builder:
             terms=asking_terms_of(placement, address),
             assembly=assembly,
         )
+
+    def _ready(self, exclusion: str, rules: ItemRules) -> ReadyItems:
+        """The items of these rules; placements with the same exclusion share them."""
+        found = self.ready.get(exclusion)
+        if found is None:
+            memory, terms = self._outside.stores.memory, self._terms
+            room = terms.ready_bytes // self._exclusions
+            found = ReadyItems(rules, lambda: memory.numbers, self._outside.clock, room)
+            self.ready[exclusion] = found
+        return found
 
     async def _campaign(
         self, name: str, placement: PlacementTerms, address: Address, lists: Lists

@@ -91,6 +91,6 @@ def open_gauges(
     telemetry.gauge("catalog_items", "Items that can be shown.", lambda: len(catalog.snapshot))
     telemetry.gauge(
         "cache_bytes",
-        "Memory of lists and rendered answers.",
-        lambda: float(sum(cache.bytes for cache in services.caches)),
+        "Memory of lists, and of items ready for answers.",
+        lambda: float(memory.bytes + memory.numbers.bytes + sum(ready.bytes for ready in replica.ready)),
     )

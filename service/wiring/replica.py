@@ -30,6 +30,8 @@ from service.filters import FilterError, compile_item_exclusion, parse_filter
 from service.fleet.address import RedisAddress
 from service.lists.forgetting import Forgetting, ForgottenLately
 from service.lists.memory import ListMemory
+from service.lists.numbers import MAX_NUMBERS, NUMBER_BYTES
+from service.lists.renumbering import Renumbering
 from service.personalize.ports import Recommender
 from service.sends.pins import SendPins
 from service.sends.prewarm.prewarmer import PlacementPrewarmer
@@ -44,9 +46,13 @@ from service.wiring.rules import rule_problems
 from service.wiring.sdk import aws_session, open_recommenders
 from service.wiring.shared import SharedState, open_shared_state
 
-MEMO_SHARE: Final = 0.25
-"""Of CACHE_MAX_MB, for rendered answers; the lists they are rendered from take the rest."""
+NUMBERS_SHARE: Final = 0.125
+"""Of CACHE_MAX_MB, for the numbers of items."""
 
+READY_SHARE: Final = 0.125
+"""Of CACHE_MAX_MB, for items that are ready for answers; lists take what is left."""
+
+_ID_BYTES: Final = 36
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -86,7 +92,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
         stores, shared = await _open_stores(settings, clock, telemetry, stack)
         columns = ColumnMemory(shared.columns, clock)
         catalog, refresher = await _open_catalog(
-            settings, stack, clock=clock, telemetry=telemetry, aws=aws, columns=columns
+            settings, stack, clock=clock, telemetry=telemetry, aws=aws, columns=columns, memory=stores.memory
         )
         override = overrides.recommender
         recommenders = {} if override is not None else await open_recommenders(settings, clock, aws, stack)
@@ -147,6 +153,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             top_up=settings.top_up,
             group_column=settings.group_column,
             weights=settings.sender_weights,
+            ready_bytes=int(settings.cache_max_mb * 2**20 * READY_SHARE),
         )
         replica = await stack.enter_async_context(open_answers(outside, terms, settings.placements))
         prewarmers = {one.name: PlacementPrewarmer(one, clock) for one in replica.placements}
@@ -178,15 +185,12 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             ),
             limits=ServiceLimits(
                 deadline_seconds=settings.request_deadline_seconds,
-                memo_bytes=int(settings.cache_max_mb * 2**20 * MEMO_SHARE),
                 metrics_access=settings.metrics_access,
                 docs_access=settings.docs_access,
                 root_path=settings.root_path,
             ),
             about=_about(settings, catalog.snapshot),
             memory=stores.memory,
-            rules_version=lambda: catalog.snapshot.version + shared.blocked.version,
-            caches=[stores.memory],
             clicks=clicks,
             events=None
             if events is None
@@ -207,6 +211,7 @@ async def _open_catalog(
     telemetry: Telemetry,
     aws: AwsSession,
     columns: ColumnMemory,
+    memory: ListMemory,
 ) -> tuple[CurrentCatalog, CatalogRefresher]:
     """The first catalogue, and what replaces it; the refresher is not yet started."""
     source = open_source(
@@ -226,8 +231,12 @@ async def _open_catalog(
     loaded_at.set(clock.time())
     failing = telemetry.stored_gauge("catalog_refresh_failing", "1 while the source's newest version cannot be used.")
 
+    renumbering = Renumbering(memory)
+    stack.push_async_callback(renumbering.close)
+
     def loaded(_: ItemCatalog) -> None:
         loaded_at.set(clock.time())
+        renumbering.look()
 
     await columns.keep(catalog.snapshot)
     refresher = CatalogRefresher(
@@ -260,7 +269,11 @@ async def _open_stores(
     lately = ForgottenLately(clock=clock, flight_seconds=flight_seconds)
     forgetting = Forgetting(keys=user_keys(settings), lately=lately, flight_seconds=flight_seconds)
     stack.push_async_callback(forgetting.close)
-    memory = ListMemory(int(settings.cache_max_mb * 2**20 * (1 - MEMO_SHARE)))
+    cache_bytes = settings.cache_max_mb * 2**20
+    memory = ListMemory(
+        int(cache_bytes * (1 - NUMBERS_SHARE - READY_SHARE)),
+        min(MAX_NUMBERS, int(cache_bytes * NUMBERS_SHARE / (NUMBER_BYTES + _ID_BYTES))),
+    )
     shared = await open_shared_state(
         settings, stack, clock=clock, memory=memory, forgetting=forgetting, recorder=telemetry
     )

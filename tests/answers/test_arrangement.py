@@ -117,9 +117,3 @@ def test_a_pin_stands_at_its_slot_in_a_full_answer_and_ends_in_time(pinned: list
     for pin in pinned:
         if pin.item_id != "gone" and pin.until > 1.0 and pin.slot <= wanted:
             assert found[pin.slot - 1] == pin.item_id
-
-
-def test_an_answer_is_rendered_anew_when_a_pin_ends() -> None:
-    arrangement = Arrangement(ArrangementTerms(pins=(Pin("i1", 1, 50.0), Pin("i2", 2, 90.0))))
-    assert (arrangement.valid_until(10), arrangement.valid_until(60)) == (50.0, 90.0)
-    assert arrangement.valid_until(100) == float("inf")

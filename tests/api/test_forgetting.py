@@ -8,17 +8,15 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import httpx
 import pytest
 import redis
 from click.testing import CliRunner
 
-from service.api.hit_lane import MEMO_KEY_BYTES
 from service.batch.adapters.sqlite import ABANDONED_SECONDS, LOADING_NAME
 from service.batch.ports import BatchSets
 from service.cli import main
@@ -63,10 +61,8 @@ def subscribers(redis_server: RedisServer) -> int:
 
 
 def keys(user: str = USER) -> list[bytes]:
-    """The user's key, which begins like all others of the user, and those of the rendered answers."""
-    queries = [{"user_id": user}, {"user_id": user, **BLUE}]
-    memos = [blake2b(urlencode(one).encode(), digest_size=MEMO_KEY_BYTES).digest() for one in queries]
-    return [user_keys(load_settings()).of(ListRequest(user)), *memos]
+    """The user's key, which begins like all others of the user."""
+    return [user_keys(load_settings()).of(ListRequest(user))]
 
 
 def in_memory(door: Door, user: str = USER) -> list[bytes | str]:

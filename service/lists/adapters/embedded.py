@@ -33,8 +33,9 @@ class EmbeddedLists:
         yield _Nowhere()
 
     async def look(self, key: UserKey) -> Envelope | None:
-        """Nothing is kept that is not in memory."""
-        return self._memory.get(key)
+        """Nothing is kept that is not in memory, where the caller has looked."""
+        del key
+        return None
 
     async def made_at(self, keys: Sequence[UserKey]) -> list[float | None]:
         """Looks into the memory of this process."""

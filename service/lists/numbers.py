@@ -1,0 +1,148 @@
+"""Items as numbers: a list in this process is numbers instead of ids, and an answer finds its items by them.
+
+A list of 25 numbers takes 50 bytes; 25 ids take 400 and more. Each id gets its number when it is first seen, whether or
+not the catalogue holds it. Numbers are never given anew: what is no longer in any list goes when the lists are
+renumbered, see `ListMemory.renumber`.
+
+    0 u8 | series u8 | flags u8 | created_at f64 | id length u8 | recommendation id | promoted | numbers
+
+It begins with 0, where an envelope has its version. A number takes two bytes; flag 1 says that it takes four. The other
+flags, and what is promoted, are those of the envelope.
+"""
+
+import struct
+from collections.abc import Sequence
+from typing import Final, NewType
+
+from service.lists import envelope as envelopes
+from service.lists.envelope import Envelope
+
+NumberedList = NewType("NumberedList", bytes)
+"""A packed list of numbers."""
+
+MAX_NUMBERS: Final = 500_000
+"""Of ids that have one. Lists with others are kept as envelopes; the ids that most lists hold come first."""
+
+NUMBER_BYTES: Final = 150
+"""What a number costs besides its id's letters: the text, an entry of a dictionary, a place in a list."""
+
+SERIES: Final = 256
+
+_HEAD: Final = struct.Struct("<BBBdB")
+_NUMBERED: Final = 0
+_WIDE: Final = 1
+_PROMOTED: Final = 2
+_POPULAR: Final = 4
+_MAX_NARROW: Final = 1 << 16
+
+_FEW: Final = 128
+_NARROW: Final = tuple(struct.Struct(f"<{count}H") for count in range(_FEW))
+_WIDER: Final = tuple(struct.Struct(f"<{count}I") for count in range(_FEW))
+
+
+class ItemNumbers:
+    """The numbers of one series.
+
+    Args:
+        series: Says which numbers a list holds; one of `SERIES`.
+        max_numbers: Ids that get one.
+    """
+
+    def __init__(self, series: int = 0, max_numbers: int = MAX_NUMBERS) -> None:
+        self.series: Final = series % SERIES
+        self.ids: Final[list[str]] = []
+        """By number."""
+        self.bytes = 0
+        """Memory in use, about."""
+        self.max_numbers: Final = max_numbers
+        self._number_of: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def of(self, item_ids: Sequence[str]) -> list[int] | None:
+        """The number of each id; None if there is no room for one of them."""
+        number_of = self._number_of
+        found = list(map(number_of.get, item_ids))
+        for place, number in enumerate(found):
+            if number is None:
+                item_id = item_ids[place]
+                found[place] = number_of.setdefault(item_id, len(self.ids))
+                if found[place] == len(self.ids):
+                    if len(self.ids) >= self.max_numbers:
+                        del number_of[item_id]
+                        return None
+                    self.ids.append(item_id)
+                    self.bytes += NUMBER_BYTES + len(item_id)
+        return [number for number in found if number is not None]
+
+
+def numbered(envelope: Envelope, numbers: ItemNumbers) -> NumberedList | None:
+    """The list as numbers; None where it can only be kept as it is."""
+    ids = list(envelopes.item_ids(envelope))
+    found = numbers.of(ids)
+    # An id that comes twice is left to the rules.
+    if found is None or len(set(found)) != len(found):
+        return None
+    promoted = envelopes.promoted_bytes(envelope)
+    wide = max(found, default=0) >= _MAX_NARROW
+    flags = wide * _WIDE | bool(promoted) * _PROMOTED | envelopes.is_popular(envelope) * _POPULAR
+    recommendation_id = envelopes.recommendation_id_bytes(envelope)
+    head = _HEAD.pack(_NUMBERED, numbers.series, flags, envelopes.created_at(envelope), len(recommendation_id))
+    packed = struct.pack(f"<{len(found)}{'I' if wide else 'H'}", *found)
+    return NumberedList(head + recommendation_id + promoted + packed)
+
+
+def beginning_of(numbers: ItemNumbers) -> bytes:
+    """What all lists of these numbers begin with."""
+    return bytes((_NUMBERED, numbers.series))
+
+
+def series_of(kept: bytes) -> int | None:
+    """Whose numbers a list holds; None if it is an envelope."""
+    return kept[1] if kept[0] == _NUMBERED else None
+
+
+def envelope_of(kept: NumberedList, numbers: ItemNumbers) -> Envelope:
+    """The list as it was, from the numbers of its series."""
+    _, _, flags, made_at, length = _HEAD.unpack_from(kept)
+    start = _HEAD.size + length
+    promoted = b""
+    if flags & _PROMOTED:
+        promoted = kept[start : envelopes.end_of_promoted(kept, start)]
+        start += len(promoted)
+    size = 4 if flags & _WIDE else 2
+    ids = numbers.ids
+    found = struct.unpack_from(f"<{(len(kept) - start) // size}{'I' if flags & _WIDE else 'H'}", kept, start)
+    return envelopes.sealed(
+        [ids[number] for number in found],
+        made_at,
+        recommendation_id=kept[_HEAD.size : _HEAD.size + length],
+        promoted=promoted,
+        is_popular=bool(flags & _POPULAR),
+    )
+
+
+def made_at(kept: NumberedList) -> float:
+    """Unix seconds at which the list was made."""
+    made: float = _HEAD.unpack_from(kept)[3]
+    return made
+
+
+def recommendation_id(kept: NumberedList) -> bytes:
+    """Personalize's id of the list; empty when it has none."""
+    return kept[_HEAD.size : _HEAD.size + kept[_HEAD.size - 1]]
+
+
+def first_numbers(kept: NumberedList, count: int) -> tuple[int, ...]:
+    """The numbers of its first items, at most so many."""
+    flags = kept[2]
+    start = _HEAD.size + kept[_HEAD.size - 1]
+    if flags & _PROMOTED:
+        start = envelopes.end_of_promoted(kept, start)
+    structs = _WIDER if flags & _WIDE else _NARROW
+    there = (len(kept) - start) >> (2 if flags & _WIDE else 1)
+    count = min(count, there)
+    if count < _FEW:
+        return structs[count].unpack_from(kept, start)
+    return struct.unpack_from(f"<{count}{'I' if flags & _WIDE else 'H'}", kept, start)

@@ -1,0 +1,372 @@
+"""Hits that are answered before the parser returns are what the ordinary way sends, byte for byte.
+
+Two equal replicas are asked the same. One has its short way; the other's is taken away.
+"""
+
+import asyncio
+import random
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+import uvicorn
+from structlog.testing import capture_logs
+from uvicorn.server import ServerState
+
+from service.api import hit_lane
+from service.api.connections import Connections, hold_connections
+from service.api.delays import Delays
+from service.api.hit_lane import HitLane
+from service.api.http_protocol import TolerantProtocol
+from service.main import create_app
+from service.server import SERVER
+from service.settings import load_settings
+from service.wiring.replica import Overrides
+from tests.support.clocks import StandingClock
+from tests.support.front_door import AskablePersonalize, running
+
+KEY: Final = "a-key-of-at-least-24-characters"
+ADMIN_KEY: Final = "an-admin-key-of-24-characters"
+REQUESTS: Final = 10_000
+USERS: Final = 12
+
+PLACEMENTS: Final = """
+[placements.for-you]
+campaign_arn = "arn:aws:personalize:us-east-1:000000000000:campaign/local"
+tps = 400
+[placements.split]
+campaign_arn = "arn:aws:personalize:us-east-1:000000000000:campaign/split"
+tps = 400
+[[placements.split.variants]]
+name = "other"
+share = 0.5
+tps = 400
+campaign_arn = "arn:aws:personalize:us-east-1:000000000000:campaign/other"
+[placements.ruled]
+campaign_arn = "arn:aws:personalize:us-east-1:000000000000:campaign/local"
+tps = 400
+exclusion_filter = 'EXCLUDE ItemID WHERE Items.CATEGORY IN ("odd")'
+max_per = { category = 8 }
+[placements.excluding]
+campaign_arn = "arn:aws:personalize:us-east-1:000000000000:campaign/local"
+tps = 400
+exclusion_filter = 'EXCLUDE ItemID WHERE Items.STOCK < 20'
+[placements.similar]
+kind = "similar-items"
+campaign_arn = "arn:aws:personalize:us-east-1:000000000000:campaign/similar"
+tps = 400
+[placements.ranking]
+kind = "ranking"
+campaign_arn = "arn:aws:personalize:us-east-1:000000000000:campaign/ranking"
+tps = 400
+"""
+
+
+class Transport(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)})
+        self.written = b""
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def write_eof(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = True
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+@dataclass(slots=True)
+class Server:
+    """A replica behind the protocol, without a socket."""
+
+    clock: StandingClock
+    http: httpx.AsyncClient
+    config: uvicorn.Config
+    state: ServerState
+    connections: Connections
+    is_short: bool
+    at_once: int = 0
+    """Packets that were answered before the parser returned."""
+
+    @classmethod
+    def of(cls, app: HitLane, clock: StandingClock, http: httpx.AsyncClient, *, is_short: bool) -> "Server":
+        config = uvicorn.Config(app, **SERVER)
+        config.load()
+        state = ServerState()
+        state.default_headers = [(b"date", b"Wed, 25 Nov 2026 20:00:00 GMT")]
+        connections = Connections(monotonic=clock.monotonic)
+        connections.on_refused = app.lifecycle.refusals.refuse
+        hold_connections(state, connections)
+        return cls(clock, http, config, state, connections, is_short)
+
+    def connect(self) -> tuple[TolerantProtocol, Transport]:
+        protocol, transport = TolerantProtocol(self.config, self.state, {}), Transport()
+        if not self.is_short:
+            protocol._lane = None
+        protocol.connection_made(transport)
+        return protocol, transport
+
+    def state_of(self, connection: tuple[TolerantProtocol, Transport]) -> tuple[object, ...]:
+        """Whose turn it is, until when, and for how long it has been."""
+        protocol, transport = connection
+        held = self.connections
+        since = held._newcomers.get(protocol), held._answered.get(protocol)
+        return transport.closed, protocol._turn, held._until.get(protocol), since, len(held)
+
+    async def answers(self, connection: tuple[TolerantProtocol, Transport], packets: list[bytes]) -> bytes:
+        """What comes back for these packets."""
+        protocol, transport = connection
+        transport.written = b""
+        for packet in packets:
+            if not transport.closed:
+                protocol.data_received(packet)
+                self.at_once += bool(transport.written)
+                await _answered(protocol)
+        return transport.written
+
+
+async def _answered(protocol: TolerantProtocol) -> None:
+    """Let the loop turn until nothing is under way; a poller's pause would cost a minute over all requests."""
+    for _ in range(1_000_000):
+        if not protocol._asking:
+            return
+        await asyncio.sleep(0)
+    raise TimeoutError
+
+
+def close(connection: tuple[TolerantProtocol, Transport]) -> None:
+    protocol, transport = connection
+    transport.closed = True
+    if protocol.parser is not None:
+        protocol.connection_lost(None)
+
+
+Servers = tuple[Server, Server]
+
+
+@pytest.fixture
+async def servers(catalog_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Servers]:
+    """Both replicas; their clocks stand still."""
+    file = tmp_path / "placements.toml"
+    file.write_text(PLACEMENTS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hit_lane, "new_request_id", lambda: b"a" * 32)
+    monkeypatch.setattr(Delays, "seconds", lambda _: 0.0)
+    values = {
+        "CATALOG_URL": f"file://{catalog_file}",
+        "PLACEMENTS_FILE": str(file),
+        "API_KEYS": KEY,
+        "ADMIN_KEYS": ADMIN_KEY,
+        "ACCESS_LOG_SAMPLE": "1",
+    }
+    async with AsyncExitStack() as stack:
+        found = []
+        for is_short in (True, False):
+            for name, value in (values | {"DATA_DIR": str(tmp_path / f"data{is_short}")}).items():
+                monkeypatch.setenv(name, value)
+            clock = StandingClock()
+            personalize = AskablePersonalize(clock)  # type: ignore[arg-type]  # any clock does
+            app = create_app(load_settings(), Overrides(clock=clock, recommender=personalize))
+            await stack.enter_async_context(running(app))
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://recs.test"))
+            found.append(Server.of(app, clock, http, is_short=is_short))
+        yield found[0], found[1]
+
+
+def head(method: str, target: str, headers: dict[str, str], version: str = "1.1") -> bytes:
+    lines = [f"{method} {target} HTTP/{version}", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+HARMLESS: Final[list[dict[str, str]]] = [
+    {"X-Request-Id": "braze-17"},
+    {"X-Request-Id": "not one\tof ours"},
+    {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+    {"X-Forwarded-For": "10.0.0.1", "User-Agent": "Braze Sender", "Accept": "*/*"},
+    {"Connection": "keep-alive"},
+    {"Authorization": "Bearer wrong"},
+]
+UNUSUAL: Final[list[tuple[str, str, dict[str, str], bytes]]] = [
+    ("GET", "1.0", {}, b""),
+    ("GET", "1.0", {"Connection": "keep-alive"}, b""),
+    ("GET", "1.1", {"Connection": "close"}, b""),
+    ("GET", "1.1", {"Connection": "keep-alive, close"}, b""),
+    ("GET", "1.1", {"Connection": "Upgrade", "Upgrade": "h2c"}, b""),
+    ("GET", "1.1", {"X-API-Key": "wrong"}, b""),
+    ("GET", "1.1", {"X-API-Key": ""}, b""),
+    ("GET", "1.1", {"Expect": "100-continue"}, b""),
+    ("GET", "1.1", {"Content-Length": "2"}, b"{}"),
+    ("GET", "1.1", {"Content-Length": "0"}, b""),
+    ("GET", "1.1", {"Transfer-Encoding": "chunked"}, b"0\r\n\r\n"),
+    ("GET", "1.1", {"X-Long": "x" * 40_000}, b""),
+    ("HEAD", "1.1", {}, b""),
+    ("POST", "1.1", {}, b""),
+    ("DELETE", "1.1", {}, b""),
+]
+
+
+@dataclass(slots=True)
+class Generator:
+    """Requests of every kind that a template, a proxy or a stranger may send; most are plain ones."""
+
+    rng: random.Random
+
+    def packets(self) -> list[bytes]:
+        rng = self.rng
+        method, version, headers, body = "GET", "1.1", {"Host": "recs.test", "X-API-Key": KEY}, b""
+        if rng.random() < 0.2:
+            headers |= rng.choice(HARMLESS)
+        if rng.random() < 0.04:
+            method, version, further, body = rng.choice(UNUSUAL)
+            headers |= further
+        whole = head(method, self.target(), headers, version) + body
+        split = rng.random()
+        if split < 0.02:
+            at = rng.randrange(1, len(whole))
+            return [whole[:at], whole[at:]]
+        if split < 0.04:
+            return [b"\r\n" + whole]
+        if split < 0.08:
+            others = [head("GET", self.target(), {"Host": "a", "X-API-Key": KEY}) for _ in range(rng.randrange(1, 4))]
+            return [whole + b"".join(others)]
+        return [whole]
+
+    def target(self) -> str:
+        rng = self.rng
+        user = f"u{rng.randrange(USERS)}"
+        if rng.random() < 0.02:
+            user = rng.choice(["", "%20", "u+1", "u%31", "ü", "new.one", "x" * 257, "u@shop", "%ff", "a#b", "a b"])
+        name = "user_id" if rng.random() < 0.9 else rng.choice(["userID", "userId", "user%5Fid"])
+        path = "/recommendations"
+        pairs = [f"{name}={user}"]
+        kind = rng.random()
+        if kind < 0.1:
+            path = "/similar-items"
+            pairs.append(f"item_id=item{rng.randrange(5):03}")
+        elif kind < 0.13:
+            path = "/ranking"
+            pairs.append(f"item_ids=item00{rng.randrange(3)},item010,item020")
+        elif kind < 0.3:
+            pairs.append(f"placement={rng.choice(['for-you', 'split', 'ruled', 'excluding'])}")
+        if rng.random() < 0.4:
+            pairs.append(f"num_results={rng.choice([1, 3, 5, 5, 20, 25, 45])}")
+        if rng.random() < 0.05:
+            pairs.append(self.unusual())
+        if rng.random() < 0.2:
+            rng.shuffle(pairs)
+        target = path + "?" + "&".join(pairs)
+        if rng.random() < 0.01:
+            target = rng.choice(
+                [path, path + "/", "http://recs.test" + target, target + "#part", "/nope", "*", target + "\t"]
+            )
+        return target
+
+    def unusual(self) -> str:
+        rng = self.rng
+        return rng.choice(
+            [
+                "exclude=item001,item002",
+                "fields=category,stock",
+                "fields=nope",
+                "format=object",
+                "num_results=0",
+                "num_results=x",
+                "placement=nope",
+                "placement=similar",
+                "send=spring",
+                "rotate=1",
+                "attribution=url",
+                "attribution=go",
+                "filter_values.X=1",
+                "context.DEVICE=phone",
+                "userId=u1",
+                "unknown=1",
+                "=",
+                "&&",
+                "%",
+                "exclude=%2",
+            ]
+        )
+
+
+async def _change(servers: Servers, rng: random.Random) -> None:
+    """Something happens to both replicas that answers depend on."""
+    what = rng.randrange(4)
+    item, user, seconds = f"item{rng.randrange(60):03}", f"u{rng.randrange(USERS)}", rng.choice([1.0, 100.0, 400.0])
+    for one in servers:
+        http, headers = one.http, {"X-API-Key": ADMIN_KEY}
+        if what == 0:
+            answer = await http.put(f"/items/{item}/block", headers=headers)
+        elif what == 1:
+            answer = await http.delete(f"/items/{item}/block", headers=headers)
+        elif what == 2:
+            answer = await http.delete(f"/users/{user}", headers=headers)
+        else:
+            one.clock.now += seconds
+            continue
+        assert answer.status_code < 300
+
+
+async def _metrics(server: Server) -> list[str]:
+    text = (await server.http.get("/metrics", headers={"X-API-Key": KEY})).text
+    varying = re.compile(r"process_|python_|# |catalog_loaded|[a-z_]+_created")
+    return [line for line in text.splitlines() if not varying.match(line)]
+
+
+async def test_ten_thousand_generated_requests_get_the_same_bytes_on_both_ways(servers: Servers) -> None:
+    """I2"""
+    generator = Generator(random.Random(20))
+    short, ordinary = servers
+    both = [one.connect() for one in servers]
+    for number in range(REQUESTS):
+        packets = generator.packets()
+        lines, answered = [], []
+        for server, connection in zip(servers, both, strict=True):
+            # A slot or more, whatever is asked.
+            server.clock.now += 0.02
+            with capture_logs() as logged:
+                answered.append(await server.answers(connection, packets))
+            # Refusals are logged together, when their minute is over.
+            lines.append([line for line in logged if line["event"] == "answered"])
+        assert answered[0] == answered[1], packets
+        assert lines[0] == lines[1], packets
+        states = [one.state_of(connection) for one, connection in zip(servers, both, strict=True)]
+        assert states[0] == states[1], packets
+        if both[0][1].closed:
+            for one in both:
+                close(one)
+            both = [one.connect() for one in servers]
+        if number % 250 == 249:
+            await _change(servers, generator.rng)
+    for one in both:
+        close(one)
+    assert await _metrics(short) == await _metrics(ordinary)
+    assert short.state.total_requests == ordinary.state.total_requests
+    assert short.at_once > 0.6 * REQUESTS
+    assert ordinary.at_once < 0.1 * REQUESTS
