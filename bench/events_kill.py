@@ -1,4 +1,7 @@
-"""Every accepted event reaches Personalize, whatever is killed and whatever fails: accepted against arrived.
+"""Every accepted event reaches Personalize, whatever is killed and whatever fails: accepted against arrived and used.
+
+An event whose call was under way when its replica was killed is sent again: nobody can know whether it arrived. Both
+have one `eventId`, of which Personalize uses the first.
 
 `python -m bench.events_kill` sends 10,000 events to three replicas on one Redis. Meanwhile it kills replicas at 50
 random moments with SIGKILL, and Personalize's events endpoint throttles, fails, resets, hangs and answers garbage in
@@ -45,6 +48,9 @@ class Course:
     arrived: Counter[str] = field(default_factory=Counter)
     """How often each id came to Personalize."""
 
+    used: Counter[str] = field(default_factory=Counter)
+    """How often Personalize used each id: it uses the first event of each."""
+
     kills: int = 0
     unanswered: int = 0
     """Calls of the sender that got no 202, and were sent again."""
@@ -69,6 +75,9 @@ class Course:
             f"{len(self.accepted):,} accepted, {len(self.missing):,} of them missing": not self.missing,
             f"{len(self.arrived.keys() - self.accepted):,} arrived that were not accepted": (
                 self.arrived.keys() <= self.accepted
+            ),
+            f"{self.used.total():,} used by Personalize, each once, and all that were accepted": (
+                self.used == Counter(self.accepted)
             ),
             f"{len(self.repeated):,} came twice, with the same eventId; at most 10 for each of {self.kills} kills": (
                 len(self.repeated) <= 10 * self.kills
@@ -155,6 +164,8 @@ async def kill_at_random(
         while time.monotonic() < give_up_at:
             listed = await asyncio.to_thread(personalize.get_json, "/_events")
             course.arrived = Counter(event["eventId"] for event in listed)
+            used = await asyncio.to_thread(personalize.get_json, "/_events/used")
+            course.used = Counter(event["eventId"] for event in used)
             if not course.missing:
                 break
             await asyncio.sleep(0.25)

@@ -1,7 +1,8 @@
 """What known events cost in Redis: 1,000,000 users with 20 events each, of items with ids of 36 characters.
 
 `python -m bench.events_memory` fills a Redis of its own and asks it. The users are written by a twin of the script, and
-one of them by the store itself: both must have written the same bytes. Exit status 1 above 400 MB.
+one of them by the store itself: both must have written the same bytes. Then the same with the ids of a day's events, by
+which an event that comes again is known. Exit status 1 if users take more than 400 MB, or a day's ids more than 300.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ import click
 
 from service.clock import SystemClock
 from service.events.adapters.known_codec import digest_of, digest_of_kind
-from service.events.adapters.redis import KEEP_SECONDS, RedisEventStore
+from service.events.adapters.redis import KEEP_SECONDS, MAX_SEEN_OF_A_SET, RedisEventStore
 from service.events.event import Event
 from service.lists.keys import UserPrefix
 from tests.support.fleet import join
@@ -27,6 +28,10 @@ from tests.support.redis import RedisServer
 PREFIX = "pc:{0123456789abcdef}"
 TYPES = ("Purchase", "View", "Cart")
 MAX_MB = 400
+MAX_IDS_MB = 300
+SETS = 65_536
+"""Of a day's ids."""
+
 AT_ONCE = 5_000
 
 
@@ -101,20 +106,46 @@ def measure(users: int, events: int, items: int) -> dict[str, Any]:
     }
 
 
+def measure_ids(ids: int) -> dict[str, Any]:
+    """What the ids of one day's events take: as many as asked for, and as many as are ever kept.
+
+    A sixteenth of the sets is filled: which one an id goes to is chance.
+    """
+    found: dict[str, Any] = {"ids": ids}
+    with RedisServer() as server:
+        client = server.client()
+        for name, count in (("mb_of_ids", ids), ("mb_of_a_full_day", MAX_SEEN_OF_A_SET * SETS)):
+            server.ask("FLUSHALL")
+            empty = client.info("memory")["used_memory"]
+            numbers = random.Random(17)
+            for shard in range(SETS // 16):
+                with client.pipeline(transaction=False) as pipe:
+                    key = f"{PREFIX}:seen:20000:{shard:04x}"
+                    pipe.sadd(key, *(numbers.getrandbits(64) - (1 << 63) for _ in range(max(1, round(count / SETS)))))
+                    pipe.expire(key, KEEP_SECONDS)
+                    pipe.execute()
+            found[name] = round(16 * (client.info("memory")["used_memory"] - empty) / 1e6, 1)
+        client.close()
+    return found
+
+
 @click.command()
 @click.option("--users", default=1_000_000, show_default=True)
 @click.option("--events", default=20, show_default=True, help="Of each user.")
 @click.option("--items", default=100_000, show_default=True)
+@click.option("--ids", default=2_000_000, show_default=True, help="Events of a day.")
 @click.option("--out", default="build/events_memory.json", show_default=True)
-def main(*, users: int, events: int, items: int, out: str) -> None:
+def main(*, users: int, events: int, items: int, ids: int, out: str) -> None:
     """Fill a Redis with users' events, and say what they take."""
-    figures = measure(users, events, items)
+    figures = measure(users, events, items) | measure_ids(ids)
     kept = figures["mb"] <= MAX_MB * users / 1_000_000 and figures["written_as_the_store_does"]
     print(json.dumps(figures, indent=1))
     print(f"{'ok  ' if kept else 'FAIL'} {figures['mb']} MB, at most {MAX_MB} for a million users")
+    few = figures["mb_of_a_full_day"] <= MAX_IDS_MB
+    print(f"{'ok  ' if few else 'FAIL'} {figures['mb_of_a_full_day']} MB, at most {MAX_IDS_MB} for the ids of a day")
     Path(out).parent.mkdir(exist_ok=True)
     Path(out).write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
-    sys.exit(0 if kept else 1)
+    sys.exit(0 if kept and few else 1)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,8 @@ SERVING: Final[Mapping[str, tuple[Any, ...]]] = MappingProxyType(
         "hdel": ("HDEL", _HASH, "a"),
         "sadd": ("SADD", _SET, "a"),
         "sismember": ("SISMEMBER", _SET, "a"),
+        "scard": ("SCARD", _SET),
+        "spop": ("SPOP", _SET),
         "zadd": ("ZADD", _ZSET, 1, "a"),
         "zscore": ("ZSCORE", _ZSET, "a"),
         "zcard": ("ZCARD", _ZSET),

@@ -29,11 +29,56 @@ MAX_IMPRESSION: Final = 25
 RESERVED: Final = frozenset({"userId", "sessionId", "eventType", "timestamp", "recommendationId", "impression"})
 
 MAX_KEPT: Final = 200_000
-"""Events that `GET /_events` shows; the oldest go first."""
+"""Events that `GET /_events` shows, and ids that are known again; the oldest go first."""
+
+
+class SeenIds:
+    """Tells which events are the first of their id: Amazon uses no later one.
+
+    Source: https://docs.aws.amazon.com/personalize/latest/dg/API_UBS_Event.html
+    """
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[str, None] = OrderedDict()
+
+    def add(self, event_id: str | None) -> bool:
+        """Whether an event is the first of its id; one without an id always is."""
+        if not event_id:
+            return True
+        if event_id in self._seen:
+            return False
+        self._seen[event_id] = None
+        if len(self._seen) > MAX_KEPT:
+            self._seen.popitem(last=False)
+        return True
+
+
+class ShownEvents:
+    """The events that came, for tests: `GET /_events` shows all of them, `GET /_events/used` the first of each id."""
+
+    def __init__(self) -> None:
+        self._all: deque[dict[str, Any]] = deque(maxlen=MAX_KEPT)
+        self._used: deque[dict[str, Any]] = deque(maxlen=MAX_KEPT)
+        self.handlers: dict[tuple[str, str], Handler] = {
+            ("GET", "/_events"): self._show,
+            ("GET", "/_events/used"): self._show_used,
+        }
+
+    def add(self, event: dict[str, Any], *, is_used: bool) -> None:
+        """One more came."""
+        self._all.append(event)
+        if is_used:
+            self._used.append(event)
+
+    async def _show(self, _: Request) -> Answer:
+        return Answer(200, orjson.dumps(list(self._all)))
+
+    async def _show_used(self, _: Request) -> Answer:
+        return Answer(200, orjson.dumps(list(self._used)))
 
 
 class EventsSurface:
-    """`POST /events`, `/items`, `/users` and so on; for tests `GET /_events` and `GET /_puts`.
+    """`POST /events`, `/items`, `/users` and so on; and for tests what came.
 
     Args:
         model: Feels the events.
@@ -58,21 +103,18 @@ class EventsSurface:
         self._fault = fault
         self._tracking_ids = tracking_ids | {TRACKING_ID}
         self._puts = DatasetPuts(model, clock=time.monotonic)
-        self._taken: deque[dict[str, Any]] = deque(maxlen=MAX_KEPT)
-        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._shown = ShownEvents()
+        self._seen = SeenIds()
 
     def handler(self, request: Request) -> Handler | None:
         """See `Surface.handler`."""
         found: dict[tuple[str, str], Handler] = {
-            ("GET", "/_events"): self._show,
+            **self._shown.handlers,
             ("GET", "/_puts"): self._show_puts,
             ("POST", "/events"): self._put_events,
             **dict.fromkeys((("POST", path) for path in OPERATIONS), self._put_in_dataset),
         }
         return found.get((request.method, request.path))
-
-    async def _show(self, _: Request) -> Answer:
-        return Answer(200, orjson.dumps(list(self._taken)))
 
     async def _show_puts(self, _: Request) -> Answer:
         return Answer(200, orjson.dumps(self._puts.taken))
@@ -121,14 +163,10 @@ class EventsSurface:
 
     def _take(self, call: dict[str, Any], event: dict[str, Any]) -> None:
         user_id = call.get("userId") or call["sessionId"]
-        self._taken.append({"userId": user_id, "sessionId": call["sessionId"], **event})
-        if event_id := event.get("eventId"):
-            # Amazon learns nothing from a later event of the same id.
-            if event_id in self._seen:
-                return
-            self._seen[event_id] = None
-            if len(self._seen) > MAX_KEPT:
-                self._seen.popitem(last=False)
+        is_new = self._seen.add(event.get("eventId"))
+        self._shown.add({"userId": user_id, "sessionId": call["sessionId"], **event}, is_used=is_new)
+        if not is_new:
+            return
         if item_id := event.get("itemId"):
             self._model.feel(user_id, item_id, int(event["sentAt"]), event["eventType"])
 

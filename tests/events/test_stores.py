@@ -80,6 +80,22 @@ async def test_an_event_is_kept_once_and_known_with_the_latest_time_of_its_item(
     assert await (await open_store()).known(ANN) == await store.known(ANN)
 
 
+async def test_ids_of_events_stay_few_in_redis_however_many_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.events.adapters.redis.MAX_SEEN_OF_A_SET", 2)
+    monkeypatch.setattr("service.events.adapters.redis._seen", lambda event_id: "00ff" + event_id.rpartition("-")[2])
+    with RedisServer() as server:
+        async with join(server.url, SystemClock()) as member:
+            store = RedisEventStore(
+                member.client, prefix="pc:{test}", replica="r", clock=SystemClock(), sends_on=True, keep_seconds=0
+            )
+            assert all(await store.accept([(ANN, event(number, item="item-")) for number in range(10)]))
+            [ids] = server.ask("KEYS", "pc:{test}:seen:*")
+            assert ids.endswith(b":00ff")
+            assert (server.ask("SCARD", ids), server.ask("OBJECT", "ENCODING", ids)) == (2, b"intset")
+            # The latest is among those that are remembered.
+            assert await store.accept([(ANN, event(9, item="item-"))]) == [False]
+
+
 async def test_the_latest_hundred_of_a_type_are_known_in_whatever_order_they_come(open_store: OpenStore) -> None:
     store = await open_store()
     await store.accept([(ANN, event(number)) for number in (*range(100, 200), *range(100))])

@@ -77,6 +77,20 @@ def test_a_user_who_is_not_known_is_asked_for_by_the_session(running: LocalPerso
     assert {item["itemId"] for item in shown} == {"mug", "pot", "whisk"}
 
 
+def test_an_event_of_an_id_that_came_before_is_shown_and_not_used(running: LocalPersonalize) -> None:
+    put = putter(running)
+    put({"itemId": "pan", "eventId": "e1"}, {"itemId": "pot", "eventId": "e2"})
+    before = running.recommend(userId="nobody yet", numResults=9)["itemList"]
+    put({"itemId": "ladle", "eventId": "e1"})
+
+    def ids(path: str) -> list[str]:
+        return [event["eventId"] for event in running.http.get(path).json()]
+
+    assert ids("/_events") == ["e1", "e2", "e1"]
+    assert ids("/_events/used") == ["e1", "e2"]
+    assert running.recommend(userId="nobody yet", numResults=9)["itemList"] == before
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [

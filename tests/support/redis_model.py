@@ -312,6 +312,15 @@ class RedisModel:
         self._keep(key, kept | new)
         return len(new)
 
+    def _scard(self, key: bytes) -> int:
+        return len(self._kept(key, set))
+
+    def _spop(self, key: bytes) -> bytes | None:
+        kept: set[bytes] = self._kept(key, set)
+        gone = kept.pop() if kept else None
+        self._keep(key, kept)
+        return gone
+
     def _sismember(self, key: bytes, member: bytes) -> int:
         return int(member in self._kept(key, set))
 

@@ -3,17 +3,19 @@
 -- KEYS: stream, names (hash: digest of an item or a type -> itself), then what is known of each user of the call; such a key ends
 --       with the 8 bytes of the user prefix
 -- ARGV: prefix of the seen ids, day, seconds to keep seen ids, seconds to keep what is known, most events of a type,
---       most types of a user, most entries of the stream, then of each event: number of its user, digest of its id,
---       type, digest of the type, item, digest of the item, time, lifts (0|1), whether to send it on (0|1), packed event
+--       most types of a user, most entries of the stream, most seen ids of a set, then of each event: number of its user,
+--       digest of its id (4 hex digits, then a whole number), type, digest of the type, item, digest of the item, time, lifts (0|1), whether to send it on (0|1), packed event
 -- Returns: for each event 1 if it is new, else 0; only -1 if the stream is full, and then nothing was kept
 --
--- Seen ids are sets of digests, one set for each day and first byte, so that they end in small parts.
+-- Seen ids are sets of whole numbers, one set for each day and first two bytes. Redis packs so small sets of such into 8
+-- bytes for each; one that is full forgets an id for each new one. A day's sets end in small parts.
 -- What is known of a user is packed: for each type its digest (3 bytes), the number of items (1 byte), and of each item
 -- the digest (6 bytes) and the time (4 bytes), the oldest first.
 local stream, names = KEYS[1], KEYS[2]
 local seen, day, seen_seconds, known_seconds = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local most, most_types, most_entries = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local FIRST, WIDTH, KIND, DIGEST, ENTRY = 8, 10, 3, 6, 10
+local most_seen = tonumber(ARGV[8])
+local FIRST, WIDTH, KIND, DIGEST, ENTRY = 9, 10, 3, 6, 10
 
 if redis.call('XLEN', stream) + (#ARGV - FIRST + 1) / WIDTH > most_entries then return {-1} end
 
@@ -52,7 +54,8 @@ local users, result = {}, {}
 for at = FIRST, #ARGV, WIDTH do
   local user, id, name, kind, item, digest, moment, lifts, sends, packed = unpack(ARGV, at, at + WIDTH - 1)
   local known_key = KEYS[2 + tonumber(user)]
-  local shard = string.format(':%02x', string.byte(id))
+  local shard = ':' .. string.sub(id, 1, 4)
+  id = string.sub(id, 5)
   local is_new = true
   -- Also tomorrow's: another replica's clock may be a little fast.
   for one = day - 2, day + 1 do
@@ -60,8 +63,10 @@ for at = FIRST, #ARGV, WIDTH do
   end
   result[#result + 1] = is_new and 1 or 0
   if is_new then
-    redis.call('SADD', seen .. day .. shard, id)
-    redis.call('PEXPIRE', seen .. day .. shard, seen_seconds * 1000)
+    local today = seen .. day .. shard
+    if redis.call('SCARD', today) >= most_seen then redis.call('SPOP', today) end
+    redis.call('SADD', today, id)
+    redis.call('PEXPIRE', today, seen_seconds * 1000)
     redis.call('XADD', stream, '*', 'user', string.sub(known_key, -8), 'type', name, 'item', item, 'at', moment,
       'lifts', lifts, 'send', sends, 'event', packed)
     if item ~= '' then

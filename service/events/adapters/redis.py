@@ -64,8 +64,16 @@ MAX_NAMES: Final = 200_000
 
 _TRAITS: Final = USER_TRAITS.encode()
 _DAY_SECONDS: Final = 86_400
+_SEEN_SHARD_BYTES: Final = 2
 _SEEN_DIGEST_BYTES: Final = 10
 """Two of 100 million events share theirs with a chance of 1 in 200 million."""
+
+MAX_SEEN_OF_A_SET: Final = 500
+"""Ids of one of a day's 65,536 sets; Redis packs up to 512 (`set-max-intset-entries`). So 32 million ids of a day are
+remembered, of more a part, and a day's ids never take more than 300 MB."""
+
+SEEN_SPARE_SECONDS: Final = 3_600
+"""By so much may the clocks of replicas differ."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -163,15 +171,15 @@ class RedisEventStore:
         args: list[Any] = [
             f"{self._prefix}:seen:",
             int(self._clock.time() // _DAY_SECONDS),
-            int(SEEN_SECONDS) + 2 * _DAY_SECONDS,
+            int(SEEN_SECONDS) + SEEN_SPARE_SECONDS,
             self._keep_seconds,
             MAX_OF_A_TYPE,
             MAX_TYPES,
             self._max_waiting,
+            MAX_SEEN_OF_A_SET,
         ]
         for user_prefix, event in portion:
-            seen = blake2b(event.event_id.encode("utf-8", "surrogatepass"), digest_size=_SEEN_DIGEST_BYTES)
-            args += [users[user_prefix], seen.digest(), event.event_type]
+            args += [users[user_prefix], _seen(event.event_id), event.event_type]
             args += [
                 digest_of_kind(event.event_type),
                 event.item_id,
@@ -424,6 +432,12 @@ class RedisEventStore:
     async def _went_back(self) -> bool:
         newest = await self._newest()
         return _order(newest) < _order(self._last)
+
+
+def _seen(event_id: str) -> str:
+    """What `accept.lua` remembers of an id."""
+    digest = blake2b(event_id.encode("utf-8", "surrogatepass"), digest_size=_SEEN_DIGEST_BYTES).digest()
+    return digest[:_SEEN_SHARD_BYTES].hex() + str(int.from_bytes(digest[_SEEN_SHARD_BYTES:], signed=True))
 
 
 def _order(number: str) -> tuple[int, int]:

@@ -4,7 +4,6 @@ Source: https://docs.aws.amazon.com/personalize/latest/dg/API_Operations_Amazon_
 """
 
 import re
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from service.local_personalize.control import avro
 from service.local_personalize.control.control_plane import ControlPlane
 from service.local_personalize.control.store import Record
 from service.local_personalize.control.wire import check_input
-from service.local_personalize.events import MAX_KEPT, RESERVED
+from service.local_personalize.events import RESERVED, ShownEvents
 from service.local_personalize.faults import Fault, FaultMode, is_taken_away
 from service.local_personalize.http import Answer, Handler, Request
 from service.local_personalize.json_object import json_object
@@ -42,7 +41,7 @@ _WORD_START: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 class TrainedEventsSurface:
-    """`POST /events`, `/items` and `/users`, and `GET /_events`; the calls on actions are refused by name.
+    """`POST /events`, `/items` and `/users`, and what came; the calls on actions are refused by name.
 
     Args:
         control: Has trackers and datasets.
@@ -70,7 +69,7 @@ class TrainedEventsSurface:
         self._bucket = bucket
         self._access_keys = access_keys
         self._fault = fault
-        self._taken: deque[dict[str, Any]] = deque(maxlen=MAX_KEPT)
+        self._shown = ShownEvents()
         self._actions: dict[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
             "PutEvents": self._put_events,
             "PutItems": self._put_items,
@@ -79,8 +78,8 @@ class TrainedEventsSurface:
 
     def handler(self, request: Request) -> Handler | None:
         """See `Surface.handler`."""
-        if self._answers_all and (request.method, request.path) == ("GET", "/_events"):
-            return self._show
+        if self._answers_all and (shows := self._shown.handlers.get((request.method, request.path))) is not None:
+            return shows
         if request.method != "POST" or request.path not in _OPERATIONS:
             return None
         return self._answer if self._answers_all or self._is_mine(request.body) else None
@@ -95,9 +94,6 @@ class TrainedEventsSurface:
         return (
             self._tracker(fields.get("trackingId")) is not None or self._dataset(fields.get("datasetArn")) is not None
         )
-
-    async def _show(self, _: Request) -> Answer:
-        return Answer(200, orjson.dumps(list(self._taken)))
 
     async def _answer(self, request: Request) -> Answer | None:
         authorization = request.header(b"authorization")
@@ -132,9 +128,8 @@ class TrainedEventsSurface:
         group = await self._groups.get(tracker["datasetGroupArn"])
         user_id = fields.get("userId") or fields["sessionId"]
         for event in fields["eventList"]:
-            self._taken.append({"userId": user_id, "sessionId": fields["sessionId"], **event})
-            if item_id := event.get("itemId"):
-                group.add_event(user_id, item_id, int(event["sentAt"]), event["eventType"], event.get("eventValue"))
+            is_used = group.add_event(user_id, event)
+            self._shown.add({"userId": user_id, "sessionId": fields["sessionId"], **event}, is_used=is_used)
 
     async def _put_items(self, fields: dict[str, Any]) -> None:
         dataset = self._ready_dataset(fields["datasetArn"], avro.ITEMS)

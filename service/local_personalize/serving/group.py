@@ -2,6 +2,7 @@
 
 import asyncio
 from bisect import insort
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import orjson
 from service.local_personalize.control.group_data import group_files
 from service.local_personalize.control.store import Store
 from service.local_personalize.data import Dataset, Interaction
-from service.local_personalize.training.rows import PUT_INTERACTIONS, PUT_ITEMS, PUT_USERS, read_group
+from service.local_personalize.events import SeenIds
+from service.local_personalize.training.rows import PUT_INTERACTIONS, PUT_ITEMS, PUT_USERS, read_group, read_put_rows
 
 
 class LiveGroup:
@@ -26,6 +28,7 @@ class LiveGroup:
         self._directory = directory
         self._visited: set[str] | None = None
         self._latest = 0
+        self._seen: SeenIds | None = None
 
     def new_items(self, age_seconds: float) -> list[str]:
         """Items that nobody came to, made so long ago at most, counted back from the latest interaction.
@@ -44,21 +47,27 @@ class LiveGroup:
             self._latest = max((row.timestamp for row in rows), default=0)
         return self._visited
 
-    def add_event(
-        self, user_id: str, item_id: str, timestamp: int, event_type: str, event_value: float | None = None
-    ) -> None:
-        """One more interaction."""
-        history = self.dataset.histories.setdefault(user_id, [])
-        self._known().add(item_id)
-        self._latest = max(self._latest, timestamp)
-        insort(history, Interaction(item_id, timestamp, event_type), key=lambda row: row.timestamp)
-        row: dict[str, Any] = {
-            "userId": user_id,
-            "itemId": item_id,
-            "timestamp": timestamp,
-            "eventType": event_type,
-        }
-        self._append(PUT_INTERACTIONS, row if event_value is None else {**row, "eventValue": event_value})
+    def add_event(self, user_id: str, event: Mapping[str, Any]) -> bool:
+        """One more interaction, as PutEvents brings it; whether it counts, as no event of its id came before."""
+        if not self._seen_ids().add(event.get("eventId")):
+            return False
+        if item_id := event.get("itemId"):
+            timestamp, event_type = int(event["sentAt"]), event["eventType"]
+            history = self.dataset.histories.setdefault(user_id, [])
+            self._known().add(item_id)
+            self._latest = max(self._latest, timestamp)
+            insort(history, Interaction(item_id, timestamp, event_type), key=lambda row: row.timestamp)
+            row = {"userId": user_id, "itemId": item_id, "timestamp": timestamp, "eventType": event_type}
+            further = {name: event[name] for name in ("eventValue", "eventId") if event.get(name) is not None}
+            self._append(PUT_INTERACTIONS, row | further)
+        return True
+
+    def _seen_ids(self) -> SeenIds:
+        if self._seen is None:
+            self._seen = SeenIds()
+            for row in read_put_rows(self._directory / PUT_INTERACTIONS):
+                self._seen.add(row.get("eventId"))
+        return self._seen
 
     def add_item(self, columns: dict[str, str]) -> None:
         """A new item, or new columns of one."""

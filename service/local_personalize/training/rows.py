@@ -76,9 +76,13 @@ def _csv_rows(group: dict[str, Any], dataset_type: str) -> Iterator[dict[str, st
             yield from csv.DictReader(file)
 
 
-def _put_rows(group: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
-    path = Path(group["put"]) / name
+def read_put_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows that PutEvents or one of its siblings wrote into a file; none without the file."""
     if path.exists():
         with path.open("rb") as file:
             for line in file:
                 yield orjson.loads(line)
+
+
+def _put_rows(group: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
+    return read_put_rows(Path(group["put"]) / name)

@@ -128,6 +128,25 @@ def test_weights_of_events_change_what_is_learned(account: Account) -> None:
     assert account.ids(campaign, userId="stranger") != unknown
 
 
+def test_a_second_event_of_an_id_changes_neither_lists_nor_trainings(account: Account) -> None:
+    group = account.shop()
+    campaign = account.campaign(account.version(group, "aws-user-personalization"))
+    tracker = account.personalize.create_event_tracker(name="tracker", datasetGroupArn=group)["trackingId"]
+    account.wait()
+
+    def put(item: str) -> None:
+        event = {"eventType": "View", "eventId": "order-1", "itemId": item, "sentAt": 1_800_000_000}
+        account.events.put_events(trackingId=tracker, sessionId="s", userId="stranger", eventList=[event])
+
+    put("code-1")
+    once = account.ids(campaign, userId="stranger")
+    put("cook-1")
+    assert account.ids(campaign, userId="stranger") == once
+    # The next training reads what was kept.
+    again = account.campaign(account.version(group, "aws-user-personalization", name="second"), "second")
+    assert account.ids(again, userId="stranger") == once
+
+
 def test_training_that_is_stopped_ends_in_stopped(account: Account) -> None:
     sdk = account.personalize
     solution = account.version(account.shop(), "aws-popularity-count").rpartition("/")[0]
