@@ -20,6 +20,7 @@ from playwright.async_api import (
     StorageState,
     ViewportSize,
     async_playwright,
+    expect,
 )
 
 from tests.support.processes import ROOT
@@ -38,6 +39,9 @@ DESK: Final[ViewportSize] = {"width": 1280, "height": 900}
 
 PATIENCE_MS: Final = 60_000.0
 """Far above what any wait takes; a machine that does other work too is slow, not wrong."""
+
+
+expect.set_options(timeout=PATIENCE_MS)
 
 SERIOUS: Final = frozenset({"serious", "critical"})
 
@@ -73,6 +77,8 @@ async def chromium() -> AsyncIterator[Browser]:
 class Watched:
     """What a page said that nobody saw: errors of scripts, breaches of its policy, dialogs."""
 
+    expected: str = ""
+    """Part of what an error may say."""
     complaints: list[str] = field(default_factory=list)
 
     def watch(self, page: Page) -> None:
@@ -83,7 +89,8 @@ class Watched:
 
     def _console(self, message: ConsoleMessage) -> None:
         # A picture of the shop that cannot be loaded, and a status that the page shows, are no mistakes of the page.
-        if message.type == "error" and "Failed to load resource" not in message.text:
+        harmless = "Failed to load resource" in message.text or (self.expected and self.expected in message.text)
+        if message.type == "error" and not harmless:
             self.complaints.append(message.text)
 
     async def _dialog(self, dialog: Dialog) -> None:
@@ -98,6 +105,7 @@ async def visiting(
     *,
     state: StorageState | None = None,
     size: ViewportSize | None = None,
+    expected: str = "",
 ) -> AsyncIterator[Page]:
     """A page in a browser of its own as to cookies. Fails at its end if a script failed or broke the page's policy.
 
@@ -106,6 +114,7 @@ async def visiting(
         url: The service's address; paths are relative to it. Nothing is loaded from elsewhere.
         state: Cookies, as `storage_state` gave them.
         size: Of the window.
+        expected: Part of what an error of the page may say.
     """
     context = await browser.new_context(
         base_url=url,
@@ -117,10 +126,10 @@ async def visiting(
         context.set_default_timeout(PATIENCE_MS)
         await _stay(context, url)
         page = await context.new_page()
-        watched = Watched()
+        watched = Watched(expected)
         watched.watch(page)
         yield page
-        assert watched.complaints == []
+        assert not watched.complaints, watched.complaints
     finally:
         await context.close()
 
@@ -130,10 +139,17 @@ async def _stay(context: BrowserContext, url: str) -> None:
     await context.route(lambda address: not address.startswith((url, "data:", "blob:")), lambda route: route.abort())
 
 
-async def barriers(page: Page) -> list[str]:
-    """Serious barriers for people who see, hear or move otherwise, as axe-core finds them: rule and element."""
-    await page.evaluate(AXE.read_text("utf-8"))
-    found = await page.evaluate("axe.run(document, {iframes: false})")
+async def barriers(page: Page, *rules: str) -> list[str]:
+    """Serious barriers for people who see, hear or move otherwise, as axe-core finds them: rule and element.
+
+    Args:
+        page: What is looked at.
+        rules: Only these; none: all.
+    """
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(AXE.read_text("utf-8"))
+    options = {"iframes": False} | ({"runOnly": list(rules)} if rules else {})
+    found = await page.evaluate("options => axe.run(document, options)", options)
     return [
         f"{one['id']}: {node['target']} {node['failureSummary']}"
         for one in found["violations"]
