@@ -21,6 +21,7 @@ from fastapi.routing import APIRoute
 
 from service.api import admin, answers
 from service.catalog.refresh import MAX_INTERVALS_SKIPPED
+from service.console.room import ROUTERS
 from service.constants import DEFAULT_DEADLINE_SECONDS
 from service.server import SERVER, finishing_seconds
 from service.settings import Settings
@@ -459,7 +460,8 @@ def test_neither_autoscaling_nor_a_deployment_runs_more_tasks_than_the_service_e
 
 
 def test_the_load_balancer_forwards_only_what_is_there() -> None:
-    served = (route.path for route in [*answers.router.routes, *admin.router.routes] if isinstance(route, APIRoute))
+    routers = (answers.router, admin.router, *ROUTERS)
+    served = (route.path for router in routers for route in router.routes if isinstance(route, APIRoute))
     routes = {re.sub(r"\{[^}]+\}", "*", path) for path in served}
     forwarded = {
         path
@@ -469,7 +471,8 @@ def test_the_load_balancer_forwards_only_what_is_there() -> None:
         for path in condition.get("PathPatternConfig", {}).get("Values", [])
     }
 
-    assert forwarded == {"/recommendations", "/similar-items", "/ranking", "/users/*", "/items/*"}
+    people = {"/users/*", "/items/*", "/console", "/console/*"}
+    assert forwarded == {"/recommendations", "/similar-items", "/ranking", *people}
     assert all(any(fnmatch(route, path) for route in routes) for path in forwarded)
 
 

@@ -32,7 +32,9 @@ async function ask(method, path, body) {
   }
   if (!answer.ok) {
     const field = found.field ? `${found.field}: ` : "";
-    throw new Error(`${field}${found.message ?? `The service answers ${answer.status}.`}`);
+    const problem = new Error(`${field}${found.message ?? `The service answers ${answer.status}.`}`);
+    problem.status = answer.status;
+    throw problem;
   }
   return found;
 }

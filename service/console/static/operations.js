@@ -1,6 +1,6 @@
 // The page Operations.
 
-import { ageOf, byId, during, fill, get, make, post } from "./console.js";
+import { ageOf, byId, during, fill, get, make, post, say } from "./console.js";
 import { blockButton, contentCard, itemCell } from "./items.js";
 
 const LOOK_MS = 10000;
@@ -86,23 +86,23 @@ function drawPlacements(placements) {
 function drawFigures(figures) {
   const place = byId("figures");
   const rows = [];
-  const say = (name, value, colour = "") => rows.push(make("dt", {}, name), make("dd", { class: colour }, value));
+  const add = (name, value, colour = "") => rows.push(make("dt", {}, name), make("dd", { class: colour }, value));
   if (place.dataset.redis) {
-    say("Redis", figures.redis_up ? `answers (${place.dataset.redis})` : "does not answer", figures.redis_up ? "good" : "bad");
+    add("Redis", figures.redis_up ? `answers (${place.dataset.redis})` : "does not answer", figures.redis_up ? "good" : "bad");
   } else {
-    say("Redis", "none: this replica shares with nobody");
+    add("Redis", "none: this replica shares with nobody");
   }
   if (place.dataset.events) {
     const waiting = figures.events_waiting ?? 0;
-    say("Events that wait", waiting ? `${number(waiting)}, the oldest for ${ageOf(figures.events_oldest_seconds ?? 0)}` : "none");
+    add("Events that wait", waiting ? `${number(waiting)}, the oldest for ${ageOf(figures.events_oldest_seconds ?? 0)}` : "none");
   } else {
-    say("Events", "none are taken (EVENT_KEYS is not set)");
+    add("Events", "none are taken (EVENT_KEYS is not set)");
   }
   const loaded = Date.now() / 1000 - figures.catalog_loaded_timestamp_seconds;
-  say("Catalogue", `${number(figures.catalog_items)} items, loaded ${ageOf(Math.max(0, loaded))} ago`);
-  if (figures.catalog_shrink_refused) say("Newest version", "refused: it lost too many items", "bad");
-  else if (figures.catalog_refresh_failing) say("Newest version", "cannot be used; the log says why", "bad");
-  say("Lists in memory", `${number(figures.cache_entries)}, ${(figures.cache_bytes / 2 ** 20).toFixed(1)} MB with answers`);
+  add("Catalogue", `${number(figures.catalog_items)} items, loaded ${ageOf(Math.max(0, loaded))} ago`);
+  if (figures.catalog_shrink_refused) add("Newest version", "refused: it lost too many items", "bad");
+  else if (figures.catalog_refresh_failing) add("Newest version", "cannot be used; the log says why", "bad");
+  add("Lists in memory", `${number(figures.cache_entries)}, ${(figures.cache_bytes / 2 ** 20).toFixed(1)} MB with answers`);
   fill(place, ...rows);
 }
 
@@ -153,11 +153,19 @@ byId("search").addEventListener("submit", (event) => {
 });
 
 let looking = false;
+let timer = null;
 async function lookOn() {
   if (looking || document.hidden) return;
   looking = true;
-  await during(null, look);
-  looking = false;
+  try {
+    await look();
+  } catch (error) {
+    say(error.message);
+    // The login is over: a page that lies open asks no more.
+    if (error.status === 401) clearInterval(timer);
+  } finally {
+    looking = false;
+  }
 }
+timer = setInterval(lookOn, LOOK_MS);
 lookOn();
-setInterval(lookOn, LOOK_MS);
