@@ -42,10 +42,15 @@ class SpareSlots:
             campaign.breaker.check()
         except BreakerOpen:
             return "breaker"
+        until, request = self.clock.monotonic() + MAX_WAIT_SECONDS, arm.request_of(query)
         self.waiting += 1
         try:
-            slot_at = await campaign.budget.acquire(Lane.PREWARM, self.clock.monotonic() + MAX_WAIT_SECONDS)
-            outcome, _ = await campaign.flights.prewarm(key, arm.request_of(query), slot_at, renew=True)
+            while True:
+                slot_at = await campaign.budget.acquire(Lane.PREWARM, until)
+                outcome, spent = await campaign.flights.prewarm(key, request, slot_at, renew=True)
+                if spent or outcome.degraded_reason != "budget":
+                    break
+                # The loop stood still for so long that the slot was over before it could be used.
         except BudgetExhausted:
             return "no_spare_slot"
         finally:

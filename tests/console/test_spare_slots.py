@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
 
 from service.console.spare import MAX_AT_A_TIME, SpareSlots
 from service.errors import RecommenderTimeout
+from service.lists.ports import Boarding
 from service.models import RecommendationQuery
 from service.personalize.breaker import FAILURES_TO_OPEN
 from tests.support.fakes import FakePersonalize, FakeStore
 from tests.support.replica import ARN, Replica, items_for, open_replica
-from tests.support.virtual_time import VirtualClock, run_virtual
+from tests.support.virtual_time import VirtualClock, run_virtual, stall
 
 Scenario = Callable[[Replica, Replica, FakePersonalize], Awaitable[None]]
 
@@ -65,6 +69,23 @@ def test_a_page_has_a_slot_that_nobody_wants_and_fetches_one_list_with_it() -> N
         assert personalize.transactions.total() == 3
 
     two(scenario, tps=5.0)
+
+
+def test_a_slot_that_is_lost_because_the_loop_stood_still_is_followed_by_the_next() -> None:
+    async def scenario(one: Replica, _: Replica, personalize: FakePersonalize) -> None:
+        board = one.arm.lists.board
+        stalls = iter([0.3, 0.3])
+
+        async def slow_board(*arguments: Any, **more: Any) -> Boarding:  # noqa: ANN401  # handed on
+            stall(next(stalls, 0.0))
+            return await board(*arguments, **more)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(one.arm.lists, "board", slow_board)
+            assert await SpareSlots(one.clock).fetch(one.placement, query("user")) == "fetched"
+        assert personalize.transactions.total() == 1
+
+    two(scenario, tps=50.0)
 
 
 def test_more_pages_than_a_few_are_refused_at_once() -> None:

@@ -41,6 +41,7 @@ function draw(found) {
   byId("result").hidden = false;
   byId("summary").textContent = found.summary;
   byId("fetched").textContent = found.fetched ?? "";
+  drawTags(found);
   fill(byId("content-card"), contentCard(gets[0]));
   fill(byId("push"), push(gets));
   fill(byId("mail"), mailRow(gets));
@@ -49,6 +50,17 @@ function draw(found) {
   drawItems(found, items, places);
   byId("sure").hidden = true;
   byId("forget").hidden = !shown.user_id;
+}
+
+function drawTags(found) {
+  const call = found.next_call;
+  const tags = [
+    `source: ${call.source}`,
+    call.reason ? `reason: ${call.reason}` : null,
+    found.variant ? `variant: ${found.variant}` : null,
+    found.placement !== shown.placement ? `answered by: ${found.placement}` : null,
+  ];
+  fill(byId("tags"), ...tags.filter(Boolean).map((text) => make("span", { class: "tag" }, text)));
 }
 
 function drawEvents(found, items) {
