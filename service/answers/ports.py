@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from service.errors import DegradedReason
-from service.lists.envelope import item_ids
+from service.lists.envelope import item_ids, recommendation_id
 from service.lists.ports import Outcome
 from service.models import ListRequest, RecommendationQuery
 
@@ -62,6 +62,11 @@ class PinnedAnswer:
     def item_ids(self) -> tuple[str, ...]:
         """What was shown, in this order."""
         return () if self.outcome.envelope is None else tuple(item_ids(self.outcome.envelope))
+
+    @property
+    def recommendation_id(self) -> str:
+        """Of the list that it was made of; empty where Personalize gave none."""
+        return "" if self.outcome.envelope is None else recommendation_id(self.outcome.envelope)
 
 
 @dataclass(frozen=True, slots=True)

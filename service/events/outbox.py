@@ -13,6 +13,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final, Self
 
 import structlog
@@ -21,8 +22,9 @@ from service.budget.budget import Budget
 from service.budget.ports import Lane
 from service.clock import Clock
 from service.errors import BudgetExhausted, RecommenderError, RecommenderRefused, SharedStateUnavailable
+from service.events.event import MAX_IMPRESSION, Event
 from service.events.intake import EventRecorder
-from service.events.ports import CLAIM_SECONDS, EventStore, EventTaker, Waiting
+from service.events.ports import CLAIM_SECONDS, EventStore, EventTaker, Impressions, Waiting
 from service.events.traits import USER_TRAITS
 
 MAX_A_CALL: Final = 10
@@ -71,16 +73,25 @@ class Outbox:
         budget: Calls per second, of all replicas together.
         clock: Deadlines are points on its monotonic time.
         recorder: Counts.
+        impressions: Knows what users were shown; None: nobody does.
     """
 
     def __init__(
-        self, store: EventStore, *, taker: EventTaker, budget: Budget, clock: Clock, recorder: EventRecorder
+        self,
+        store: EventStore,
+        *,
+        taker: EventTaker,
+        budget: Budget,
+        clock: Clock,
+        recorder: EventRecorder,
+        impressions: Impressions | None = None,
     ) -> None:
         self._store = store
         self._taker = taker
         self._budget = budget
         self._clock = clock
         self._recorder = recorder
+        self._impressions = impressions
         self._filled = asyncio.Event()
         self._refusals: OrderedDict[str, int] = OrderedDict()
         self._pause_seconds = 0.0
@@ -160,9 +171,10 @@ class Outbox:
     async def _send(self, call: Sequence[Waiting]) -> bool:
         """Whether Personalize looked at the call; what it refused is seen to."""
         first = call[0].event
+        events = [await self._with_impression(one.event) for one in call]
         try:
             await self._slot()
-            await self._taker.put(first.user_id, first.session_id, [one.event for one in call])
+            await self._taker.put(first.user_id, first.session_id, events)
         except BudgetExhausted:
             await self._again(call, 0.0)
             return False
@@ -201,6 +213,17 @@ class Outbox:
         _log.warning("event_put_aside", problem=problem)
         await self._store.aside(number, problem)
         self._recorder.events("aside", 1)
+
+    async def _with_impression(self, event: Event) -> Event:
+        """The event with what its user was shown, if it names a list and the sender did not say what was shown."""
+        if self._impressions is None or not event.recommendation_id or event.impression:
+            return event
+        shown = await self._impressions.shown_with(event.owner, event.recommendation_id, event.item_id)
+        first = tuple(shown[:MAX_IMPRESSION])
+        # Of more than Amazon takes, the first ones; but not without the item of the event.
+        if len(shown) > MAX_IMPRESSION and event.item_id not in first:
+            return event
+        return replace(event, impression=first)
 
     async def _slot(self) -> None:
         async with self._asking:

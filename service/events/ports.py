@@ -104,6 +104,22 @@ class LoadNotes(Protocol):
         """
 
 
+class Impressions(Protocol):
+    """What users were shown."""
+
+    async def shown_with(self, owner: str, recommendation_id: str, item_id: str) -> Sequence[str]:
+        """The items that a user was shown from a list, in order; empty where that is not known exactly.
+
+        Args:
+            owner: Of the event that asks.
+            recommendation_id: Of the list.
+            item_id: One of the items; empty: any will do.
+
+        Raises:
+            SharedStateUnavailable: It cannot be looked up now.
+        """
+
+
 class EventTaker(Protocol):
     """Amazon Personalize's PutEvents, or what stands in for it."""
 

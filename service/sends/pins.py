@@ -24,16 +24,13 @@ from service.lists.forgetting import ForgottenLately
 from service.lists.keys import UserKey, UserKeys, UserPrefix
 from service.lists.memory import BytesBoundedCache, discard_where
 from service.models import RecommendationQuery
-from service.sends.ports import MAX_ITEMS_OF_A_SEND, SHORT_BYTES, SendStore, ShownItems
+from service.sends.ports import DIGEST_BYTES, MAX_ITEMS_OF_A_SEND, SHORT_BYTES, SendStore, ShownItems
 
 MEMORY_BYTES: Final = 16 * 2**20
 """Of the pins in one process; about 30,000 of ten items each. The store has them longer."""
 
 STORE_SECONDS: Final = 0.25
 """Longest wait for the store; it answers in a millisecond or two."""
-
-DIGEST_BYTES: Final = 8
-"""Of what was asked in a send. A user's pins of one day are few."""
 
 _HEAD = struct.Struct(">HH")
 _Entry = tuple[float, bytes, bool]
@@ -48,16 +45,25 @@ class SendPins:
         clock: Its Unix time tells when a pin ends.
         lately: Of these users nothing is kept.
         pin_seconds: How long a pin lasts.
+        finds_impressions: Whether `shown_with` is asked; then a pin is found by its list's id too.
     """
 
     def __init__(
-        self, store: SendStore, *, keys: UserKeys, clock: Clock, lately: ForgottenLately, pin_seconds: float
+        self,
+        store: SendStore,
+        *,
+        keys: UserKeys,
+        clock: Clock,
+        lately: ForgottenLately,
+        pin_seconds: float,
+        finds_impressions: bool = False,
     ) -> None:
         self._store = store
         self._keys = keys
         self._clock = clock
         self._lately = lately
         self._pin_seconds = pin_seconds
+        self._finds_impressions = finds_impressions
         # Until when, the packed pin, and whether the store has it.
         self._here: BytesBoundedCache[_Entry] = BytesBoundedCache(MEMORY_BYTES, lambda entry: len(entry[1]) + 150)
 
@@ -105,6 +111,19 @@ class SendPins:
         self._put(key, packed, stored=False)
         return await self._settled(key, packed, instead_of, _shown_of(query, pinned), within_seconds) or pinned
 
+    async def shown_with(self, owner: str, recommendation_id: str, item_id: str) -> Sequence[str]:
+        """See `Impressions.shown_with`; what a send pinned is known, and nothing else."""
+        packed = await self._store.pins_of(self._keys.prefix(owner), recommendation_id)
+        found = {
+            pin.item_ids
+            for pin in map(_unpacked, packed)
+            if pin is not None
+            and pin.recommendation_id == recommendation_id
+            and (not item_id or item_id in pin.item_ids)
+        }
+        # Two sends may have shown parts of one list; then nobody knows which of them the event belongs to.
+        return found.pop() if len(found) == 1 else ()
+
     def kept_keys(self) -> Iterable[bytes]:
         """See `Searchable`."""
         return list(self._here)
@@ -131,12 +150,21 @@ class SendPins:
         try:
             async with asyncio.timeout(_patience(within_seconds)):
                 other = await self._store.keep(
-                    key, packed, instead_of=instead_of, seconds=self._pin_seconds, shown=shown
+                    key,
+                    packed,
+                    instead_of=instead_of,
+                    seconds=self._pin_seconds,
+                    shown=shown,
+                    recommendation_id=self._list_of(packed),
                 )
         except (SharedStateUnavailable, TimeoutError):
             return None
         self._put(key, packed if other is None else other, stored=True)
         return None if other is None else _unpacked(other)
+
+    def _list_of(self, packed: bytes) -> str:
+        pin = _unpacked(packed) if self._finds_impressions else None
+        return "" if pin is None else pin.recommendation_id
 
     def _kept(self, key: UserKey) -> _Entry | None:
         entry = self._here.kept(key)

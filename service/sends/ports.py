@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from service.constants import DEFAULT_NUM_RESULTS, MAX_ROTATE
-from service.lists.keys import UserKey
+from service.lists.keys import UserKey, UserPrefix
 from service.lists.ports import Forgettable
 from service.sends.users.findings import Findings
 
@@ -104,6 +104,12 @@ SHORT_BYTES: Final = 4
 """Of an item or a send among what was shown. That two meet has a chance of one in four thousand million; then an item
 stands further down."""
 
+DIGEST_BYTES: Final = 8
+"""Of what was asked in a send. A user's pins of one day are few."""
+
+MAX_PINS_OF_A_LIST: Final = 8
+"""Pins of a user that are found by the id of their list."""
+
 MAX_SENDS: Final = MAX_ROTATE + 1
 """Sends of a user that are remembered: those that `rotate` can ask for, and the present one."""
 
@@ -128,8 +134,18 @@ class SendStore(Forgettable, Protocol):
     async def look(self, key: UserKey) -> tuple[bytes | None, Sequence[ShownItems]]:
         """The pin under this key, and what the user was shown in the last `MAX_SENDS` sends, the latest last."""
 
+    async def pins_of(self, user_prefix: UserPrefix, recommendation_id: str) -> Sequence[bytes]:
+        """At least the latest `MAX_PINS_OF_A_LIST` pins of the user that were kept with this id, in any order."""
+
     async def keep(
-        self, key: UserKey, packed: bytes, *, instead_of: int, seconds: float, shown: ShownItems
+        self,
+        key: UserKey,
+        packed: bytes,
+        *,
+        instead_of: int,
+        seconds: float,
+        shown: ShownItems,
+        recommendation_id: str = "",
     ) -> bytes | None:
         """Keep a pin, unless another one was first.
 
@@ -139,6 +155,7 @@ class SendStore(Forgettable, Protocol):
             instead_of: Items that the pin was asked for which this one goes on from; 0 if there was none.
             seconds: How long it lasts.
             shown: What was shown.
+            recommendation_id: Of the list that was shown, if `pins_of` is to find the pin by it.
 
         Returns:
             The pin that was first; None if this one is kept.

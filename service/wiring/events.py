@@ -20,7 +20,7 @@ from service.events.braze import BrazeTerms
 from service.events.intake import Intake
 from service.events.known import KnownEvents, OwnDoings
 from service.events.outbox import Outbox
-from service.events.ports import EventStore, LoadNotes
+from service.events.ports import EventStore, Impressions, LoadNotes
 from service.events.services import EventServices
 from service.events.traits import UserTraits
 from service.fleet.heartbeat import Heartbeat
@@ -48,6 +48,7 @@ async def open_events(
     way: RedisWay | None,
     forgetting: Forgetting,
     telemetry: Telemetry,
+    impressions: Impressions,
 ) -> EventServices:
     """Everything that has to do with events, for as long as the stack is open."""
     tracking_id, exclude_after = settings.personalize_tracking_id, settings.exclude_after_seconds
@@ -75,7 +76,7 @@ async def open_events(
         governor = await _governor(settings, stack, clock, way, what="events", tps=settings.personalize_events_tps)
         budget = Budget(governor, clock)
         stack.callback(budget.close)
-        outbox = Outbox(store, taker=taker, budget=budget, clock=clock, recorder=telemetry)
+        outbox = Outbox(store, taker=taker, budget=budget, clock=clock, recorder=telemetry, impressions=impressions)
         await stack.enter_async_context(outbox)
     return EventServices(
         intake=Intake(store, known=known, recorder=telemetry),

@@ -96,6 +96,15 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
         )
         override = overrides.recommender
         recommenders = {} if override is not None else await open_recommenders(settings, clock, aws, stack)
+        pins = SendPins(
+            shared.sends,
+            keys=user_keys(settings),
+            clock=clock,
+            lately=stores.lately,
+            pin_seconds=settings.send_pin_seconds,
+            finds_impressions=bool(settings.event_key_list and settings.personalize_tracking_id),
+        )
+        stores.forgetting.search(pins)
         events = None
         if settings.event_key_list:
             # Nothing of it is imported without a key.
@@ -109,6 +118,7 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
                 way=shared.way,
                 forgetting=stores.forgetting,
                 telemetry=telemetry,
+                impressions=pins,
             )
             await open_event_gauges(telemetry, events, stack)
         else:
@@ -116,14 +126,6 @@ async def open_services(settings: Settings, overrides: Overrides | None = None) 
             _tell_of_no_use(settings)
         if problems := rule_problems(settings, catalog.snapshot):
             raise ConfigurationError(*problems)
-        pins = SendPins(
-            shared.sends,
-            keys=user_keys(settings),
-            clock=clock,
-            lately=stores.lately,
-            pin_seconds=settings.send_pin_seconds,
-        )
-        stores.forgetting.search(pins)
         clicks = None
         if events is not None and settings.go_key_list and settings.go_url:
             # Nothing that signs is imported without a key.

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 from click.testing import CliRunner
 
+from service.attribution import attribution_of
 from service.cli import main
 from service.local_personalize.app import create_app
 from service.local_personalize.arns import DATASET_ARN, TRACKING_ID
@@ -182,3 +183,44 @@ def _later(doors: list[Door]) -> bool:
     if len(doors) == 1:
         doors[0].clock.moved_seconds += 1
     return True
+
+
+async def links(door: Door, **query: object) -> tuple[list[str], str]:
+    """What an answer shows, and the list that its links name."""
+    answer = await door.get("/recommendations", **{"user_id": "ann", "attribution": "url", "num_results": 4, **query})
+    items = answer.json()
+    [rid] = {attribution_of(item["url"])["rid"] for item in items}
+    return [item["id"] for item in items], rid
+
+
+@pytest.mark.processes
+async def test_an_event_of_a_send_tells_personalize_what_the_user_was_shown(
+    doors: list[Door], local: LocalPersonalize
+) -> None:
+    monday, monday_rid = await links(doors[0], send="monday", user_id="bob")
+    tuesday, rid = await links(doors[0], send="tuesday", rotate=1)
+    friday, same_rid = await links(doors[0], send="friday", rotate=1)
+    assert (rid, set(tuesday) & set(friday)) == (same_rid, set())
+    both, _ = await links(doors[0], send="short", num_results=2)
+    only_asked, unpinned_rid = await links(doors[0], user_id="eve")
+    given: dict[str, dict[str, Any]] = {
+        "second": {"itemId": friday[1], "recommendationId": rid},
+        "any item": {"recommendationId": monday_rid, "userId": "bob"},
+        "in two sends": {"itemId": both[0], "recommendationId": rid},
+        "in none": {"itemId": "item059", "recommendationId": rid},
+        "of another user": {"itemId": monday[0], "recommendationId": monday_rid},
+        "not in a send": {"itemId": only_asked[0], "recommendationId": unpinned_rid, "userId": "eve"},
+        "said by the sender": {"itemId": friday[0], "recommendationId": rid, "impression": [friday[0], "item001"]},
+        "of no list": {"itemId": friday[0]},
+    }
+    for name, event in given.items():
+        await post(doors[-1], {"eventType": "Click", "eventId": name, **event}, user=event.pop("userId", "ann"))
+    await until(lambda: len(arrived(local)) >= len(given))
+
+    impressions = {event["eventId"]: event.get("impression") for event in arrived(local)}
+    assert impressions == {
+        **dict.fromkeys(given, None),
+        "second": friday,
+        "any item": monday,
+        "said by the sender": [friday[0], "item001"],
+    }

@@ -58,9 +58,17 @@ class SqliteSendStore:
         return await self._file.run(look)
 
     async def keep(
-        self, key: UserKey, packed: bytes, *, instead_of: int, seconds: float, shown: ShownItems
+        self,
+        key: UserKey,
+        packed: bytes,
+        *,
+        instead_of: int,
+        seconds: float,
+        shown: ShownItems,
+        recommendation_id: str = "",
     ) -> bytes | None:
         """See `SendStore.keep`."""
+        del recommendation_id
         user, digest = _parts(key)
 
         def keep(connection: sqlite3.Connection) -> bytes | None:
@@ -85,6 +93,18 @@ class SqliteSendStore:
             return None
 
         return await self._file.run(keep)
+
+    async def pins_of(self, user_prefix: UserPrefix, recommendation_id: str) -> Sequence[bytes]:
+        """See `SendStore.pins_of`; all of the user's, since they are few."""
+        del recommendation_id
+
+        def look(connection: sqlite3.Connection) -> list[bytes]:
+            rows = connection.execute(
+                "SELECT packed FROM pin WHERE user = ? AND until > ?", (user_prefix, self._clock.time())
+            )
+            return [packed for (packed,) in rows]
+
+        return await self._file.run(look)
 
     async def forget_user(self, user_prefix: UserPrefix) -> None:
         """See `Forgettable`."""
