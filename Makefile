@@ -1,6 +1,6 @@
 # Everything runs in .venv. A stamp file says what is installed there, so that a second run starts at once.
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-fast test-deep check bench demo-pipeline lock release FORCE
+.PHONY: help run install test test-fast test-deep check bench demo-pipeline pictures lock release FORCE
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -51,6 +51,9 @@ demo-pipeline: .venv/.dev  ## from the sample's CSVs to a campaign, a batch job 
 
 bench: .venv/.dev  ## run the benchmarks
 	$(BIN)/python -m bench $(ARGS)
+
+pictures: .venv/.dev .venv/.axe  ## draw docs/pictures anew, of the console as Chromium shows it
+	$(BIN)/python tools/screenshots.py
 
 lock: .venv/.dev  ## bring requirements/ in line with pyproject.toml; UPGRADE=--upgrade renews the versions
 	$(LOCK) $(UPGRADE) pyproject.toml --output-file requirements/runtime.txt

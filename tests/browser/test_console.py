@@ -167,7 +167,7 @@ async def fill(page: Page, name: str) -> None:
         await expect(page.locator(".gutter .error")).to_be_visible()
     elif name == "send":
         await page.get_by_role("button", name="Plan").click()
-        await expect(page.locator(".picture")).to_be_visible()
+        await expect(page.locator(".send-picture")).to_be_visible()
 
 
 async def test_scripts_in_names_templates_and_user_ids_do_nothing(

@@ -201,7 +201,7 @@ def service(
     **settings: str,
 ) -> Iterator[Process]:
     """A replica of the service, configured by the environment; `arguments` is the module to run and its own."""
-    port = free_port()
+    port = int(settings.get("PORT") or free_port())
     command = [sys.executable, "-m", *arguments]
     # An embedded replica has its folder for itself, also among tests that run side by side.
     with tempfile.TemporaryDirectory() as data:

@@ -32,10 +32,13 @@ async function plan() {
   fill(byId("answer"),
     make("p", { class: "sentence" }, found.sentence),
     make("p", { class: verdict.all_fresh ? "good" : "warn" }, verdict.sentence),
-    verdict.ways_out.length ? make("ol", { class: "ways" }, ...verdict.ways_out.map((way) => make("li", {}, way))) : null,
+    verdict.ways_out.length ? make("ol", { class: "ways" }, ...verdict.ways_out.map((way) => make("li", {}, ...commands(way)))) : null,
   );
   fill(byId("details"), picture(found), table(found), notes(found));
 }
+
+/** What stands between backticks is to be typed. */
+const commands = (text) => text.split("`").map((part, at) => (at % 2 ? make("code", {}, part) : part));
 
 /** The picture comes from the service's own planner, which escapes what it writes. */
 function picture(found) {
@@ -44,7 +47,7 @@ function picture(found) {
   const svg = document.importNode(drawn, true);
   svg.setAttribute("role", "img");
   svg.setAttribute("aria-label", `The send over time. ${found.sentence} The table below has the figures.`);
-  return make("figure", { class: "picture" }, svg);
+  return make("figure", { class: "send-picture" }, svg);
 }
 
 function table(found) {
