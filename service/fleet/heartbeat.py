@@ -59,7 +59,8 @@ MAX_CLOCK_ERROR_SECONDS: Final = 0.05
 _MICROSECONDS: Final = 1_000_000
 
 _WAIT: Final = 3
-"""What Redis says to a new replica that is to beat again before it is let in."""
+_NAME_THE_OTHERS: Final = 4
+"""What Redis says to a new replica that is to beat again before it is let in, and to one that it has forgotten."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -119,6 +120,7 @@ class Heartbeat:
         """Monotonic time at which Redis was found to have forgotten this replica; None if it never did."""
         self._expected_share = Share(expected_replicas, int(self.replica, 16) % expected_replicas)
         self._known: list[bytes | int] = []
+        self._version = b""
         self._beat_at: float | None = None
         self._closing = False
         self._waiting = False
@@ -223,12 +225,12 @@ class Heartbeat:
                     # Only looks. Redis may read a sign of life after this replica has gone on to its own share.
                     await self._say(not_after=0)
             await self.follow_clock()
-            async with self._client.attempt():
-                reply = await self._say(not_after=self.stamp())
+            reply = await self._live()
             if self.shared_clock.step is not None:
                 await self.follow_clock()
-                async with self._client.attempt():
-                    reply = await self._say(not_after=self.stamp())
+                reply = await self._live()
+            if int(reply[0]) == _NAME_THE_OTHERS:
+                reply = await self._live(naming=True)
             if int(reply[0]) < 0:
                 self.came_late(int(reply[1]))
                 return
@@ -249,11 +251,15 @@ class Heartbeat:
             await asyncio.sleep(self._heartbeat_seconds)
             await self.beat()
 
-    async def _say(self, not_after: int) -> list[Any]:
+    async def _live(self, *, naming: bool = False) -> list[Any]:
+        async with self._client.attempt():
+            return await self._say(not_after=self.stamp(), naming=naming)
+
+    async def _say(self, not_after: int, *, naming: bool = False) -> list[Any]:
         sent_at = self._clock.monotonic()
         held = self.share.replicas if self.share is not None and self.share.whole else 0
         reply: list[Any] = await self._script(
-            keys=[self.beats_key, self.replicas_key, self.shares_key, self.key("budget")],
+            keys=[self.beats_key, self.replicas_key, self.shares_key, self.key("budget"), self.key("version")],
             args=[
                 self.replica,
                 not_after,
@@ -266,20 +272,24 @@ class Heartbeat:
                 self._seen,
                 int(FORGET_SECONDS * _MICROSECONDS),
                 int(SILENCE_SECONDS * _MICROSECONDS),
-                *self._known,
+                self._version,
+                int(naming),
+                *(self._known if naming else ()),
             ],
         )
         self.compare(int(reply[1]), sent_at)
         return reply
 
     def _heard(self, reply: list[Any]) -> None:
-        state, _, alive, share, position, count, *known = reply
+        state, _, alive, *changed = reply
         if state and self.registered:
             self.memory_lost_at = self._clock.monotonic()
         self._beat_at = self._clock.monotonic()
         self._seen = b"-"
         self.replicas = max(1, int(alive))
-        self._known = known
+        if not changed:
+            return
+        share, position, count, self._version, *self._known = changed
         if self.serves:
             self.share = Share(share, position % share) if share else Share(max(1, count), position, whole=False)
 

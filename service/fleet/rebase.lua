@@ -18,6 +18,7 @@ for _, field in ipairs({'next_free', 'last', 'since', 'stale_until', 'lost'}) do
   local time = redis.call('HGET', KEYS[1], field)
   if time then redis.call('HSET', KEYS[1], field, moved(time)) end
 end
+redis.call('HDEL', KEYS[1], 'looked')
 redis.call('HSET', KEYS[1], 'rebased', string.format('%.0f', now))
 if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], 60000) end
 for set = 2, 3 do

@@ -129,3 +129,45 @@ def test_a_new_replica_is_let_in_when_another_has_beaten_and_without_any_after_a
             assert beat_or_while <= waited <= beat_or_while + NEWCOMER_PAUSE_SECONDS
 
     run_virtual(run())
+
+
+async def test_a_beat_of_a_settled_fleet_looks_at_nobody_else_until_something_changes(
+    redis_server: RedisServer, clock: Clock
+) -> None:
+    """A hundred replicas beat two hundred times a second."""
+    async with AsyncExitStack() as stack:
+        fleet = [await stack.enter_async_context(join(redis_server.url, clock, heartbeat_seconds=600)) for _ in "abcd"]
+        await _beat(*fleet, rounds=6)
+        assert {member.heartbeat.share for member in fleet} == {Share(4, position) for position in range(4)}
+
+        async def looks() -> int:
+            return int((await fleet[0].redis.info("commandstats"))["cmdstat_hgetall"]["calls"])
+
+        settled, known = await looks(), [sorted(map(str, member.heartbeat._known)) for member in fleet]
+        await _beat(*fleet, rounds=5)
+        assert await looks() == settled
+        assert [sorted(map(str, member.heartbeat._known)) for member in fleet] == known
+
+        async with join(redis_server.url, clock, heartbeat_seconds=600) as fifth:
+            await _beat(*fleet, fifth, rounds=6)
+            everybody = {member.heartbeat.share for member in (*fleet, fifth)}
+            assert everybody == {Share(5, position) for position in range(5)}
+        await _beat(*fleet, rounds=6)
+        assert {member.heartbeat.share for member in fleet} == {Share(4, position) for position in range(4)}
+        assert [member.heartbeat.replicas for member in fleet] == [4] * 4
+
+
+async def test_a_replica_names_the_others_to_a_redis_that_has_forgotten_them(
+    redis_server: RedisServer, clock: Clock
+) -> None:
+    async with (
+        join(redis_server.url, clock, heartbeat_seconds=600) as one,
+        join(redis_server.url, clock, heartbeat_seconds=600) as other,
+    ):
+        await _beat(one, other, rounds=6)
+        await one.redis.flushall()
+        await one.heartbeat.beat()
+        names = {one.heartbeat.replica.encode(), other.heartbeat.replica.encode()}
+        assert set(await one.redis.zrange(one.heartbeat.replicas_key, 0, -1)) == names
+        share = await one.redis.hget(one.heartbeat.shares_key, other.heartbeat.replica)
+        assert share == b"2 0 0"

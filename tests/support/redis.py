@@ -1,5 +1,6 @@
 """A real Redis on loopback: one server, a cluster of them, or a master and a replica behind sentinels."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -47,6 +48,12 @@ class RedisServer:
     def url(self) -> str:
         """For `REDIS_URL`."""
         return f"redis://127.0.0.1:{self.port}"
+
+    def cpu_seconds(self) -> float:
+        """Processor time used so far, the kernel's share for it included."""
+        assert self._process is not None
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     @property
     def is_running(self) -> bool:

@@ -27,7 +27,8 @@ if ARGV[14] == '1' then
   redis.call('HSET', KEYS[3], ARGV[12], string.format('%s %s %s', share, text, own_until))
 end
 
-local kept = redis.call('HMGET', KEYS[1], 'next_free', 'last', 'low', 'since', 'stale_until', 'lost')
+local kept = redis.call('HMGET', KEYS[1], 'next_free', 'last', 'low', 'since', 'stale_until', 'lost', 'looked', 'heard',
+  'own')
 local next_free, last, odd = tonumber(kept[1]), tonumber(kept[2]) or 0, 0
 local low, since = tonumber(kept[3]) or 1, tonumber(kept[4]) or 0
 local share = math.min(1, low + (1 - low) * math.max(0, now - since) / CLIMB_US)
@@ -50,14 +51,24 @@ end
 
 local begins = math.max(next_free, now + after)
 -- Replicas that may be on their own share when the slot begins. A quarter of their shares was kept back for this.
+-- Of the last look are kept: when it was, the oldest sign of life, and the latest own slot of anybody. Signs of life only
+-- get younger, and heartbeat.lua has a new look taken where one does not. So most reservations need not look at all.
 local missing = 0
-for _, one in ipairs(redis.call('HVALS', KEYS[3])) do
-  local part, heard, own_until = string.match(one, '^(%d+) (%d+) (%d+)$')
-  part, heard = tonumber(part), tonumber(heard)
-  -- A sign of life from the future tells nothing: the clock was set back.
-  if part > 0 and (begins <= tonumber(own_until) or begins > heard + quiet or heard > now) then
-    missing = missing + 1 / part
+local looked, heard_from, own_to = tonumber(kept[7]), tonumber(kept[8]), tonumber(kept[9])
+if not looked or looked > now or begins > heard_from + quiet or begins <= own_to then
+  heard_from, own_to = now, 0
+  for _, one in ipairs(redis.call('HVALS', KEYS[3])) do
+    local part, heard, own_until = string.match(one, '^(%d+) (%d+) (%d+)$')
+    part, heard, own_until = tonumber(part), tonumber(heard), tonumber(own_until)
+    if part > 0 then
+      -- A sign of life from the future tells nothing: the clock was set back.
+      if begins <= own_until or begins > heard + quiet or heard > now then missing = missing + 1 / part end
+      if heard > now then heard = 0 end
+      heard_from, own_to = math.min(heard_from, heard), math.max(own_to, own_until)
+    end
   end
+  redis.call('HSET', KEYS[1], 'looked', text, 'heard', string.format('%.0f', heard_from), 'own',
+    string.format('%.0f', own_to))
 end
 local rate = full * (1 - (1 - KEPT_BACK_SHARE) * math.min(1, missing))
 local interval = math.ceil(1000000 / rate)
