@@ -2,14 +2,17 @@
 
 import asyncio
 import sys
+from pathlib import Path
 
 import click
 
+from service.catalog.build_file import build_catalog_file
 from service.catalog.check import check_catalog
 from service.cli.display import TerminalDisplay
 from service.cli.group import EXIT_FAILED
 from service.errors import CatalogError, ConfigurationError
 from service.events.items.push import PushReport
+from service.logs import configure_logging
 from service.settings import CatalogSettings, load
 from service.settings.state import StateSettings
 from service.wiring.items import ItemPushing, open_item_push
@@ -58,6 +61,38 @@ def check(url: str | None, columns: str | None, exclusion_filters: tuple[str, ..
         click.echo(line)
     if not found.shown:
         sys.exit(EXIT_FAILED)
+
+
+@command.command("build")
+@click.argument("url", required=False)
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
+@click.option("--columns", help="Our column names to the source's.", show_default="CATALOG_COLUMNS")
+@click.option("--exclusion-filter", help="As the service has it.", show_default="EXCLUSION_FILTER")
+def build(url: str | None, out: Path, columns: str | None, exclusion_filter: str | None) -> None:
+    """Write the catalogue into one file, so that a replica without a volume of its own starts with it.
+
+    URL is written as in CATALOG_URL, and is CATALOG_URL if it is left out. The environment and .env are read as `serve`
+    reads them. A replica with CATALOG_FILE=FILE uses the file while CATALOG_URL holds what it was made of, and its
+    settings and version are the same. A file that is up to date already is left as it is.
+
+    Exit status 1 when the source cannot be read or the file not be written.
+    """
+    configure_logging("warning", "text")
+    settings = load(CatalogSettings, catalog_url=url, catalog_columns=columns, exclusion_filter=exclusion_filter)
+    try:
+        items = asyncio.run(
+            build_catalog_file(
+                settings.catalog_url,
+                out,
+                column_mapping=settings.column_mapping,
+                exclusion_filter=settings.exclusion_filter,
+            )
+        )
+    except CatalogError as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        sys.exit(EXIT_FAILED)
+    click.echo(f"{out}: {items:,} items; start replicas with CATALOG_FILE={out}")
 
 
 @command.command("push")

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Final
 
 from pydantic import Field
@@ -23,6 +24,9 @@ class CatalogSettings(SettingsGroup):
     catalog_columns: str | None = None
     """Our columns and where they come from: `name=product_name,url=https://shop.example/{Handle},price=pricing.current`;
     see `column_mapping`."""
+
+    catalog_file: Path | None = None
+    """What `catalog build` wrote; used for as long as the source holds what it was made of."""
 
     catalog_refresh_seconds: float = Field(60, ge=1, le=86_400)
     """How often the catalogue's source is looked at for a change."""

@@ -222,6 +222,7 @@ async def _open_catalog(
         column_mapping=settings.column_mapping,
         exclusion_filter=settings.exclusion_filter,
         data_dir=settings.data_dir,
+        catalog_file=settings.catalog_file,
         monotonic=clock.monotonic,
     )
     stack.push_async_callback(source.close)

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.catalog.adapters.memory import MemoryCatalog
-from service.catalog.adapters.sqlite import MAX_FIRST_IDS, MAX_FIRST_ROWS, SqliteCatalog, SqliteSink, open_and_unlink
+from service.catalog.adapters.sqlite import MAX_FIRST_IDS, MAX_FIRST_ROWS, SqliteCatalog, open_and_unlink
+from service.catalog.adapters.sqlite_sink import SqliteSink
 from service.catalog.ports import ItemCatalog
 from service.catalog.reading.build import build, read_into_memory
 from service.catalog.reading.data_dir import prepare
@@ -48,6 +49,7 @@ def sqlite_catalog(source: Path, directory: Path, exclusion_filter: str | None =
             exclusion=exclusion_of(exclusion_filter),
         )
     duplicates, _ = sink.finish()
+    sink.seal({})
     items = tally.items - duplicates
     return open_and_unlink(path, columns=columns.further, version=1, report=report, items=items)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from service.catalog.ports import ItemCatalog, SourceContent
-from service.catalog.reading.build import build
+from service.catalog.reading.build import Content, build
+from service.catalog.reading.digests import digest_patiently
 from service.catalog.reading.formats import readable_errors
 from service.catalog.reading.patience import LOOK_SECONDS, patiently
 from service.catalog.reading.recipe import Recipe
@@ -16,7 +17,7 @@ from service.errors import CatalogError
 
 
 class FileSource:
-    """A file; its version is its times of change, size and inode."""
+    """A file; its version is a hash of its content, which is read again when its times, size or inode have changed."""
 
     def __init__(self, url: str, recipe: Recipe) -> None:
         """Take the file's name.
@@ -28,30 +29,40 @@ class FileSource:
         self._recipe = recipe
         self.label = str(self._path)
         self.loaded_version = ""
+        self._seen = ("", "")
+        """What the file system said of the file that was read last, and the hash of its content."""
 
     async def version(self) -> str:
-        """Changes when the file is replaced or written to."""
+        """Changes when the content does; a file that was only touched keeps its version."""
         with readable_errors(self.label):
             status = await patiently(self._path.stat, seconds=LOOK_SECONDS)
         _check_regular(status, self.label)
-        return _version_of(status)
+        if _times_of(status) != self._seen[0]:
+            async with self.opened():
+                pass
+        return self._seen[1]
 
     async def load(self, version: int, known: Sequence[str] = ()) -> ItemCatalog:
         """A new snapshot of the file."""
         async with self.opened() as content:
             descriptor = content.stream.fileno()
             before = _content_of(os.fstat(descriptor))
+
+            def check() -> None:
+                if _content_of(os.fstat(descriptor)) != before:
+                    raise CatalogError(
+                        f"{self.label}: was written to while it was read; write another file and rename it"
+                    )
+
             catalog = await build(
                 content.stream,
                 label=self.label,
                 recipe=self._recipe,
                 version=version,
+                content=Content(content.version, check=check),
                 known=known,
                 background=bool(self.loaded_version),
             )
-            if _content_of(os.fstat(descriptor)) != before:
-                catalog.close()
-                raise CatalogError(f"{self.label}: was written to while it was read; write another file and rename it")
         self.loaded_version = content.version
         return catalog
 
@@ -61,7 +72,10 @@ class FileSource:
         with readable_errors(self.label):
             descriptor = await patiently(self._open, seconds=LOOK_SECONDS, on_late=os.close)
         with os.fdopen(descriptor, "rb") as stream:
-            yield SourceContent(stream, _version_of(os.fstat(descriptor)))
+            times = _times_of(os.fstat(descriptor))
+            if times != self._seen[0]:
+                self._seen = (times, await digest_patiently(stream, self.label))
+            yield SourceContent(stream, self._seen[1])
 
     def _open(self) -> int:
         # Without waiting for the other end of a pipe.
@@ -85,7 +99,7 @@ def _check_regular(status: os.stat_result, label: str) -> None:
         raise CatalogError(f"{label}: is a pipe or a device; a catalogue must be a file, which can be read twice")
 
 
-def _version_of(status: os.stat_result) -> str:
+def _times_of(status: os.stat_result) -> str:
     # Copying or unpacking a file may set its mtime to what it was; nothing sets its ctime.
     return f"{_content_of(status)}-{status.st_ctime_ns}"
 

@@ -14,8 +14,10 @@ from service.aws.client import AwsClient
 from service.aws.errors import readable_sdk_errors
 from service.aws.session import AwsSession
 from service.catalog.ports import ItemCatalog, SourceContent
-from service.catalog.reading.build import build
+from service.catalog.reading.build import Content, build, opened_safely
 from service.catalog.reading.data_dir import prepare
+from service.catalog.reading.digests import digest_patiently
+from service.catalog.reading.kept_files import KeptFiles, sweep
 from service.catalog.reading.recipe import Recipe
 from service.errors import CatalogError
 
@@ -61,18 +63,34 @@ class S3Source:
             return str((await client.head_object(Bucket=self._bucket, Key=self._key))["ETag"])
 
     async def load(self, version: int, known: Sequence[str] = ()) -> ItemCatalog:
-        """A new snapshot of the object."""
+        """A new snapshot of the object; it is not fetched where a file of the same version is kept."""
+        kept = KeptFiles(self._recipe, self.label)
+        # Later a new version is never one that is kept.
+        if not self.loaded_version and await asyncio.to_thread(kept.are_there):
+            etag = await self.version()
+            catalog = await opened_safely(lambda: kept.find(source=self._named(etag), version=version, known=known))
+            if catalog is not None:
+                await asyncio.to_thread(sweep, self._recipe.data_dir)
+                self.loaded_version = etag
+                return catalog
         async with self.opened() as content:
-            catalog = await build(
+            digest = await digest_patiently(content.stream, self.label)
+            source = self._named(content.version)
+            await asyncio.to_thread(kept.rename, digest, source)
+            built = await build(
                 content.stream,
                 label=self.label,
                 recipe=self._recipe,
                 version=version,
+                content=Content(digest, source),
                 known=known,
                 background=bool(self.loaded_version),
             )
         self.loaded_version = content.version
-        return catalog
+        return built
+
+    def _named(self, etag: str) -> str:
+        return f"{self.label} {etag}"
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[SourceContent]:

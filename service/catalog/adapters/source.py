@@ -18,6 +18,8 @@ def open_source(
     column_mapping: Mapping[str, str],
     exclusion_filter: str | None = None,
     data_dir: Path,
+    catalog_file: Path | None = None,
+    always_file: bool = False,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> CatalogSource:
     """What `CATALOG_URL` names; nothing is read yet.
@@ -28,7 +30,9 @@ def open_source(
         column_mapping: Our name to what stands for it, as in `CATALOG_COLUMNS`.
         exclusion_filter: The operator's filter. One with placeholders makes no item ineligible: it depends
             on the request.
-        data_dir: Where large catalogues are kept, in files without a name.
+        data_dir: Where large catalogues are kept.
+        catalog_file: One that `build_catalog_file` wrote, to be used while the source holds the same.
+        always_file: Whether a small catalogue becomes a file, too.
         monotonic: The clock by which items that are fetched one by one grow old.
 
     Raises:
@@ -36,7 +40,7 @@ def open_source(
     """
     if exclusion_filter:
         parsed_exclusion(exclusion_filter)
-    recipe = Recipe(column_mapping, exclusion_filter, data_dir)
+    recipe = Recipe(column_mapping, exclusion_filter, data_dir, catalog_file, always_file)
     scheme = url.partition(":")[0].lower()
     if scheme == "s3":
         # Nothing of a source is imported that is not asked for.

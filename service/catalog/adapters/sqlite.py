@@ -1,18 +1,20 @@
-"""The catalogue as an SQLite file: written once, read-only afterwards, for more items than memory should hold."""
+"""The catalogue as an SQLite file, which `SqliteSink` wrote: for more items than memory should hold."""
 
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
+import orjson
 import structlog
 from cachetools import LRUCache
 
 from service.catalog.item import CatalogRow, row_bytes
-from service.catalog.reading.report import MAX_NAMED_ROWS, CatalogReport
+from service.catalog.reading.report import CatalogReport
 from service.errors import CatalogError
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -29,84 +31,8 @@ MAX_FIRST_IDS: Final = 6_000
 MAX_FIRST_ROWS: Final = 1_000
 """Their items, read likewise. Until something is learnt they are the popular list, which is made on the event loop."""
 
-_MAX_BATCH_ROWS: Final = 2_000
-_MAX_BATCH_BYTES: Final = 8 << 20
 _MAX_IDS_AT_ONCE: Final = 500
 _MAX_WALKED_AT_ONCE: Final = 100
-
-_SCHEMA: Final = """
-CREATE TABLE item (line INTEGER PRIMARY KEY, id TEXT NOT NULL, eligible INTEGER NOT NULL, item BLOB NOT NULL)
-"""
-
-
-class SqliteSink:
-    """Writes a new file; `finish` makes it ready to be read. A `Sink`."""
-
-    def __init__(self, path: Path) -> None:
-        """Open an empty file.
-
-        Raises:
-            sqlite3.Error: It cannot be written.
-        """
-        self._connection = sqlite3.connect(path, isolation_level=None)
-        # It is read only when it is whole, and not missed after a crash.
-        for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "cache_size=-65536"):
-            self._connection.execute(f"PRAGMA {pragma}").fetchall()
-        self._connection.execute(_SCHEMA)
-        self._connection.execute("BEGIN")
-        self._batch: list[tuple[int, str, bool, bytes]] = []
-        self._batch_bytes = 0
-        self._all_eligible = True
-
-    def __contains__(self, item_id: object) -> bool:
-        return False  # duplicates are found by `finish`, all at once
-
-    def add(self, line: int, item_id: str, record: bytes, *, eligible: bool) -> None:
-        """Take an item."""
-        self._batch.append((line, item_id, eligible, record))
-        self._batch_bytes += len(record)
-        self._all_eligible = self._all_eligible and eligible
-        if len(self._batch) >= _MAX_BATCH_ROWS or self._batch_bytes >= _MAX_BATCH_BYTES:
-            self._flush()
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._batch.clear()
-        self._all_eligible = True
-        self._connection.execute("DELETE FROM item")
-
-    def finish(self) -> tuple[int, list[tuple[str, int]]]:
-        """Take out all but the first of the same id, and close.
-
-        Returns:
-            How many were taken out, and the first few of them as id and line.
-        """
-        self._flush()
-        execute = self._connection.execute
-        execute("CREATE INDEX item_by_id ON item (id)")
-        execute("""
-            CREATE TEMP TABLE duplicate AS
-            WITH repeated AS (SELECT id FROM item GROUP BY id HAVING count(*) > 1)
-            SELECT line, id FROM repeated JOIN item USING (id)
-            WHERE line > (SELECT min(line) FROM item AS first WHERE first.id = repeated.id)
-        """)
-        (count,) = execute("SELECT count(*) FROM duplicate").fetchone()
-        first = execute("SELECT id, line FROM duplicate ORDER BY line LIMIT ?", (MAX_NAMED_ROWS,)).fetchall()
-        execute("DELETE FROM item WHERE line IN (SELECT line FROM duplicate)")
-        if not self._all_eligible:
-            execute("CREATE INDEX item_eligible ON item (line, id) WHERE eligible")
-        execute("COMMIT")
-        self._connection.close()
-        return count, first
-
-    def close(self) -> None:
-        """Give up."""
-        self._connection.close()
-
-    def _flush(self) -> None:
-        self._connection.executemany("INSERT INTO item VALUES (?, ?, ?, ?)", self._batch)
-        self._batch.clear()
-        self._batch_bytes = 0
 
 
 class SqliteCatalog:
@@ -115,8 +41,25 @@ class SqliteCatalog:
     It closes itself behind its last reader, so that a reader reads on while it is replaced.
     """
 
-    def __init__(self, path: Path, *, columns: Sequence[str], version: int, report: CatalogReport, items: int) -> None:
-        """Open a file that `SqliteSink` has finished; it may be unlinked from then on.
+    def __init__(
+        self,
+        path: Path,
+        *,
+        columns: Sequence[str],
+        version: int,
+        report: CatalogReport,
+        items: int,
+        on_closed: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        """Open a file that `SqliteSink` has sealed; it may be unlinked from then on.
+
+        Args:
+            path: The file.
+            columns: Names of the further columns.
+            version: Grows with every change.
+            report: What came of reading the source.
+            items: How many there are.
+            on_closed: Called from any thread when the file is closed; True where its last reader has gone.
 
         Raises:
             CatalogError: It cannot be read.
@@ -127,13 +70,7 @@ class SqliteCatalog:
         self.is_open: Final = False
         self._items = items
         try:
-            self._connection = sqlite3.connect(
-                f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1",
-                uri=True,
-                isolation_level=None,
-                check_same_thread=False,  # opened in a worker thread, read on the event loop
-                cached_statements=_MAX_IDS_AT_ONCE,
-            )
+            self._connection = _connected(path)
             # Mapped pages would count as this process's memory, all of the file in the end.
             for pragma in ("mmap_size=0", f"cache_size=-{MAX_PAGES_KIB}", "query_only=1"):
                 self._connection.execute(f"PRAGMA {pragma}").fetchall()
@@ -142,7 +79,8 @@ class SqliteCatalog:
             )
         except sqlite3.Error as error:
             raise CatalogError(f"{path}: cannot be read: {error}") from error
-        self._unheld = weakref.finalize(self, _close_in_thread, self._connection)
+        self._on_closed = on_closed
+        self._unheld = weakref.finalize(self, _close_in_thread, self._connection, on_closed)
         self._unheld.atexit = False  # a process that ends closes its files itself
         self._hot: LRUCache[str, CatalogRow] = LRUCache(MAX_HOT_BYTES, getsizeof=row_bytes)
         self._logged = False
@@ -161,6 +99,7 @@ class SqliteCatalog:
         """Close the file at once; there are no items afterwards."""
         if self._unheld.detach():
             self._connection.close()
+            self._on_closed(False)
 
     def rows(self, item_ids: Sequence[str]) -> list[CatalogRow | None]:
         """One entry for each id, None where the catalogue has no complete item.
@@ -240,9 +179,24 @@ class SqliteCatalog:
             _log.error("catalog_unreadable", error=str(error))
 
 
-def _close_in_thread(connection: sqlite3.Connection) -> None:
-    # The file has no name: with its last descriptor the system frees it, which takes 0.1 s for each 500 MB.
-    threading.Thread(target=connection.close, name="catalog-close").start()
+def _connected(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,  # opened in a worker thread, read on the event loop
+        cached_statements=_MAX_IDS_AT_ONCE,
+    )
+
+
+def _close_in_thread(connection: sqlite3.Connection, on_closed: Callable[[bool], None]) -> None:
+    # With the last descriptor of a file without a name the system frees it, which takes 0.1 s for each 500 MB.
+    threading.Thread(target=_close_replaced, args=(connection, on_closed), name="catalog-close").start()
+
+
+def _close_replaced(connection: sqlite3.Connection, on_closed: Callable[[bool], None]) -> None:
+    connection.close()
+    on_closed(True)
 
 
 def _is_text(item_id: str) -> bool:
@@ -251,6 +205,23 @@ def _is_text(item_id: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def about_file(path: Path) -> Mapping[str, Any]:
+    """What `SqliteSink.seal` wrote of a file; empty for any other file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb"):
+        pass
+    try:
+        with closing(_connected(path)) as connection:
+            found = connection.execute("SELECT about FROM about").fetchone()
+            about = orjson.loads(found[0]) if found else {}
+    except (sqlite3.Error, orjson.JSONDecodeError):
+        return {}
+    return about if isinstance(about, dict) else {}
 
 
 def open_and_unlink(

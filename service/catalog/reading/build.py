@@ -8,7 +8,8 @@ import asyncio
 import io
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -19,6 +20,7 @@ from service.catalog.adapters.memory import MemoryCatalog, MemorySink
 from service.catalog.adapters.sqlite import SqliteCatalog, open_and_unlink
 from service.catalog.reading.data_dir import prepare
 from service.catalog.reading.exclusion import Exclusion, exclusion_of
+from service.catalog.reading.kept_files import KeptFiles, sweep
 from service.catalog.reading.patience import Stalled, WatchedFile, patiently
 from service.catalog.reading.ports import TooLarge
 from service.catalog.reading.recipe import Recipe
@@ -46,12 +48,27 @@ _END_SECONDS: Final = 5.0
 """For a child that is to end; one that its file system holds ends when that answers."""
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a stream holds, by which a file made of it is found again."""
+
+    digest: str
+    """Hash of all its bytes."""
+
+    source: str = ""
+    """Names the version of the source where that says what the content is, as an ETag does."""
+
+    check: Callable[[], None] = lambda: None
+    """Called when all was read; raises a `CatalogError` if the stream has changed meanwhile."""
+
+
 async def build(
     stream: IO[bytes],
     *,
     label: str,
     recipe: Recipe,
     version: int,
+    content: Content | None = None,
     known: Sequence[str] = (),
     background: bool = False,
     max_memory_rows: int = MAX_MEMORY_ROWS,
@@ -66,6 +83,7 @@ async def build(
         label: Names the source in errors and logs.
         recipe: How rows become items.
         version: Version of the snapshot.
+        content: What the stream holds; None: the catalogue is not kept for another process.
         known: Further columns that the catalogue had before.
         background: Whether requests are being answered meanwhile, which then come first.
         max_memory_rows: Most rows that are kept in memory.
@@ -74,6 +92,14 @@ async def build(
     Raises:
         CatalogError: It cannot be read to its end, lacks a column, holds no usable row, or cannot be stored.
     """
+    kept = KeptFiles(recipe, label, at_start=not background)
+    if content is not None:
+        found = await opened_safely(
+            lambda: kept.find(content=content.digest, source=content.source, version=version, known=known)
+        )
+        if found is not None:
+            await asyncio.to_thread(sweep, recipe.data_dir)
+            return found
     # A thread cannot be cancelled: it reads through a descriptor of its own.
     watched = WatchedFile(os.dup(stream.fileno()))
 
@@ -87,16 +113,34 @@ async def build(
                 version=version,
                 exclusion=exclusion_of(recipe.exclusion_filter),
                 known=known,
-                max_rows=max_memory_rows,
+                max_rows=0 if recipe.always_file else max_memory_rows,
                 max_bytes=max_memory_bytes,
             )
 
     try:
-        return await patiently(read, watched=watched)
+        catalog = await patiently(read, watched=watched)
     except TooLarge:
-        return await _in_child(stream, label=label, recipe=recipe, version=version, known=known, background=background)
+        return await _in_child(
+            stream, label=label, recipe=recipe, version=version, content=content, known=known, background=background
+        )
     except Stalled as error:
         raise CatalogError(f"{label}: cannot be read: {error}") from error
+    if content is not None:
+        content.check()
+        await asyncio.to_thread(sweep, recipe.data_dir)
+    return catalog
+
+
+async def opened_safely(opening: Callable[[], SqliteCatalog | None]) -> SqliteCatalog | None:
+    """What a blocking call opens; cancelled, it is closed."""
+    task = asyncio.ensure_future(asyncio.to_thread(opening))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        catalog = await task
+        if catalog is not None:
+            catalog.close()
+        raise
 
 
 def read_into_memory(
@@ -141,9 +185,18 @@ def read_into_memory(
 
 
 async def _in_child(
-    stream: IO[bytes], *, label: str, recipe: Recipe, version: int, known: Sequence[str], background: bool
+    stream: IO[bytes],
+    *,
+    label: str,
+    recipe: Recipe,
+    version: int,
+    content: Content | None,
+    known: Sequence[str],
+    background: bool,
 ) -> SqliteCatalog:
     await asyncio.to_thread(prepare, recipe.data_dir)
+    if content is not None:
+        await asyncio.to_thread(sweep, recipe.data_dir)
     job = {
         "descriptor": stream.fileno(),
         "label": label,
@@ -152,6 +205,9 @@ async def _in_child(
         "exclusion_filter": recipe.exclusion_filter,
         "data_dir": str(recipe.data_dir.resolve()),
         "niceness": _NICENESS if background else 0,
+        "recipe": recipe.digest,
+        "content": "" if content is None else content.digest,
+        "source": "" if content is None else content.source,
     }
     child = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -169,20 +225,23 @@ async def _in_child(
         child.stdin.write(orjson.dumps(job) + b"\n")
         await child.stdin.drain()
         answer = _parsed(await child.stdout.readline(), label)
-        report = CatalogReport.unpacked(answer["report"])
-        report.log(label)
+        path, about = Path(answer["path"]), answer["about"]
         # The child keeps its lock on the file until it is opened here.
-        opening = asyncio.ensure_future(asyncio.to_thread(_opened, answer, report, version))
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            (await opening).close()
-            raise
+        if content is None:
+            catalog = await opened_safely(lambda: _unlinked(path, about, label, version))
+        else:
+            content.check()
+            kept = KeptFiles(recipe, label)
+            catalog = await opened_safely(lambda: kept.keep(path, about, version, known))
+            await asyncio.to_thread(sweep, recipe.data_dir)
     except OSError as error:
         raise CatalogError(f"{label}: the process that reads it has ended") from error
     finally:
         child.stdin.close()
         await _end(child)
+    if catalog is None:
+        raise AssertionError  # both open one or raise
+    return catalog
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:
@@ -204,10 +263,10 @@ def _parsed(line: bytes, label: str) -> Mapping[str, Any]:
     return answer
 
 
-def _opened(answer: Mapping[str, Any], report: CatalogReport, version: int) -> SqliteCatalog:
-    return open_and_unlink(
-        Path(answer["path"]), columns=answer["columns"], version=version, report=report, items=answer["items"]
-    )
+def _unlinked(path: Path, about: Mapping[str, Any], label: str, version: int) -> SqliteCatalog:
+    report = CatalogReport.unpacked(about["report"])
+    report.log(label)
+    return open_and_unlink(path, columns=about["columns"], version=version, report=report, items=about["items"])
 
 
 def _environment(data_dir: Path) -> Mapping[str, str]:

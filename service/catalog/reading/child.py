@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import orjson
 
-from service.catalog.adapters.sqlite import SqliteSink
+from service.catalog.adapters.sqlite_sink import SqliteSink
 from service.catalog.reading.data_dir import new_file
 from service.catalog.reading.exclusion import exclusion_of
 from service.catalog.reading.patience import STALL_SECONDS, Stalled, WatchedFile
@@ -68,7 +68,7 @@ def _answer(job: Mapping[str, Any], path: Path, watched: WatchedFile, opening: t
             return _work(job, path, watched, sink)
     except CatalogError as error:
         return {"problems": error.problems}
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:  # what reading raises is a CatalogError
         return {"problems": [f"DATA_DIR {job['data_dir']}: the catalogue cannot be stored: {error}"]}
 
 
@@ -86,18 +86,23 @@ def _work(job: Mapping[str, Any], path: Path, watched: WatchedFile, sink: Sqlite
             known=job["known"],
         )
         count, first = sink.finish()
-    for item_id, line in first:
-        tally.drop("duplicate", item_id, line)
-    if count:
-        tally.dropped["duplicate"] = count
-    if not tally.items:
-        raise tally.nothing_usable(label)
-    return {
-        "path": str(path),
-        "items": tally.items,
-        "columns": columns.further,
-        "report": tally.report(report.notes, report.lost, report.guessed).packed(),
-    }
+        for item_id, line in first:
+            tally.drop("duplicate", item_id, line)
+        if count:
+            tally.dropped["duplicate"] = count
+        if not tally.items:
+            raise tally.nothing_usable(label)
+        about = {
+            "recipe": job["recipe"],
+            "content": job["content"],
+            "source": job["source"],
+            "items": tally.items,
+            "columns": columns.further,
+            "taken": [origin.column for origin in columns.ours.values() if origin.column is not None],
+            "report": tally.report(report.notes, report.lost, report.guessed).packed(),
+        }
+        sink.seal(about)
+    return {"path": str(path), "about": about}
 
 
 if __name__ == "__main__":

@@ -31,10 +31,13 @@ def prepare(data_dir: Path) -> None:
 
 @contextmanager
 def new_file(data_dir: Path) -> Iterator[Path]:
-    """A new file that stays locked while the block lasts, so that `prepare` of another process spares it."""
+    """A new file that stays locked while the block lasts, so that `prepare` of another process spares it.
+
+    The lock is one that is shared with those who read the file when it is finished.
+    """
     descriptor, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=data_dir)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield Path(name)
     finally:
         Path(name).unlink(missing_ok=True)
