@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from service.api.lifecycle import services_of
 from service.braze.cases import CASES
 from service.braze.ports import Job
-from service.braze.preview import Subject
+from service.braze.preview import Shown, Subject
 from service.braze.renderers import LintReport
 from service.console.calls import OwnAnswers
 from service.console.console import console_of
@@ -103,14 +103,17 @@ async def look_at_template(wanted: Wanted, request: Request) -> Response:
     # A part that nobody has written is none.
     parts = {name: text for name, text in wanted.parts.items() if text.strip()}
     findings: LintReport = []
+    shown: list[Shown] = []
     problem = ""
     try:
         findings = await console.previews.lint(parts, wanted.channel)
     except TemplateError as error:
+        # What cannot be read in time cannot be rendered in time either.
         problem = error.problem
-    attributes, namespaces = _values(wanted.values)
-    jobs = {name: Job(text, attributes, namespaces) for name, text in parts.items()}
-    shown = await console.previews.show(jobs, subjects, service, channel=wanted.channel)
+    else:
+        attributes, namespaces = _values(wanted.values)
+        jobs = {name: Job(text, attributes, namespaces) for name, text in parts.items()}
+        shown = await console.previews.show(jobs, subjects, service, channel=wanted.channel)
     body = orjson.dumps({"findings": findings, "problem": problem, "shown": [asdict(one) for one in shown]})
     return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 

@@ -5,6 +5,7 @@ import { byId, fill, make, post, safeUrl, say } from "./console.js";
 const start = JSON.parse(byId("start").dataset.start);
 const KEPT = "personalize-connect template";
 const PAUSE_MS = 500;
+const MAX_AGAIN = 5;
 const FATES = {
   rendered: ["sent", "good"],
   blank: ["blank: Braze sends an empty message", "bad"],
@@ -19,6 +20,7 @@ const editors = new Map();
 let asking = false;
 let askAgain = false;
 let timer;
+let again = 0;
 
 function kept() {
   try {
@@ -184,6 +186,10 @@ async function look() {
   try {
     const answer = await post("template", question);
     if (question.channel === channel()) draw(question, answer);
+    const fates = answer.shown.flatMap((one) => one.parts.map((part) => part.fate));
+    // A busy machine, not a slow template: what was fetched is kept, so that the next preview shows more.
+    again = fates.includes("unrendered") && !fates.includes("failed") && again < MAX_AGAIN ? again + 1 : 0;
+    if (again) soon();
   } catch (error) {
     byId("verdict").textContent = error.message;
   } finally {
@@ -203,7 +209,12 @@ function draw(question, answer) {
   }
   const errors = answer.findings.filter((one) => one.severity === "error").length;
   const good = answer.shown.filter((one) => one.parts.every((part) => part.fate === "rendered" || isOptional(part))).length;
-  const lint = answer.problem || (errors ? `${errors} ${errors === 1 ? "error" : "errors"} found` : "No error found");
+  if (answer.problem) {
+    byId("verdict").textContent = `Braze could not send it: ${answer.problem}`;
+    fill(byId("shown"));
+    return;
+  }
+  const lint = (errors ? `${errors} ${errors === 1 ? "error" : "errors"} found` : "No error found");
   byId("verdict").textContent = `${lint}. ${good} of ${answer.shown.length} messages would be sent.`;
   fill(byId("shown"), ...answer.shown.map((one) => messageCard(question.channel, one)));
 }

@@ -12,7 +12,7 @@ import orjson
 from service.children import child_environment
 from service.errors import TryLater
 
-PLAN_SECONDS: Final = 20.0
+PLAN_SECONDS: Final = 60.0
 """Longest wait for a plan. It takes about one; a busy machine has more to do."""
 
 ROOT: Final = Path(__file__).parents[3]
@@ -23,7 +23,7 @@ MAX_ANSWER_BYTES: Final = 4_000_000
 MAX_WAITING: Final = 4
 """Plans that wait for their turn."""
 
-NICENESS: Final = 10
+NICENESS: Final = 5
 """The child stands back behind the process that answers."""
 
 

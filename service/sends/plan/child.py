@@ -16,8 +16,8 @@ from service.sends.plan.send import Send
 from service.sends.plan.svg import svg
 from service.sends.plan.table import WHAT
 
-AT_MOST = 50_000
-"""Recipients simulated one by one: a second of work, and shares within half a point of a whole simulation's."""
+AT_MOST = 30_000
+"""Recipients simulated one by one: half a second of work, and shares within a point of a whole simulation's."""
 
 
 def answer(job: dict[str, Any]) -> dict[str, Any]:
