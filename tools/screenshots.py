@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+import httpx
 from playwright.async_api import Page, ViewportSize
 
 ROOT: Final = Path(__file__).parents[1]
@@ -23,9 +24,26 @@ PICTURES: Final = ROOT / "docs/pictures"
 SAMPLE_HOST: Final = "http://127.0.0.1:8000"
 """Where the sample says that its pictures are; `make run` serves them there."""
 
+EVENTS_KEY: Final = "events-key-of-the-pictures"
+DID: Final = [{"eventType": "View", "itemId": "lamp-arc"}, {"eventType": "Purchase", "itemId": "speaker-teal"}]
+"""By user1, so that the page has something to explain."""
+
+CALLERS: Final = 120
+"""Calls before the pictures, so that there are answers to count; the sample's users are fewer."""
+
 SETTLING_MS: Final = 1_000
 
 SIZE: Final[ViewportSize] = {"width": 1200, "height": 860}
+
+
+def live(shop: Process) -> None:
+    """Have users do something, and be answered."""
+    headers = {"X-API-Key": EVENTS_KEY}
+    with httpx.Client(base_url=shop.url) as client:
+        client.post("/events", json={"userId": "user1", "eventList": DID}, headers=headers).raise_for_status()
+        for number in range(CALLERS):
+            user = f"user{number % 50}" if number % 10 else ""
+            client.get("/recommendations", params={"user_id": user}).raise_for_status()
 
 
 async def draw(shop: Process) -> None:
@@ -83,9 +101,11 @@ def main() -> int:
                 PORT=str(port),
                 CONSOLE_ACCESS="open",
                 PERSONALIZE_TPS="50",
-                EVENT_KEYS="events-key-of-the-pictures",
+                EVENT_KEYS=EVENTS_KEY,
+                EXCLUDE_AFTER="Purchase:180d",
             )
         )
+        live(shop)
         asyncio.run(draw(shop))
     return 0
 
