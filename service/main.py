@@ -76,7 +76,7 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
             await stack.enter_async_context(_saying(refusals))
             if console is not None:
                 await stack.enter_async_context(console.previews)
-                await stack.enter_async_context(console.opened(services.telemetry))
+                await stack.enter_async_context(console.opened(services.telemetry, services.clock))
             lifecycle.on_hangup = services.administration.catalog.refresh_now
             stack.callback(lane.close)
             lifecycle.phase = "ready"

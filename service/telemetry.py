@@ -65,6 +65,10 @@ class Telemetry:
         ProcessCollector(registry=self.registry)
         self._sample = access_log_sample
         self._answers = _Answers(placements)
+        self._gauges: dict[str, Collector] = {}
+        """Those without labels, by name."""
+        self.spent: dict[str, int] = dict.fromkeys(placements, 0)
+        """Transactions by placement, which the counter below gives only with all its labels."""
         self.registry.register(self._answers)
         self.transactions = Counter(
             "personalize_transactions",
@@ -109,7 +113,8 @@ class Telemetry:
 
     def gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """A metric whose value is read when it is asked for."""
-        self.registry.register(_ReadGauge(name, documentation, read))
+        self._gauges[name] = gauge = _ReadGauge(name, documentation, read)
+        self.registry.register(gauge)
 
     def build(self, version: str, commit: str) -> None:
         """Say which version runs; `commit` is empty where it is not known."""
@@ -129,7 +134,15 @@ class Telemetry:
 
     def stored_gauge(self, name: str, documentation: str) -> Gauge:
         """A metric whose value is set."""
-        return Gauge(name, documentation, registry=self.registry)
+        self._gauges[name] = gauge = Gauge(name, documentation, registry=self.registry)
+        return gauge
+
+    def values(self, names: Iterable[str]) -> dict[str, float]:
+        """The gauges of these names, as Prometheus would read them now; those that there are."""
+        gauges = {name: self._gauges[name] for name in names if name in self._gauges}
+        return {
+            name: sample.value for name, one in gauges.items() for metric in one.collect() for sample in metric.samples
+        }
 
     def answers_by_reason(self) -> Mapping[str, int]:
         """Answers of `/recommendations` since the start by degraded reason, empty for none."""
@@ -141,13 +154,7 @@ class Telemetry:
 
     def transactions_by_placement(self) -> Mapping[str, int]:
         """Transactions since the start, whatever came of them."""
-        found: dict[str, int] = {}
-        for metric in self.transactions.collect():
-            for sample in metric.samples:
-                if sample.name.endswith("_total"):
-                    placement = sample.labels["placement"]
-                    found[placement] = found.get(placement, 0) + int(sample.value)
-        return found
+        return dict(self.spent)
 
     def sampled(self) -> bool:
         """Whether the next answer gets an access line."""
@@ -232,6 +239,7 @@ class PlacementRecorder:
     def transaction(self, outcome: str, seconds: float) -> None:
         """A transaction was spent."""
         self._telemetry.transactions.labels(self._placement, outcome).inc()
+        self._telemetry.spent[self._placement] = self._telemetry.spent.get(self._placement, 0) + 1
         self._telemetry.transaction_duration.observe(seconds)
 
     def budget_wait(self, seconds: float) -> None:

@@ -1,8 +1,9 @@
 """What only the console keeps, and where its routes find it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fastapi import FastAPI, Request
@@ -30,13 +31,14 @@ class ShownSetting(NamedTuple):
 class Console:
     """Of one application."""
 
-    clock: Clock
     pages: Pages
     reception: Reception
     spare: SpareSlots
     previews: Previews
     sends: SendTools
     settings: Sequence[ShownSetting] = ()
+    search_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One search of items at a time."""
     _history: History | None = None
 
     @property
@@ -51,9 +53,9 @@ class Console:
         return self._history
 
     @asynccontextmanager
-    async def opened(self, telemetry: Telemetry) -> AsyncIterator[None]:
+    async def opened(self, telemetry: Telemetry, clock: Clock) -> AsyncIterator[None]:
         """Look at the counters for as long as the block lasts."""
-        self._history = History(telemetry, self.clock)
+        self._history = History(telemetry, clock)
         async with self._history.kept():
             yield
 

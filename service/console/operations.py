@@ -6,13 +6,12 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.answers.placement import Placement
 from service.api import admin
 from service.api.admin import AdminServices
-from service.api.lifecycle import Services, services_of
+from service.api.lifecycle import services_of
 from service.console.console import console_of
 from service.console.items import items_of
 from service.console.routes import ApiRoute, PageRoute, render
@@ -81,18 +80,29 @@ async def figures(request: Request) -> JSONResponse:
         "placements": [
             _placement(placement, spent.get(placement.name, 0), seconds) for placement in services.placements
         ],
-        "figures": values_of(services.telemetry.registry),
-        "blocked": await _blocked(services),
+        "figures": services.telemetry.values(FIGURES),
     }
     return JSONResponse(found, headers={"Cache-Control": "no-store"})
 
 
 @api.post("/console/api/items/search")
-async def search_items(wanted: Search, services: AdminServices) -> JSONResponse:
-    """Items by id or name."""
+async def search_items(wanted: Search, request: Request, services: AdminServices) -> JSONResponse:
+    """Items by id or name; one search at a time, so that many cost callers no more than one does."""
     administration = services.administration
-    found = await search(wanted.text, administration.items.snapshot, administration.block_list, services.clock)
+    async with console_of(request).search_turn:
+        found = await search(wanted.text, administration.items.snapshot, administration.block_list, services.clock)
     return JSONResponse({"items": found.items, "looked_at": found.looked_at, "complete": found.complete})
+
+
+@api.get("/console/api/items/blocked")
+async def blocked_items(request: Request) -> JSONResponse:
+    """The first of the blocked items, and how many there are."""
+    administration = services_of(request).administration
+    ids = administration.block_list.ids()
+    first = ids[:MAX_BLOCKED_SHOWN]
+    items = await items_of(first, administration.items.snapshot, administration.block_list)
+    found = {"count": len(ids), "items": [{"id": one, "item": items.get(one)} for one in first]}
+    return JSONResponse(found, headers={"Cache-Control": "no-store"})
 
 
 @api.post("/console/api/items/block")
@@ -105,11 +115,6 @@ async def block_item(one: OneItem, services: AdminServices) -> JSONResponse:
 async def unblock_item(one: OneItem, services: AdminServices) -> JSONResponse:
     """Let an item be shown again."""
     return await admin.unblock_item(one.item_id, services)
-
-
-def values_of(registry: CollectorRegistry) -> dict[str, float]:
-    """The gauges of `FIGURES` by name."""
-    return {metric.name: metric.samples[0].value for metric in registry.collect() if metric.name in FIGURES}
 
 
 def _placement(placement: Placement, spent: int, seconds: float) -> Mapping[str, Any]:
@@ -125,11 +130,3 @@ def _placement(placement: Placement, spent: int, seconds: float) -> Mapping[str,
         "under_way": sum(len(one.flights) for one in campaigns),
         "waiting": sum(len(one.refresher) for one in campaigns),
     }
-
-
-async def _blocked(services: Services) -> Mapping[str, Any]:
-    administration = services.administration
-    ids = administration.block_list.ids()
-    first = ids[:MAX_BLOCKED_SHOWN]
-    items = await items_of(first, administration.items.snapshot, administration.block_list)
-    return {"count": len(ids), "items": [{"id": one, "item": items.get(one)} for one in first]}

@@ -37,7 +37,6 @@ def build_console(settings: Settings, clock: Clock) -> Console:
             remedy="set CONSOLE_ACCESS=keyed and ADMIN_KEYS, or HOST=127.0.0.1",
         )
     return Console(
-        clock=clock,
         pages=Pages(settings.root_path),
         reception=Reception(
             access=settings.console_access,

@@ -122,8 +122,9 @@ async function look() {
   drawAnswers(found.minutes);
   drawPlacements(found.placements);
   drawFigures(found.figures);
-  drawBlocked(found.blocked);
 }
+
+const lookAtBlocked = async () => drawBlocked(await get("items/blocked"));
 
 let searched = "";
 
@@ -144,7 +145,7 @@ async function find(text) {
 
 /** An item was blocked or shown again: both lists may hold it. */
 async function changed() {
-  await Promise.all([look(), searched ? find(searched) : null]);
+  await Promise.all([lookAtBlocked(), searched ? find(searched) : null]);
 }
 
 byId("search").addEventListener("submit", (event) => {
@@ -169,3 +170,4 @@ async function lookOn() {
 }
 timer = setInterval(lookOn, LOOK_MS);
 lookOn();
+during(null, lookAtBlocked);
