@@ -269,8 +269,7 @@ def replica_of(
         catalog=DATA / "items.csv",
         core=SERVER_CORE,
         arguments=arguments,
-        PERSONALIZE_TPS=str(PERSONALIZE_TPS),
-        **NEVER_STALE | settings,
+        **{"PERSONALIZE_TPS": str(PERSONALIZE_TPS)} | NEVER_STALE | settings,
     )
 
 

@@ -33,7 +33,7 @@ class _Upstream(asyncio.Protocol):
             if len(self._received) < end + length:
                 return
             self._received = self._received[end + length :]
-            if head.startswith(b"post"):
+            if not head.startswith(b"get / "):
                 asyncio.get_running_loop().call_later(self._seconds, self._write, self._answer)
             else:
                 self._write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
