@@ -25,7 +25,7 @@ PER_SECOND = 500
 PER_SECOND_OF_WAITS = 300
 CONNECTIONS = 128
 SECONDS = 3.0
-PROMISED_US = {"alone": 750, "with Redis": 900}
+PROMISED_US = {"embedded": 750, "with Redis": 900}
 
 HITS_PER_SECOND = 10_000
 HIT_CONNECTIONS = 128
@@ -42,7 +42,7 @@ def miss_cost(repeats: int) -> list[Figure]:
         redis = stack.enter_context(RedisServer())
         settings = {"PERSONALIZE_TPS": PERSONALIZE_TPS}
         replicas = {
-            "alone": stack.enter_context(replica_of(upstream, **settings)),
+            "embedded": stack.enter_context(replica_of(upstream, **settings)),
             "with Redis": stack.enter_context(replica_of(upstream, REDIS_URL=redis.url, **settings)),
         }
         for replica in replicas.values():
@@ -50,7 +50,7 @@ def miss_cost(repeats: int) -> list[Figure]:
 
         def turn(number: int) -> dict[str, Answers]:
             done = {name: _missed(replica, f"a{number}x", PER_SECOND, SECONDS) for name, replica in replicas.items()}
-            done["waits"] = _missed(replicas["alone"], f"b{number}x", PER_SECOND_OF_WAITS, SECONDS)
+            done["waits"] = _missed(replicas["embedded"], f"b{number}x", PER_SECOND_OF_WAITS, SECONDS)
             done["upstream"] = _missed(upstream, "u", PER_SECOND_OF_WAITS, SECONDS)
             return done
 
