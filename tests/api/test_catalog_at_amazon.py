@@ -13,12 +13,13 @@ import pytest
 from structlog.testing import capture_logs
 from werkzeug.wrappers import Response
 
+from service.catalog import curated
 from service.catalog.adapters import dynamodb_catalog, dynamodb_source, s3
 from service.catalog.adapters.dynamodb_catalog import MAX_SAMPLE_ITEMS
 from service.errors import ConfigurationError
 from tests.support.amazon import DENIED, THROTTLED, Amazon
 from tests.support.front_door import ITEMS, Door, OpenDoor
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 PATH = "/recommendations"
 S3 = "s3://shop/items.csv"
@@ -249,9 +250,12 @@ async def test_popular_items_anywhere_in_a_table_are_shown_first_also_after_an_h
         assert [item["id"] for item in shown][:2] == first
 
 
-async def test_popular_items_that_a_table_lacks_are_said(open_door: OpenDoor, long_table: None) -> None:
+async def test_popular_items_that_a_table_lacks_are_said(
+    open_door: OpenDoor, long_table: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """C6."""
     del long_table
+    monkeypatch.setattr(curated, "FETCH_SECONDS", PATIENCE_SECONDS)
     with capture_logs() as logs:
         async with open_door(CATALOG_URL="dynamodb://long", POPULAR_ITEMS="item1004,gone"):
             pass

@@ -31,9 +31,8 @@ async def test_a_role_that_cannot_be_asked_later_delays_nobody_while_the_credent
     kind: str,
     failure: str,
 ) -> None:
-    """D3: a refresh is due in a few seconds, and fails while messages are answered."""
-    monkeypatch.setattr(credentials, "INSTANCE_LOOK_SECONDS", 2.0)
-    endpoint.lasts_seconds = 8.0
+    """D3: a refresh falls due, and fails while messages are answered."""
+    monkeypatch.setattr(credentials, "MAX_SLEEP_SECONDS", 0.1)
     await endpoint.open()
     source = endpoint.instance() if kind == "instance" else endpoint.container()
     async with open_door(
@@ -47,6 +46,8 @@ async def test_a_role_that_cannot_be_asked_later_delays_nobody_while_the_credent
             endpoint.delay_seconds = 30.0
         else:
             endpoint.status = 500
+        # The credentials are good for a little less than they are renewed before their end.
+        door.clock.moved_seconds += endpoint.lasts_seconds - credentials.REFRESH_BEFORE_SECONDS + 60
         logged: list[str] = []
 
         async def is_said() -> bool:
