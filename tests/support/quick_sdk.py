@@ -9,11 +9,14 @@ import pytest
 from botocore.hooks import BaseEventHooks, EventAliaser
 from botocore.loaders import JSONFileLoader, Loader
 
+from service.aws.models import _ModelFiles
+
 
 @contextmanager
 def working_out_once() -> Iterator[None]:
     """Amazon's models, the names of its services, and the names of the SDK's own events."""
     read = cache(partial(JSONFileLoader.load_file, JSONFileLoader()))
+    read_ours = cache(partial(_ModelFiles.load_file, _ModelFiles()))
     list_services, alias = Loader.list_available_services, EventAliaser._alias_event_name
     services: dict[tuple[str, ...], list[str]] = {}
     aliases: dict[str, str] = {}
@@ -34,6 +37,7 @@ def working_out_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(JSONFileLoader, "load_file", lambda _, path: read(path))
+        patch.setattr(_ModelFiles, "load_file", lambda _, path: read_ours(path))
         patch.setattr(Loader, "list_available_services", services_of)
         patch.setattr(EventAliaser, "_alias_event_name", alias_of)
         patch.setattr(BaseEventHooks, "_verify_accept_kwargs", trust)
