@@ -117,11 +117,11 @@ def test_a_second_embedded_replica_on_a_folder_ends_with_one_line(tmp_path: Path
             pass
 
 
-@pytest.mark.parametrize("name", ["API_KEYS", "ADMIN_KEYS", "EVENT_KEYS"])
-def test_a_key_that_could_be_guessed_stops_the_start(tmp_path: Path, name: str) -> None:
+def test_keys_that_could_be_guessed_stop_the_start(tmp_path: Path) -> None:
     """F4."""
-    [line] = start(tmp_path, **{name: "a"})
-    assert line == f"{name}: a key has 1 characters; at least 24 are needed, such as `openssl rand -hex 16` prints"
+    names = ["API_KEYS", "ADMIN_KEYS", "EVENT_KEYS"]
+    says = "a key has 1 characters; at least 24 are needed, such as `openssl rand -hex 16` prints"
+    assert sorted(start(tmp_path, **dict.fromkeys(names, "a"))) == sorted(f"{name}: {says}" for name in names)
 
 
 def test_a_start_loads_nothing_that_is_not_used(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from tests.support.waiting import until
 
 NO_KEYS: Final = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
 CATALOG: Final = {"CATALOG_URL": f"file://{SAMPLE}/items.csv"}
-BACK_SECONDS: Final = 10.0
 
 
 class Callers:
@@ -38,7 +37,7 @@ class Callers:
         async def is_personal() -> bool:
             return await self.source() == "personalize"
 
-        await until(is_personal, seconds=BACK_SECONDS)
+        await until(is_personal)
 
 
 def events(capsys: pytest.CaptureFixture[str]) -> list[str]:

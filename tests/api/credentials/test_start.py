@@ -157,7 +157,8 @@ async def test_what_keeps_everybody_from_personal_answers_is_logged_in_words(
 ) -> None:
     """D5: at the start where it shows there, else with the first transaction; never only "ready"."""
     with capture_logs() as logs:
-        async with open_door(local_personalize=local.url, **{**CATALOG, **settings}) as door:
+        configured = CATALOG | {"REQUEST_DEADLINE_SECONDS": "10"} | settings
+        async with open_door(local_personalize=local.url, **configured) as door:
             assert await Callers(door).source() == "popular"
 
     assert any(line["event"] == event and line["log_level"] == "warning" and words in str(line) for line in logs)
