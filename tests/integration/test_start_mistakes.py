@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from service.api.lifecycle import Lifecycle
 from service.server import SERVER, DrainingServer
 from tests.support.amazon import DENIED, Amazon
-from tests.support.processes import CAMPAIGN_ARN, ROOT, SAMPLE
+from tests.support.processes import CAMPAIGN_ARN, ROOT, SAMPLE, START_SECONDS
 
 
 def start(directory: Path, **settings: str) -> list[str]:
@@ -35,7 +35,7 @@ def start(directory: Path, **settings: str) -> list[str]:
         env=environment | settings,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=START_SECONDS,
         check=False,
     )
     assert run.returncode == 2, run
