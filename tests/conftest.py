@@ -11,11 +11,12 @@ import structlog
 
 from service.aws.session import AwsSession
 from service.clock import SystemClock
-from tests.support import processes
+from tests.support import calls, processes
 from tests.support.examples import register_profiles
 from tests.support.order import waiting_first
 from tests.support.quick_sdk import working_out_once
 from tests.support.redis import RedisServer
+from tests.support.waiting import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from tests.support.amazon import Amazon
@@ -99,6 +100,14 @@ def processes_fork() -> Iterator[None]:
     """A process of ours need not import the service anew."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes, "begin", processes.fork_of_ours)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_callers() -> Iterator[None]:
+    """No test fails because this machine does other work too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calls, "patience_seconds", PATIENCE_SECONDS)
         yield
 
 

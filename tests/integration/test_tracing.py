@@ -100,9 +100,9 @@ async def test_a_live_answer_and_a_hit_are_spans_of_the_callers_trace(stack: Exi
     assert not any("readyz" in span.name for span in spans)
     live = [span.name for span in spans if span.parent_span_id == requests[0].span_id]
     assert {"redis board", "budget wait", "personalize transaction", "redis land", "render"} <= set(live)
-    [reserve] = [span for span in spans if span.name == "redis reserve"]
     [wait] = [span for span in spans if span.name == "budget wait"]
-    assert reserve.parent_span_id == wait.span_id
+    # More than one where Redis was slow on a busy machine.
+    assert {span.parent_span_id for span in spans if span.name == "redis reserve"} == {wait.span_id}
     assert {span.trace_id.hex() for span in spans} == {TRACE}
     assert not any(USER.encode() in body for body in collector.bodies)
 

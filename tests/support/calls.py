@@ -12,6 +12,9 @@ import aiohttp
 BRAZE_SECONDS = 2.0
 """Later answers are not put into the message."""
 
+patience_seconds = BRAZE_SECONDS
+"""Of a caller. The benches have Braze's; the tests, which assert no duration, have more: a busy machine is slow."""
+
 REQUIRED = ("id", "url", "name", "image")
 
 
@@ -33,9 +36,9 @@ class Call:
 
 
 @contextlib.asynccontextmanager
-async def client(seconds: float = BRAZE_SECONDS) -> AsyncIterator[aiohttp.ClientSession]:
-    """As Braze: gives up after 2 seconds, and opens as many connections as it takes."""
-    timeout = aiohttp.ClientTimeout(total=seconds)
+async def client(seconds: float | None = None) -> AsyncIterator[aiohttp.ClientSession]:
+    """As Braze: gives up after `patience_seconds`, and opens as many connections as it takes."""
+    timeout = aiohttp.ClientTimeout(total=patience_seconds if seconds is None else seconds)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
         yield session
 
@@ -60,7 +63,7 @@ async def make_call(session: aiohttp.ClientSession, url: str, user: str, wanted:
 
 
 async def call_each(
-    urls: Sequence[str], users: Iterable[str], *, at_once: int = 20, seconds: float = BRAZE_SECONDS
+    urls: Sequence[str], users: Iterable[str], *, at_once: int = 20, seconds: float | None = None
 ) -> list[Call]:
     """One call for each user, a few at a time; users go round the replicas. Each is given up after so many seconds."""
     turns = asyncio.Semaphore(at_once)
@@ -85,8 +88,8 @@ def most_in_a_second(moments: Iterable[float]) -> int:
 
 
 def assert_all_answered(calls: Iterable[Call]) -> None:
-    """Every call got a full list, in time for Braze."""
+    """Every call got a full list within `patience_seconds`."""
     calls = list(calls)
     assert calls
-    bad = [call for call in calls if call.status != 200 or not call.complete or call.seconds >= BRAZE_SECONDS]
+    bad = [call for call in calls if call.status != 200 or not call.complete or call.seconds >= patience_seconds]
     assert not bad, f"{len(bad)} of {len(calls)}, such as {bad[:3]}"
