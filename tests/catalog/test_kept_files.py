@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 from service.catalog.adapters import file as file_source
 from service.catalog.adapters.file import FileSource
 from service.catalog.adapters.sqlite import SqliteCatalog
-from service.catalog.reading.build import Content, build
-from service.catalog.reading.kept_files import sweep
+from service.catalog.reading.build import build
+from service.catalog.reading.kept_files import Content, sweep
 from service.catalog.reading.recipe import Recipe
 from service.errors import CatalogError
 
@@ -203,6 +203,26 @@ async def test_two_replicas_on_one_volume_remove_what_neither_reads(shop: Shop, 
     assert len(shop.files) == 1
     for catalog in (new, newer):
         catalog.close()
+
+
+async def test_a_changed_file_is_read_by_difference_also_over_a_restart(shop: Shop, builds: list[str]) -> None:
+    lines = text(rows=2_000).splitlines(keepends=True)
+    shop.path.write_text("".join(lines))
+    (await loaded(shop.replica())).close()
+    lines[1_500] = lines[1_500].replace(",5,", ",6,")
+    del lines[1_000]
+    shop.path.write_text("".join(lines))
+    with capture_logs() as logs:
+        catalog = await loaded(shop.replica())
+    assert [(one["event"], one["rows"]) for one in logs] == [("catalog_read_by_difference", 1_999)]
+    assert 1_900 < logs[0]["unchanged"] < 1_999
+    assert [row and row.values(catalog.columns)["price"] for row in catalog.rows(["id998", "id999", "id1499"])] == [
+        5,
+        None,
+        6,
+    ]
+    assert (len(catalog), len(builds)) == (1_999, 2)
+    catalog.close()
 
 
 async def test_columns_from_before_are_null_in_a_kept_file(shop: Shop, builds: list[str]) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from service.catalog.ports import ItemCatalog, SourceContent
-from service.catalog.reading.build import Content, build
+from service.catalog.reading.build import build
 from service.catalog.reading.digests import digest_patiently
 from service.catalog.reading.formats import readable_errors
+from service.catalog.reading.kept_files import Content
 from service.catalog.reading.patience import LOOK_SECONDS, patiently
 from service.catalog.reading.recipe import Recipe
 from service.errors import CatalogError

@@ -14,10 +14,10 @@ from service.aws.client import AwsClient
 from service.aws.errors import readable_sdk_errors
 from service.aws.session import AwsSession
 from service.catalog.ports import ItemCatalog, SourceContent
-from service.catalog.reading.build import Content, build, opened_safely
+from service.catalog.reading.build import build
 from service.catalog.reading.data_dir import prepare
 from service.catalog.reading.digests import digest_patiently
-from service.catalog.reading.kept_files import KeptFiles, sweep
+from service.catalog.reading.kept_files import Content, KeptFiles, opened_safely, sweep
 from service.catalog.reading.recipe import Recipe
 from service.errors import CatalogError
 

@@ -16,6 +16,11 @@ SEAL_BYTES: Final = len(_MARK) + _DIGEST_BYTES
 _CHUNK_BYTES: Final = 1 << 20
 
 
+def seal_of(digest: bytes) -> bytes:
+    """What stands behind a file whose content has this hash."""
+    return _MARK + digest
+
+
 def put_seal(path: Path) -> None:
     """Seal a finished file.
 
@@ -24,7 +29,7 @@ def put_seal(path: Path) -> None:
     """
     with path.open("r+b") as file:
         size = file.seek(0, os.SEEK_END)
-        file.write(_MARK + digest_of(file.fileno(), size))
+        file.write(seal_of(digest_of(file.fileno(), size)))
 
 
 def seal_problem(descriptor: int) -> str:

@@ -11,16 +11,18 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
+from service.catalog.adapters.difference_sink import DifferenceSink
 from service.catalog.adapters.sqlite_sink import SqliteSink
 from service.catalog.reading.data_dir import new_file
 from service.catalog.reading.exclusion import exclusion_of
 from service.catalog.reading.patience import STALL_SECONDS, Stalled, WatchedFile
+from service.catalog.reading.ports import Unlike
 from service.catalog.reading.rows import read_items
 from service.errors import CatalogError
 
@@ -62,20 +64,32 @@ def _give_up_when_stalled(watched: WatchedFile, label: str) -> None:
 
 def _answer(job: Mapping[str, Any], path: Path, watched: WatchedFile, opening: threading.Lock) -> dict[str, object]:
     try:
-        with opening:
-            sink = SqliteSink(path)
-        with closing(sink):
-            return _work(job, path, watched, sink)
+        if job["base"] is not None:
+            with suppress(Unlike):
+                return _written(job, path, watched, opening)
+        return _written({**job, "base": None}, path, watched, opening)
     except CatalogError as error:
         return {"problems": error.problems}
     except (sqlite3.Error, OSError) as error:  # what reading raises is a CatalogError
         return {"problems": [f"DATA_DIR {job['data_dir']}: the catalogue cannot be stored: {error}"]}
 
 
+def _written(job: Mapping[str, Any], path: Path, watched: WatchedFile, opening: threading.Lock) -> dict[str, object]:
+    with opening:
+        if job["base"] is None:
+            os.truncate(path, 0)
+            sink = SqliteSink(path)
+        else:
+            sink = DifferenceSink(path, job["base"])
+    with closing(sink):
+        return _work(job, path, watched, sink)
+
+
 def _work(job: Mapping[str, Any], path: Path, watched: WatchedFile, sink: SqliteSink) -> dict[str, object]:
     """Fill the file; what the parent needs to know of it."""
     label = job["label"]
-    with io.BufferedReader(watched, _BUFFER_BYTES) as stream:
+    stream = io.BufferedReader(watched, _BUFFER_BYTES)
+    try:
         stream.seek(0)
         columns, tally, report = read_items(
             stream,
@@ -84,25 +98,28 @@ def _work(job: Mapping[str, Any], path: Path, watched: WatchedFile, sink: Sqlite
             column_mapping=job["column_mapping"],
             exclusion=exclusion_of(job["exclusion_filter"]),
             known=job["known"],
+            lines=sink,
         )
-        count, first = sink.finish()
-        for item_id, line in first:
-            tally.drop("duplicate", item_id, line)
-        if count:
-            tally.dropped["duplicate"] = count
-        if not tally.items:
-            raise tally.nothing_usable(label)
-        about = {
-            "recipe": job["recipe"],
-            "content": job["content"],
-            "source": job["source"],
-            "items": tally.items,
-            "columns": columns.further,
-            "taken": [origin.column for origin in columns.ours.values() if origin.column is not None],
-            "report": tally.report(report.notes, report.lost, report.guessed).packed(),
-        }
-        sink.seal(about)
-    return {"path": str(path), "about": about}
+    finally:
+        stream.detach()  # it may be read once more
+    count, first = sink.finish()
+    for item_id, line in first:
+        tally.drop("duplicate", item_id, line)
+    if count:
+        tally.dropped["duplicate"] = count
+    if not tally.items:
+        raise tally.nothing_usable(label)
+    about = {
+        "recipe": job["recipe"],
+        "content": job["content"],
+        "source": job["source"],
+        "items": tally.items,
+        "columns": columns.further,
+        "taken": [origin.column for origin in columns.ours.values() if origin.column is not None],
+        "report": tally.report(report.notes, report.lost, report.guessed).packed(),
+    }
+    sink.seal(about)
+    return {"path": str(path), "about": about, "kept": sink.kept, "rows": tally.rows}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The rows of a CSV file, whatever its delimiter."""
+"""The rows of a CSV file, whatever its delimiter.
+
+Longer than 300 lines: all ways to a row share where the reader is in the file, and what a wrong quote costs.
+"""
 
 import csv
 import io
@@ -12,7 +15,7 @@ from service.catalog.reading.encoding import UTF_8, encoding_of, is_broken, judg
 from service.catalog.reading.header import Header, read_header
 from service.catalog.reading.lines import MAX_LINE_CHARACTERS, check_column_count
 from service.catalog.reading.packing import HEAD_BYTES
-from service.catalog.reading.ports import Record, Surprise, Unit, Unreadable
+from service.catalog.reading.ports import Record, Shape, Surprise, Unit, Unreadable
 
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?")
 """A number as a program writes it. With at most 15 digits a float keeps them all."""
@@ -48,7 +51,24 @@ class CsvRows:
         stream.seek(0)
         self._open(encoding_of(stream.read(HEAD_BYTES)))
         self.line = self._header.lines
+        self.raw = ""
+        """The line of the last row; empty if the row has more than one, or shows what its column is."""
         self._numbers: frozenset[int] | None = None
+        self._found_numbers: Sequence[int] = ()
+        self._skip: Callable[[str, int], bool] | None = None
+        self._unproven: set[int] | None = None
+
+    @property
+    def shape(self) -> Shape | None:
+        """See `RowSource.shape`."""
+        numbers = tuple(self._names[place] for place in self._found_numbers)
+        return Shape(self._header.delimiter, tuple(self._names), numbers) if self._encoding == UTF_8 else None
+
+    def skip(self, is_known: Callable[[str, int], bool], numbers: Collection[str]) -> None:
+        """See `RowSource.skip`."""
+        self._skip = is_known
+        self._numbers = frozenset(place for place, name in enumerate(self._names) if name and name in numbers)
+        self._unproven = {place for place, name in enumerate(self._names) if name and name not in numbers}
 
     @property
     def names(self) -> Sequence[str]:
@@ -69,6 +89,9 @@ class CsvRows:
 
     def records(self, *, texts: Collection[str] = ()) -> Iterator[Record | Unreadable]:
         """See `RowSource.records`; a row with more cells than the header cannot be read."""
+        if self._skip is not None:
+            yield from self._differing(texts)
+            return
         width = len(self._names)
         candidates = set(range(width)) if self._numbers is None else self._numbers
         numbers = [place for place in candidates if self._names[place] and self._names[place] not in texts]
@@ -92,8 +115,40 @@ class CsvRows:
                 else:
                     texts_found = True
             if texts_found:
+                self.raw = ""
                 numbers = [place for place in numbers if not isinstance(record[place], str)]
             yield record
+        self._found_numbers = numbers
+
+    def _differing(self, texts: Collection[str]) -> Iterator[Record | Unreadable]:
+        """The rows that are not left out; what their columns are was found out in the earlier version.
+
+        Raises:
+            Surprise: A column is something else now, or nothing shows any more that it is text.
+        """
+        numbers = [place for place in self._numbers or () if self._names[place] not in texts]
+        unproven = {place for place in self._unproven or () if self._names[place] not in texts}
+        is_number = _NUMBER.fullmatch
+        for row in self._rows():
+            if isinstance(row, Unreadable):
+                yield row
+                continue
+            record: list[Any] = [None if (text := cell.strip()) in NOTHING else text for cell in row]
+            for place in numbers:
+                cell = record[place]
+                if cell is None:
+                    continue
+                if not is_number(cell):
+                    raise Surprise
+                record[place] = float(cell) if "." in cell else int(cell)
+            proven = [place for place in unproven if record[place] is not None and not is_number(record[place])]
+            if proven:
+                self.raw = ""
+                unproven.difference_update(proven)
+            yield record
+        if unproven:
+            raise Surprise
+        self._found_numbers = numbers
 
     def learn(self, observe: Callable[[Record], None]) -> None:
         """See `RowSource.learn`: which columns are numbers, and which encoding the file has."""
@@ -144,25 +199,32 @@ class CsvRows:
         self._text.seek(0)
         for _ in range(self._header.lines):
             self._text.readline(MAX_LINE_CHARACTERS + 1)
-        feed = _Feed(self._text.readline)
+        feed = _Feed(self._text.readline, self._skip, self._header.lines)
         delimiter, width = self._header.delimiter, len(self._names)
         next_number = self._header.lines + 1
         while True:
             reader = csv.reader(feed.lines(), delimiter=delimiter, strict=True, skipinitialspace=True)
             try:
                 for row in reader:
+                    if feed.skipped:
+                        next_number += feed.skipped
+                        feed.skipped = 0
                     self.line = next_number
                     if len(feed.row) == 1 and len(row) == width:
                         next_number += 1
-                        feed.row.clear()
+                        self.raw = feed.row.pop()
                         yield row
                         continue
+                    self.raw = ""
                     found = self._odd_row(row, feed)
                     next_number += len(feed.row)
                     feed.row.clear()
                     if found is not None:
                         yield found
             except csv.Error as error:
+                next_number += feed.skipped
+                feed.skipped = 0
+                self.raw = ""
                 self.line = next_number
                 next_number += 1
                 yield self._mended(feed.row[0]) or _unreadable(str(error), feed.row[0])
@@ -202,10 +264,16 @@ class _Feed:
 
     Args:
         readline: Of the file.
+        skip: Whether a line that begins a row is left out, given with its number.
+        number: Of the last line before.
     """
 
-    def __init__(self, readline: Callable[[int], str]) -> None:
+    def __init__(self, readline: Callable[[int], str], skip: Callable[[str, int], bool] | None, number: int) -> None:
         self._readline = readline
+        self._skip = skip
+        self._number = number
+        self.skipped = 0
+        """Lines that were left out before the row under way."""
         self._again: deque[str] = deque()
         self.row: list[str] = []
         self.too_long = ""
@@ -213,18 +281,24 @@ class _Feed:
 
     def lines(self) -> Iterator[str]:
         """Every line to the end."""
-        readline, again, row = self._readline, self._again, self.row
+        readline, again, row, skip = self._readline, self._again, self.row, self._skip
         while line := again.popleft() if again else readline(MAX_LINE_CHARACTERS + 1):
             if len(line) > MAX_LINE_CHARACTERS:
                 self.too_long = line[:_EXCERPT]
                 while len(line) > MAX_LINE_CHARACTERS:
                     line = readline(MAX_LINE_CHARACTERS + 1)
                 line = "\n"
+            if skip is not None:
+                self._number += 1
+                if not row and skip(line, self._number):
+                    self.skipped += 1
+                    continue
             row.append(line)
             yield line
 
     def keep_back(self) -> None:
         """Leave of the row its first line only; the others come again."""
+        self._number -= len(self.row) - 1
         self._again.extendleft(reversed(self.row[1:]))
         del self.row[1:]
 

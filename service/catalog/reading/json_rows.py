@@ -9,7 +9,7 @@ import orjson
 from service.catalog.reading.cells import NOTHING, is_typed, plain_value, shown
 from service.catalog.reading.encoding import UTF_8, Recoded, judge, note_on
 from service.catalog.reading.lines import MAX_LINE_CHARACTERS, check_column_count, next_line
-from service.catalog.reading.ports import Record, Unit, Unreadable
+from service.catalog.reading.ports import Record, Shape, Unit, Unreadable
 from service.errors import CatalogError
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -49,6 +49,9 @@ class JsonRows:
 
     repeated: Collection[str] = ()
     is_sparse = True
+    raw = ""
+    shape: Shape | None = None
+    """Every line may have columns of its own, so no line says all of what it says by itself."""
 
     def __init__(self, objects: Objects, label: str) -> None:
         """Read the whole file for its columns.
@@ -93,6 +96,9 @@ class JsonRows:
             else:
                 values = map(found.get, names)
                 yield [_trimmed(value) if type(value) is str else value for value in values]
+
+    def skip(self, is_known: Callable[[str, int], bool], numbers: Collection[str]) -> None:
+        """See `RowSource.skip`; nothing is left out."""
 
     def learn(self, observe: Callable[[Record], None]) -> None:
         """See `RowSource.learn`."""

@@ -4,11 +4,12 @@ Their names say by which recipe they were made of which content. Who reads a fil
 other replica on the same volume removes it.
 """
 
+import asyncio
 import fcntl
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,20 @@ _log = structlog.stdlib.get_logger(__name__)
 
 _PREFIX: Final = "kept-catalog-"
 _SUFFIX: Final = ".sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a stream holds, by which a file made of it is found again."""
+
+    digest: str
+    """Hash of all its bytes."""
+
+    source: str = ""
+    """Names the version of the source where that says what the content is, as an ETag does."""
+
+    check: Callable[[], None] = lambda: None
+    """Called when all was read; raises a `CatalogError` if the stream has changed meanwhile."""
 
 
 class KeptFiles:
@@ -86,6 +101,17 @@ class KeptFiles:
         if found is None:
             raise CatalogError(f"DATA_DIR {self._recipe.data_dir}: {path.name} was removed while it was opened")
         return found
+
+    def base(self) -> int | None:
+        """The newest whole file of this recipe, whatever its content, as an open descriptor; its lock ends with it."""
+        for path in sorted(self._candidates(), key=_mtime, reverse=True):
+            with ExitStack() as stack, suppress(OSError):
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                stack.callback(os.close, descriptor)
+                if about_file(path).get("recipe") == self._recipe.digest and _hold(descriptor):
+                    stack.pop_all()
+                    return descriptor
+        return None
 
     def rename(self, content: str, source: str) -> None:
         """Note another version of the source for the same content."""
@@ -159,6 +185,18 @@ class KeptFiles:
             path.unlink(missing_ok=True)
 
 
+async def opened_safely(opening: Callable[[], SqliteCatalog | None]) -> SqliteCatalog | None:
+    """What a blocking call opens; cancelled, it is closed."""
+    task = asyncio.ensure_future(asyncio.to_thread(opening))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        catalog = await task
+        if catalog is not None:
+            catalog.close()
+        raise
+
+
 def kept_in(folder: Path) -> list[Path]:
     """The kept files in a folder."""
     return sorted(folder.glob(f"{_PREFIX}*{_SUFFIX}"))
@@ -189,3 +227,10 @@ def _says(path: Path, about: Mapping[str, Any], source: str) -> bool:
 
 def _short(source: str) -> str:
     return sha256(source.encode()).hexdigest()[:16]
+
+
+def _mtime(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -24,8 +24,36 @@ class Unreadable:
     """Its beginning."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What decides how a line of a source is read, beside the line itself."""
+
+    delimiter: str
+    names: tuple[str, ...]
+    numbers: tuple[str, ...]
+    """Columns in which nothing but numbers was met."""
+
+
 class RowSource(Protocol):
     """A stream of rows that can be read more than once."""
+
+    @property
+    def raw(self) -> str:
+        """The line of the last row; empty where the row is no line by itself, or shows what one of its columns is."""
+
+    @property
+    def shape(self) -> Shape | None:
+        """What decides how lines are read, once all were; None where a line does not say the same wherever it is."""
+
+    def skip(self, is_known: Callable[[str, int], bool], numbers: Collection[str]) -> None:
+        """Leave out lines that were rows by themselves in an earlier version of the source.
+
+        `records` then raises `Surprise` where they might not be read now as they were then.
+
+        Args:
+            is_known: Whether a line, given with its number, was one.
+            numbers: The columns that held nothing but numbers then.
+        """
 
     @property
     def line(self) -> int:
@@ -84,6 +112,42 @@ class Sink(Protocol):
 
     def clear(self) -> None:
         """Forget all items, because the source is read once more from its beginning."""
+
+
+class LineTrace(Protocol):
+    """Notes which line became which row, and leaves out those that are there already."""
+
+    @property
+    def kept(self) -> int:
+        """Rows that were left out, since they are there already."""
+
+    def begin(self, source: RowSource, columns: Sequence[str]) -> None:
+        """Reading begins.
+
+        Raises:
+            Unlike: The source has other columns than before.
+        """
+
+    def note(self, raw: str, line: int) -> None:
+        """The row added last was this line, which has this number; empty for a row that is not known by its line.
+
+        Raises:
+            Unlike: Too much is different.
+        """
+
+    def give_up(self) -> None:
+        """A line says something else in this source than it says by itself.
+
+        Raises:
+            Unlike: Lines were left out by what they say.
+        """
+
+    def end(self, source: RowSource) -> None:
+        """All was read."""
+
+
+class Unlike(Exception):
+    """The source has too little in common with its earlier version to be read by difference."""
 
 
 class Surprise(Exception):

@@ -166,11 +166,12 @@ class RowTally:
             where = f"{text} ({self._unit} {line})" if text else f"{self._unit} {line}"
             examples.append(": ".join(filter(None, [where, problem, "" if value is None else shown(value)])))
 
-    def image(self, address: str, item_id: str, line: int) -> None:
-        """Count an image without TLS, which mail programs may not show."""
+    def image(self, address: str, item_id: str, line: int) -> bool:
+        """Count an image without TLS, which mail programs may not show; always false."""
         self.insecure += 1
         if self.insecure == 1:
             self.first_insecure = f"{item_id} ({self._unit} {line}): {shown(address)}"
+        return False
 
     def report(self, notes: Sequence[str] = (), lost: Sequence[str] = (), guessed: str = "") -> CatalogReport:
         """The counts so far."""

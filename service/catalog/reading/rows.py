@@ -17,7 +17,7 @@ from service.catalog.reading.encoding import is_broken
 from service.catalog.reading.exclusion import Eligible, Exclusion
 from service.catalog.reading.formats import open_rows, readable_errors
 from service.catalog.reading.origins import as_text
-from service.catalog.reading.ports import Record, RowSource, Sink, Surprise, TooLarge, Unreadable
+from service.catalog.reading.ports import LineTrace, Record, RowSource, Sink, Surprise, TooLarge, Unreadable
 from service.catalog.reading.prices import PriceVotes, is_doubtful, may_be_price, plain_number, price_of
 from service.catalog.reading.report import LACKING, CatalogReport, DropReason, RowTally
 from service.constants import MAX_ID_CHARACTERS
@@ -161,6 +161,7 @@ def read_items(
     exclusion: Exclusion | None = None,
     known: Sequence[str] = (),
     max_rows: int | None = None,
+    lines: LineTrace | None = None,
 ) -> tuple[Columns, RowTally, CatalogReport]:
     """Read a whole stream into a sink.
 
@@ -178,9 +179,11 @@ def read_items(
         exclusion: The operator's; asked once for each row that is kept.
         known: Further columns that the catalogue had before; those that are gone are null.
         max_rows: Most rows that may be there; None for any number.
+        lines: Notes which line became which item; one that knows some leaves them out.
 
     Raises:
         CatalogError: It cannot be read to its end, or lacks a column.
+        Unlike: Lines were left out, and too little is as it was.
         TooLarge: There are more rows than `max_rows`, or the sink takes no more.
     """
     with readable_errors(label), open_rows(stream, label) as source:
@@ -193,15 +196,22 @@ def read_items(
             repeated=source.repeated,
         )
         facts = FileFacts()
+        if lines is not None:
+            lines.begin(source, columns.further)
         try:
             eligible = None if exclusion is None else exclusion(columns)
-            tally = _fill(source, sink, RowReader(columns, facts), eligible=eligible, max_rows=max_rows)
+            tally = _fill(source, sink, RowReader(columns, facts), eligible=eligible, max_rows=max_rows, lines=lines)
         except Surprise:
+            if lines is not None:
+                lines.give_up()
             sink.clear()
             facts = _learnt(source, columns, max_rows)
             columns = columns.with_currency() if facts.prices.all_have_currency else columns
             eligible = None if exclusion is None else exclusion(columns)
             tally = _fill(source, sink, RowReader(columns, facts), eligible=eligible, max_rows=max_rows)
+        if lines is not None:
+            lines.end(source)
+            tally.rows += lines.kept
         guessed = columns.mapping if columns.guessed else ""
         return columns, tally, tally.report(source.notes, columns.lost, guessed)
 
@@ -230,7 +240,9 @@ def _fill(
     *,
     eligible: Eligible | None,
     max_rows: int | None,
+    lines: LineTrace | None = None,
 ) -> RowTally:
+    note = None if lines is None else lines.note
     tally = RowTally(source.unit)
     for record in source.records(texts=reader.columns.texts):
         tally.rows += 1
@@ -256,9 +268,10 @@ def _fill(
             tally.drop(fault.reason, item_id, line, fault.value)
             tally.lacking.update(ours for ours, value in item.items() if value in ("", None))
             continue
-        if not item["image"].startswith("https"):  # type: ignore[attr-defined]  # it is text
-            tally.image(str(item["image"]), item_id, line)
+        is_secure = str(item["image"]).startswith("https") or tally.image(str(item["image"]), item_id, line)
         sink.add(line, item_id, kept, eligible=eligible is None or eligible(reader.mapping(item, record)))
+        if note is not None:
+            note(source.raw if is_secure else "", line)
     return tally
 
 

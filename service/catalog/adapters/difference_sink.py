@@ -1,0 +1,205 @@
+"""Writes the SQLite file of a catalogue as a changed copy of an earlier one: only what differs is read and written."""
+
+import os
+from array import array
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from service.catalog.adapters.seal import SEAL_BYTES, seal_of
+from service.catalog.adapters.sqlite_sink import HASHED_BY, MAX_BATCH_ROWS, PLACE_STEP, SqliteSink
+from service.catalog.reading.ports import RowSource, Unlike
+
+MAX_CHANGED: Final = 0.3
+"""Share of the rows that may differ; reading all is quicker then."""
+
+MAX_GENERATIONS: Final = 50
+"""Differences upon differences: their rows lie about in the file."""
+
+_NEAR: Final = 64
+"""Lines further on, among which a known one is looked for first."""
+
+_MIN_CHANGED: Final = 1_000
+_CHUNK_BYTES: Final = 1 << 20
+
+
+class DifferenceSink(SqliteSink):
+    """A `Sink` and `LineTrace` that begins with the rows of an earlier file.
+
+    It goes through the lines of both versions side by side. A line that is known from the earlier one keeps its row and
+    its place; rows that were passed over meanwhile are gone. What is read between two known lines gets places between
+    theirs.
+    """
+
+    def __init__(self, path: Path, base: int) -> None:
+        """Copy the earlier file.
+
+        Args:
+            path: The empty file to write.
+            base: An open descriptor of the earlier one.
+
+        Raises:
+            Unlike: The earlier one is not whole, or its lines are not known.
+            sqlite3.Error: It cannot be written.
+            OSError: It cannot be read or written.
+        """
+        _copy(base, path)
+        self._open(path)
+        execute = self._connection.execute
+        execute("BEGIN")
+        about: Mapping[str, Any] = orjson.loads(execute("SELECT about FROM about").fetchone()[0])
+        traces = execute("SELECT hashes, places FROM trace").fetchone()
+        known = about.get("lines")
+        if not known or not traces or known["hashed_by"] != HASHED_BY or known["generation"] >= MAX_GENERATIONS:
+            self._connection.close()
+            raise Unlike
+        self._generation = known["generation"] + 1
+        self._before = known["shape"]
+        self._columns = about["columns"]
+        self._all_eligible = execute("SELECT 1 FROM sqlite_schema WHERE name = 'item_eligible'").fetchone() is None
+        self._old_hashes, self._old_places = array("q", traces[0]), array("q", traces[1])
+        self._index: dict[int, int] | None = None
+        self._next = 0
+        self._misses = 0
+        self._lines = array("q")
+        self._pending: list[tuple[int, str, bool, bytes, int]] = []
+        self._gone: list[int] = []
+        self._passed_over = 0
+        self._added = 0
+        for table in ("about", "trace"):
+            execute(f"DELETE FROM {table}")  # noqa: S608  # constants
+
+    def begin(self, source: RowSource, columns: Sequence[str]) -> None:
+        """See `LineTrace`."""
+        shape = source.shape
+        same = shape is not None and [shape.delimiter, list(shape.names)] == [
+            self._before["delimiter"],
+            self._before["names"],
+        ]
+        if not same or list(columns) != self._columns:
+            raise Unlike
+        source.skip(self._is_known, self._before["numbers"])
+
+    def add(self, line: int, item_id: str, record: bytes, *, eligible: bool) -> None:
+        """Take an item that was read."""
+        self._pending.append((line, item_id, eligible, record, 0))
+        self._all_eligible = self._all_eligible and eligible
+
+    def note(self, raw: str, line: int) -> None:
+        """See `LineTrace`."""
+        del line
+        if raw:
+            *row, _ = self._pending[-1]
+            self._pending[-1] = (*row, hash(raw))  # type: ignore[assignment]  # a row and a hash
+        self._added += 1
+        self._check_likeness()
+
+    def give_up(self) -> None:
+        """See `LineTrace`."""
+        raise Unlike
+
+    def end(self, source: RowSource) -> None:
+        """See `LineTrace`."""
+        self._pass_over(len(self._old_places))
+        self._place(self._last_place() + (len(self._pending) + 1) * PLACE_STEP)
+        super().end(source)
+
+    def clear(self) -> None:
+        """Nothing is read twice by difference."""
+        raise Unlike
+
+    def _flush(self) -> None:
+        # First, since a new row may have the place of one that is gone.
+        self._connection.executemany("DELETE FROM item WHERE line = ?", ((place,) for place in self._gone))
+        self._gone.clear()
+        super()._flush()
+
+    def _is_known(self, raw: str, line: int) -> bool:
+        hashed = hash(raw)
+        found = self._next
+        if found >= len(self._old_hashes) or self._old_hashes[found] != hashed:
+            found = self._found(hashed)
+            if found < 0:
+                self._misses += 1
+                return False
+            self._pass_over(found)
+        self._misses = 0
+        place = self._old_places[found]
+        if self._pending:
+            self._place(place)
+        self._hashes.append(hashed)
+        self._places.append(place)
+        self._lines.append(line)
+        self._next = found + 1
+        self.kept += 1
+        return True
+
+    def _found(self, hashed: int) -> int:
+        """Where the earlier version has a line, from here on; negative if it has it not."""
+        if not hashed:
+            return -1
+        if self._misses < _NEAR:
+            try:
+                return self._old_hashes.index(hashed, self._next, self._next + _NEAR)
+            except ValueError:
+                return -1
+        if self._index is None:
+            self._index = {known: number for number, known in enumerate(self._old_hashes) if known}
+        number = self._index.get(hashed, -1)
+        return number if number >= self._next else -1
+
+    def _pass_over(self, end: int) -> None:
+        """The rows up to here are gone."""
+        self._gone += self._old_places[self._next : end]
+        self._passed_over += end - self._next
+        self._next = end
+        self._check_likeness()
+
+    def _check_likeness(self) -> None:
+        if max(self._passed_over, self._added) > max(_MIN_CHANGED, MAX_CHANGED * len(self._old_places)):
+            raise Unlike
+
+    def _last_place(self) -> int:
+        return self._places[-1] if self._places else 0
+
+    def _place(self, end: int) -> None:
+        """Give the rows that were read places before this one."""
+        begin = self._last_place()
+        step = (end - begin) // (len(self._pending) + 1)
+        if not step:
+            raise Unlike
+        for number, (line, item_id, eligible, record, hashed) in enumerate(self._pending, 1):
+            place = begin + number * step
+            self._batch.append((place, item_id, eligible, record))
+            self._hashes.append(hashed)
+            self._places.append(place)
+            self._lines.append(line)
+        self._pending.clear()
+        if len(self._batch) >= MAX_BATCH_ROWS:
+            self._flush()
+
+    def _line_at(self, place: int) -> int:
+        return self._lines[bisect_left(self._places, place)]
+
+
+def _copy(base: int, path: Path) -> None:
+    """Copy an earlier file without its seal, which is checked on the way.
+
+    Raises:
+        Unlike: It is not whole.
+    """
+    size = os.fstat(base).st_size - SEAL_BYTES
+    digest = sha256()
+    place = 0
+    with path.open("r+b") as file:
+        file.truncate(0)
+        while place < size and (chunk := os.pread(base, min(_CHUNK_BYTES, size - place), place)):
+            digest.update(chunk)
+            file.write(chunk)
+            place += len(chunk)
+    if size <= 0 or os.pread(base, SEAL_BYTES, size) != seal_of(digest.digest()):
+        raise Unlike
