@@ -119,10 +119,18 @@ class Lists:
         """Whether the user was forgotten so recently that nothing is kept."""
         return self._lately.holds(key)
 
-    def keep(self, key: UserKey, outcome: Outcome) -> None:
-        """Keep the list of an outcome in memory, unless it is none or its user was forgotten lately."""
+    def keep(self, key: UserKey, outcome: Outcome, *, shared: bool = True) -> None:
+        """Keep the list of an outcome in memory, unless it is none or its user was forgotten lately.
+
+        Args:
+            key: Of the list.
+            outcome: How a flight ended.
+            shared: Whether the shared store was there for it.
+        """
         if outcome.envelope is not None and outcome.source in _KEPT_SOURCES and not self._lately.holds(key):
             self._memory.put(key, outcome.envelope)
+            if outcome.source == "personalize":
+                self._shared.note(key, shared=shared)
 
     def pin(self, key: UserKey, outcome: Outcome, seconds: float | None = None) -> None:
         """Repeat a degraded answer on this replica from now on, unless its user was forgotten lately.

@@ -145,6 +145,14 @@ class SharedLists(Protocol):
         answer without leading lands it too, before giving it.
         """
 
+    def note(self, key: UserKey, *, shared: bool) -> None:
+        """A live list is kept here in memory. It is offered to the others if the store was away, or comes back.
+
+        Args:
+            key: Of the list.
+            shared: Whether the store has taken it, as far as anybody knows.
+        """
+
     def follow(self, key: UserKey) -> AbstractAsyncContextManager["Landing"]:
         """Listen for the end of a flight; entered before `board`, so that no end is missed."""
 

@@ -216,7 +216,7 @@ class Flights:
             flight.lost = not (await settling).shared
         else:
             self._lists.pin(key, outcome)
-            self._lists.keep(key, outcome)
+            self._lists.keep(key, outcome, shared=flight.settled)
             self._end(flight, outcome)
 
     def _end(self, flight: Flight, shown: Outcome) -> None:

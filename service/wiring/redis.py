@@ -16,11 +16,12 @@ from service.fleet.client import RedisClient
 from service.fleet.heartbeat import Heartbeat
 from service.lists.adapters.asked import SharedAskedItems
 from service.lists.adapters.forgotten import RedisForgotten
+from service.lists.adapters.put_back import PutBack
 from service.lists.adapters.redis import RedisLists
 from service.lists.asked import AskedItems
 from service.lists.forgetting import Forgetting
 from service.lists.keys import UserPrefix, prefix_of_values
-from service.lists.ports import ListsRecorder
+from service.lists.ports import ListsRecorder, LocalLists
 from service.sends.adapters.redis import RedisSendStore
 from service.settings import Settings
 from service.wiring.addresses import Address, addresses_of
@@ -53,7 +54,13 @@ class RedisWay:
 
 
 async def open_shared_through_redis(
-    settings: Settings, stack: AsyncExitStack, *, clock: Clock, forgetting: Forgetting, recorder: ListsRecorder
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    clock: Clock,
+    memory: LocalLists,
+    forgetting: Forgetting,
+    recorder: ListsRecorder,
 ) -> SharedState:
     """The shared state in Redis; the stack closes it.
 
@@ -61,8 +68,6 @@ async def open_shared_through_redis(
         ConfigurationError: Redis's address cannot work.
     """
     way = await open_redis(settings, clock, stack)
-    lists = redis_lists(settings, way, clock, recorder=recorder, on_forget=forgetting.heard)
-    await stack.enter_async_context(lists)
     batches = {name: RedisBatchLists(way.client, prefix=batch_prefix(settings, name)) for name in settings.placements}
     forgotten = RedisForgotten(
         way.client,
@@ -72,7 +77,11 @@ async def open_shared_through_redis(
         on_forgotten=forgetting.found_forgotten,
         on_gap=forgetting.missed_some,
     )
+    put_back = PutBack(way.client, memory=memory, forgotten=forgotten, clock=clock)
+    lists = redis_lists(settings, way, clock, recorder=recorder, on_forget=forgetting.heard, put_back=put_back)
+    await stack.enter_async_context(lists)
     await stack.enter_async_context(forgotten)
+    await stack.enter_async_context(put_back)
     forgetting.share(forgotten, *batches.values(), lists)
     blocked = await stack.enter_async_context(
         RedisBlockList(
@@ -139,6 +148,7 @@ def redis_lists(
     *,
     recorder: ListsRecorder,
     on_forget: Callable[[UserPrefix], None] = lambda _: None,
+    put_back: PutBack | None = None,
 ) -> RedisLists:
     """The lists that all replicas share."""
     return RedisLists(
@@ -148,6 +158,7 @@ def redis_lists(
         freshness=freshness(settings),
         recorder=recorder,
         prefix=redis_prefix(settings),
+        put_back=put_back,
         on_forget=on_forget,
         prefix_of_values=prefix_of_values,
     )

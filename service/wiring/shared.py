@@ -67,7 +67,9 @@ async def open_shared_state(
     # Nothing of Redis is imported without an address.
     from service.wiring.redis import open_shared_through_redis  # noqa: PLC0415  # as above
 
-    return await open_shared_through_redis(settings, stack, clock=clock, forgetting=forgetting, recorder=recorder)
+    return await open_shared_through_redis(
+        settings, stack, clock=clock, memory=memory, forgetting=forgetting, recorder=recorder
+    )
 
 
 def _embedded(

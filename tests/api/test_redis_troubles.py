@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from service.cli import main
 from service.errors import RecommenderTimeout
 from service.fleet.rights import acl_rules
-from tests.support.front_door import Door, OpenDoor
+from tests.support.front_door import Door, OpenDoor, three_doors
 from tests.support.redis import RedisCluster, RedisServer
 from tests.support.relay import Relay, relay
 from tests.support.waiting import until
@@ -203,6 +203,46 @@ async def test_a_block_is_known_to_a_replica_that_starts_as_redis_comes_back_emp
         await asyncio.to_thread(redis_server.start)
         new = await stack.enter_async_context(open_door(REDIS_URL=redis_server.url, **SETTINGS))
         assert await blocked(new) == await blocked(old) == ["item007"]
+
+
+async def ids(door: Door, user: str) -> list[str]:
+    return [item["id"] for item in (await door.get("/recommendations", user_id=user)).json()]
+
+
+async def test_lists_of_the_time_without_redis_are_everybodys_when_it_is_back(
+    open_door: OpenDoor, redis_server: RedisServer
+) -> None:
+    async with three_doors(open_door, REDIS_URL=redis_server.url, **SETTINGS) as doors:
+        first, second, third = doors
+        # The second replica's Personalize answers otherwise.
+        second.personalize.unknown_items = 3
+        assert await source(first, "before") == "personalize"
+        await asyncio.to_thread(redis_server.kill)
+        for door in doors:
+            await door.shows("redis_up 0.0")
+        assert await source(first, "during") == "personalize"
+        assert await source(second, "on two") == "personalize"
+        assert await source(third, "on two") == "personalize"
+        assert await ids(second, "on two") != await ids(third, "on two")
+        spent = [len(door.personalize.asked) for door in doors]
+
+        # It has lost everything, as a failover may lose the last moments.
+        await asyncio.to_thread(redis_server.start)
+        for door in doors:
+            await door.shows("redis_up 1.0")
+
+        async def is_put_back() -> bool:
+            return len(redis_server.ask("KEYS", "pc:*:list")) == 3
+
+        async def is_one_list() -> bool:
+            return len({tuple(await ids(door, "on two")) for door in doors}) == 1
+
+        await until(is_put_back)
+        await until(is_one_list)
+        for user in ("before", "during", "on two"):
+            assert [await source(door, user) for door in doors] == ["cache"] * 3
+            assert len({tuple(await ids(door, user)) for door in doors}) == 1
+        assert [len(door.personalize.asked) for door in doors] == spent
 
 
 async def test_a_confirmed_block_outlives_a_failover_to_a_copy_that_lagged(

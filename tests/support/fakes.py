@@ -205,6 +205,9 @@ class FakeSharedLists:
     def __init__(self, store: FakeStore) -> None:
         self._store = store
 
+    def note(self, key: UserKey, *, shared: bool) -> None:
+        del key, shared
+
     async def board(
         self, key: UserKey, *, lease_seconds: float, background: bool = False, renew: bool = False
     ) -> Boarding:

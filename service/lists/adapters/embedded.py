@@ -26,6 +26,10 @@ class EmbeddedLists:
         del key, led
         return Landed(outcome)
 
+    def note(self, key: UserKey, *, shared: bool) -> None:
+        """Nobody else is to have it."""
+        del key, shared
+
     @asynccontextmanager
     async def follow(self, key: UserKey) -> AsyncIterator[Landing]:
         """Never entered as a follower."""

@@ -7,7 +7,7 @@ from service.clock import Clock
 from service.fleet.client import RedisClient
 from service.fleet.ledger import Keeping, Ledger
 from service.lists.keys import UserPrefix
-from service.lists.tombstone import tombstone
+from service.lists.tombstone import Tombstones, tombstone
 
 MAX_FORGOTTEN_USERS: Final = 50_000
 """Tombstones that are kept, about 3 MB of Redis and 10 MB of a replica. A replica that missed more than these while it
@@ -55,6 +55,18 @@ class RedisForgotten:
     async def __aexit__(self, *_: object) -> None:
         """Stop to look; before the client is closed."""
         await self._ledger.__aexit__()
+
+    async def look(self) -> None:
+        """Learn who was forgotten meanwhile.
+
+        Raises:
+            SharedStateUnavailable: Redis did not answer.
+        """
+        await self._ledger.look()
+
+    def test(self) -> Callable[[bytes], bool]:
+        """Says of a key whether its user was forgotten, as far as is known now."""
+        return Tombstones(list(self._ledger.entries)).bury
 
     async def forget_user(self, user_prefix: UserPrefix) -> None:
         """See `Forgettable`: every replica that knows of the user will forget them, however late they hear it."""

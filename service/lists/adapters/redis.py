@@ -1,4 +1,7 @@
-"""Lists, pins and flights shared by all replicas through Redis."""
+"""Lists, pins and flights shared by all replicas through Redis.
+
+Longer than 300 lines: what boards, lands, offers and forgets lists shares the layout of their keys.
+"""
 
 import secrets
 from collections import OrderedDict
@@ -17,6 +20,7 @@ from service.fleet.client import RedisClient
 from service.fleet.heartbeat import Heartbeat
 from service.lists.adapters.channel import FlightChannel
 from service.lists.adapters.outcome_codec import OUTCOME_VERSION, pack_outcome, unpack_outcome
+from service.lists.adapters.put_back import PutBack
 from service.lists.envelope import HEADER_BYTES, VERSION, Envelope, created_at, readable
 from service.lists.freshness import Freshness
 from service.lists.keys import UserKey, UserPrefix
@@ -53,6 +57,7 @@ class RedisLists:
         recorder: Counts what Redis refuses.
         prefix: Replicas that differ in it share nothing.
         prefix_of_values: The user prefix of a key with filter values; None for any other key.
+        put_back: Offers lists to a Redis that came back without them; None: nobody does.
         on_forget: Called with the user prefix when a user is forgotten, on every replica; must not raise.
     """
 
@@ -65,6 +70,7 @@ class RedisLists:
         freshness: Freshness,
         recorder: ListsRecorder,
         prefix: str = "pc",
+        put_back: PutBack | None = None,
         on_forget: Callable[[UserPrefix], None] = lambda _: None,
         prefix_of_values: Callable[[bytes], bytes | None] = lambda _: None,
     ) -> None:
@@ -75,8 +81,10 @@ class RedisLists:
         self._recorder = recorder
         self._prefix = prefix
         self._prefix_of_values = prefix_of_values
+        self._put_back = put_back
         self._board = client.script(_HERE / "board.lua")
         self._land = client.script(_HERE / "land.lua")
+        self._offer = client.script(_HERE / "offer.lua")
         self._tokens: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
         self.channel = FlightChannel(client, f"{prefix}:flights", recorder=recorder, on_forget=on_forget)
 
@@ -205,6 +213,23 @@ class RedisLists:
         async with self._client.use(name) as redis:
             kept: Any = await redis.get(name)
         return readable(kept)
+
+    def note(self, key: UserKey, *, shared: bool) -> None:
+        """See `SharedLists.note`."""
+        if self._put_back is not None:
+            self._put_back.note(key, self, shared=shared)
+
+    async def offer(self, key: UserKey, envelope: Envelope) -> Envelope:
+        """See `OfferedTo.offer`; a list that is no longer fresh stays with who has it."""
+        now, made_at, name = self._clock.time(), created_at(envelope), self._keys(key)[0]
+        if not self._freshness.fresh(made_at, now, key):
+            return envelope
+        ages = [repr(self._freshness.earliest(now, key)), repr(self._freshness.latest(now))]
+        ttl_ms = max(1, self._stale_ms - round(1000 * max(0.0, now - made_at)))
+        async with self._client.use(name):
+            there: Any = await self._offer(keys=[name], args=[envelope, ttl_ms, *ages, VERSION])
+        await self._bound(key)
+        return readable(there) or envelope
 
     async def made_at(self, keys: Sequence[UserKey]) -> list[float | None]:
         """When the list kept under each key was made, Unix seconds; one round trip for all of them.
