@@ -51,9 +51,10 @@ class History:
 
         async def look() -> None:
             while True:
-                self.sample()
                 await asyncio.sleep(SAMPLE_SECONDS)
+                self.sample()
 
+        self.sample()
         task = asyncio.create_task(look(), name="console-history")
         try:
             yield
