@@ -1,38 +1,163 @@
 """`python -m tests.simulation --seeds N`: N worlds, and whether every promise held in each of them.
 
-A seed that fails is printed with what it broke; `--first SEED --seeds 1` plays it again, the same.
+A seed that fails is printed with what it broke and the fewest happenings that break it; `--first SEED --seeds 1` plays
+it again, the same. `--fault K3` puts an old fault back, and says after how many seeds a promise broke; `--faults` does
+so with all of them.
 """
 
 import argparse
 import logging
+import multiprocessing
 import sys
 import time
+import tomllib
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
 
 import structlog
 
-from tests.simulation.world import SECONDS, play
+from tests.simulation.plan import REPLICAS, SECONDS, Plan
+from tests.simulation.world import play
+from tools.mutants.checkout import Change, Checkout, DoesNotApplyError, Mutant
+
+FAULTS: Final = Path(__file__).with_name("faults.toml")
+MAX_SEEDS_OF_A_FAULT: Final = 500
 
 
 def main() -> int:
-    """Exit status 1 if a promise was broken."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Exit status 1 if a promise was broken, or if a fault was not found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--replicas", type=int, default=REPLICAS)
+    parser.add_argument("--minutes", type=float, default=SECONDS / 60, help="of each world")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--only", default="", help="worlds in which this happens")
+    parser.add_argument("--until-broken", action="store_true", help="stop at the first seed that breaks a promise")
+    parser.add_argument("--fault", action="append", default=[], help="put this fault back")
+    parser.add_argument("--faults", action="store_true", help="each of them")
     options = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    began, broken = time.monotonic(), 0
+    if options.fault or options.faults:
+        return _with_faults(options.fault, options.workers)
+    began = time.monotonic()
     sources: Counter[str] = Counter()
-    for seed in range(options.first, options.first + options.seeds):
-        world = play(seed)
-        sources += world.sources
-        if world.broken:
+    worlds = broken = 0
+    cpu_seconds = 0.0
+    for seed, lines, counted, spent in _worlds(options):
+        worlds += 1
+        sources += counted
+        cpu_seconds += spent
+        if lines:
             broken += 1
-            print(f"seed {seed}: {world.plan}", *world.broken[:5], sep="\n  ", flush=True)
-    seconds = time.monotonic() - began
-    print(f"{options.seeds} worlds of {SECONDS:g} s in {seconds:.0f} s, {broken} with a broken promise;", end=" ")
+            print(f"seed {seed}", *lines, sep="\n  ", flush=True)
+            if options.until_broken:
+                break
+    minutes = worlds * options.minutes
+    print(
+        f"{worlds} worlds of {options.minutes:g} minutes with {options.replicas} replicas in"
+        f" {time.monotonic() - began:.0f} s, {broken} with a broken promise;"
+        f" {minutes / max(cpu_seconds, 1e-9):.1f} simulated minutes in a CPU second"
+    )
     print(", ".join(f"{source} {count}" for source, count in sources.most_common()))
     return int(broken > 0)
+
+
+Result = tuple[int, list[str], Counter[str], float]
+
+
+def _worlds(options: argparse.Namespace) -> Iterator[Result]:
+    seconds = options.minutes * 60
+    jobs = [
+        (seed, options.replicas, seconds)
+        for seed in range(options.first, options.first + options.seeds)
+        if not options.only or Plan.of(seed, options.replicas, seconds).of_kinds(options.only)
+    ]
+    if options.workers == 1:
+        _be_quiet()
+        yield from map(_world, jobs)
+        return
+    with multiprocessing.get_context("spawn").Pool(options.workers, _be_quiet) as pool:
+        yield from pool.imap_unordered(_world, jobs, chunksize=8)
+
+
+def _be_quiet() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+def _world(job: tuple[int, int, float]) -> Result:
+    seed, replicas, seconds = job
+    began = time.process_time()
+    plan = Plan.of(seed, replicas, seconds)
+    broken, sources = _played(plan, seconds)
+    spent = time.process_time() - began
+    if broken:
+        fewest = _shrunk(plan, seconds)
+        enough = ", ".join(f"{one.what} {one.seconds:g} s at {one.at:.2f}" for one in fewest.happenings)
+        about = f"tps {plan.tps:g}, {plan.users} users, deadline {plan.deadline_seconds:g} s, hurried: {plan.hurried}"
+        return seed, [*broken[:5], f"{about}; enough of it: {enough}"], sources, spent
+    return seed, [], sources, spent
+
+
+def _played(plan: Plan, seconds: float) -> tuple[list[str], Counter[str]]:
+    try:
+        world = play(plan, seconds)
+    except AssertionError as error:
+        # A task was left, or nothing was left that could ever happen.
+        return [f"{type(error).__name__}: {error}"[:300]], Counter()
+    return world.broken, world.sources
+
+
+def _shrunk(plan: Plan, seconds: float) -> Plan:
+    """The plan with as few happenings as still break a promise, one left out after another."""
+    number = 0
+    while number < len(plan.happenings):
+        fewer = plan.without(number)
+        if _played(fewer, seconds)[0]:
+            plan = fewer
+        else:
+            number += 1
+    return plan
+
+
+def faults() -> list[Mutant]:
+    """Faults that the service once had."""
+    found: dict[str, Any] = tomllib.loads(FAULTS.read_text("utf-8"))
+    return [
+        Mutant(
+            name,
+            tuple(Change(**change) for change in fault["changes"]),
+            ("--only", fault["needs"]) if "needs" in fault else (),
+            why=fault["what"],
+        )
+        for name, fault in found.items()
+    ]
+
+
+def _with_faults(names: list[str], workers: int) -> int:
+    wanted = [one for one in faults() if not names or one.name in names]
+    with ThreadPoolExecutor(workers) as pool:
+        lines = list(pool.map(_with_fault, wanted))
+    return int(not all(lines))
+
+
+def _with_fault(fault: Mutant) -> bool:
+    command = ["-m", "tests.simulation", "--until-broken", "--seeds", str(MAX_SEEDS_OF_A_FAULT), *fault.tests]
+    with Checkout() as checkout:
+        try:
+            checkout.put(fault)
+        except DoesNotApplyError as error:
+            print(f"{fault.name}: does not apply: {error}", flush=True)
+            return False
+        status, written = checkout.run(command, seconds=1800)
+    lines = written.splitlines()
+    if status != 1 or not lines or not lines[0].startswith("seed "):
+        print(f"{fault.name} NOT FOUND, {fault.why}: {lines[-2:] if lines else status}", flush=True)
+        return False
+    print(f"{fault.name} found by {lines[0]}, {fault.why}: {lines[1].strip()}", flush=True)
+    return True
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ class RedisModel:
         self._values, self._expires_at = copy.deepcopy(memory)
         self._expires_next = -math.inf
 
-    def keys(self) -> list[bytes]:
+    def names(self) -> list[bytes]:
         """The names of all keys."""
         self._turn()
         return list(self._values)
@@ -138,23 +138,27 @@ class RedisModel:
             self._may_fill = True
         return self._reply(reply)
 
-    def _failing(self, name: bytes) -> str | None:
-        return None if self._may_fill or name not in _TAKES_MEMORY else f"OOM {_OUT_OF_MEMORY}"
+    def _failing(self, name: bytes) -> bytes | None:
+        return None if self._may_fill or name not in _TAKES_MEMORY else f"OOM {_OUT_OF_MEMORY}".encode()
 
     def _call(self, name: bytes, *args: object) -> object:
         if not self._may_fill and name in _TAKES_MEMORY:
             raise OutOfMemoryError(_OUT_OF_MEMORY)
         method = self._methods.get(name) or self._method(name)
-        answer = method(*[arg if type(arg) is bytes else _bytes(arg) for arg in args])
-        if answer is None:
-            return False
-        return self._to_lua(answer) if type(answer) is list else answer
+        for arg in args:
+            if type(arg) is not bytes:
+                args = tuple(map(_bytes, args))
+                break
+        answer = method(*args)
+        if type(answer) is bytes or type(answer) is int:
+            return answer
+        return self._to_lua(answer)
 
     def _to_lua(self, answer: object) -> object:
         if answer is None:
             return False
         if isinstance(answer, list):
-            return self._lua.table_from([self._to_lua(one) for one in answer])
+            return self._lua.table_from([one if type(one) is bytes else self._to_lua(one) for one in answer])
         return answer
 
     def _reply(self, value: Any) -> Any:  # noqa: ANN401  # as a script returns it
@@ -174,7 +178,7 @@ class RedisModel:
             one = value[at]
             if one is None:
                 break
-            replies.append(self._reply(one))
+            replies.append(one if type(one) is bytes or type(one) is int else self._reply(one))
         return replies
 
     # Commands
@@ -481,10 +485,13 @@ def _form(form: bytes) -> str:
     return {b">d": ">d", b">I4": ">I", b">I2": ">H"}[form]
 
 
-def _bytes(value: object) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, float) and value == int(value):
+def _bytes(value: Any) -> bytes:  # noqa: ANN401  # whatever a command is given
+    kind = type(value)
+    if kind is bytes:
+        return value  # type: ignore[no-any-return]  # its type was looked at, which is quicker
+    if kind is int:
+        return b"%d" % value
+    if kind is float and value == int(value):
         # As Lua writes numbers that are whole.
         return b"%.14g" % value
     return str(value).encode()

@@ -26,17 +26,38 @@ class _JumpingSelector(selectors.DefaultSelector):
         return super().select(0)
 
 
-class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """Its time stands still while code runs, and jumps to the next timer when none does."""
+class _BlindSelector(_JumpingSelector):
+    """Never looks whether anything has come from outside, which takes longer than most of what a loop does."""
 
-    def __init__(self) -> None:
-        selector = _JumpingSelector()
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise DeadlockError("the loop waits for nothing")
+        if timeout > 0:
+            self.loop.advance(timeout)
+        return []
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """Its time stands still while code runs, and jumps to the next timer when none does.
+
+    Args:
+        blind: Nothing comes from outside, neither bytes nor the results of threads.
+    """
+
+    def __init__(self, *, blind: bool = False) -> None:
+        selector = _BlindSelector() if blind else _JumpingSelector()
         super().__init__(selector)
         selector.loop = self
         self._virtual_now = 1000.0
 
     def time(self) -> float:
         return self._virtual_now
+
+    def pass_by(self, seconds: float) -> None:
+        """So much time has gone by in which nothing was due: every timer is as far away as it was."""
+        self._virtual_now += seconds
+        for timer in self._scheduled:  # type: ignore[attr-defined]  # asyncio's own heap, whose order stays
+            timer._when += seconds
 
     def advance(self, seconds: float) -> None:
         """Let time pass at once; called from running code it is a loop that stood still."""
@@ -57,9 +78,9 @@ class VirtualClock:
         return self._loop.time()
 
 
-def run_virtual(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """Run to the end in virtual time; a task left behind is a failure."""
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+def run_virtual(coroutine: Coroutine[Any, Any, Result], *, blind: bool = False) -> Result:
+    """Run to the end in virtual time; a task left behind is a failure. For `blind` see `VirtualTimeLoop`."""
+    with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(blind=blind)) as runner:
         return runner.run(_nothing_left(coroutine))
 
 
