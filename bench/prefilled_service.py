@@ -1,6 +1,6 @@
-"""The service with one route more: `POST /_fill?users=N` puts N lists into its cache, without a transaction.
+"""The service with one route more: `POST /_fill?users=N&first=K` puts N lists into its cache, without a transaction.
 
-`python -m bench.prefilled_service`, configured like the service. The users are `filled0` and so on; each list is 25
+`python -m bench.prefilled_service`, configured like the service. The users are `filledK` and so on; each list is 25
 random items of the catalogue. A hundred thousand real misses would take many minutes.
 """
 
@@ -32,11 +32,11 @@ def with_fill_route(settings: Settings, overrides: Overrides | None = None) -> H
         ids = [row["id"] for row in csv.DictReader(file)]
 
     @lane.application.post("/_fill", include_in_schema=False)
-    async def fill(request: Request, users: int) -> dict[str, int]:
+    async def fill(request: Request, users: int, first: int = 0) -> dict[str, int]:
         services = services_of(request)
         local = services.memory
-        rng = random.Random(20)
-        for number in range(users):
+        rng = random.Random(first)
+        for number in range(first, first + users):
             ranked = ItemList(tuple(rng.sample(ids, LIST_ITEMS)), f"RID-{uuid.uuid4()}", time.time())
             asked = asked_by(services, RecommendationQuery(f"filled{number}", 10), 0.0)
             assert asked.key is not None

@@ -34,6 +34,11 @@ def span(name: str) -> AbstractContextManager[object]:
     return _NO_SPAN if tracer is None else tracer(name)
 
 
+def is_traced() -> bool:
+    """Whether anybody traces; asked where even a span that does nothing is felt."""
+    return _Current.tracer is not None
+
+
 def trace_with(tracer: Tracer | None) -> None:
     """Make the spans of this process with a tracer; None makes none."""
     _Current.tracer = tracer

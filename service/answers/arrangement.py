@@ -64,6 +64,20 @@ class Arrangement:
         """Whether the operator wants every list as it is."""
         return not (self._pins or self._max_per or self._moves)
 
+    @property
+    def same_for_all(self) -> bool:
+        """Whether an item's place follows from the item and the list only, at all times and for all users."""
+        return not (self._pins or self.uses_interactions)
+
+    @property
+    def bounds(self) -> tuple[int, ...]:
+        """How many of a kind there may be, for each column that is bounded."""
+        return tuple(self._max_per.values())
+
+    def trait_of(self, item_id: str, row: CatalogRow, catalog: ItemCatalog) -> tuple[int, tuple[object, ...]]:
+        """The group of an item (0 boosted, 1 neither, 2 buried), and its values of the bounded columns."""
+        return self._traits.of(item_id, row, catalog)
+
     def pinned(self, now: float) -> Iterator[str]:
         """The items that stand at a place now, whether or not they may be shown."""
         return (pin.item_id for pin in self._pins if pin.until > now)

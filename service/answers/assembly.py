@@ -22,7 +22,7 @@ from service.lists.numbers import NumberedList
 from service.lists.ports import Outcome
 from service.models import Answer, RecommendationQuery, RequestKind, Source
 from service.personalize.list_length import ListLength
-from service.spans import span
+from service.spans import is_traced, span
 
 SPARE_ITEMS: Final = 10
 """Items fetched from a remote catalogue beyond those asked for, in the place of some that cannot be shown."""
@@ -128,7 +128,10 @@ class Assembly:
         """
         if self._ready is None:
             return None
-        with span("render"):
+        if is_traced():
+            with span("render"):
+                joined = self._ready.join(kept, query.num_results)
+        else:
             joined = self._ready.join(kept, query.num_results)
         if joined is None:
             return None

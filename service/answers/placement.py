@@ -72,7 +72,9 @@ class Placement:
 
     def place_of_arm(self, user_id: str) -> int:
         """Which of the arms answers a user."""
-        arm = self._split.arm_of(user_id) if user_id else None
+        if len(self.arms) == 1 or not user_id:
+            return 0
+        arm = self._split.arm_of(user_id)
         return 0 if arm is None else arm + 1
 
     def with_item(self, query: RecommendationQuery) -> RecommendationQuery:

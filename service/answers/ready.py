@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 
 from service.answers.rules import ItemRules
 from service.answers.selection import reason_to_drop
+from service.catalog.item import CatalogRow
+from service.catalog.ports import ItemCatalog
 from service.clock import Clock
 from service.lists.numbers import ItemNumbers, NumberedList, first_numbers
 from service.models import RecommendationQuery
@@ -70,26 +72,26 @@ class ReadyItems:
             kept: A list of the numbers of now.
             wanted: Items.
         """
-        if self._version != self._rules.version or self._of is not self._numbers():
-            self._begin()
+        self._renew()
         found = first_numbers(kept, wanted)
         if len(found) < wanted:
             return None
         fragments = self._fragments
         try:
-            body = b",".join([fragments[number] for number in found])  # type: ignore[misc]  # None raises, and is rare
+            # Where one is None it raises, which is rare.
+            return Joined(b"[%b]" % b",".join([fragments[number] for number in found]), found)  # type: ignore[misc]
         except (TypeError, IndexError):
-            return self._chosen(kept, wanted)
-        return Joined(b"[" + body + b"]", found)
+            return self._chosen(first_numbers(kept, len(kept)), wanted)
 
     def ids_of(self, numbers: Sequence[int]) -> list[str]:
         """The items of these numbers."""
         ids = self._numbers().ids
         return [ids[one] for one in numbers]
 
-    def _chosen(self, kept: NumberedList, wanted: int) -> Joined | None:
-        """The same where an item is not ready, or not to be shown."""
-        found = first_numbers(kept, len(kept))
+    def _chosen(
+        self, found: Sequence[int], wanted: int, has_room: Callable[[int], bool] | None = None
+    ) -> Joined | None:
+        """The same where an item is not ready, or not to be shown; `has_room` has the last word."""
         dropped: dict[str, int] = {}
         shown: list[bytes] = []
         for first in range(0, len(found), wanted):
@@ -97,6 +99,8 @@ class ReadyItems:
             self._make_ready(some)
             for place, number in enumerate(some, first + 1):
                 fragment, reason = self._fragments[number], self._reasons.get(number)
+                if reason is None and has_room is not None and not has_room(number):
+                    reason = "max_per"
                 if reason is not None:
                     dropped[reason] = dropped.get(reason, 0) + 1
                 elif fragment is None:
@@ -118,12 +122,17 @@ class ReadyItems:
         rules = self._rules.bind(_NOBODY)
         item_ids = [ids[one] for one in missing]
         for number, item_id, row in zip(missing, item_ids, rules.catalog.rows(item_ids), strict=True):
+            if row is not None:
+                self._note(number, item_id, row, rules.catalog)
             reason = reason_to_drop(item_id, row, rules)
             if reason is not None:
                 reasons[number] = reason
             elif row is not None and self._has_room(len(row.fragment) + READY_BYTES):
                 fragments[number] = row.fragment
                 self.bytes += len(row.fragment) + READY_BYTES
+
+    def _note(self, number: int, item_id: str, row: CatalogRow, catalog: ItemCatalog) -> None:
+        """See an item of the catalogue whose fragment is made ready."""
 
     def _has_room(self, size: int) -> bool:
         if self.bytes + size <= self._max_bytes:
@@ -135,8 +144,10 @@ class ReadyItems:
             self.bytes = 0
         return self.bytes + size <= self._max_bytes
 
-    def _begin(self) -> None:
+    def _renew(self) -> None:
         """Forget what was decided by other rules, or for other numbers."""
+        if self._version == self._rules.version and self._of is self._numbers():
+            return
         self._version, self._of = self._rules.version, self._numbers()
         self._fragments = [None] * len(self._of)
         self._reasons.clear()

@@ -32,6 +32,21 @@ class AtOnceProtocol(HeldProtocol):
         """Note whether a packet that begins a request holds that request and nothing else."""
         self._is_one_request = data.endswith(_HEAD_END) and data.find(_HEAD_END) == len(data) - len(_HEAD_END)
 
+    def on_message_begin(self) -> None:
+        """Begin a request; its scope is made when it is asked for, which a hit does not."""
+        if self._is_one_request and self._lane is not None:
+            self.url = b""
+            self.expect_100_continue = False
+            self.headers = []
+        else:
+            super().on_message_begin()
+
+    def _make_scope(self) -> None:
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers
+
     def on_message_complete(self) -> None:
         """The next bytes begin a request."""
         if self._is_answered:
@@ -45,7 +60,9 @@ class AtOnceProtocol(HeldProtocol):
 
         Then the connection is as it would be after the ordinary way.
         """
-        found = self._find() if self._is_one_request and self._is_usual() else None
+        if not self._is_one_request or self._lane is None:
+            return False
+        found = self._find() if self._is_usual() else None
         if isinstance(found, bytes):
             self._is_answered = True
             self._turn = "ask"
@@ -53,6 +70,7 @@ class AtOnceProtocol(HeldProtocol):
             self.server_state.total_requests += 1
             self.transport.write(found)
             return True
+        self._make_scope()
         if found is not None:
             self.scope[ASKED] = found  # type: ignore[typeddict-unknown-key]  # of this project
         return False
@@ -60,8 +78,7 @@ class AtOnceProtocol(HeldProtocol):
     def _is_usual(self) -> bool:
         parser = self.parser
         return not (
-            self._lane is None
-            or self._asking
+            self._asking
             or self.flow.write_paused
             or self._held.stopping
             or self.expect_100_continue

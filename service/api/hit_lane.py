@@ -4,7 +4,6 @@ It stands in front of the FastAPI application, answers what `service.api.hits` f
 errors included.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -43,9 +42,6 @@ KINDS: Final[Mapping[str, RequestKind]] = {
 
 AT_ONCE_HEADERS: Final = CREDENTIALS | {REQUEST_ID, TRACEPARENT}
 """Those of a request that an answer depends on."""
-
-# What a parser of URLs takes as a query, whole.
-_QUERY: Final = re.compile(rb"[!\"$-~]*")
 
 
 class HitLane:
@@ -104,12 +100,12 @@ class HitLane:
             return None
         path, _, query_string = target.partition(b"?")
         kind = self._kinds.get(path)
-        if kind is None or not _QUERY.fullmatch(query_string) or not services.gate.admits(headers):
+        if kind is None or not services.gate.admits(headers):
             return None
         begin = self._begin(servers)
         if begin is None:
             return None
-        found = hits.find(kind, query_string, services.clock.monotonic())
+        found = hits.find(kind, query_string, services.clock.monotonic(), is_parsed=False)
         if not isinstance(found, HitAnswer):
             return found
         request_id = request_id_of(headers)

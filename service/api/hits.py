@@ -3,7 +3,9 @@
 A plain answer is a join of ready items. For any other the rules look at each item of the list.
 """
 
+import re
 from dataclasses import dataclass, replace
+from typing import Final
 
 from service.api.headers import lasting_headers, naming_list, written
 from service.api.lifecycle import Asked, Services, asked_by
@@ -15,6 +17,9 @@ from service.lists.keys import UserKey
 from service.lists.numbers import made_at, recommendation_id
 from service.models import RequestKind
 from service.telemetry import Hit
+
+# What a parser of URLs takes as a query, whole.
+_QUERY: Final = re.compile(rb"[!\"$-~]*")
 
 
 @dataclass(slots=True)
@@ -43,17 +48,22 @@ class Hits:
         self._clock = services.clock
         self._forms = QueryForms(services.placements)
 
-    def find(self, kind: RequestKind, query_string: bytes, began: float) -> HitAnswer | Asked | None:
+    def find(
+        self, kind: RequestKind, query_string: bytes, began: float, *, is_parsed: bool = True
+    ) -> HitAnswer | Asked | None:
         """The answer to an admitted query; else what was found out, or None where it is refused.
 
         Args:
             kind: What is asked for.
             query_string: As it came.
             began: Monotonic time of its arrival.
+            is_parsed: Whether a parser of URLs has said that this is the query, and all of it.
         """
         try:
             found = self._forms.find(kind, query_string)
             if found is None:
+                if not is_parsed and not _QUERY.fullmatch(query_string):
+                    return None
                 return self._of(asked_by(self._services, parse_query(query_string, kind), began))
             form, user_id = found
             arm = form.arms[form.placement.place_of_arm(user_id)]

@@ -29,6 +29,7 @@ NUMBER_BYTES: Final = 150
 SERIES: Final = 256
 
 _HEAD: Final = struct.Struct("<BBBdB")
+_MADE_AT: Final = struct.Struct("<d")
 _NUMBERED: Final = 0
 _WIDE: Final = 1
 _PROMOTED: Final = 2
@@ -125,7 +126,7 @@ def envelope_of(kept: NumberedList, numbers: ItemNumbers) -> Envelope:
 
 def made_at(kept: NumberedList) -> float:
     """Unix seconds at which the list was made."""
-    made: float = _HEAD.unpack_from(kept)[3]
+    made: float = _MADE_AT.unpack_from(kept, 3)[0]
     return made
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from service.answers.arm import Arm, AskingTerms
+from service.answers.arranged import ArrangedItems
 from service.answers.arrangement import Arrangement, ArrangementTerms, Pin
 from service.answers.assembly import Assembly, AssemblyTerms
 from service.answers.exclusions import RequestExclusion
@@ -197,8 +198,8 @@ async def open_answers(
     for holder in (outside.stores.memory, pins, fallback_pins):
         forgetting.search(holder)
     async with AsyncExitStack() as stack:
-        exclusions = {one.exclusion_filter for wanted in placements.values() for one in (wanted, *wanted.variants)}
-        builder = _Builder(outside, terms, popular, pins, stack, exclusions=len(exclusions))
+        count = sum(1 + len(wanted.variants) for wanted in placements.values())
+        builder = _Builder(outside, terms, popular, pins, stack, arms=count)
         built: dict[str, Placement] = {}
         for name, wanted in placements.items():
             arms = [await builder.arm(name, wanted, None)]
@@ -215,9 +216,7 @@ async def open_answers(
             )
         for name, wanted in placements.items():
             built[name].fall_back_to([built[other] for other in wanted.fallback])
-        yield AnsweringReplica(
-            Placements(list(built.values())), pins, popular, builder.budgets, list(builder.ready.values())
-        )
+        yield AnsweringReplica(Placements(list(built.values())), pins, popular, builder.budgets, builder.ready)
 
 
 class _Builder:
@@ -231,7 +230,7 @@ class _Builder:
         pins: LocalPins,
         stack: AsyncExitStack,
         *,
-        exclusions: int,
+        arms: int,
     ) -> None:
         self._outside = outside
         self._terms = terms
@@ -240,9 +239,10 @@ class _Builder:
         self._stack = stack
         self._popular_list = PopularLists(popular, outside.catalog, outside.clock)
         self.budgets: dict[str, Budget] = {}
-        self._exclusions = max(1, exclusions)
-        self.ready: dict[str, ReadyItems] = {}
-        """By the exclusion of a placement."""
+        self._arms = arms
+        self._ready_of: dict[str, ReadyItems] = {}
+        """By the exclusion of arms that keep the order of a list."""
+        self.ready: list[ReadyItems] = []
 
     async def arm(self, name: str, placement: PlacementTerms, variant: VariantTerms | None) -> Arm:
         """An arm of a placement; None is the placement's own."""
@@ -287,8 +287,8 @@ class _Builder:
             )
         )
         ready = None
-        if arrangement.changes_nothing and rules.same_for_all and placement.kind != "ranking":
-            ready = self._ready(own_exclusion or "", rules)
+        if arrangement.same_for_all and rules.same_for_all and placement.kind != "ranking":
+            ready = self._ready(own_exclusion or "", rules, arrangement)
         assembly = Assembly(
             clock=clock,
             rules=rules,
@@ -315,15 +315,18 @@ class _Builder:
             assembly=assembly,
         )
 
-    def _ready(self, exclusion: str, rules: ItemRules) -> ReadyItems:
-        """The items of these rules; placements with the same exclusion share them."""
-        found = self.ready.get(exclusion)
-        if found is None:
-            memory, terms = self._outside.stores.memory, self._terms
-            room = terms.ready_bytes // self._exclusions
-            found = ReadyItems(rules, lambda: memory.numbers, self._outside.clock, room)
-            self.ready[exclusion] = found
-        return found
+    def _ready(self, exclusion: str, rules: ItemRules, arrangement: Arrangement) -> ReadyItems:
+        """The items of these rules; arms with the same exclusion and no order of their own share them."""
+        memory, clock, room = self._outside.stores.memory, self._outside.clock, self._terms.ready_bytes // self._arms
+        if not arrangement.changes_nothing:
+            found: ReadyItems = ArrangedItems(rules, lambda: memory.numbers, clock, room, arrangement=arrangement)
+            self.ready.append(found)
+            return found
+        shared = self._ready_of.get(exclusion)
+        if shared is None:
+            shared = self._ready_of[exclusion] = ReadyItems(rules, lambda: memory.numbers, clock, room)
+            self.ready.append(shared)
+        return shared
 
     async def _campaign(
         self, name: str, placement: PlacementTerms, address: Address, lists: Lists

