@@ -1,33 +1,14 @@
 """The page User and the page Operations in a browser: items found, users forgotten, addresses that attack."""
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, Page, StorageState, expect
 
-from tests.browser.conftest import ADMIN_KEY
 from tests.support.browser import PHONE, barriers, scrolls_sideways, visiting
 from tests.support.processes import Process
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
-
-
-async def log_in(page: Page, path: str = "/console") -> None:
-    await page.goto(path)
-    await page.get_by_label("Admin key").fill(ADMIN_KEY)
-    await page.keyboard.press("Enter")
-    await expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def session(browser: Browser, shop: Process) -> AsyncIterator[StorageState]:
-    """The cookies of somebody who has logged in."""
-    async with visiting(browser, shop.url) as page:
-        await log_in(page)
-        yield await page.context.storage_state()
 
 
 async def look(page: Page, user: str) -> None:
@@ -39,9 +20,9 @@ async def look(page: Page, user: str) -> None:
 
 
 async def test_an_item_is_found_as_it_looks_blocked_and_shown_again(
-    browser: Browser, shop: Process, session: StorageState
+    browser: Browser, shop: Process, entered: StorageState
 ) -> None:
-    async with visiting(browser, shop.url, state=session) as page:
+    async with visiting(browser, shop.url, state=entered) as page:
         await page.goto("/console/operations")
         await page.get_by_label("Item id, or a part of a name").fill("kite-delta")
         await page.keyboard.press("Enter")
@@ -58,9 +39,9 @@ async def test_an_item_is_found_as_it_looks_blocked_and_shown_again(
 
 
 async def test_a_user_is_forgotten_only_after_a_second_thought(
-    browser: Browser, shop: Process, session: StorageState
+    browser: Browser, shop: Process, entered: StorageState
 ) -> None:
-    async with visiting(browser, shop.url, state=session) as page:
+    async with visiting(browser, shop.url, state=entered) as page:
         await page.goto("/console")
         await look(page, "user5")
         await page.get_by_role("button", name="Forget this user").click()
@@ -72,10 +53,10 @@ async def test_a_user_is_forgotten_only_after_a_second_thought(
 
 
 async def test_names_ids_and_addresses_that_attack_do_nothing(
-    browser: Browser, shop: Process, session: StorageState
+    browser: Browser, shop: Process, entered: StorageState
 ) -> None:
     """`visiting` fails at any script that runs, any dialog, and any breach of the policy."""
-    async with visiting(browser, shop.url, state=session) as page:
+    async with visiting(browser, shop.url, state=entered) as page:
         await page.goto("/console")
         async with page.expect_response("**/console/api/user") as answered:
             await page.get_by_label("User id").fill(HOSTILE)
@@ -98,9 +79,9 @@ async def test_names_ids_and_addresses_that_attack_do_nothing(
 
 
 async def test_what_the_service_refuses_is_said_on_the_page(
-    browser: Browser, shop: Process, session: StorageState
+    browser: Browser, shop: Process, entered: StorageState
 ) -> None:
-    async with visiting(browser, shop.url, state=session) as page:
+    async with visiting(browser, shop.url, state=entered) as page:
         await page.goto("/console")
         await page.get_by_label("Placement").select_option("for-you")
         await page.context.clear_cookies()
