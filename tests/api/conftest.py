@@ -9,11 +9,13 @@ import httpx
 import pytest
 
 from service.main import create_app
+from service.personalize.sdk import runtime
 from service.settings import Settings, load_settings
 from service.wiring.replica import Overrides
 from tests.support.clocks import MovingClock
 from tests.support.front_door import ITEMS, AskablePersonalize, Door, OpenDoor, running
 from tests.support.processes import CAMPAIGN_ARN
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -38,6 +40,8 @@ def catalog_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def open_door(catalog_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> OpenDoor:
     monkeypatch.chdir(tmp_path)
+    # A connection on loopback is there at once, unless this machine does other work.
+    monkeypatch.setattr(runtime, "CONNECT_TIMEOUT_SECONDS", PATIENCE_SECONDS)
 
     @asynccontextmanager
     async def opened(*, local_personalize: str | None = None, **variables: str) -> AsyncIterator[Door]:

@@ -151,7 +151,7 @@ async def test_an_open_breaker_is_a_state_and_a_reason(door: Door) -> None:
 
 
 async def test_a_used_up_budget_and_a_missing_user_are_reasons(open_door: OpenDoor) -> None:
-    async with open_door(PERSONALIZE_TPS="0.5", REQUEST_DEADLINE_SECONDS="0.3") as door:
+    async with open_door(PERSONALIZE_TPS="0.05", REQUEST_DEADLINE_SECONDS="5") as door:
         before = await values(door)
         for user in ("first", "second", ""):
             await door.get(PATH, user_id=user)
@@ -172,14 +172,14 @@ async def test_a_flight_is_open_until_its_list_is_there(door: Door) -> None:
 
 
 async def test_a_stale_list_waits_for_a_slot_to_be_renewed_in(open_door: OpenDoor) -> None:
-    async with open_door(PERSONALIZE_TPS="0.5", REQUEST_DEADLINE_SECONDS="0.3") as door:
+    async with open_door(PERSONALIZE_TPS="0.05", REQUEST_DEADLINE_SECONDS="5") as door:
         await door.get(PATH, user_id="known")
         door.clock.moved_seconds += 1_000
-        # Takes the only slot of the next two seconds.
+        # Takes the only slot of the next twenty seconds.
         await door.get(PATH, user_id="new")
         assert (await door.get(PATH, user_id="known")).headers["X-Recommendation-Source"] == "stale"
         await door.shows("refresh_queue 1.0")
-        door.clock.moved_seconds += 10
+        door.clock.moved_seconds += 30
         await door.shows("refresh_queue 0.0")
 
     assert [request.user_id for request in door.personalize.asked] == ["known", "new", "known"]
