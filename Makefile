@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# One worker more than processors, since many tests wait; a test that begins goes to whichever worker is idle.
+# More workers than processors, since many tests wait; a worker that has no more tests takes some of another.
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN) && echo $$((n < 2 ? 2 : 4)))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
