@@ -29,6 +29,7 @@ class Store:
         self.away = False
         self.asking = self.most_asking = 0
         self.waiting = list(waiting)
+        self.claimed: dict[str, Waiting] = {}
         self.sent: list[str] = []
 
     async def accept(self, events: Sequence[tuple[UserPrefix, Event]]) -> list[bool]:
@@ -44,7 +45,12 @@ class Store:
 
     async def claim(self, most: int) -> list[Waiting]:
         claimed, self.waiting = self.waiting[:most], self.waiting[most:]
+        self.claimed |= {one.number: one for one in claimed}
         return claimed
+
+    async def again(self, numbers: Sequence[str], _: float) -> None:
+        # On a busy machine a slot may be lost.
+        self.waiting += [self.claimed[number] for number in numbers]
 
     async def done(self, numbers: Sequence[str]) -> None:
         self.sent += numbers
