@@ -65,7 +65,8 @@ class Stage:
 async def a_stage(server: RedisServer) -> AsyncIterator[Stage]:
     clock = MovingClock()
     async with (
-        join(server.url, clock) as member,
+        # A busy machine must not lose Redis by itself.
+        join(server.url, clock, timeout_seconds=10.0) as member,
         RedisForgotten(
             member.client,
             key="pc:{test}:forgotten",
@@ -94,6 +95,19 @@ async def test_what_landed_while_redis_was_away_or_just_before_is_offered(redis_
         await until(lambda: len(stage.lists.offered) == 3)
         assert sorted(stage.lists.offered) == [key(2), key(3), key(4)]
         assert len(stage.put_back) == 0
+
+
+async def test_a_list_that_redis_never_had_is_offered_however_often_redis_goes(redis_server: RedisServer) -> None:
+    async with a_stage(redis_server) as stage:
+        stage.lists.left = 0
+        stage.go()
+        stage.land(1, shared=False)
+        for _ in range(2):
+            await stage.come_back()
+            stage.clock.moved_seconds += LOST_SECONDS + 1
+            stage.go()
+        stage.lists.left = 1
+        await until(lambda: stage.lists.offered == [key(1)])
 
 
 async def test_a_list_that_missed_the_return_is_offered_at_once(redis_server: RedisServer) -> None:

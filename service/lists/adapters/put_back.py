@@ -7,6 +7,7 @@ same user, the first to offer it prevails, and the other takes it over: all part
 
 import asyncio
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
 import structlog
@@ -47,6 +48,15 @@ class OfferedTo(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    lists: OfferedTo
+    at: float
+    """When it was noted, monotonic."""
+
+    shared: bool
+
+
 class PutBack:
     """The lists of late of one replica; a context manager, and it works within.
 
@@ -62,7 +72,8 @@ class PutBack:
         self._memory = memory
         self._forgotten = forgotten
         self._clock = clock
-        self._noted: OrderedDict[UserKey, tuple[OfferedTo, float]] = OrderedDict()
+        self._noted: OrderedDict[UserKey, _Noted] = OrderedDict()
+        self._offering = False
         self._back = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         client.on_change(self._changed)
@@ -83,39 +94,45 @@ class PutBack:
     def note(self, key: UserKey, lists: OfferedTo, *, shared: bool) -> None:
         """A live list of this key is in memory; one that is not shared is offered as soon as Redis is there."""
         now = self._clock.monotonic()
-        self._noted[key] = lists, now
+        self._noted[key] = _Noted(lists, now, shared)
         self._noted.move_to_end(key)
         if self._client.up and not shared:
             # Redis came back while the list was on its way.
             self._back.set()
-        elif self._client.up and not self._back.is_set():
+        elif self._client.up and not self._offering and not self._back.is_set():
             self._forget_before(now - LOST_SECONDS)
         while len(self._noted) > MAX_NOTED:
             self._noted.popitem(last=False)
 
     def _forget_before(self, moment: float) -> None:
-        while self._noted and next(iter(self._noted.values()))[1] < moment:
+        """What landed long before is safe, unless Redis never had it."""
+        while self._noted:
+            oldest = next(iter(self._noted.values()))
+            if oldest.at >= moment or not oldest.shared:
+                return
             self._noted.popitem(last=False)
 
     def _changed(self, up: bool) -> None:  # noqa: FBT001  # the listener's signature
         if up:
             self._back.set()
         else:
-            # What landed long before is safe.
             self._forget_before(self._clock.monotonic() - LOST_SECONDS)
 
     async def _run(self) -> None:
         while True:
             await self._back.wait()
+            # Not after the offers: Redis may go and come back while they are made.
+            self._back.clear()
+            self._offering = True
             try:
                 await self._offer_all()
             except SharedStateUnavailable:
+                # What is left is offered when Redis is back. Of a node of a cluster nobody hears that.
                 if self._client.up:
-                    # A node of a cluster is away, and its return is not heard of.
                     await asyncio.sleep(AGAIN_SECONDS)
-                    continue
-                # What is left is offered next time.
-            self._back.clear()
+                    self._back.set()
+            finally:
+                self._offering = False
 
     async def _offer_all(self) -> None:
         # First whose lists must not come back: it may have been said while this replica was cut off.
@@ -124,11 +141,11 @@ class PutBack:
         taken = offered = 0
         while self._noted:
             some = [self._noted.popitem() for _ in range(min(AT_ONCE, len(self._noted)))]
-            kept = [(key, lists, at) for key, (lists, at) in some if not is_forgotten(key)]
-            results = await asyncio.gather(*(self._offer(key, lists) for key, lists, _ in kept), return_exceptions=True)
-            for (key, lists, at), result in zip(kept, results, strict=True):
+            kept = [(key, noted) for key, noted in some if not is_forgotten(key)]
+            results = await asyncio.gather(*(self._offer(key, one.lists) for key, one in kept), return_exceptions=True)
+            for (key, noted), result in zip(kept, results, strict=True):
                 if isinstance(result, SharedStateUnavailable):
-                    self._noted[key] = lists, at
+                    self._noted.setdefault(key, noted)
                 elif isinstance(result, BaseException):
                     raise result
                 else:
