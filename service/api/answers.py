@@ -1,14 +1,13 @@
 """The three ways to ask: recommendations, similar items, ranking."""
 
-import asyncio
-from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from service.api.headers import lasting_headers, passing_headers
 from service.api.keyed_route import caller, keyed
-from service.api.lifecycle import ACCESS_LINE, ASKED, Asked, Services, asked_by, services_of
+from service.api.lifecycle import ACCESS_LINE, ASKED, CLIENT_GONE, FAILED, Asked, Services, asked_by, services_of
+from service.api.misses import answer_to
 from service.api.query import PARAMETERS, parse_body, parse_query
 from service.catalog.item import ITEM_COLUMNS, JSON_TYPES
 from service.constants import (
@@ -18,12 +17,9 @@ from service.constants import (
     RECOMMENDATIONS_PATH,
     SIMILAR_ITEMS_PATH,
 )
-from service.models import Answer, RecommendationQuery, RequestKind
+from service.models import RecommendationQuery, RequestKind
 
 router = APIRouter(route_class=keyed(caller))
-
-CLIENT_GONE = 499
-"""For our own log only: nobody is there to read it."""
 
 _ITEM = {
     "type": "object",
@@ -119,6 +115,8 @@ async def ranking_of_body(request: Request) -> Response:
 
 async def _answer(request: Request, kind: RequestKind) -> Response:
     services = services_of(request)
+    if (error := request.scope.get(FAILED)) is not None:
+        raise error
     asked: Asked | None = request.scope.get(ASKED)
     if asked is None:
         # The hit lane has not looked at it, or could not admit it without a wait.
@@ -129,12 +127,7 @@ async def _answer(request: Request, kind: RequestKind) -> Response:
 
 
 async def _answered(request: Request, services: Services, asked: Asked) -> Response:
-    answer = asked.answer
-    if answer is None:
-        deadline = asked.began + services.limits.deadline_seconds
-        query = replace(asked.query, sender=services.gate.sender_of(request.scope["headers"]))
-        asking = asyncio.ensure_future(asked.placement.answer(query, deadline, arm=asked.arm, key=asked.key))
-        answer = await _unless_gone(request, asking)
+    answer = await answer_to(services, asked, request.scope["headers"], request.receive)
     if answer is None:
         return Response(status_code=CLIENT_GONE)
     seconds = services.clock.monotonic() - asked.began
@@ -143,20 +136,3 @@ async def _answered(request: Request, services: Services, asked: Asked) -> Respo
     response = Response(answer.body)
     response.raw_headers = lasting_headers(answer) + passing_headers(answer, seconds)
     return response
-
-
-async def _unless_gone(request: Request, asking: "asyncio.Future[Answer]") -> Answer | None:
-    """The answer; None when the client hangs up first, so that its slot goes to the next."""
-    gone = asyncio.ensure_future(_disconnected(request))
-    try:
-        waiting: set[asyncio.Future[Any]] = {asking, gone}
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        return asking.result() if asking.done() else None
-    finally:
-        asking.cancel()
-        gone.cancel()
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -1,7 +1,7 @@
-"""The short way for the answer that most calls of a send get: a fresh list.
+"""The short way for calls of a send: a fresh list, which most of them get, and a list that is yet to come.
 
-It stands in front of the FastAPI application, answers what `service.api.hits` finds and lets everything else through,
-errors included.
+It stands in front of the FastAPI application, answers what `service.api.hits` finds, and misses when their list has
+come. It lets everything else through, errors included.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
@@ -15,21 +15,23 @@ from service.api.entrance import entered
 from service.api.headers import (
     REQUEST_ID,
     TRACEPARENT,
+    lasting_headers,
     new_request_id,
     passing_head,
+    passing_headers,
     request_id_of,
     taken_apart,
     written,
 )
 from service.api.hits import HitAnswer, Hits
-from service.api.lifecycle import ACCESS_LINE, ASKED, Asked, Lifecycle, Services
+from service.api.lifecycle import ACCESS_LINE, ASKED, CLIENT_GONE, FAILED, Asked, Lifecycle, Services
+from service.api.misses import Receive, answer_to
 from service.api.turns import Turns
 from service.constants import QUIET_PATHS, RANKING_PATH, RECOMMENDATIONS_PATH, SIMILAR_ITEMS_PATH
 from service.errors import ConfigurationError
 from service.models import RequestKind
 
 Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -151,9 +153,10 @@ class HitLane:
         found = scope.get(ASKED)
         if found is None:
             found = hits.find(KINDS[scope["path"]], scope["query_string"], services.clock.monotonic())
-        if not isinstance(found, HitAnswer):
-            if found is not None:
-                scope[ASKED] = found
+        if isinstance(found, Asked):
+            await self._missed(services, found, scope, receive, send, request_id=request_id, logged=logged)
+            return
+        if found is None:
             await self._pass_on(services, scope, receive, send, request_id, logged=logged)
             return
         headers = taken_apart(found.head + passing_head(found.seconds, found.age_seconds))
@@ -162,6 +165,36 @@ class HitLane:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": found.body})
         services.telemetry.hit(found.counted, found.age_seconds, found.seconds, request_id if logged else None)
+
+    async def _missed(
+        self,
+        services: Services,
+        asked: Asked,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        request_id: bytes | None,
+        logged: bool,
+    ) -> None:
+        """Answer when the list has come; an error is the application's to put into words."""
+        try:
+            answer = await answer_to(services, asked, scope["headers"], receive)
+        except Exception as error:  # noqa: BLE001  # the route raises it again
+            scope[FAILED] = error
+            await self._pass_on(services, scope, receive, send, request_id, logged=logged)
+            return
+        seconds = services.clock.monotonic() - asked.began
+        status, headers, body = CLIENT_GONE, [(b"content-length", b"0")], b""
+        if answer is not None:
+            services.telemetry.answered(answer, seconds, request_id if logged else None)
+            status, headers, body = 200, lasting_headers(answer) + passing_headers(answer, seconds), answer.body
+        elif logged and request_id is not None:
+            services.telemetry.other(scope["path"], CLIENT_GONE, seconds, request_id)
+        if request_id is not None:
+            headers.append((REQUEST_ID, request_id))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
     async def _pass_on(
         self, services: Services, scope: Scope, receive: Receive, send: Send, request_id: bytes | None, *, logged: bool

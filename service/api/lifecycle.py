@@ -35,6 +35,12 @@ ACCESS_LINE: Final = "personalize_connect.access_line"
 ASKED: Final = "personalize_connect.asked"
 """Of a request's scope: what the hit lane has found out already, an `Asked`; absent if it has not looked."""
 
+FAILED: Final = "personalize_connect.failed"
+"""Of a request's scope: the error of a call that the hit lane has tried to answer; absent if there is none."""
+
+CLIENT_GONE: Final = 499
+"""For our own log only: nobody is there to read it."""
+
 
 def _nothing() -> None:
     """Before the start is complete there is nothing to look at."""
