@@ -28,6 +28,7 @@ from bench import (
     prewarm,
     redis_load,
     rehearsals,
+    rehearse_pace,
     rolling_restart,
     sends,
     speed,
@@ -93,6 +94,7 @@ SENDS = {
     "batch": batch.batch,
     "planned_sends": plans.planned_sends,
     "rehearsals": rehearsals.rehearsals,
+    "rehearse_pace": rehearse_pace.rehearse_pace,
     "items_flood": items_flood.items_flood,
 }
 PROMISES = {
@@ -101,6 +103,7 @@ PROMISES = {
     "batch": batch.promises,
     "planned_sends": plans.promises,
     "rehearsals": rehearsals.promises,
+    "rehearse_pace": rehearse_pace.promises,
     "items_flood": items_flood.promises,
 }
 

@@ -71,6 +71,7 @@ def play(
     passes: int = 2,
     per_minute: float = 600,
     peak: float = 1.0,
+    slowness: float = 1.0,
 ) -> tuple[Outcome, Send, CallingRenderer]:
     outcome = Outcome("email", 5, random.Random(1))
     renderer = CallingRenderer()
@@ -81,7 +82,7 @@ def play(
             passes,
             Schedule(per_minute, peak),
         )
-        send = Send(terms, service=service, renderer=renderer, now=asyncio.get_running_loop().time)
+        send = Send(terms, service=service, renderer=renderer, now=lambda: slowness * asyncio.get_running_loop().time())
         await send.play(users, outcome.add)
         return send
 
@@ -107,6 +108,27 @@ def test_messages_come_at_brazes_rate_and_in_bursts() -> None:
     moments = [moment - begin for moment, _ in service.calls]
     assert [sum(minute * 60 <= one < minute * 60 + 60 for one in moments) for minute in (0, 1)] == [120, 120]
     assert max(one for one in moments if one < 60) == pytest.approx(25.0, abs=0.3)
+
+
+def test_a_machine_that_does_not_keep_up_plays_fewer_at_a_time_and_says_so() -> None:
+    service = AskableService(lambda user, _: items(user), seconds=1.0)
+    users = [str(number) for number in range(40)]
+
+    _, quick, _ = play(service, users, passes=1)
+    together = _most_at_once(service.calls, 1.0)
+    service.calls.clear()
+    outcome, slow, _ = play(service, users, passes=1, slowness=4.0)
+
+    assert together == 10
+    assert quick.seconds_behind == pytest.approx(0.0, abs=0.001)
+    assert _most_at_once(service.calls, 1.0) < together
+    assert slow.seconds_behind > 1.0
+    assert any("did not keep up" in line for line in as_text(outcome, slow, None))
+    assert as_json(outcome, slow, None)["seconds_behind"] == slow.seconds_behind
+
+
+def _most_at_once(calls: Sequence[tuple[float, str]], seconds: float) -> int:
+    return max(sum(moment <= one < moment + seconds - 0.01 for one, _ in calls) for moment, _ in calls)
 
 
 def test_a_call_with_retry_is_tried_again_and_the_message_sent_late() -> None:

@@ -9,7 +9,7 @@ from tests.browser.conftest import ADMIN_KEY
 from tests.support.browser import PHONE, barriers, scrolls_sideways, visiting
 from tests.support.processes import Process
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
 
 PAGES = {
     "user": "/console",

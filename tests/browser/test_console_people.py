@@ -6,7 +6,7 @@ from playwright.async_api import Browser, Page, StorageState, expect
 from tests.support.browser import PHONE, barriers, scrolls_sideways, visiting
 from tests.support.processes import Process
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 

@@ -6,7 +6,7 @@ from playwright.async_api import Browser, expect
 from tests.support.browser import visiting
 from tests.support.processes import Process
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
 
 
 async def test_the_documentation_is_drawn_within_its_policy(browser: Browser, shop: Process) -> None:

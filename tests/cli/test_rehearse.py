@@ -1,6 +1,10 @@
 """`rehearse` against a real service."""
 
+import csv
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import orjson
@@ -9,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from service.cli import main
 from tests.support.ports import free_port
-from tests.support.processes import Process, local_personalize, service
+from tests.support.processes import SAMPLE, Process, local_personalize, service
 
 pytestmark = pytest.mark.processes
 
@@ -24,9 +28,45 @@ SHOWN = (
 
 
 @pytest.fixture(scope="module")
-def replica() -> Iterator[Process]:
-    with local_personalize(tps=500) as personalize, service(personalize, PERSONALIZE_TPS="400") as running:
+def personalize() -> Iterator[Process]:
+    with local_personalize(tps=500) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def replica(personalize: Process) -> Iterator[Process]:
+    with service(personalize, PERSONALIZE_TPS="400") as running:
+        yield running
+
+
+@contextmanager
+def answering(body: bytes) -> Iterator[str]:
+    """Something that answers every call with this JSON, until the block ends."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    class Server(ThreadingHTTPServer):
+        # Closing it waits for every answer.
+        daemon_threads = False
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def rehearse(folder: Path, template: str, *options: str, first: int = 26) -> Result:
@@ -73,6 +113,31 @@ def test_a_service_that_is_down_is_found(tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert "Cannot connect" in done.stdout
     assert "a picture without an address (empty-image)" in done.stdout
+
+
+def test_a_catalogue_without_images_is_found(personalize: Process, tmp_path: Path) -> None:
+    """An item without an image is never shown, so the few that have one stand in every message."""
+    with (SAMPLE / "items.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    catalog = tmp_path / "items.csv"
+    with catalog.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows({**row, "image": row["image"] if at < 3 else ""} for at, row in enumerate(rows))
+    with service(personalize, catalog=catalog, PERSONALIZE_TPS="400") as running:
+        done = rehearse(tmp_path, CALL + GUARD + SHOWN, "--service", running.url, first=1)
+
+    assert "warning: most users see the same item" in done.stdout
+
+
+def test_pictures_without_an_address_are_found(tmp_path: Path) -> None:
+    """As from a service that shows items without an image."""
+    items = orjson.dumps([{"id": "a", "name": "Kettle", "url": "https://a.example/a", "price": 9.5, "image": ""}])
+    with answering(items) as url:
+        done = rehearse(tmp_path, CALL + GUARD + SHOWN, "--service", url, "--at-least", "0.5")
+
+    assert done.exit_code == 1
+    assert "warning: 25 messages hold a picture without an address (empty-image)" in done.stdout
 
 
 def test_a_hostile_template_ends_and_no_other_host_is_called(replica: Process, tmp_path: Path) -> None:

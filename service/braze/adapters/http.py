@@ -50,9 +50,16 @@ class Addresses:
         self._service = service.rstrip("/")
         self._origin = urllib.parse.urlsplit(self._service).netloc
         self._credentials = credentials or {}
+        self._last: tuple[Call, Asked | Answer] | None = None
 
     def asked(self, call: Call) -> Asked | Answer:
         """What goes out; the answer if nothing does."""
+        # The passes of a message call one after another, and alike.
+        if self._last is None or self._last[0] != call:
+            self._last = call, self._asked(call)
+        return self._last[1]
+
+    def _asked(self, call: Call) -> Asked | Answer:
         try:
             parts = urllib.parse.urlsplit(call.url)
             port = parts.port

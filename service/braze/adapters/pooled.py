@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
+from yarl import URL
 
 from service.braze.adapters.http import Addresses, Asked
 from service.braze.ports import CALL_SECONDS, MAX_ANSWER_BYTES, UNREACHABLE, Answer, Call, Heard
@@ -63,7 +64,12 @@ class PooledService:
 
     async def _fetch(self, asked: Asked, begin: float) -> Heard:
         async with self._open.request(
-            asked.method, asked.url, data=asked.body, headers=asked.headers, allow_redirects=False
+            # As it is written, not quoted anew.
+            asked.method,
+            URL(asked.url, encoded=True),
+            data=asked.body,
+            headers=asked.headers,
+            allow_redirects=False,
         ) as response:
             body = await response.content.read(MAX_ANSWER_BYTES + 1)
             while len(body) <= MAX_ANSWER_BYTES and (more := await response.content.read(MAX_ANSWER_BYTES)):

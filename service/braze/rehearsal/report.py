@@ -7,6 +7,9 @@ from service.braze.rehearsal.flaws import words_of
 from service.braze.rehearsal.outcome import MAX_WHYS, NOWHERE, Outcome
 from service.braze.rehearsal.send import Send
 
+MAX_SECONDS_BEHIND = 1.0
+"""After its time the last message may begin; later, the rate was not the one that was asked for."""
+
 MANY_SHARE = 0.5
 """An item in more than this share of the messages is named: recommendations that everybody gets are none."""
 
@@ -40,6 +43,8 @@ def as_text(outcome: Outcome, send: Send, transactions: float | None) -> Iterato
 
 
 def _warnings(outcome: Outcome, send: Send, most_shown: float) -> Iterator[str]:
+    if send.seconds_behind > MAX_SECONDS_BEHIND:
+        yield f"warning: this machine did not keep up; the last message began {send.seconds_behind:,.0f} s late"
     if send.health.pauses:
         yield f"warning: Braze would have stopped calling for a minute, {send.health.pauses} times: the host failed"
     if outcome.differing:
@@ -71,6 +76,7 @@ def as_json(outcome: Outcome, send: Send, transactions: float | None) -> dict[st
         "p50_ms": outcome.percentile(0.5),
         "p99_ms": outcome.percentile(0.99),
         "late_calls": outcome.late,
+        "seconds_behind": send.seconds_behind,
         "statuses": {str(status): count for status, count in sorted(outcome.statuses.items())},
         "differing_parts": outcome.differing,
         "different_lists": len(outcome.lists),

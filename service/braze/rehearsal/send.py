@@ -11,6 +11,7 @@ HTML and plain text apart, and each pass makes its own calls. So a pass is what 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -20,6 +21,7 @@ from service.braze.rehearsal.host import HostHealth, KeptAnswers, is_good
 from service.braze.rehearsal.ports import Played
 from service.braze.rehearsal.schedule import Schedule
 from service.errors import TemplateError
+from service.tasks import stop_task
 
 RETRIES: Final = 5
 """More tries of a call with `:retry`. Source: braze.com/docs, Connected Content, Retries."""
@@ -29,6 +31,12 @@ RETRY_SECONDS: Final = 1.0
 
 MAX_OPEN: Final = 4_000
 """Messages under way at once. What is due beyond it waits, as behind Braze's own connections."""
+
+PULSE_SECONDS: Final = 0.047
+"""Between two looks whether this process keeps up; no part of a minute, so that no message is due at the same time."""
+
+MAX_LAG_SECONDS: Final = 0.1
+"""How far it may be behind before the next message waits: its calls would look late, and would not be."""
 
 FATES: Final = ("rendered", "blank", "aborted", "failed")
 """From good to bad: a message has the worst of its parts."""
@@ -69,18 +77,37 @@ class Send:
         self.cached = 0
         """Calls that Braze answered itself."""
         self.retries = 0
+        self.seconds_behind = 0.0
+        """How long after its time the last message began, because this machine did not keep up."""
+        self._lag = 0.0
+        self._open = 0
 
     async def play(self, users: Iterable[str], done: Callable[[Played], None]) -> None:
         """Play the whole send; `done` gets each message when it is over, in no certain order."""
         began = self._now()
         room = asyncio.Semaphore(MAX_OPEN)
-        async with asyncio.TaskGroup() as group:
-            for number, user in enumerate(users):
-                wait = began + self._terms.schedule.due(number) - self._now()
-                if wait > 0:
-                    await asyncio.sleep(wait)
-                await room.acquire()
-                group.create_task(self._message(user, room, done))
+        pulse = asyncio.create_task(self._feel_pulse(), name="pulse of the rehearsal")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number, user in enumerate(users):
+                    due_at = began + self._terms.schedule.due(number)
+                    if due_at > self._now():
+                        await asyncio.sleep(due_at - self._now())
+                    while self._lag > MAX_LAG_SECONDS and self._open:  # noqa: ASYNC110  # nothing announces it
+                        await asyncio.sleep(PULSE_SECONDS)
+                    await room.acquire()
+                    self.seconds_behind = self._now() - due_at
+                    self._open += 1
+                    group.create_task(self._message(user, room, done))
+        finally:
+            await stop_task(pulse)
+
+    async def _feel_pulse(self) -> None:
+        """Know how late the event loop is."""
+        while True:
+            began = self._now()
+            await asyncio.sleep(PULSE_SECONDS)
+            self._lag = self._now() - began - PULSE_SECONDS
 
     async def _message(self, user: str, room: asyncio.Semaphore, done: Callable[[Played], None]) -> None:
         try:
@@ -89,6 +116,7 @@ class Send:
             passes = [self._pass(user, job, rendered) for job in jobs for _ in range(self._terms.passes)]
             done(_whole(user, await asyncio.gather(*passes)))
         finally:
+            self._open -= 1
             room.release()
 
     async def _pass(self, user: str, job: Job, rendered: "_Rendered") -> Played:
@@ -154,8 +182,9 @@ class _Rendered:
         return await self._begun[key]
 
 
+@lru_cache(maxsize=64)
 def item_ids(text: str) -> tuple[str, ...]:
-    """The ids of an answer, an array or an object with `items`; none if it is neither."""
+    """The ids of an answer, an array or an object with `items`; none if it is neither. Passes hear the same."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
