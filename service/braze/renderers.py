@@ -7,8 +7,10 @@ A template that takes too long, or too much memory, costs its process; the next 
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -22,6 +24,15 @@ _Done = TypeVar("_Done")
 
 LintReport = list[dict[str, Any]]
 """A finding is as `liquid lint --json` prints it."""
+
+LOOK_SHARE: Final = 0.9
+"""Of a template's time, after which is looked whether it has run at all."""
+
+RUN_SHARE: Final = 0.3
+"""Of its time as processor time: a process that had less is one that waits for the machine."""
+
+MAX_PATIENCE: Final = 20.0
+"""Times a template's time, at the very most."""
 
 _TOO_LARGE: Final = "the template needs too much memory: is a text or a range too long?"
 
@@ -102,8 +113,12 @@ class Renderers:
         try:
             # Outside of the template's time: a start is none of its making.
             await process.start()
-            async with asyncio.timeout(self._render_seconds):
-                return await work(process)
+            async with asyncio.timeout(self._render_seconds) as clock:
+                watch = _Watch(clock, process, self._render_seconds)
+                try:
+                    return await work(process)
+                finally:
+                    watch.stop()
         except TimeoutError:
             await process.stop()
             raise TemplateError(
@@ -122,6 +137,32 @@ class Renderers:
     async def _stop(self) -> None:
         for process in self._processes:
             await process.stop()
+
+
+class _Watch:
+    """Gives a template more time where the machine, and not the template, is slow: its process has hardly run."""
+
+    def __init__(self, clock: asyncio.Timeout, process: "_Process", seconds: float) -> None:
+        self._clock = clock
+        self._process = process
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._end = self._loop.time() + MAX_PATIENCE * seconds
+        self._used = process.cpu_seconds()
+        self._look_later()
+
+    def stop(self) -> None:
+        self._handle.cancel()
+
+    def _look_later(self) -> None:
+        self._handle = self._loop.call_later(LOOK_SHARE * self._seconds, self._look)
+
+    def _look(self) -> None:
+        used = self._process.cpu_seconds()
+        has_waited = used is not None and self._used is not None and used - self._used < RUN_SHARE * self._seconds
+        if has_waited and self._loop.time() < self._end and not self._clock.expired():
+            self._clock.reschedule(self._loop.time() + self._seconds)
+            self._look_later()
 
 
 class _Process:
@@ -149,6 +190,16 @@ class _Process:
         except BaseException:
             await self.stop()
             raise
+
+    def cpu_seconds(self) -> float | None:
+        """Processor time that it has used; None where the system does not tell."""
+        if self._child is None:
+            return None
+        try:
+            fields = Path(f"/proc/{self._child.pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
+        except OSError:
+            return None
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     async def stop(self) -> None:
         """End it."""

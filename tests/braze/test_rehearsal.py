@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import signal
 from collections.abc import Callable, Iterable, Sequence
 
 import orjson
@@ -269,5 +270,19 @@ async def test_a_template_that_harms_its_process_or_is_wrong_costs_only_itself(t
             await renderers.render(Job(template), [])
         assert len(ended.value.problem.splitlines()) == 1
         made = await renderers.render(Job("{{ 'still' }}"), [])
+        assert isinstance(made, Message)
+        assert made.text == "still"
+
+
+@pytest.mark.processes
+async def test_a_process_that_the_machine_does_not_let_run_is_waited_for() -> None:
+    async with Renderers(1, render_seconds=0.2) as renderers:
+        [process] = renderers._processes
+        assert process._child is not None
+        process._child.send_signal(signal.SIGSTOP)
+        asyncio.get_running_loop().call_later(0.6, process._child.send_signal, signal.SIGCONT)
+
+        made = await renderers.render(Job("{{ 'still' }}"), [])
+
         assert isinstance(made, Message)
         assert made.text == "still"
