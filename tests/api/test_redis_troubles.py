@@ -15,7 +15,7 @@ from service.cli import main
 from service.errors import RecommenderTimeout
 from service.fleet.rights import acl_rules
 from tests.support.front_door import Door, OpenDoor, three_doors
-from tests.support.redis import RedisCluster, RedisServer
+from tests.support.redis import RedisCluster, RedisServer, be_patient_with_redis
 from tests.support.relay import Relay, relay
 from tests.support.waiting import until
 
@@ -210,8 +210,9 @@ async def ids(door: Door, user: str) -> list[str]:
 
 
 async def test_lists_of_the_time_without_redis_are_everybodys_when_it_is_back(
-    open_door: OpenDoor, redis_server: RedisServer
+    open_door: OpenDoor, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    be_patient_with_redis(monkeypatch)
     async with three_doors(open_door, REDIS_URL=redis_server.url, **SETTINGS) as doors:
         first, second, third = doors
         # The second replica's Personalize answers otherwise.

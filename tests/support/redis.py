@@ -11,13 +11,23 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
 import redis
 
+from service.fleet.client import RedisClient
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 SLOTS = 16_384
 SERVICE = "pc-master"
+
+
+def be_patient_with_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a busy machine answer late: a Redis that is slow is not taken for one that is away. A dead one still is."""
+    defaults = RedisClient.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "timeout_seconds", 10.0)
+    monkeypatch.setattr("service.sends.pins.STORE_SECONDS", 10.0)
 
 
 class RedisServer:
