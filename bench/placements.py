@@ -22,6 +22,14 @@ from tests.support.processes import CAMPAIGN_ARN, Process, local_personalize
 RANKED: Final = 20
 """Items of a ranking: an edit of a newsletter."""
 
+LEAST: Final = {
+    "/recommendations": 0.9,
+    "/recommendations with rules": 0.5,
+    "/similar-items": 0.9,
+    "/ranking": 0.0,
+}
+"""Promised; a ranking is made item by item each time, and has no promise."""
+
 FILE: Final = f"""
 [placements.for-you]
 campaign_arn = "{CAMPAIGN_ARN}"
@@ -43,7 +51,7 @@ tps = 400
 
 
 def hits_of_all_kinds(repeats: int) -> list[Figure]:
-    """The ratio to raw ASGI of each kind, and of rules to none."""
+    """The ratio to raw ASGI of each kind, by processor time."""
     with (DATA / "items.csv").open(newline="", encoding="utf-8") as rows:
         ids = [row["id"] for row in islice(csv.DictReader(rows), RANKED)]
     paths = {
@@ -79,16 +87,14 @@ def hits_of_all_kinds(repeats: int) -> list[Figure]:
         turns = quiet.turns(repeats, turn)
     figures = []
     for name in paths:
-        ratios = sorted(one[name][0].load.per_second / one[name][1].load.per_second for one in turns)
-        ratio = statistics.median(ratios)
-        cost = statistics.median(one[name][0].cpu_us for one in turns)
-        span = f"{ratios[0]:.2f} to {ratios[-1]:.2f}; {cost:.0f} us of CPU each; {quiet}"
-        figures.append(Figure(f"hits of {name} / raw ASGI", ratio, "", ">= 0.6", ratio >= 0.6, span))
-    plain, ruled = "/recommendations", "/recommendations with rules"
-    costs = [one[ruled][0].cpu_us / one[plain][0].cpu_us for one in turns]
-    cost = statistics.median(costs)
-    span = f"{min(costs):.2f} to {max(costs):.2f}"
-    figures.append(Figure("CPU of a hit with rules / without", cost, "", "<= 1.1", cost <= 1.1, span))
+        ratios = sorted(one[name][1].cpu_us / one[name][0].cpu_us for one in turns)
+        ratio, least = statistics.median(ratios), LEAST[name]
+        cost, raw_cost = (statistics.median(one[name][place].cpu_us for one in turns) for place in (0, 1))
+        span = f"{ratios[0]:.2f} to {ratios[-1]:.2f}; {cost:.0f} and {raw_cost:.0f} us; {quiet}"
+        promise = f">= {least:g}" if least else ""
+        figures.append(
+            Figure(f"raw ASGI's CPU / a hit's of {name}", ratio, "", promise, ratio >= least if least else None, span)
+        )
     return figures
 
 
