@@ -1,6 +1,6 @@
 # Everything runs in .venv. A stamp file says what is installed there, so that a second run starts at once.
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-fast test-deep check bench demo-pipeline pictures lock release FORCE
+.PHONY: help run install test test-fast test-deep check bench mutants demo-pipeline pictures lock release FORCE
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -54,6 +54,9 @@ bench: .venv/.dev  ## run the benchmarks
 
 pictures: .venv/.dev .venv/.axe  ## draw docs/pictures anew, of the console as Chromium shows it
 	$(BIN)/python tools/screenshots.py
+
+mutants: .venv/.dev  ## break the code in small ways and see whether tests notice; ARGS="--rooms budget --minutes 10"
+	$(BIN)/python -m tools.mutants $(ARGS)
 
 lock: .venv/.dev  ## bring requirements/ in line with pyproject.toml; UPGRADE=--upgrade renews the versions
 	$(LOCK) $(UPGRADE) pyproject.toml --output-file requirements/runtime.txt

@@ -1,20 +1,51 @@
 """New users all the time on a small cache: memory, tasks and connections must come to rest.
 
-`python -m bench.soak --seconds 600 --users-per-second 200` prints a line for each thirtieth of the time.
+`python -m bench.soak --seconds 600 --users-per-second 200` prints a line for each thirtieth of the time, and at the end
+what did not come to rest; then the exit status is 1.
 """
 
 import asyncio
 import json
 import os
+import sys
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import click
 
 from tests.support.calls import client, make_call
 from tests.support.processes import SAMPLE, Process, local_personalize, service
+
+MAX_GROWTH: Final = 1.1
+"""Memory of the last third over that of the second; the cache is full by then."""
+
+MAX_MORE_DESCRIPTORS: Final = 16
+"""In the last third more than in the second; calls come and go."""
+
+
+def verdict(marks: Sequence[Mapping[str, float]]) -> list[str]:
+    """What did not come to rest, a line each; empty if all is well. The first third is left to warming up."""
+    third = len(marks) // 3
+    second, last = marks[third : 2 * third], marks[2 * third :]
+    if not second:
+        return ["too few marks to tell"]
+
+    def most(some: Sequence[Mapping[str, float]], name: str) -> float:
+        return max(one.get(name, 0.0) for one in some)
+
+    found = []
+    if most(last, "resident_mib") > MAX_GROWTH * most(second, "resident_mib"):
+        found.append(f"memory grows: {most(second, 'resident_mib'):g} MiB, then {most(last, 'resident_mib'):g} MiB")
+    for name, more in (("descriptors", MAX_MORE_DESCRIPTORS), ("flights_open", MAX_MORE_DESCRIPTORS)):
+        if most(last, name) > 2 * most(second, name) + more:
+            found.append(f"{name} grow: {most(second, name):g}, then {most(last, name):g}")
+    if bad := most(last, "bad"):
+        found.append(f"{bad:g} calls were not answered in full")
+    return found
 
 
 def _descriptors(process: Process) -> int:
@@ -89,6 +120,9 @@ def main(
     Path(out).parent.mkdir(exist_ok=True)
     Path(out).write_text(json.dumps({"marks": marks, "metrics": metrics}, indent=1), "utf-8")
     print(json.dumps(metrics))
+    problems = verdict(marks)
+    print(*(problems or ["all came to rest"]), sep="\n")
+    sys.exit(int(bool(problems)))
 
 
 def _metrics(replica: Process) -> dict[str, float]:

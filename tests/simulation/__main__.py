@@ -6,7 +6,6 @@ so with all of them.
 """
 
 import argparse
-import logging
 import multiprocessing
 import sys
 import time
@@ -17,10 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
-
+from tests.simulation.jobs import Result, be_quiet, play_job
 from tests.simulation.plan import REPLICAS, SECONDS, Plan
-from tests.simulation.world import play
 from tools.mutants.checkout import Change, Checkout, DoesNotApplyError, Mutant
 
 FAULTS: Final = Path(__file__).with_name("faults.toml")
@@ -65,9 +62,6 @@ def main() -> int:
     return int(broken > 0)
 
 
-Result = tuple[int, list[str], Counter[str], float]
-
-
 def _worlds(options: argparse.Namespace) -> Iterator[Result]:
     seconds = options.minutes * 60
     jobs = [
@@ -76,50 +70,11 @@ def _worlds(options: argparse.Namespace) -> Iterator[Result]:
         if not options.only or Plan.of(seed, options.replicas, seconds).of_kinds(options.only)
     ]
     if options.workers == 1:
-        _be_quiet()
-        yield from map(_world, jobs)
+        be_quiet()
+        yield from map(play_job, jobs)
         return
-    with multiprocessing.get_context("spawn").Pool(options.workers, _be_quiet) as pool:
-        yield from pool.imap_unordered(_world, jobs, chunksize=8)
-
-
-def _be_quiet() -> None:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-
-
-def _world(job: tuple[int, int, float]) -> Result:
-    seed, replicas, seconds = job
-    began = time.process_time()
-    plan = Plan.of(seed, replicas, seconds)
-    broken, sources = _played(plan, seconds)
-    spent = time.process_time() - began
-    if broken:
-        fewest = _shrunk(plan, seconds)
-        enough = ", ".join(f"{one.what} {one.seconds:g} s at {one.at:.2f}" for one in fewest.happenings)
-        about = f"tps {plan.tps:g}, {plan.users} users, deadline {plan.deadline_seconds:g} s, hurried: {plan.hurried}"
-        return seed, [*broken[:5], f"{about}; enough of it: {enough}"], sources, spent
-    return seed, [], sources, spent
-
-
-def _played(plan: Plan, seconds: float) -> tuple[list[str], Counter[str]]:
-    try:
-        world = play(plan, seconds)
-    except AssertionError as error:
-        # A task was left, or nothing was left that could ever happen.
-        return [f"{type(error).__name__}: {error}"[:300]], Counter()
-    return world.broken, world.sources
-
-
-def _shrunk(plan: Plan, seconds: float) -> Plan:
-    """The plan with as few happenings as still break a promise, one left out after another."""
-    number = 0
-    while number < len(plan.happenings):
-        fewer = plan.without(number)
-        if _played(fewer, seconds)[0]:
-            plan = fewer
-        else:
-            number += 1
-    return plan
+    with multiprocessing.get_context("spawn").Pool(options.workers, be_quiet) as pool:
+        yield from pool.imap_unordered(play_job, jobs, chunksize=8)
 
 
 def faults() -> list[Mutant]:
