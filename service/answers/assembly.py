@@ -84,11 +84,6 @@ class Assembly:
         )
         """Chooses the items."""
 
-    @property
-    def version(self) -> int:
-        """Changes whenever an answer made before could now be different."""
-        return self._rules.version
-
     def check(self, query: RecommendationQuery) -> None:
         """Refuse what only the catalogue can tell is wrong, before anything is spent on it.
 
