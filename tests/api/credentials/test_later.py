@@ -39,7 +39,7 @@ async def test_a_role_that_cannot_be_asked_later_delays_nobody_while_the_credent
         local_personalize=local.url, REQUEST_DEADLINE_SECONDS="5", **NO_KEYS, **CATALOG, **source
     ) as door:
         callers = Callers(door)
-        assert await callers.source() == "personalize"
+        await callers.are_answered_personally()
         if failure == "dead":
             await endpoint.close()
         elif failure == "slow":
@@ -65,7 +65,7 @@ async def test_a_credentials_file_that_is_written_anew_is_read_at_the_first_refu
     write_profile("OLD")
     async with open_door(local_personalize=local.url, **NO_KEYS, **CATALOG) as door:
         callers = Callers(door)
-        assert await callers.source() == "personalize"
+        await callers.are_answered_personally()
         await refuse(local, OLD="ExpiredTokenException")
         write_profile("NEW")
         assert await callers.source() == "popular"
@@ -91,7 +91,7 @@ async def test_a_credentials_file_that_was_deleted_is_read_again_when_it_is_back
     write_profile("OLD", "shop")
     async with open_door(local_personalize=local.url, AWS_PROFILE="shop", **NO_KEYS, **CATALOG) as door:
         callers = Callers(door)
-        assert await callers.source() == "personalize"
+        await callers.are_answered_personally()
         await refuse(local, OLD=code)
         Path(os.environ["AWS_SHARED_CREDENTIALS_FILE"]).unlink()
         assert await callers.source() == "popular"
@@ -133,7 +133,7 @@ async def test_what_a_container_is_given_is_used_even_if_its_end_is_near_or_past
     endpoint.lasts_seconds = lasts_seconds
     await endpoint.open()
     async with open_door(local_personalize=local.url, **NO_KEYS, **CATALOG, **endpoint.container()) as door:
-        assert await Callers(door).source() == "personalize"
+        await Callers(door).are_answered_personally()
 
     assert ("aws_credentials_expired" in events(capsys)) == (lasts_seconds < 0)
 
