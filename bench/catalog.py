@@ -1,4 +1,4 @@
-"""Large catalogues: how long until ready, what they weigh, what a look-up costs, and a reload under load.
+"""Large catalogues: how long until ready, again and after a change, what they weigh, a look-up, a reload under load.
 
 `python -m bench.catalog --items 100000 --large 0 --repeats 1` is a small run; `python -m bench catalog` the whole one.
 """
@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -32,7 +32,7 @@ from service.answers.selection import Rules, Selection, select
 from service.aws.session import AwsSession
 from service.catalog.adapters.source import open_source
 from service.catalog.item import CatalogRow
-from service.catalog.ports import ItemCatalog
+from service.catalog.ports import CatalogSource, ItemCatalog
 from service.clock import SystemClock
 from tests.support.ports import free_port
 from tests.support.processes import Process, configuration, local_personalize, running
@@ -40,6 +40,11 @@ from tests.support.processes import Process, configuration, local_personalize, r
 ITEMS = 1_000_000
 LARGE_ITEMS = 5_000_000
 READY_SECONDS = 25.0
+FIRST_SECONDS = 15.0
+RESTART_SECONDS = 1.5
+TOUCHED_SECONDS = 0.5
+CHANGED_SECONDS = 6.0
+CHANGED_SHARE = 0.02
 RESIDENT_MB = 400.0
 LOOKUP_MS = 1.0
 RATIO = 3.0
@@ -82,6 +87,29 @@ def write_catalog(path: Path, items: int, *, seed: int = 1, prices: int = 1) -> 
         while chunk := list(islice(ids, _CHUNK_ROWS)):
             file.write("".join(_row(one, rng.random(), texts) for one in chunk).encode())
     return path
+
+
+def touch(path: Path) -> None:
+    """The same bytes in another file, as copying or unpacking it again leaves them."""
+    fresh = path.with_suffix(".touched")
+    fresh.write_bytes(path.read_bytes())
+    fresh.replace(path)
+
+
+def change(path: Path, share: float, *, seed: int) -> None:
+    """Other prices in a share of the rows, anywhere in the file."""
+    rng = random.Random(seed)
+    fresh = path.with_suffix(".changed")
+    with (
+        gzip.open(path, "rt", encoding="utf-8") as old,
+        gzip.open(fresh, "wt", compresslevel=1, encoding="utf-8") as new,
+    ):
+        for line in old:
+            cells = line.split(",")
+            if rng.random() < share and cells[0] != "id":
+                cells[3] = f"{rng.randrange(100, 100_000) / 100:.2f}"
+            new.write(",".join(cells))
+    fresh.replace(path)
 
 
 def _row(item_id: str, chance: float, texts: Sequence[str]) -> str:
@@ -172,8 +200,8 @@ def _catalog(path: Path, data_dir: Path) -> Iterator[ItemCatalog]:
 
 
 def _file_mb() -> float:
-    """The nameless file that a catalogue of this process is read from."""
-    descriptors = [path for path in Path("/proc/self/fd").iterdir() if "/catalog-" in os.path.realpath(path)]
+    """The file that a catalogue of this process is read from."""
+    descriptors = [path for path in Path("/proc/self/fd").iterdir() if "/kept-catalog-" in os.path.realpath(path)]
     return max((path.stat().st_size for path in descriptors), default=0) / 1e6
 
 
@@ -190,6 +218,50 @@ def _timed(rows: Callable[[Sequence[str]], object], samples: Sequence[Sequence[s
 def _samples(ids: Sequence[str], seed: int) -> list[list[str]]:
     rng = random.Random(seed)
     return [[ids[rng.randrange(len(ids))] for _ in range(IDS)] for _ in range(LOOKUPS)]
+
+
+def turns(name: str, folder: Path, items: int, repeats: int) -> Iterator[Figure]:
+    """What this process and its child take to open a catalogue at first, again, when touched, and when changed.
+
+    One turn after the other, so that other work on the machine slows all of them; processor time counts the child's.
+    """
+    took: dict[str, list[tuple[float, float]]] = {"first build": [], "restart": [], "touched": [], "2 % changed": []}
+    for turn in range(repeats):
+        path, data_dir = write_catalog(folder / "turns.csv.gz", items, prices=turn + 10), folder / f"turns{turn}"
+
+        async def opened(source: CatalogSource) -> None:
+            (await source.load(1)).close()
+
+        async def looked(source: CatalogSource) -> None:
+            before = source.loaded_version
+            if await source.version() != before:
+                await opened(source)
+
+        def replica(path: Path = path, data_dir: Path = data_dir) -> CatalogSource:
+            return open_source(f"file://{path}", aws=AwsSession(), column_mapping={}, data_dir=data_dir)
+
+        took["first build"].append(_cost(opened(replica())))
+        source = replica()
+        took["restart"].append(_cost(opened(source)))
+        touch(path)
+        took["touched"].append(_cost(looked(source)))
+        change(path, CHANGED_SHARE, seed=turn)
+        took["2 % changed"].append(_cost(looked(source)))
+    limits = dict(zip(took, (FIRST_SECONDS, RESTART_SECONDS, TOUCHED_SECONDS, CHANGED_SECONDS), strict=True))
+    whole = min(cpu for _, cpu in took["first build"])
+    for what, costs in took.items():
+        cpu = min(one for _, one in costs)
+        detail = f"{min(one for one, _ in costs):.2f} s by the clock; {cpu / whole:.2f} of a first build"
+        promise = f"<= {limits[what]:g} s" if items <= ITEMS else ""
+        yield Figure(f"{name}: CPU of {what}", cpu, "s", promise, cpu <= limits[what] if promise else None, detail)
+
+
+def _cost(opening: Coroutine[object, object, None]) -> tuple[float, float]:
+    """Seconds by the clock and of processors, those of children that ended meanwhile included."""
+    began, before = time.monotonic(), os.times()
+    asyncio.run(opening)
+    after = os.times()
+    return time.monotonic() - began, sum(after[:4]) - sum(before[:4])
 
 
 def lookups(name: str, path: Path, ids: Sequence[str], data_dir: Path, repeats: int) -> list[Figure]:
@@ -399,19 +471,23 @@ def _million(folder: Path, items: int, repeats: int) -> Iterator[Figure]:
     name = f"{items:,}"
     path = write_catalog(folder / "items.csv.gz", items)
     ids = list(_ids(items, 1))
+    yield from turns(name, folder, items, repeats)
     yield from lookups(name, path, ids, folder / "data", repeats)
     shown = random.Random(2).sample(ids, min(items, WITH_LISTS))
     del ids
     starts = []
     with local_personalize(write_interactions(folder / "personalize", shown), latency_ms=LATENCY_MS) as personalize:
-        for _ in range(repeats - 1):
-            with _Builders() as builders, _replica(personalize, path, folder / "data") as replica:
+        for number in range(repeats - 1):
+            with _Builders() as builders, _replica(personalize, path, folder / f"data{number}") as replica:
                 starts.append(_started(replica, builders))
         with ExitStack() as stack:
             starting = stack.enter_context(_Builders())
-            replica = stack.enter_context(_replica(personalize, path, folder / "data"))
-            starts.append(_started(replica, starting))
+            with _replica(personalize, path, folder / "fresh") as replica:
+                starts.append(_started(replica, starting))
+            replica = stack.enter_context(_replica(personalize, path, folder / "fresh"))
+            again = replica.ready_seconds
             yield from _ready(name, starts, promised=items <= ITEMS)
+            yield Figure(f"{name}: start to ready again, with the file of the last one", again, "s")
             reloads = []
             reading = stack.enter_context(_Builders())
             for turn in range(repeats):
@@ -425,11 +501,11 @@ def _million(folder: Path, items: int, repeats: int) -> Iterator[Figure]:
 def _large(folder: Path, items: int) -> Iterator[Figure]:
     name = f"{items:,}"
     path = write_catalog(folder / "large.csv.gz", items)
-    with _Builders() as builders, _replica(None, path, folder / "data") as replica:
+    with _Builders() as builders, _replica(None, path, folder / "large") as replica:
         start = _started(replica, builders)
     yield from _ready(name, [start], promised=False)
     ids = list(_ids(items, 1))
-    yield from lookups(name, path, ids, folder / "data", 1)
+    yield from lookups(name, path, ids, folder / "large", 1)
 
 
 def catalog(repeats: int) -> list[Figure]:

@@ -7,6 +7,7 @@ import asyncio
 import io
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import IO, Final
 
 from service.catalog.adapters.memory import MemoryCatalog, MemorySink
@@ -67,6 +68,20 @@ async def build(
         if found is not None:
             await asyncio.to_thread(sweep, recipe.data_dir)
             return found
+    in_child = partial(
+        build_in_child,
+        stream,
+        label=label,
+        recipe=recipe,
+        version=version,
+        content=content,
+        known=known,
+        background=background,
+    )
+    # Else the beginning would be read in vain.
+    is_large = os.fstat(stream.fileno()).st_size > max_memory_bytes
+    if is_large or (content is not None and await asyncio.to_thread(kept.max_items) > max_memory_rows):
+        return await in_child()
     # A thread cannot be cancelled: it reads through a descriptor of its own.
     watched = WatchedFile(os.dup(stream.fileno()))
 
@@ -87,9 +102,7 @@ async def build(
     try:
         catalog = await patiently(read, watched=watched)
     except TooLarge:
-        return await build_in_child(
-            stream, label=label, recipe=recipe, version=version, content=content, known=known, background=background
-        )
+        return await in_child()
     except Stalled as error:
         raise CatalogError(f"{label}: cannot be read: {error}") from error
     if content is not None:

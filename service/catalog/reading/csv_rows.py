@@ -96,12 +96,14 @@ class CsvRows:
         candidates = set(range(width)) if self._numbers is None else self._numbers
         numbers = [place for place in candidates if self._names[place] and self._names[place] not in texts]
         seen: set[int] = set()
-        is_number = _NUMBER.fullmatch
+        is_number, is_filled = _NUMBER.fullmatch, NOTHING.isdisjoint
         for row in self._rows():
             if isinstance(row, Unreadable):
                 yield row
                 continue
-            record: list[Any] = [None if (text := cell.strip()) in NOTHING else text for cell in row]
+            record: list[Any] = list(map(str.strip, row))
+            if not is_filled(record):
+                record = [None if cell in NOTHING else cell for cell in record]
             texts_found = False
             for place in numbers:
                 cell = record[place]

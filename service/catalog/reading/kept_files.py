@@ -102,6 +102,16 @@ class KeptFiles:
             raise CatalogError(f"DATA_DIR {self._recipe.data_dir}: {path.name} was removed while it was opened")
         return found
 
+    def max_items(self) -> int:
+        """Items of the largest file of this recipe; 0 without any."""
+        found = 0
+        for path in self._candidates():
+            with suppress(OSError):
+                about = about_file(path)
+                if about.get("recipe") == self._recipe.digest:
+                    found = max(found, int(about["items"]))
+        return found
+
     def base(self) -> int | None:
         """The newest whole file of this recipe, whatever its content, as an open descriptor; its lock ends with it."""
         for path in sorted(self._candidates(), key=_mtime, reverse=True):

@@ -23,6 +23,10 @@ from service.catalog.reading.report import LACKING, CatalogReport, DropReason, R
 from service.constants import MAX_ID_CHARACTERS
 
 _WEB: Final = re.compile(r"https?://[^/\s]")
+_USUAL_WEB: Final = re.compile(r"https?://[!-.0-~][!-~]*")
+_USUAL_PRICE: Final = re.compile(r"(?:0|[1-9][0-9]{0,5})\.[0-9]{1,2}")
+"""What nearly every row of most files has, which needs no closer look."""
+
 _ADDRESS: Final = re.compile(r"https?://[^/\s]\S*", re.IGNORECASE)
 _NEXT_ADDRESS: Final = re.compile(r"\s*[,;|\s]\s*(?=https?://)", re.IGNORECASE)
 """What separates several images in one cell, as WooCommerce and PrestaShop write them."""
@@ -127,6 +131,9 @@ class RowReader:
 
     def _amount(self, value: object) -> int | float | None:
         if type(value) is str:
+            if self._style != "comma" and _USUAL_PRICE.fullmatch(value) is not None:
+                self.currency = ""
+                return float(value) or 0
             plain = plain_number(value)
             if plain is not None and not is_doubtful(value) and (self._style != "comma" or "." not in value):
                 self.currency = ""
@@ -301,6 +308,8 @@ def _raw_values(columns: Columns, places: Mapping[str, int]) -> Callable[[Record
 
 def _is_address(text: str) -> bool:
     """Whether a text is an address of the web as it stands, which it mostly is."""
+    if _USUAL_WEB.fullmatch(text) is not None:
+        return True
     return " " not in text and text.isprintable() and _WEB.match(text) is not None
 
 
