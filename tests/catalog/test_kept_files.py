@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import pytest
 from structlog.testing import capture_logs
@@ -16,6 +17,7 @@ from service.catalog.adapters import file as file_source
 from service.catalog.adapters.file import FileSource
 from service.catalog.adapters.sqlite import SqliteCatalog
 from service.catalog.reading.build import build
+from service.catalog.reading.digests import digest_patiently
 from service.catalog.reading.kept_files import Content, sweep
 from service.catalog.reading.recipe import Recipe
 from service.errors import CatalogError
@@ -247,6 +249,20 @@ async def test_what_changed_while_it_was_read_is_not_kept(shop: Shop, builds: li
             await build(stream, label="x", recipe=recipe, version=1, content=content, max_memory_rows=rows)
     assert len(builds) == 1
     assert shop.files == []
+
+
+async def test_a_file_that_changes_while_its_hash_is_taken_is_not_kept_under_it(
+    shop: Shop, builds: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slowly(stream: IO[bytes], label: str) -> str:
+        found = await digest_patiently(stream, label)
+        shop.path.write_text(text(price=6, rows=2 * ROWS))
+        return found
+
+    monkeypatch.setattr(file_source, "digest_patiently", slowly)
+    with pytest.raises(CatalogError, match="was written to while it was read"):
+        await shop.replica().load(1)
+    assert (len(builds), shop.files) == (1, [])
 
 
 async def test_a_full_disk_is_one_line_and_leaves_nothing(
