@@ -21,6 +21,8 @@ from service.fleet.connections import PatientCluster
 
 _NOTHING: Final = object()
 
+_CLOSED: Final = "Connection closed: another way to Redis is looked for"
+
 _ELSEWHERE: Final = (MovedError, AskError, TryAgainError, ClusterDownError)
 """Answers of a cluster's node that the library's client knows how to follow."""
 
@@ -79,20 +81,28 @@ class Wire:
 
     async def _opened(self) -> "_Replies":
         if self._is_closed:
-            raise LostError("Connection closed: another way to Redis is looked for")
+            raise LostError(_CLOSED)
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open(), name="redis-wire")
             # Everybody who waits for it may have given up.
             self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
         # A caller that gives up must not end it for the others.
-        await asyncio.wait({self._opening})
-        return self._opening.result()
+        opening = self._opening
+        await asyncio.wait({opening})
+        if opening.cancelled():
+            raise LostError(_CLOSED)
+        return opening.result()
 
     async def _open(self) -> "_Replies":
         if self._replies is not None and not self._replies.is_lost:
             return self._replies
         connection = self._make()
-        await connection.connect()  # type: ignore[no-untyped-call]  # the library's
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]  # the library's
+        except BaseException:
+            # The library leaves it open when it is given up in the middle of the login.
+            await connection.disconnect(nowait=True)
+            raise
         self._replies = _Replies(connection, self._silence_seconds)
         return self._replies
 

@@ -73,11 +73,13 @@ class Server:
         self.port = 0
         self.asked = 0
         self.connections = 0
+        self.open = 0
         self.mood = ""
         """Empty, `silent`, `closing` or `talkative`."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.open += 1
         try:
             while (count := int((await reader.readline())[1:] or 0)) and self.mood != "closing":
                 command = []
@@ -93,6 +95,7 @@ class Server:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            self.open -= 1
             writer.close()
 
 
@@ -145,6 +148,21 @@ async def test_nobody_is_in_the_way_of_an_opening_that_others_wait_for(server: S
     assert await patient == 2
     assert server.connections == 1
     await wire.close()
+
+
+async def test_a_wire_that_is_closed_while_it_opens_leaves_nothing_open(server: Server) -> None:
+    server.mood = "silent"
+    wire = Wire(
+        lambda: Connection(host="127.0.0.1", port=server.port, protocol=2, client_name="name", driver_info=None),
+        silence_seconds=PATIENCE_SECONDS,
+    )
+    asking = asyncio.create_task(wire.evalsha("sha", 1, "k", 7))
+    # The name is never answered.
+    await until(lambda: server.connections == 1)
+    await wire.close()
+    with pytest.raises(LostError):
+        await asking
+    await until(lambda: server.open == 0)
 
 
 async def test_a_closed_wire_opens_no_other_connection(server: Server) -> None:
