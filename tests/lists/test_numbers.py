@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from service.lists.envelope import Envelope, seal
 from service.lists.memory import ListMemory
 from service.lists.numbers import ItemNumbers, NumberedList, envelope_of, first_numbers, numbered
+from service.lists.renumbering import Renumbering
 from service.models import ItemList
 
 IDS = [*(f"item{number}" for number in range(8)), "ä", "", "0f0e0d0c-0b0a-0908-0706-050403020100"]
@@ -116,3 +117,21 @@ def test_what_is_accounted_is_what_is_there(puts: list[tuple[int, ItemList]]) ->
     for key, ranked in puts:
         memory.put(b"%d" % key, seal(ranked))
         assert memory.bytes == sum(memory._entry_bytes(kept) for kept in memory.values()) <= 2_000
+
+
+async def test_renumbering_runs_once_at_a_time_where_it_is_due_and_can_be_left() -> None:
+    memory = ListMemory(10**7)
+    for number in range(1_000):
+        memory.put(b"%d" % number, seal(ItemList((f"item{number}",), "RID", 1.0)))
+    renumbering = Renumbering(memory)
+    renumbering.look()
+    assert memory.numbers.series == 0
+
+    memory.numbers.of([f"gone{number}" for number in range(10_000)])
+    renumbering.look()
+    await asyncio.sleep(0)
+    renumbering.look()
+    await asyncio.sleep(0)
+    assert memory.numbers.series == 1
+    await renumbering.close()
+    assert [memory.get(b"%d" % number) is not None for number in range(1_000)] == [True] * 1_000
