@@ -2,10 +2,12 @@ import asyncio
 import base64
 import json
 
+import httpx
 import pytest
 
 from service.errors import RecommenderError, RecommenderThrottled, RecommenderTimeout
 from tests.support.front_door import Door, OpenDoor
+from tests.support.waiting import until
 
 PATH = "/recommendations"
 
@@ -304,3 +306,30 @@ async def test_items_are_valid_json_whatever_their_names(door: Door) -> None:
     body = (await door.get(PATH, user_id="a", num_results=50)).content
     assert json.loads(body)
     assert "Näme" in body.decode()
+
+
+async def test_a_list_that_came_too_late_is_not_shown_while_what_others_saw_is_repeated(
+    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parts of a message agree: the first one ran out of time, and the list has come since."""
+    # Longer than any machine needs for what follows.
+    monkeypatch.setattr("service.wiring.campaign.PIN_SECONDS", 600.0)
+    late: list[httpx.Response] = []
+    async with open_door(REQUEST_DEADLINE_SECONDS="0.3") as door:
+
+        async def ran_out_of_time() -> bool:
+            """A busy machine may be too late for a slot."""
+            late.append(await door.get(PATH, user_id=f"u{len(late)}"))
+            was_asked = door.personalize.asked and door.personalize.asked[-1].user_id == f"u{len(late) - 1}"
+            return bool(was_asked) and late[-1].headers["X-Degraded-Reason"] == "timeout"
+
+        door.personalize.held = asyncio.Event()
+        await until(ran_out_of_time)
+        user = f"u{len(late) - 1}"
+        door.personalize.held.set()
+        await door.shows("flights_open 0.0")
+        for _ in range(3):
+            again = await door.get(PATH, user_id=user)
+            assert (again.headers["X-Degraded-Reason"], again.content) == ("timeout", late[-1].content)
+        door.clock.moved_seconds += 601
+        assert (await door.get(PATH, user_id=user)).headers["X-Recommendation-Source"] == "cache"
