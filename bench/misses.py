@@ -109,7 +109,9 @@ def misses_and_hits(repeats: int) -> list[Figure]:
 
         quiet: Quiet[tuple[Answers, Answers]] = Quiet([replica, upstream])
         turns = quiet.turns(repeats, turn)
-    hits, misses = (statistics.median(one[place].load.per_second for one in turns) for place in (0, 1))
+    hits = statistics.median(one.load.per_second for one, _ in turns)
+    # The last calls are answered after the end of the others.
+    misses = statistics.median(one.load.answers / (one.load.seconds - one.load.p50_ms / 1000) for _, one in turns)
     hit_p99, miss_p99 = (statistics.median(one[place].load.p99_ms for one in turns) for place in (0, 1))
     what = f"{PER_SECOND} misses/s and {HITS_PER_SECOND:,} hits/s on one core"
     held = min(hits / HITS_PER_SECOND, misses / PER_SECOND)
