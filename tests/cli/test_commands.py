@@ -225,6 +225,7 @@ def test_the_samples_pictures_and_its_folder_follow_the_port(lasting_sample: Sta
     assert f"{Path(sys.executable).with_name('personalize-connect')} --help" in output.read_text()
 
 
+@pytest.mark.processes
 def test_the_sample_says_where_its_console_is_and_asks_for_no_key_there(lasting_sample: Started) -> None:
     url = f"http://127.0.0.1:{lasting_sample.service_port}/console"
     assert re.search(rf"^  {re.escape(url)}$", lasting_sample.output.read_text().replace("\r", ""), re.MULTILINE)
