@@ -17,7 +17,7 @@ from service.errors import SharedStateUnavailable
 from service.fleet.client import RedisClient
 from service.lists.adapters.forgotten import RedisForgotten
 from service.lists.envelope import Envelope
-from service.lists.keys import UserKey
+from service.lists.keys import UserKey, UserPrefix
 from service.lists.ports import LocalLists
 from service.tasks import stop_task
 
@@ -33,6 +33,9 @@ AT_ONCE: Final = 16
 
 AGAIN_SECONDS: Final = 1.0
 """Between two offers to a node that is away."""
+
+_KEYS_AT_ONCE: Final = 5_000
+"""Keys looked through before the event loop has its turn; about a millisecond."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -104,6 +107,14 @@ class PutBack:
         while len(self._noted) > MAX_NOTED:
             self._noted.popitem(last=False)
 
+    async def forget_user(self, user_prefix: UserPrefix) -> None:
+        """See `Forgettable`."""
+        for number, key in enumerate(list(self._noted)):
+            if number % _KEYS_AT_ONCE == _KEYS_AT_ONCE - 1:
+                await asyncio.sleep(0)
+            if key.startswith(user_prefix):
+                self._noted.pop(key, None)
+
     def _forget_before(self, moment: float) -> None:
         """What landed long before is safe, unless Redis never had it."""
         while self._noted:
@@ -145,7 +156,9 @@ class PutBack:
             results = await asyncio.gather(*(self._offer(key, one.lists) for key, one in kept), return_exceptions=True)
             for (key, noted), result in zip(kept, results, strict=True):
                 if isinstance(result, SharedStateUnavailable):
-                    self._noted.setdefault(key, noted)
+                    # Unless its user was forgotten meanwhile.
+                    if self._memory.get(key) is not None:
+                        self._noted.setdefault(key, noted)
                 elif isinstance(result, BaseException):
                     raise result
                 else:
