@@ -68,8 +68,8 @@ def test_a_failover_in_the_middle_of_a_send_loses_no_answer(
     done = run_send(personalize, replicas, users(9), PER_SECOND, at=[(2.0, lambda: how(redis))])
 
     assert_all_answered(done.calls)
-    # What all together may spend while they lose Redis, and what a busy machine shifts.
-    assert most_in_a_second(done.arrivals) <= 1.3 * TPS + 1
+    # What is promised while some miss Redis.
+    assert most_in_a_second(done.arrivals) <= 1.25 * TPS + 1 + len(replicas)
     wait_until(lambda: redis.master_port() != before and everybody_is_up(replicas))
     began = min(call.began for call in done.calls)
     assert any(call.source == "personalize" and call.began - began > 6 for call in done.calls)
