@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, cast
 from unittest.mock import patch
@@ -100,6 +101,23 @@ class Member:
         return all(row is not None and row.eligible for row in rows)
 
 
+_client_of: ContextVar[Callable[[str], ModelClient]] = ContextVar("client_of")
+
+
+def with_modelled_redis() -> AbstractContextManager[object]:
+    """Members get a client of their server's model while this lasts.
+
+    One for a whole world: of two members that start at once, each with a replacement of its own, the one that is ready
+    last would put back that of the other.
+    """
+
+    def client_of(url: str) -> ModelClient:
+        making = _client_of.get()
+        return making(url)
+
+    return patch("service.wiring.redis.RedisClient", client_of)
+
+
 async def open_member(
     server: RedisServerModel, personalize: Personalize, catalog: FakeCatalog, settings: Settings, clock: VirtualClock
 ) -> Member:
@@ -112,8 +130,11 @@ async def open_member(
         return made[-1]
 
     counts: Any = Counts()
-    with patch("service.wiring.redis.RedisClient", client_of):
+    making = _client_of.set(client_of)
+    try:
         stores, shared = await _open_stores(settings, clock, counts, stack)
+    finally:
+        _client_of.reset(making)
     events = None
     if settings.event_key_list:
         events = await open_events(

@@ -21,7 +21,7 @@ from service.models import Answer, RecommendationQuery
 from service.sends.ports import PrewarmTerms
 from service.settings import Settings, load
 from service.wiring.names import redis_prefix
-from tests.simulation.member import Member, open_member
+from tests.simulation.member import Member, open_member, with_modelled_redis
 from tests.simulation.personalize import FAILURES, Personalize
 from tests.simulation.plan import OF_REDIS, SECONDS, Happening, Plan
 from tests.simulation.promises import FRESH_SECONDS, STALE_SECONDS, Promises, Shown, Window
@@ -363,5 +363,5 @@ def play(plan: Plan, seconds: float = SECONDS) -> World:
     def token(count: Any = None) -> str:  # noqa: ANN401  # as the library's
         return names.randbytes(count or 8).hex()
 
-    with patch("secrets.token_hex", token):
+    with with_modelled_redis(), patch("secrets.token_hex", token):
         return run_virtual(run(), blind=True)
