@@ -1,7 +1,11 @@
-"""Ending tasks of our own."""
+"""Tasks of our own: how one is ended, and how they go one at a time."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
+
+from service.errors import TryLater
 
 _ASK_AGAIN_SECONDS: Final = 0.25
 
@@ -14,3 +18,37 @@ async def stop_task(task: asyncio.Task[None]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait((task,), timeout=_ASK_AGAIN_SECONDS)
+
+
+class OneAtATime:
+    """Lets one in after another, and only a few wait.
+
+    Args:
+        max_waiting: One more is sent away.
+        sent_away: What that one reads.
+    """
+
+    def __init__(self, max_waiting: int, sent_away: str) -> None:
+        self._max_waiting = max_waiting
+        self._sent_away = sent_away
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """The others wait as long as this lasts.
+
+        Raises:
+            TryLater: Too many wait already.
+        """
+        if self._waiting >= self._max_waiting:
+            raise TryLater(self._sent_away)
+        self._waiting += 1
+        try:
+            await self._turn.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._turn.release()

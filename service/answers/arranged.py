@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from service.answers.arrangement import Arrangement
+from service.answers.arrangement import Arrangement, room_within
 from service.answers.ready import Joined, ReadyItems
 from service.answers.rules import ItemRules
 from service.catalog.item import CatalogRow
@@ -51,22 +51,8 @@ class ArrangedItems(ReadyItems):
 
     def _room(self) -> Callable[[int], bool]:
         """A test for one answer: whether one more item may be shown, which then counts."""
-        counts: list[tuple[int, int, dict[object, int]]] = [
-            (place, bound, {}) for place, bound in enumerate(self._bounds)
-        ]
-        traits = self._traits
-
-        def has_room(number: int) -> bool:
-            values = traits[number][1]
-            # An item without the value is of no kind.
-            for place, bound, shown in counts:
-                if shown.get(values[place], 0) >= bound and values[place] is not None:
-                    return False
-            for place, _, shown in counts:
-                shown[values[place]] = shown.get(values[place], 0) + 1
-            return True
-
-        return has_room
+        traits, takes = self._traits, room_within(self._bounds)
+        return lambda number: takes(traits[number][1])
 
     def _note(self, number: int, item_id: str, row: CatalogRow, catalog: ItemCatalog) -> None:
         self._traits[number] = self._arrangement.trait_of(item_id, row, catalog)

@@ -130,21 +130,28 @@ class Arrangement:
             return None
         traits = self._traits
         known = traits.known((), catalog)
-        counts: list[tuple[int, int, dict[object, int]]] = [
-            (place, bound, {}) for place, bound in enumerate(self._max_per.values())
-        ]
+        takes = room_within(tuple(self._max_per.values()))
+        return lambda item_id, row: takes((known.get(item_id) or traits.of(item_id, row, catalog))[1])
 
-        def has_room(item_id: str, row: CatalogRow) -> bool:
-            values = (known.get(item_id) or traits.of(item_id, row, catalog))[1]
-            # An item without the value is of no kind.
-            for place, bound, shown in counts:
-                if shown.get(values[place], 0) >= bound and values[place] is not None:
-                    return False
-            for place, _, shown in counts:
-                shown[values[place]] = shown.get(values[place], 0) + 1
-            return True
 
-        return has_room
+def room_within(bounds: Sequence[int]) -> Callable[[Sequence[object]], bool]:
+    """A test for one answer: whether one more item with these values may be shown, which then counts.
+
+    Args:
+        bounds: How many items of the same value are shown at most, for each of an item's values.
+    """
+    counts: list[tuple[int, int, dict[object, int]]] = [(place, bound, {}) for place, bound in enumerate(bounds)]
+
+    def takes(values: Sequence[object]) -> bool:
+        # An item without the value is of no kind.
+        for place, bound, shown in counts:
+            if shown.get(values[place], 0) >= bound and values[place] is not None:
+                return False
+        for place, _, shown in counts:
+            shown[values[place]] = shown.get(values[place], 0) + 1
+        return True
+
+    return takes
 
 
 class _Traits:

@@ -17,7 +17,8 @@ from service.braze.ports import Answer, Call, Heard, Job, Message, Service
 from service.braze.rehearsal.flaws import flaws_of, words_of
 from service.braze.renderers import LintReport, Renderers
 from service.braze.source import line_and_column
-from service.errors import TemplateError, TryLater
+from service.errors import TemplateError
+from service.tasks import OneAtATime
 
 PREVIEW_SECONDS: Final = 1.8
 """For everything that a preview shows."""
@@ -101,8 +102,7 @@ class Previews:
 
     def __init__(self) -> None:
         self._renderers = Renderers(1, RENDER_SECONDS, niceness=NICENESS, lazy=True)
-        self._turn = asyncio.Lock()
-        self._waiting = 0
+        self._looking = OneAtATime(MAX_WAITING, "Others look at their templates. Try again in a moment.")
         self._idle: asyncio.TimerHandle | None = None
         self._resting: asyncio.Task[None] | None = None
 
@@ -157,20 +157,13 @@ class Previews:
     @asynccontextmanager
     async def _a_turn(self) -> AsyncIterator[None]:
         """One preview at a time; some time after the last one its process is ended."""
-        if self._waiting >= MAX_WAITING:
-            raise TryLater("Others look at their templates. Try again in a moment.")
-        self._waiting += 1
-        try:
-            await self._turn.acquire()
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._turn.release()
-            if self._idle is not None:
-                self._idle.cancel()
-            self._idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._begin_to_rest)
+        async with self._looking.turn():
+            try:
+                yield
+            finally:
+                if self._idle is not None:
+                    self._idle.cancel()
+                self._idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._begin_to_rest)
 
     def _begin_to_rest(self) -> None:
         self._resting = asyncio.create_task(self._renderers.rest(), name="previews rest")

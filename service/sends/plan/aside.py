@@ -11,6 +11,7 @@ import orjson
 
 from service.children import child_environment
 from service.errors import TryLater
+from service.tasks import OneAtATime
 
 PLAN_SECONDS: Final = 60.0
 """Longest wait for a plan. It takes about one; a busy machine has more to do."""
@@ -31,8 +32,7 @@ class PlannerAside:
     """Plans sends, one after another."""
 
     def __init__(self) -> None:
-        self._turn = asyncio.Lock()
-        self._waiting = 0
+        self._planning = OneAtATime(MAX_WAITING, "Others plan their sends. Try again in a moment.")
 
     async def plan(self, send: Mapping[str, object], spare: float) -> dict[str, Any]:
         """The plan as `service.sends.plan.child` gives it, or its `problem`.
@@ -44,17 +44,8 @@ class PlannerAside:
         Raises:
             TryLater: Too many wait, or it took too long.
         """
-        if self._waiting >= MAX_WAITING:
-            raise TryLater("Others plan their sends. Try again in a moment.")
-        self._waiting += 1
-        try:
-            await self._turn.acquire()
-        finally:
-            self._waiting -= 1
-        try:
+        async with self._planning.turn():
             return await _planned(orjson.dumps({"send": send, "spare": spare, "niceness": NICENESS}) + b"\n")
-        finally:
-            self._turn.release()
 
 
 async def _planned(job: bytes) -> dict[str, Any]:
