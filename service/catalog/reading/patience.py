@@ -122,7 +122,8 @@ async def _within(done: "asyncio.Future[_Result]", seconds: float | None) -> _Re
             return await asyncio.shield(done)
     except TimeoutError:
         if done.done():
-            raise  # of the call itself
+            # The call's own error, or it ended in the moment in which its time was over.
+            return done.result()
         raise Stalled(seconds or 0) from None
     except asyncio.CancelledError:
         done.cancel()
