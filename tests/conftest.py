@@ -90,7 +90,7 @@ def logging_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_sdk() -> Iterator[None]:
-    """Clients of AWS."""
+    """Clients of AWS and Redis."""
     with working_out_once():
         yield
 

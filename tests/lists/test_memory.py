@@ -12,8 +12,11 @@ from service.lists.keys import UserKeys
 from service.lists.memory import ENTRY_BYTES, BytesBoundedCache, ListMemory, list_bytes
 from service.models import ItemList, ListRequest
 
-LISTS = 22_000
+LISTS = 2_750
 """Just above what a dict grows at, where each entry costs most."""
+
+IDS = 125
+"""Different ones in all lists; some 22 lists for each, as of a small catalogue and many users."""
 
 
 def _cache(max_bytes: int) -> BytesBoundedCache[bytes]:
@@ -30,13 +33,13 @@ def measured() -> tuple[float, float]:
     """Bytes per list: measured by tracemalloc, and accounted by the cache."""
     source = random.Random(1)
     keys = UserKeys(secret="secret", scope="campaign")
-    ids = [str(uuid.UUID(int=source.getrandbits(128))) for _ in range(1000)]
+    ids = [str(uuid.UUID(int=source.getrandbits(128))) for _ in range(IDS)]
     lists = ListMemory(2**30)
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     for number in range(LISTS):
-        start = number % 900
+        start = number % (IDS - 25)
         ranked = ItemList(tuple(ids[start : start + 25]), f"{number:040d}", 1_700_000_000.0 + number)
         lists.put(keys.of(ListRequest(f"user{number}")), seal(ranked))
     gc.collect()

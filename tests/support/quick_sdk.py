@@ -1,4 +1,4 @@
-"""What every client and session of the AWS SDK works out anew, worked out once: it takes longer than most tests."""
+"""What every client of the AWS SDK and of Redis works out anew, worked out once: it takes longer than most tests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,6 +6,7 @@ from functools import cache, partial
 from typing import Any
 
 import pytest
+import redis.utils
 from botocore.hooks import BaseEventHooks, EventAliaser
 from botocore.loaders import JSONFileLoader, Loader
 
@@ -14,7 +15,7 @@ from service.aws.models import _ModelFiles
 
 @contextmanager
 def working_out_once() -> Iterator[None]:
-    """Amazon's models, the names of its services, and the names of the SDK's own events."""
+    """Amazon's models, the names of its services and of the SDK's own events, and the version of Redis's client."""
     read = cache(partial(JSONFileLoader.load_file, JSONFileLoader()))
     read_ours = cache(partial(_ModelFiles.load_file, _ModelFiles()))
     list_services, alias = Loader.list_available_services, EventAliaser._alias_event_name
@@ -41,4 +42,5 @@ def working_out_once() -> Iterator[None]:
         patch.setattr(Loader, "list_available_services", services_of)
         patch.setattr(EventAliaser, "_alias_event_name", alias_of)
         patch.setattr(BaseEventHooks, "_verify_accept_kwargs", trust)
+        patch.setattr(redis.utils, "get_lib_version", cache(redis.utils.get_lib_version))
         yield

@@ -6,7 +6,10 @@ import time
 from collections.abc import Awaitable, Callable
 
 LOOK_SECONDS = 0.01
-"""Between two looks."""
+"""Between the first two looks."""
+
+SELDOM_SECONDS = 0.1
+"""Between two looks after a second; a look costs more than a wait."""
 
 PATIENCE_SECONDS = 60.0
 """Far above what any wait takes; a machine that does other work too is slow, not wrong."""
@@ -20,12 +23,13 @@ async def until(
     Raises:
         TimeoutError: It did not come true.
     """
+    began = time.monotonic()
     async with asyncio.timeout(seconds):
         while True:
             found = is_so()
             if (await found) if inspect.isawaitable(found) else found:
                 return
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(_pause(began))
 
 
 def wait_until(is_so: Callable[[], bool], *, seconds: float = PATIENCE_SECONDS) -> None:
@@ -34,8 +38,12 @@ def wait_until(is_so: Callable[[], bool], *, seconds: float = PATIENCE_SECONDS) 
     Raises:
         TimeoutError: It did not come true.
     """
-    give_up_at = time.monotonic() + seconds
+    began = time.monotonic()
     while not is_so():
-        if time.monotonic() > give_up_at:
+        if time.monotonic() - began > seconds:
             raise TimeoutError
-        time.sleep(LOOK_SECONDS)
+        time.sleep(_pause(began))
+
+
+def _pause(began: float) -> float:
+    return min(max(LOOK_SECONDS, (time.monotonic() - began) / 10), SELDOM_SECONDS)
