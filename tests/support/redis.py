@@ -278,9 +278,9 @@ def _ask_sentinel(port: int, *command: str) -> Any:  # noqa: ANN401  # the senti
 
 def _answer(port: int, *command: str | bytes | int) -> Any:  # noqa: ANN401  # Redis's answer
     # A whole client costs 6 ms, most of it for the version of the library, which nobody asks for here.
-    connection = redis.Connection(port=port, protocol=2, driver_info=None)
+    connection: Any = redis.Connection(port=port, protocol=2, driver_info=None)  # type: ignore[no-untyped-call]  # the library's
     try:
-        connection.send_command(*command)  # type: ignore[no-untyped-call]  # the library's
+        connection.send_command(*command)
         return connection.read_response()
     finally:
         connection.disconnect()
