@@ -34,6 +34,7 @@ from service.errors import SharedStateFull, SharedStateUnavailable
 from service.fleet.address import HostPort, RedisAddress
 from service.fleet.causes import Cause, Refusal, cause_of
 from service.fleet.connections import MAX_CONNECTIONS, AnyRedis, Connector, PatientCluster
+from service.fleet.deadline import AnswerWithin
 from service.fleet.route import Pathfinder, Route
 from service.fleet.script import RunsScripts, Script
 from service.tasks import stop_task
@@ -107,8 +108,10 @@ class RedisClient:
         """Close the connections; fine when Redis is down."""
         if self._watch is not None:
             await stop_task(self._watch)
-        if self._route is not None:
-            await self._route.close()
+        self.up = False
+        route, self._route = self._route, None
+        if route is not None:
+            await route.close()
         await self._connector.look_up.close()
 
     @property
@@ -239,7 +242,7 @@ class RedisClient:
     @asynccontextmanager
     async def _asking(self, node: str | None, *, spread: bool) -> AsyncIterator[AnyRedis]:
         try:
-            async with asyncio.timeout(self.timeout_seconds), self._turns:
+            async with AnswerWithin(self.timeout_seconds), self._turns:
                 yield self.redis
             if node in self._nodes_named:
                 self._nodes_named.discard(node)

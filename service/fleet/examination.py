@@ -103,7 +103,7 @@ async def _speaks_plainly(address: RedisAddress) -> bool:
                     writer.write(b"PING\r\n")
                     answer = await reader.read(1)
                 finally:
-                    writer.close()
+                    writer.transport.abort()
         except (OSError, TimeoutError):
             continue
         if answer in (b"+", b"-"):

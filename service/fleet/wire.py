@@ -89,7 +89,7 @@ class Wire:
         # A caller that gives up must not end it for the others.
         opening = self._opening
         await asyncio.wait({opening})
-        if opening.cancelled():
+        if opening.cancelled() or self._is_closed:
             raise LostError(_CLOSED)
         return opening.result()
 
@@ -214,6 +214,7 @@ class ClusterWires:
         self._cluster = cluster
         self._silence_seconds = silence_seconds
         self._wires: dict[str, Wire] = {}
+        self._is_closed = False
 
     async def evalsha(self, sha: str, count: int, *keys_and_args: object) -> Any:  # noqa: ANN401  # what a script returns
         """Run a script that the node of its keys knows.
@@ -233,10 +234,13 @@ class ClusterWires:
 
     async def close(self) -> None:
         """Close all connections."""
+        self._is_closed = True
         await asyncio.gather(*(wire.close() for wire in self._wires.values()))
 
     async def _ask(self, key: str, command: tuple[Any, ...]) -> Any:  # noqa: ANN401  # as each command answers
         await self._cluster.initialize()
+        if self._is_closed:
+            raise LostError(_CLOSED)
         node = self._cluster.get_node_from_key(key)
         if node is None:
             return await self._cluster.execute_command(*command)

@@ -1,8 +1,12 @@
 """E5: what the log says of a Redis that cannot be used, on real servers."""
 
 import asyncio
+import gc
 import socket
+import ssl
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +16,9 @@ from structlog.testing import capture_logs
 
 from service.clock import Clock
 from service.errors import ConfigurationError
+from service.fleet.address import HostPort, RedisAddress
 from service.fleet.client import RedisClient
+from service.fleet.connections import Connector
 from tests.support.certificates import certificate
 from tests.support.fleet import join
 from tests.support.ports import free_port
@@ -141,6 +147,30 @@ async def test_the_cause_is_named_once_in_words_with_the_host(
     assert cause in line["cause"]
     assert line["redis"] == host
     assert SECRET not in repr(logs)
+
+
+def test_a_look_for_tls_waits_for_no_goodbye(servers: Servers) -> None:
+    """A connection that is closed politely stays open until the other side has said so too, half a minute at most."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(servers.folder / "own.crt", servers.folder / "own.key")
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as thread:
+
+        def answer_once() -> None:
+            with context.wrap_socket(listening.accept()[0], server_side=True, suppress_ragged_eofs=True) as one:
+                one.recv(64)
+                one.send(b"+PONG\r\n")
+                over.wait(60)
+
+        answering = thread.submit(answer_once)
+        at = HostPort(*listening.getsockname())
+        with asyncio.Runner() as runner:
+            connector = Connector(RedisAddress.parse(f"redis://{at}"), timeout_seconds=10)
+            assert runner.run(connector.speaks(at, tls=True))
+        # Complains of what was left open.
+        gc.collect()
+        over.set()
+        answering.result()
 
 
 async def test_a_certificate_of_ours_that_redis_wants_is_named(servers: Servers, clock: Clock) -> None:

@@ -13,6 +13,7 @@ from service.fleet.client import RedisClient
 from service.fleet.script import Script
 from service.fleet.wire import Wire
 from tests.support.redis import RedisServer
+from tests.support.streams import serving
 from tests.support.waiting import PATIENCE_SECONDS, until
 
 ECHO = "return ARGV[1]"
@@ -102,10 +103,8 @@ class Server:
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
     server = Server()
-    running = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-    server.port = running.sockets[0].getsockname()[1]
-    yield server
-    running.close()
+    async with serving(server.serve) as server.port:
+        yield server
 
 
 def wire_to(server: Server, silence_seconds: float = PATIENCE_SECONDS) -> Wire:

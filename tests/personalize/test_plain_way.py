@@ -23,12 +23,14 @@ from service.errors import RecommenderError
 from service.models import ListRequest
 from service.personalize.sdk import runtime as runtime_client
 from service.personalize.sdk.client import PersonalizeRecommender
+from service.personalize.sdk.connections import ConnectionPool, Place
 from service.personalize.sdk.plain import PlainWay, Rehearsal, reason_for_sdk
 from service.personalize.sdk.plain_client import PlainClient
 from service.personalize.sdk.runtime import open_personalize
 from service.personalize.sdk.signature import Scope, Signer
 from tests.support.certificates import certificate
 from tests.support.clocks import StandingClock
+from tests.support.streams import serving
 from tests.support.waiting import PATIENCE_SECONDS, until
 
 CAMPAIGN = "arn:aws:personalize:eu-west-1:123456789012:campaign/shop"
@@ -327,13 +329,10 @@ def listing(*ids: str) -> bytes:
 @pytest.fixture
 async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
     server = Server()
-    running = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-    server.port = running.sockets[0].getsockname()[1]
     monkeypatch.setattr(runtime_client, "CONNECT_TIMEOUT_SECONDS", PATIENCE_SECONDS)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME", f"http://127.0.0.1:{server.port}")
-    yield server
-    server.gate.set()
-    running.close()
+    async with serving(server.serve) as server.port:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME", f"http://127.0.0.1:{server.port}")
+        yield server
 
 
 async def ask(recommender: PersonalizeRecommender) -> tuple[str, ...]:
@@ -368,6 +367,16 @@ async def test_a_host_that_hangs_up_between_two_requests_costs_none(server: Serv
         assert await ask(recommender) == ("b",)
         assert await ask(recommender) == ("c",)
     assert (len(server.requests), server.connections) == (3, 3)
+
+
+async def test_a_connection_that_was_being_made_at_the_end_is_not_kept(server: Server) -> None:
+    place = Place(f"http://127.0.0.1:{server.port}", "127.0.0.1", server.port, tls=None)
+    pool = ConnectionPool(place, max_connections=1, connect_seconds=PATIENCE_SECONDS, silence_seconds=PATIENCE_SECONDS)
+    asking = asyncio.create_task(pool.exchange(b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"))
+    await asyncio.sleep(0)
+    await pool.close()
+    assert (await asking).status == 200
+    await until(lambda: server.open == 0)
 
 
 async def test_what_comes_too_late_or_unasked_answers_nothing(server: Server) -> None:
@@ -454,20 +463,18 @@ async def test_a_host_whose_certificate_nobody_knows_is_sent_nothing(
     certificate(tmp_path, "own", "DNS:localhost")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(tmp_path / "own.crt", tmp_path / "own.key")
-    secured = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=context)
-    port = secured.sockets[0].getsockname()[1]
-    monkeypatch.setenv("AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME", f"https://localhost:{port}")
-    async with opened() as recommender:
-        with pytest.raises(RecommenderError, match="SSLError"):
-            await ask(recommender)
-    assert server.requests == []
+    async with serving(server.serve, tls=context) as port:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME", f"https://localhost:{port}")
+        async with opened() as recommender:
+            with pytest.raises(RecommenderError, match="SSLError"):
+                await ask(recommender)
+        assert server.requests == []
 
-    # The SDK's own certificates, with this one among them.
-    monkeypatch.setattr("aiobotocore.httpsession.get_cert_path", lambda _: str(tmp_path / "own.crt"))
-    async with opened() as recommender:
-        assert [await ask(recommender) for _ in range(2)] == [("a",)] * 2
-    assert server.connections == 1
-    secured.close()
+        # The SDK's own certificates, with this one among them.
+        monkeypatch.setattr("aiobotocore.httpsession.get_cert_path", lambda _: str(tmp_path / "own.crt"))
+        async with opened() as recommender:
+            assert [await ask(recommender) for _ in range(2)] == [("a",)] * 2
+        assert server.connections == 1
 
 
 def parameters_of(rng: random.Random) -> dict[str, object]:

@@ -74,6 +74,7 @@ class ConnectionPool:
         self._turns = asyncio.Semaphore(max_connections)
         self._idle: deque[_Connection] = deque()
         self._open: set[_Connection] = set()
+        self._is_closed = False
         self._look_up = HostLookUp()
 
     async def exchange(self, request: bytes) -> HttpAnswer:
@@ -96,14 +97,15 @@ class ConnectionPool:
                 # Whatever still comes would be taken for the answer to the next request.
                 connection.abort()
                 raise
-            if connection.is_reusable:
+            if connection.is_reusable and not self._is_closed:
                 self._idle.append(connection)
             else:
                 connection.abort()
             return answer
 
     async def close(self) -> None:
-        """Close all connections, and wait until they are closed."""
+        """Close all connections, and wait until they are closed; one that is being made ends with its request."""
+        self._is_closed = True
         ending = [connection.ended for connection in self._open]
         for connection in list(self._open):
             connection.abort()
@@ -128,7 +130,7 @@ class ConnectionPool:
             idle.popleft().abort()
         while idle:
             connection = idle.pop()
-            if connection.is_reusable:
+            if connection.is_reusable and not self._is_closed:
                 return connection
             connection.abort()
         return None
@@ -239,8 +241,7 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """The protocol's."""
         if self._waiting is None:
-            # Nobody has asked for it.
-            self.abort()
+            self.abort()  # Nobody has asked for it.
             return
         self.heard_at = self._loop.time()
         try:
@@ -296,5 +297,4 @@ class _Connection(asyncio.Protocol):
             self._waiting.set_exception(error)
 
     def _closed(self, error: Exception) -> Exception:
-        closed: Exception = sdk.ConnectionClosedError(endpoint_url=self._url, error=error)
-        return closed
+        return cast("Exception", sdk.ConnectionClosedError(endpoint_url=self._url, error=error))

@@ -1,0 +1,58 @@
+"""Deadlines for answers, and a loop that stands still."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from service.fleet.deadline import MOMENT_SECONDS, STALL_SECONDS, AnswerWithin
+from tests.support.virtual_time import VirtualTimeLoop
+
+SECONDS = 0.25
+
+
+@pytest.fixture
+def loop() -> Iterator[VirtualTimeLoop]:
+    loop = VirtualTimeLoop()
+    yield loop
+    loop.close()
+
+
+async def asked(answer: "asyncio.Future[str]") -> str:
+    async with AnswerWithin(SECONDS):
+        return await answer
+
+
+def test_an_answer_that_waits_behind_a_stalled_loop_is_taken(loop: VirtualTimeLoop) -> None:
+    answer: asyncio.Future[str] = loop.create_future()
+
+    def stall() -> None:
+        loop.advance(2 * SECONDS)
+        # What came meanwhile is read in the turn in which the timer is found to be due.
+        loop.call_soon(loop.call_soon, answer.set_result, "here")
+
+    loop.call_soon(stall)
+    assert loop.run_until_complete(asked(answer)) == "here"
+
+
+def test_silence_ends_in_time(loop: VirtualTimeLoop) -> None:
+    began = loop.time()
+    with pytest.raises(TimeoutError):
+        loop.run_until_complete(asked(loop.create_future()))
+    assert loop.time() - began == pytest.approx(SECONDS)
+
+
+@pytest.mark.parametrize("stalls", [1, 5])
+def test_a_stalled_loop_prolongs_silence_by_a_moment_and_once(loop: VirtualTimeLoop, stalls: int) -> None:
+    began = loop.time()
+    late = 2 * STALL_SECONDS
+
+    def stall(left: int) -> None:
+        loop.advance(late)
+        if left > 1:
+            loop.call_later(MOMENT_SECONDS / 2, stall, left - 1)
+
+    loop.call_at(began + SECONDS - STALL_SECONDS / 4, stall, stalls)
+    with pytest.raises(TimeoutError):
+        loop.run_until_complete(asked(loop.create_future()))
+    assert loop.time() - began < SECONDS + 2 * late + 2 * MOMENT_SECONDS
