@@ -25,6 +25,9 @@ _Done = TypeVar("_Done")
 LintReport = list[dict[str, Any]]
 """A finding is as `liquid lint --json` prints it."""
 
+FIRST_LOOK_SHARE: Final = 0.05
+"""Of a template's time, after which its process's own time is first read."""
+
 LOOK_SHARE: Final = 0.9
 """Of a template's time, after which is looked whether it has run at all."""
 
@@ -148,11 +151,16 @@ class _Watch:
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
         self._end = self._loop.time() + MAX_PATIENCE * seconds
-        self._used = process.cpu_seconds()
-        self._look_later()
+        self._used: float | None = None
+        # The first reading waits a little: most templates are done before it, and it costs as much as rendering one.
+        self._handle = self._loop.call_later(FIRST_LOOK_SHARE * self._seconds, self._begin)
 
     def stop(self) -> None:
         self._handle.cancel()
+
+    def _begin(self) -> None:
+        self._used = self._process.cpu_seconds()
+        self._look_later()
 
     def _look_later(self) -> None:
         self._handle = self._loop.call_later(LOOK_SHARE * self._seconds, self._look)
@@ -210,30 +218,21 @@ class _Process:
             await child.wait()
 
     async def render(self, job: Job, answers: Sequence[Answer]) -> Message | Call:
-        await self._write(job)
-        left = iter(answers)
-        call: Call | None = None
-        while True:
-            said = await self._read()
-            if "call" in said:
-                answer = next(left, None)
-                if answer is None:
-                    call = Call(**said["call"])
-                await self._write(answer)
-            elif "put_off" in said and call is not None:
-                return call
-            elif "message" in said:
-                made = said["message"]
-                return Message(**{**made, "calls": tuple(Made(**one) for one in made["calls"])})
-            else:
-                raise TemplateError(said["problem"], said["offset"])
+        await self._write({"job": job, "answers": answers})
+        said = await self._read()
+        if "call" in said:
+            return Call(**said["call"])
+        if "message" in said:
+            made = said["message"]
+            return Message(**{**made, "calls": tuple(Made(**one) for one in made["calls"])})
+        raise TemplateError(said["problem"], said["offset"])
 
     async def lint(self, parts: Mapping[str, str], channel: str) -> LintReport:
         await self._write({"lint": parts, "channel": channel})
         findings: LintReport = (await self._read())["findings"]
         return findings
 
-    async def _write(self, value: Job | Answer | Mapping[str, object] | None) -> None:
+    async def _write(self, value: Mapping[str, object]) -> None:
         assert self._child is not None  # noqa: S101  # it was started
         assert self._child.stdin is not None  # noqa: S101  # it is a pipe
         self._child.stdin.write(orjson.dumps(value) + b"\n")

@@ -9,6 +9,7 @@ import selectors
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -69,7 +70,7 @@ class Sandbox:
         """
         if self._process is None:
             self._start()
-        self._write(job)
+        self._write({"job": job, "answers": None})
         left = self._render_seconds
         while True:
             begin = time.monotonic()
@@ -101,7 +102,7 @@ class Sandbox:
             process.kill()
             process.communicate()
 
-    def _write(self, value: Job | Answer) -> None:
+    def _write(self, value: Answer | Mapping[str, object]) -> None:
         assert self._process is not None  # noqa: S101  # it was started
         assert self._process.stdin is not None  # noqa: S101  # it is a pipe
         self._process.stdin.write(orjson.dumps(value) + b"\n")

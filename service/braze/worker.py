@@ -1,12 +1,14 @@
 """The process that renders: it has little memory, writes no file, and asks its parent for every call.
 
-It reads jobs and answers from standard input and writes requests and results to standard output, a JSON line each.
-Where the parent has no answer it says null: then the job is over, and begins anew when the answer is there. A line with
-`lint` asks what is wrong with templates. The one argument says how far the process stands back behind others.
+It reads jobs from standard input and writes results to standard output, a JSON line each. A job that brings a list of
+`answers` is over at the first call beyond them: the result is that call, and the job comes again with its answer. Of a
+job without that list each call is a line of its own, and the next line is the answer. A line with `lint` asks what is
+wrong with templates. The one argument says how far the process stands back behind others.
 """
 
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any, BinaryIO
@@ -15,15 +17,19 @@ import orjson
 
 from service.braze.engine import render
 from service.braze.lint.lint import Lint
-from service.braze.ports import Answer, Call, Job, Message
+from service.braze.ports import Answer, Call, Caller, Job, Message
 from service.errors import TemplateError
 
 MAX_MEMORY_BYTES = 512 * 1024 * 1024
 """Address space of the process; about 200 MB of it are Python's own."""
 
 
-class _PutOffError(BaseException):
+class _UnansweredError(BaseException):
     """No error: nothing on the way may take it for one of the template's."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__()
+        self.call = call
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> None:
@@ -35,10 +41,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
 
     def ask(call: Call) -> Answer:
         write({"call": call})
-        answer = orjson.loads(source.readline())
-        if answer is None:
-            raise _PutOffError
-        return Answer(**answer)
+        return Answer(**orjson.loads(source.readline()))
 
     write({"ready": True})
     while line := source.readline():
@@ -47,12 +50,26 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
             if "lint" in asked:
                 write({"findings": _lint(asked["lint"], asked["channel"])})
             else:
-                job = Job(**asked)
-                write({"message": _cut(render(job, ask), job.most_characters)})
-        except _PutOffError:
-            write({"put_off": True})
+                job = Job(**asked["job"])
+                caller = ask if asked["answers"] is None else _given(asked["answers"])
+                write({"message": _cut(render(job, caller), job.most_characters)})
+        except _UnansweredError as unanswered:
+            write({"call": unanswered.call})
         except TemplateError as error:
             write({"problem": error.problem, "offset": error.offset})
+
+
+def _given(answers: Iterable[dict[str, Any]]) -> Caller:
+    """Answers calls in their order."""
+    left = iter(answers)
+
+    def answered(call: Call) -> Answer:
+        answer = next(left, None)
+        if answer is None:
+            raise _UnansweredError(call)
+        return Answer(**answer)
+
+    return answered
 
 
 def _cut(message: Message, most: int | None) -> Message:

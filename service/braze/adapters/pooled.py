@@ -35,6 +35,8 @@ class PooledService:
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=CALL_SECONDS),
             auto_decompress=True,
+            # Braze keeps none.
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self
 
