@@ -1,7 +1,7 @@
 """Who is at the console: whether they may enter, and which cookie they have."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +10,7 @@ from fastapi import Request, Response
 from service.clock import Clock
 from service.console.sessions import SESSION_SECONDS, VISIT_SECONDS, Sessions, signing_key_of
 from service.credentials import Access
+from service.hosts import is_own
 
 SESSION_COOKIE: Final = "personalize_connect_session"
 """Of somebody who has logged in."""
@@ -39,6 +40,10 @@ class Visit:
     is_new: bool
 
 
+NOBODY: Final = Visit(False, "", "", False)
+"""Somebody who only hears why they may not come in."""
+
+
 class Reception:
     """Knows who has logged in.
 
@@ -46,20 +51,39 @@ class Reception:
         access: `open` lets everybody in.
         secret: CONSOLE_SECRET; empty if there is none.
         admin_keys: As they are written.
+        hosts: Names of this service under which an open console answers, beside addresses and localhost.
         path: Of the console, with a proxy's prefix; the cookies go nowhere else.
         clock: Tells the age of sessions.
     """
 
-    def __init__(self, *, access: Access, secret: str, admin_keys: Sequence[str], path: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        access: Access,
+        secret: str,
+        admin_keys: Sequence[str],
+        hosts: Collection[str],
+        path: str,
+        clock: Clock,
+    ) -> None:
         key = signing_key_of(secret, admin_keys)
         self.is_open = access == "open"
         self.has_key = bool(admin_keys)
         self.is_shared = key is not None
         """Whether other replicas, and this one after a restart, know the sessions."""
+        self._hosts = hosts
         self._path = path
         key = key or secrets.token_bytes(32)
         self._sessions = Sessions(key, "session", clock, SESSION_SECONDS)
         self._visits = Sessions(key, "visit", clock, VISIT_SECONDS)
+
+    def answers_under(self, host: str) -> bool:
+        """Whether somebody is answered who uses this `Host`.
+
+        Where nobody logs in, a stranger's page whose name leads here would be answered (`service.hosts`). Where people
+        do, its browser has no session for that name.
+        """
+        return not self.is_open or is_own(host, self._hosts)
 
     def visit_of(self, request: Request) -> Visit:
         """Who sends this request."""

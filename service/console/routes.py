@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from service.api.error_table import STATUS_CODES
 from service.api.lifecycle import lifecycle_of
-from service.console.access import Visit
+from service.console.access import NOBODY, Visit
 from service.console.console import console_of
 from service.errors import ServiceError
 
@@ -23,6 +23,11 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 TOKEN_HEADER: Final = "x-console-token"  # noqa: S105  # the name of a header
 """What a module sends with every POST; `console.js` does it."""
+
+_NOT_UNDER: Final = (
+    "This console is open without a key, so it does not answer under a name that may be a stranger's. "
+    "Use localhost or this machine's address, put the name into CONSOLE_HOSTS, or set CONSOLE_ACCESS=keyed."
+)
 
 VISIT: Final = "personalize_connect.visit"
 """Of a request's scope: who sends it, a `Visit`."""
@@ -36,7 +41,10 @@ class PageRoute(APIRoute):
 
         async def answered(request: Request) -> Response:
             console = console_of(request)
-            visit = arrive(request)
+            try:
+                visit = arrive(request)
+            except HTTPException as error:
+                return error_page(request, error)
             if visit.entered:
                 try:
                     response: Response = await self.endpoint(request)
@@ -59,7 +67,10 @@ class ApiRoute(APIRoute):
         answer: Handler = self.endpoint if takes_only_the_request else super().get_route_handler()
 
         async def answered(request: Request) -> Response:
-            visit = arrive(request)
+            try:
+                visit = arrive(request)
+            except HTTPException as error:
+                return _refused(request, HTTPStatus(error.status_code), error.detail)
             if not visit.entered:
                 return _refused(request, HTTPStatus.UNAUTHORIZED, "log in again: the session is over")
             token = request.headers.get(TOKEN_HEADER, "")
@@ -71,8 +82,17 @@ class ApiRoute(APIRoute):
 
 
 def arrive(request: Request) -> Visit:
-    """Who sends a request; noted for what answers it."""
-    visit = console_of(request).reception.visit_of(request)
+    """Who sends a request; noted for what answers it.
+
+    Raises:
+        HTTPException: An open console is asked under a name that may be a stranger's; 403.
+    """
+    reception = console_of(request).reception
+    host = request.headers.get("host", "")
+    if not reception.answers_under(host):
+        request.scope[VISIT] = NOBODY
+        raise HTTPException(HTTPStatus.FORBIDDEN, _NOT_UNDER)
+    visit = reception.visit_of(request)
     request.scope[VISIT] = visit
     return visit
 

@@ -1,7 +1,7 @@
 """Builds the local Personalize over a model."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from service.local_personalize.access_keys import AccessKeys
@@ -38,6 +38,7 @@ def create_app(
     filters: Iterable[str] = (),
     tracking_ids: Iterable[str] = (),
     control: ControlPlane | None = None,
+    hosts: Collection[str] = (),
     clock: Callable[[], float] = time.monotonic,
     wall_clock: Callable[[], float] = time.time,
 ) -> Application:
@@ -52,6 +53,7 @@ def create_app(
         filters: `NAME=EXPRESSION` of each filter that exists.
         tracking_ids: Event trackers that exist besides `TRACKING_ID`.
         control: Makes further resources, which answer too; None: there is no control plane.
+        hosts: Names under which it answers, beside addresses and those without a dot.
         clock: What the TPS and the length of a fault are measured by.
         wall_clock: Epoch seconds of the arrivals in the counts.
 
@@ -115,4 +117,5 @@ def create_app(
             ),
         ]
     mishaps = None if control is None else control.mishaps
-    return Application([*surfaces, AdminSurface(stats=stats, faults=faults, access_keys=access_keys, mishaps=mishaps)])
+    admin = AdminSurface(stats=stats, faults=faults, access_keys=access_keys, mishaps=mishaps)
+    return Application([*surfaces, admin], hosts)

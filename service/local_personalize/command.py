@@ -44,6 +44,7 @@ from service.local_personalize.server import serve
     help="How much faster than Amazon imports, trainings and deployments are; 60: a minute passes in a second.",
 )
 @click.option("--quota", "quotas", multiple=True, help="Another quota, NAME=NUMBER, such as campaigns=2.")
+@click.option("--name", "names", multiple=True, help="A host name with a dot under which it answers.")
 @click.option("--stop-with-stdin", is_flag=True, hidden=True, help="Stop when standard input is closed.")
 def command(
     *,
@@ -59,6 +60,7 @@ def command(
     state: Path | None,
     speed: float,
     quotas: tuple[str, ...],
+    names: tuple[str, ...],
     stop_with_stdin: bool,
 ) -> None:
     """Run a local Personalize until a signal.
@@ -84,6 +86,7 @@ def command(
             state=state,
             speed=speed,
             quotas=quotas,
+            names=names,
         )
     except LocalPersonalizeError as error:
         click.echo(f"local-personalize: {error}", err=True)

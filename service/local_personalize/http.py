@@ -5,14 +5,21 @@ further API is a class with `handler` and an entry in `app.create_app`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from uuid import uuid4
 
 import orjson
 
-from service.local_personalize.refusals import Refusal, invalid_input, unknown_operation
+from service.hosts import is_from_own, is_near
+from service.local_personalize.refusals import (
+    Refusal,
+    invalid_input,
+    not_for_pages,
+    not_under_this_name,
+    unknown_operation,
+)
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -81,21 +88,35 @@ class Application:
 
     Args:
         surfaces: Asked in this order.
+        hosts: Names under which it answers, beside addresses and those without a dot.
     """
 
-    def __init__(self, surfaces: Sequence[Surface]) -> None:
+    def __init__(self, surfaces: Sequence[Surface], hosts: Collection[str] = ()) -> None:
         self._surfaces = surfaces
+        self._hosts = hosts
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer one HTTP request; an error that the SDK knows is answered in its shape."""
         if scope["type"] != "http":
             raise NotImplementedError(f"{scope['type']} is not served")
         try:
-            answer = await self._answer(Request(scope, receive, await _read_body(receive)))
+            request = Request(scope, receive, await _read_body(receive))
+            self._keep_out_pages(request)
+            answer = await self._answer(request)
         except Refusal as refusal:
             answer = Answer(refusal.status, orjson.dumps({"message": refusal.message}), refusal.code)
         if answer is not None:
             await _send(answer, send)
+
+    def _keep_out_pages(self, request: Request) -> None:
+        """Answer no page of a browser, neither one that sends here nor one whose own name leads here.
+
+        Nothing here asks for a key, and a batch job writes files.
+        """
+        if not is_near(request.header(b"host"), self._hosts):
+            raise not_under_this_name()
+        if not is_from_own(request.header(b"origin"), self._hosts):
+            raise not_for_pages()
 
     async def _answer(self, request: Request) -> Answer | None:
         for surface in self._surfaces:

@@ -56,3 +56,19 @@ def check_signed(authorization: str) -> None:
             code="MissingAuthenticationTokenException",
             message="The request is not signed with AWS Signature Version 4 for the service personalize",
         )
+
+
+def not_under_this_name() -> Refusal:
+    """AccessDeniedException, 403: a page may have this name, and lead it here."""
+    return Refusal(
+        status=403,
+        code="AccessDeniedException",
+        message="The local Personalize answers under addresses, names without a dot and those of --name only",
+    )
+
+
+def not_for_pages() -> Refusal:
+    """AccessDeniedException, 403: a page of another site sends this."""
+    return Refusal(
+        status=403, code="AccessDeniedException", message="The local Personalize answers no page of a browser"
+    )

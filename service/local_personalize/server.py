@@ -43,6 +43,7 @@ def serve(
     state: Path | None = None,
     speed: float = DEFAULT_SPEED,
     quotas: Iterable[str] = (),
+    names: Iterable[str] = (),
 ) -> None:
     """Learn from a directory, if there is one, and answer until interrupted; port 0 takes a free one.
 
@@ -67,6 +68,7 @@ def serve(
             filters=filters,
             tracking_ids=tracking_ids,
             control=control,
+            hosts=frozenset(name.lower() for name in (host, *names)),
         )
         # The model lives as long as the process: out of the collector's sight it costs no pauses.
         gc.freeze()

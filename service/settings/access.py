@@ -1,5 +1,6 @@
 """Who may ask: credentials in the environment and in mounted files."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final
@@ -13,6 +14,8 @@ from service.settings.key_files import credentials_in, secret, written_problems
 
 MIN_WEIGHT: Final = 0.01
 MAX_WEIGHT: Final = 100.0
+
+_HOST_NAME: Final = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 
 
 class AccessSettings(SettingsGroup):
@@ -51,6 +54,9 @@ class AccessSettings(SettingsGroup):
     console_access: Annotated[Access, BeforeValidator(lower)] = "keyed"
     """Who sees /console; keyed: those who have an admin key."""
 
+    console_hosts: str = ""
+    """Comma-separated names of this service under which an open console answers, beside addresses and localhost."""
+
     console_secret: SecretStr | None = None
     """Signs the sessions of the console; needed only where all admin keys are hashed."""
 
@@ -68,6 +74,11 @@ class AccessSettings(SettingsGroup):
     def admin_key_list(self) -> list[str]:
         """Keys that open the administration as well."""
         return split(secret(self.admin_keys)) + credentials_in(self.admin_keys_file)
+
+    @property
+    def console_host_names(self) -> list[str]:
+        """Names under which an open console answers."""
+        return [one.lower().removesuffix(".") for one in split(self.console_hosts)]
 
     @property
     def basic_auth_pair(self) -> str | None:
@@ -107,6 +118,9 @@ class AccessSettings(SettingsGroup):
         length = len(secret(self.console_secret))
         if 0 < length < MIN_KEY_CHARACTERS:
             yield Problem.of("console_secret", f"has {length} characters; at least {MIN_KEY_CHARACTERS}")
+        for name in self.console_host_names:
+            if not _HOST_NAME.fullmatch(name):
+                yield Problem.of("console_hosts", f"{name[:60]!r} is no host name; write it without scheme and port")
 
     def _weight_problems(self) -> Iterator[Problem]:
         weights, keys = split(self.api_key_weights), self.api_key_list

@@ -1,7 +1,5 @@
 """Builds the console; imported only where there is one."""
 
-from ipaddress import ip_address
-
 import orjson
 import structlog
 
@@ -15,6 +13,7 @@ from service.console.room import ROUTERS
 from service.console.send_tools import BatchState, PlacementFacts, SendTools
 from service.console.spare import SpareSlots
 from service.errors import BatchError
+from service.hosts import is_loopback
 from service.sends.plan.aside import PlannerAside
 from service.settings import Settings
 from service.settings.key_files import secret
@@ -42,6 +41,7 @@ def build_console(settings: Settings, clock: Clock) -> Console:
             access=settings.console_access,
             secret=secret(settings.console_secret),
             admin_keys=settings.admin_key_list,
+            hosts=frozenset({settings.host.lower(), *settings.console_host_names}),
             path=f"{settings.root_path}{PATH}",
             clock=clock,
         ),
@@ -87,11 +87,3 @@ def _batch_state(settings: Settings, placement: str) -> BatchState:
         loaded_at=None if active is None else active.loaded_at,
         loading=None if status.progress is None else progress.lists,
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -67,7 +67,7 @@ def open_door(catalog_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         app = create_app(settings, Overrides(clock=clock, recommender=None if local_personalize else personalize))
         async with running(app):
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://recs.test") as http:
+            async with httpx.AsyncClient(transport=transport, base_url="http://recs.localhost") as http:
                 yield Door(http, personalize, clock, app)
 
     return opened

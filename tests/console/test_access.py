@@ -224,3 +224,37 @@ async def test_the_cookie_is_for_https_only_where_the_browser_speaks_it(open_doo
             door.http.cookies.clear()
             page = await door.http.get("/console", headers=headers)
             assert ("Secure" in page.headers["set-cookie"].split("; ")) == secure
+
+
+OWN_NAMES = ("localhost:8000", "127.0.0.1", "[::1]:8000", "192.0.2.7:8000", "a.localhost", "shop.example", "LOCALHOST.")
+STRANGERS = (
+    *("evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", "127.1", "0x7f.1"),
+    *("evillocalhost", "other.shop.example", "[::1", "localhost@evil.example", "", "%31", "2130706433"),
+)
+
+
+async def test_an_open_console_does_not_answer_a_strangers_name_that_leads_to_it(open_door: OpenDoor) -> None:
+    """DNS rebinding: the browser takes this machine for the stranger's server."""
+    routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    paths = {(method, one.path) for one in routes for method in one.methods or () if "{digest}" not in one.path}
+    async with open_door(CONSOLE_ACCESS="open", CONSOLE_HOSTS="shop.example, b.example") as door:
+        visitor = Visitor(door)
+        await visitor.read()
+        for host in OWN_NAMES:
+            assert (await door.http.get("/console", headers={"Host": host})).status_code == 200, host
+        for host in STRANGERS:
+            refused = await door.http.get("/console", headers={"Host": host})
+            assert refused.status_code == 403, host
+            assert "CONSOLE_HOSTS" in refused.text
+            assert "set-cookie" not in refused.headers
+            assert visitor.token not in refused.text
+        for method, path in sorted(paths):
+            headers = {"Host": "evil.example", "X-Console-Token": visitor.token}
+            refused = await door.http.request(method, path, headers=headers, json={})
+            assert refused.status_code in {403, 303}, (method, path)
+            assert refused.status_code == 403 or path.endswith("/login"), (method, path)
+
+
+async def test_a_console_with_a_key_answers_under_any_name(open_door: OpenDoor) -> None:
+    async with open_door(**KEYED) as door:
+        assert (await door.http.get("/console", headers={"Host": "shop.example"})).status_code == 401

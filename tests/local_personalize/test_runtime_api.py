@@ -384,3 +384,24 @@ def test_a_fault_ends_by_itself_after_its_seconds(start: Start) -> None:
 )
 def test_a_fault_that_does_not_exist_is_refused(start: Start, body: bytes) -> None:
     assert start().http.post("/_faults", content=body).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "localhost.evil.example:9100"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "localhost:9100"}, 200),
+        ({"Host": "192.0.2.7"}, 200),
+        ({"Host": "local-personalize:9100"}, 200),
+        ({"Host": "personalize.shop.example:9100"}, 200),
+        ({"Origin": "http://127.0.0.1:3000"}, 200),
+    ],
+)
+def test_a_page_of_a_stranger_gets_no_answer(start: Start, headers: dict[str, str], status: int) -> None:
+    """Nothing here asks for a key, and a batch job writes files: neither another site nor a name that leads here."""
+    http = start(hosts={"personalize.shop.example"}).http
+    for answer in (http.post("/_faults", json={"mode": "none"}, headers=headers), http.get("/_stats", headers=headers)):
+        assert answer.status_code == status
