@@ -9,7 +9,6 @@ from typing import Protocol
 import pytest
 import redis
 
-from service.batch.adapters import redis as redis_sets
 from service.batch.adapters.redis import RedisBatchLists, RedisBatchSets
 from service.batch.adapters.sqlite import SqliteBatchLists, SqliteBatchSets
 from service.batch.ports import BatchSets
@@ -18,7 +17,7 @@ from service.lists.adapters.forgotten import RedisForgotten
 from service.lists.keys import UserPrefix
 from service.lists.ports import BatchLists
 from tests.support.fleet import join
-from tests.support.redis import RedisServer
+from tests.support.redis import RedisServer, count_few_buckets
 
 PREFIX, FORGOTTEN_KEY = "pc:{service}:batch", "pc:{service}:forgotten"
 
@@ -78,9 +77,7 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture
 async def redis_store(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RedisStore]:
-    # A switch counts every bucket: half a second for all 65,536, as the tests through the command have them.
-    monkeypatch.setattr(redis_sets, "BUCKETS", 256)
-    monkeypatch.setattr(redis_sets, "_bucket", lambda key: f"{key[0]:x}")
+    count_few_buckets(monkeypatch)
     with redis.Redis.from_url(redis_url) as client:
         await asyncio.to_thread(client.flushall)
         # Loads hold up the event loop here: a heartbeat would find Redis slow.

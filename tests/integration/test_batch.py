@@ -19,7 +19,7 @@ from tests.support.batch_output import Run, catalogue_ids, in_file, in_redis, lo
 from tests.support.processes import SAMPLE, configuration
 from tests.support.redis import RedisServer
 
-USERS = 20_000
+USERS = 10_000
 IDS = catalogue_ids(SAMPLE / "items.csv")
 
 
@@ -75,8 +75,8 @@ def test_a_load_into_a_file_that_was_killed_goes_on_and_equals_a_whole_one(outpu
 
 
 def test_a_prefix_in_s3_is_loaded_and_gone_on_with(tmp_path: Path, amazon: Amazon) -> None:
-    plain = write_batch(tmp_path / "a.json.out", (f"a{number}" for number in range(3_000)), IDS)
-    packed = gzip.compress(write_batch(tmp_path / "b", (f"b{number}" for number in range(3_000)), IDS).read_bytes())
+    plain = write_batch(tmp_path / "a.json.out", (f"a{number}" for number in range(2_000)), IDS)
+    packed = gzip.compress(write_batch(tmp_path / "b", (f"b{number}" for number in range(2_000)), IDS).read_bytes())
     client = amazon.client("s3")
     client.create_bucket(Bucket="batches")
     for name, content in (("a.json.out", plain.read_bytes()), ("b.json.out.gz", packed), ("_manifest", b"{}")):
@@ -90,7 +90,7 @@ def test_a_prefix_in_s3_is_loaded_and_gone_on_with(tmp_path: Path, amazon: Amazo
                 expected.append(line)
 
     for file, name in zip(files, ("a.json.out", "b.json.out.gz"), strict=True):
-        lines = expected[:3_000] if name.startswith("a") else expected[3_000:]
+        lines = expected[:2_000] if name.startswith("a") else expected[2_000:]
         with BatchFileReader(file, sum(map(len, lines[:1_234]))) as reading:
             assert reading.readline(1 << 20) == lines[1_234]
 
@@ -98,7 +98,7 @@ def test_a_prefix_in_s3_is_loaded_and_gone_on_with(tmp_path: Path, amazon: Amazo
     said = loaded("s3://batches/send/", environment)
 
     assert passed_over == 1
-    assert len(expected) == 6_000
-    assert "6,000 lists active" in said
+    assert len(expected) == 4_000
+    assert "4,000 lists active" in said
     with pytest.raises(BatchError, match=r"s3://missing/send/: NoSuchBucket"):
         find(["s3://missing/send/"])

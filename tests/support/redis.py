@@ -14,6 +14,7 @@ from typing import Any, Self
 import pytest
 import redis
 
+from service.batch.adapters import redis as batch_sets
 from service.fleet.client import RedisClient
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
@@ -28,6 +29,12 @@ def be_patient_with_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     assert defaults is not None
     monkeypatch.setitem(defaults, "timeout_seconds", 10.0)
     monkeypatch.setattr("service.sends.pins.STORE_SECONDS", 10.0)
+
+
+def count_few_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep batch lists in 256 buckets: a switch counts each, which takes half a second for all 65,536."""
+    monkeypatch.setattr(batch_sets, "BUCKETS", 256)
+    monkeypatch.setattr(batch_sets, "_bucket", lambda key: f"{key[0]:x}")
 
 
 class RedisServer:
