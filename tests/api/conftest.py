@@ -15,6 +15,7 @@ from service.wiring.replica import Overrides
 from tests.support.clocks import MovingClock
 from tests.support.front_door import ITEMS, AskablePersonalize, Door, OpenDoor, running
 from tests.support.processes import CAMPAIGN_ARN
+from tests.support.redis import let_newcomers_in
 from tests.support.waiting import PATIENCE_SECONDS
 
 
@@ -38,8 +39,18 @@ def catalog_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def open_door(catalog_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> OpenDoor:
+def newcomers_ask_first() -> bool:
+    """Whether replicas start as in operation; a test of Redis's memory says so with `parametrize`."""
+    return False
+
+
+@pytest.fixture
+def open_door(
+    catalog_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, newcomers_ask_first: bool
+) -> OpenDoor:
     monkeypatch.chdir(tmp_path)
+    if not newcomers_ask_first:
+        let_newcomers_in(monkeypatch)
     # A connection on loopback is there at once, unless this machine does other work.
     monkeypatch.setattr(runtime, "CONNECT_TIMEOUT_SECONDS", PATIENCE_SECONDS)
 

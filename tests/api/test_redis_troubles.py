@@ -24,6 +24,7 @@ pytestmark = pytest.mark.processes
 ADMIN = {"X-API-Key": "an-admin-key-of-the-tests"}
 SETTINGS = {"ADMIN_KEYS": ADMIN["X-API-Key"], "REQUEST_DEADLINE_SECONDS": "0.5"}
 USER = "ann@shop.test"
+newcomers_ask_first = pytest.mark.parametrize("newcomers_ask_first", [True], ids=["asking"])
 RIGHTS_USER, PASSWORD = "personalize", "a-password-of-the-test"
 
 
@@ -189,6 +190,7 @@ async def test_whatever_stands_in_redis_the_user_gets_a_live_list(
         assert await source(door) == "personalize"
 
 
+@newcomers_ask_first
 async def test_a_block_is_known_to_a_replica_that_starts_as_redis_comes_back_empty(
     open_door: OpenDoor, redis_server: RedisServer
 ) -> None:
@@ -209,6 +211,7 @@ async def ids(door: Door, user: str) -> list[str]:
     return [item["id"] for item in (await door.get("/recommendations", user_id=user)).json()]
 
 
+@newcomers_ask_first
 async def test_lists_of_the_time_without_redis_are_everybodys_when_it_is_back(
     open_door: OpenDoor, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +249,7 @@ async def test_lists_of_the_time_without_redis_are_everybodys_when_it_is_back(
         assert [len(door.personalize.asked) for door in doors] == spent
 
 
+@newcomers_ask_first
 async def test_a_confirmed_block_outlives_a_failover_to_a_copy_that_lagged(
     open_door: OpenDoor, redis_server: RedisServer
 ) -> None:

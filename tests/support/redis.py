@@ -15,7 +15,9 @@ import pytest
 import redis
 
 from service.batch.adapters import redis as batch_sets
+from service.fleet import ledger
 from service.fleet.client import RedisClient
+from service.fleet.heartbeat import Heartbeat
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
@@ -29,6 +31,17 @@ def be_patient_with_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     assert defaults is not None
     monkeypatch.setitem(defaults, "timeout_seconds", 10.0)
     monkeypatch.setattr("service.sends.pins.STORE_SECONDS", 10.0)
+
+
+def let_newcomers_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a replica start at once, although others may know what Redis has lost; to ask them takes two seconds.
+
+    Then the first and the second do not yet have the share that is theirs without Redis.
+    """
+    defaults = Heartbeat.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "patient", False)
+    monkeypatch.setattr(ledger, "ASKING_SECONDS", 0.0)
 
 
 def count_few_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
