@@ -68,6 +68,9 @@ class DrainingServer(uvicorn.Server):
         self._drain_seconds = drain_seconds
         hold_connections(self.server_state, lifecycle.connections)
         self._draining: asyncio.TimerHandle | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self.gave_up = False
+        """Whether a signal has ended the start, which may wait for a catalogue that does not come."""
         self.listen_error: OSError | None = None
 
     @contextmanager
@@ -90,7 +93,11 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open everything, then listen with listeners of our own."""
         asyncio.get_running_loop().set_exception_handler(log_loop_error)
+        if self.should_exit:
+            return
+        self._starting = asyncio.current_task()
         await super().startup(sockets=[])
+        self._starting = None
         for one in sockets or []:
             listener = Listener(one, self._lifecycle.connections, self._create_protocol)
             try:
@@ -113,8 +120,13 @@ class DrainingServer(uvicorn.Server):
         return TolerantProtocol(self.config, self.server_state, self.lifespan.state)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal drains, a second one does not wait."""
+        """The first signal drains, a second one does not wait; nobody waits for an answer while all starts."""
         del frame
+        if self._starting is not None and self._lifecycle.phase == "starting":
+            self.gave_up = True
+            _log.info("start_given_up")
+            self._starting.cancel()
+            return
         self._lifecycle.phase = "draining"
         if self._draining is not None or sig == signal.SIGINT or not self._drain_seconds:
             self.should_exit = True
@@ -185,11 +197,14 @@ def serve(settings: Settings, create: Callable[[Settings], HitLane] = create_app
     server = DrainingServer(config, app.lifecycle, settings.drain_seconds)
     listener = _listen(settings.host, settings.port)
     # The operator wants the one line of the mistake, not uvicorn's record of it with a traceback.
-    logging.getLogger("uvicorn.error").addFilter(lambda _: app.startup_error is None)
+    logging.getLogger("uvicorn.error").addFilter(lambda _: app.startup_error is None and not server.gave_up)
     try:
         server.run(sockets=[listener])
     except SystemExit:
         if app.startup_error is None:
+            raise
+    except asyncio.CancelledError:
+        if not server.gave_up:
             raise
     finally:
         if tracing is not None:

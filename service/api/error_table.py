@@ -10,9 +10,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 
 from service.api.auth import CREDENTIALS
-from service.api.lifecycle import lifecycle_of, services_of
+from service.api.lifecycle import CLIENT_GONE, lifecycle_of, services_of
 from service.constants import RANKING_PATH, RECOMMENDATIONS_PATH, SIMILAR_ITEMS_PATH
 from service.errors import BlockListFull, InvalidQuery, ServiceError, SharedStateUnavailable, TryLater, Unauthorized
 
@@ -44,6 +46,7 @@ def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
     app.add_exception_handler(TryLater, _later)
     app.add_exception_handler(RequestValidationError, _wrong_path)
     app.add_exception_handler(HTTPException, methods.http)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -139,6 +142,11 @@ class _Methods:
         if "GET" in found or not found:
             found |= {"GET", "HEAD"}
         return ", ".join(sorted(found))
+
+
+async def _gone(*_: object) -> Response:
+    """For nobody: the client has left before its body was there, or has been refused meanwhile."""
+    return Response(status_code=CLIENT_GONE)
 
 
 async def _bug(_: Request, error: Exception) -> JSONResponse:

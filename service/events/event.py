@@ -227,7 +227,10 @@ def properties_of(value: object) -> str:
             raise EventProblem("properties: is not JSON") from None
     if not isinstance(value, dict):
         raise EventProblem("properties: is not a JSON object")
-    text = orjson.dumps(value).decode()
+    try:
+        text = orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        raise EventProblem("properties: objects stand in one another too deep") from None
     if len(text) > MAX_PROPERTIES_CHARACTERS:
         raise EventProblem(f"properties: at most {MAX_PROPERTIES_CHARACTERS} characters as JSON, not {len(text)}")
     return text

@@ -15,7 +15,7 @@ from dotenv import dotenv_values
 
 from service.errors import ConfigurationError
 from service.settings.access import AccessSettings
-from service.settings.base import SettingsGroup
+from service.settings.base import SettingsGroup, is_quoted, quoted
 from service.settings.catalog import CatalogSettings
 from service.settings.client import ClientSettings
 from service.settings.events import EventSettings
@@ -101,7 +101,14 @@ def load(kind: type[Group], env_file: str | Path | None = ENV_FILE, **explicit: 
     for name, value in read_env_file(env_file).items():
         if name.startswith(SDK_PREFIXES) and value:
             os.environ.setdefault(name, value)
-    return kind(_env_file=env_file, **{name: value for name, value in explicit.items() if value is not None})
+    lines = [quoted(name) for name, value in sorted(os.environ.items()) if name.startswith("AWS_") and is_quoted(value)]
+    try:
+        settings = kind(_env_file=env_file, **{name: value for name, value in explicit.items() if value is not None})
+    except ConfigurationError as error:
+        lines += error.problems
+    if lines:
+        raise ConfigurationError(*lines)
+    return settings
 
 
 def load_settings(env_file: str | Path | None = ENV_FILE) -> Settings:

@@ -5,7 +5,7 @@ from inspect import get_annotations
 from typing import Any, Final, NamedTuple, Self, get_args
 
 from annotated_types import Ge, Gt, Le
-from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import ModelWrapValidatorHandler, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -61,7 +61,8 @@ class SettingsGroup(BaseSettings):
     @classmethod
     def _all_problems_at_once(cls, data: dict[str, Any], handler: ModelWrapValidatorHandler[Self]) -> Self:
         values = {name: value for name, value in data.items() if not _is_blank(value)}
-        wrong: dict[str, str] = {}
+        wrong = {name: quoted(name) for name, value in values.items() if is_quoted(value) and not cls._is_secret(name)}
+        values = {name: value for name, value in values.items() if name not in wrong}
         try:
             settings = handler(values)
         except ValidationError as error:
@@ -79,6 +80,12 @@ class SettingsGroup(BaseSettings):
             raise ConfigurationError(*lines)
         return settings
 
+    @classmethod
+    def _is_secret(cls, name: str) -> bool:
+        """Whether a value may begin and end with anything; keys have a rule of their own, and an address is none."""
+        is_secret = name in cls.model_fields and SecretStr in get_args(cls.model_fields[name].annotation)
+        return is_secret and not name.endswith("_url")
+
 
 def lower(value: object) -> object:
     """The value in lower case if it is text, for settings that are one word of a few."""
@@ -93,6 +100,17 @@ def split(value: str) -> list[str]:
 def shown(value: str) -> str:
     """A wrong value as a line repeats it."""
     return repr(value if len(value) <= MAX_SHOWN_CHARACTERS else f"{value[:MAX_SHOWN_CHARACTERS]}...")
+
+
+def is_quoted(value: object) -> bool:
+    """Whether a value has quotes around it, as a shell would take them away."""
+    text = value.strip() if isinstance(value, str) else ""
+    return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+
+
+def quoted(name: str) -> str:
+    """The line of a variable whose value has quotes around it; it may be a secret."""
+    return f"{name.upper()}: is in quotes, which docker's --env-file and Kubernetes keep; write it without them"
 
 
 def _is_blank(value: object) -> bool:

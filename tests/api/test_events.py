@@ -123,6 +123,22 @@ async def test_events_are_counted_one_by_one(door: Door) -> None:
     assert again.json()["duplicate"] == 1
 
 
+@pytest.mark.parametrize("depth", [300, 20_000])
+async def test_properties_that_nobody_can_write_are_the_fault_of_their_event(door: Door, depth: int) -> None:
+    """J8: JSON that can be read and not be written cost all events of its request, at every retry."""
+    deep = '{"a":' * depth + "1" + "}" * depth
+    events = [f'{{"eventType":"View","itemId":"item001","properties":{one}}}' for one in ("{}", deep)]
+    answer = await door.http.post(
+        "/events", content=f'{{"userId":"ann","eventList":[{",".join(events)}]}}', headers=KEY
+    )
+    if answer.status_code == 422:
+        assert answer.json()["field"] == "body"
+    else:
+        assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
+        assert [one["index"] for one in answer.json()["rejected"]] == [1]
+        assert answer.json()["rejected"][0]["problem"].startswith("properties: ")
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'{"userId": "a"}', b'{"eventList": []}'])
 async def test_a_body_that_is_none_is_wrong_as_a_whole(door: Door, body: bytes) -> None:
     answer = await door.http.post("/events", content=body, headers=KEY)

@@ -1,6 +1,7 @@
 """The command line as a whole: which commands there are, and what loading them costs."""
 
 import importlib
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,18 @@ def test_a_command_that_does_not_exist_is_a_readable_mistake() -> None:
 
     assert result.exit_code == 2
     assert "No such command 'serves'" in result.stderr
+
+
+@pytest.mark.processes
+def test_the_first_process_of_a_container_ends_at_sigterm_while_its_command_is_loaded() -> None:
+    """J6: the kernel keeps a signal from it for which it has no handler, so an early SIGTERM was lost."""
+    code = (
+        "import os, signal; own = os.getpid(); os.getpid = lambda: 1; from service.cli import group, main;"
+        "group.import_module = lambda _: os.kill(own, signal.SIGTERM); main(['serve'])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
+
+    assert run.returncode == 128 + signal.SIGTERM, run.stderr
 
 
 @pytest.mark.processes

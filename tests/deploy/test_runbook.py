@@ -40,6 +40,7 @@ def calls_of(command: str) -> Iterator[list[str]]:
 
 
 def test_every_alerts_section_answers_the_five_questions() -> None:
+    """H12."""
     assert len(sections()) == 19
     for name, text in sections().items():
         asked = re.findall(r"^\*\*(Users see|Can it wait\?|Look|Mend|Over when)\*\*", text, re.MULTILINE)

@@ -154,3 +154,17 @@ def test_head_gets_the_length_of_what_get_is_answered_and_nothing_behind_the_hea
     assert answers.count(b"content-length: %d\r\n" % len(got.body)) == 2
     assert answers.endswith(b"\r\n\r\n")
     assert got.body not in answers
+
+
+@pytest.mark.parametrize("rest", [b"zz\r\n{}\r\n", b"2\r\n{}"], ids=["no chunk", "gone"])
+def test_a_body_that_does_not_come_leaves_no_error_in_the_log(replica: Process, rest: bytes) -> None:
+    """I1: each was an error with two tracebacks, for whatever client that left."""
+    head = b"POST /ranking HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=5) as connection:
+        connection.sendall(head)
+        wait_until(lambda: is_read(connection))
+        connection.sendall(rest)
+        wait_until(lambda: is_read(connection))
+    assert ask(replica, request(b"afterwards")).status == 200
+
+    assert [line for line in replica.written() if "Disconnect" in line or "Traceback" in line] == []

@@ -1,6 +1,8 @@
 import asyncio
+import json
 import os
 import signal
+import socket
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 
 from tests.support.calls import assert_all_answered, client, make_call
 from tests.support.fuzzing import is_fault
-from tests.support.processes import Process, local_personalize, service
+from tests.support.processes import START_SECONDS, Process, command, configuration, local_personalize, service
 from tests.support.waiting import until
 
 EXIT_SECONDS = 10
@@ -160,3 +162,27 @@ async def test_sigterm_ends_a_replica_whose_catalogue_has_become_a_pipe(stack: E
     await until(is_refused)
     replica.popen.send_signal(signal.SIGTERM)
     assert await asyncio.to_thread(replica.popen.wait, EXIT_SECONDS) == 0
+
+
+async def test_sigterm_ends_a_start_whose_catalogue_does_not_come(tmp_path: Path) -> None:
+    """J6: the start went on for as long as S3 was asked, and then the process was killed."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environment = configuration(
+            None,
+            CATALOG_URL="s3://shop/items.csv",
+            AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{silent.getsockname()[1]}",
+            DATA_DIR=str(tmp_path / "data"),
+            HOST="127.0.0.1",
+            PORT="0",
+            DRAIN_SECONDS="20",
+        )
+        with command(["serve"], environment, folder=tmp_path) as starting:
+            silent.settimeout(START_SECONDS)
+            asking, _ = await asyncio.to_thread(silent.accept)
+            with asking:
+                starting.popen.send_signal(signal.SIGTERM)
+                status, lines = await asyncio.to_thread(starting.finish, EXIT_SECONDS)
+
+    assert status == 0
+    assert json.loads(lines[-1])["event"] == "start_given_up"
+    assert [line for line in lines if is_fault(line)] == []

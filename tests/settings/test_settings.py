@@ -415,6 +415,29 @@ def test_a_key_in_quotes_is_named_in_the_environment_too(given: type[Given]) -> 
     assert line.startswith("BASIC_AUTH: credential 1: is in quotes")
 
 
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_a_value_in_the_quotes_that_docker_keeps_is_named(given: type[Given], quote: str) -> None:
+    """F4: DATA_DIR made a folder with quotes in its name, and a quoted AWS_ACCESS_KEY_ID was refused by AWS only."""
+    values = {
+        "POPULAR_ITEMS": "a,b",
+        "DATA_DIR": "/data",
+        "PERSONALIZE_TPS": "20",
+        "ALLOW_ANONYMOUS": "true",
+        "REDIS_URL": "redis://:hush@redis:6379/0",
+        "PERSONALIZE_TRACKING_ID": "tracker",
+        "AWS_REGION": "eu-west-1",
+        "AWS_SECRET_ACCESS_KEY": "hush",
+    }
+    lines = given.problems(**{name: f"{quote}{value}{quote}" for name, value in values.items()})
+    wanted = "is in quotes, which docker's --env-file and Kubernetes keep; write it without them"
+    assert sorted(lines) == sorted(f"{name}: {wanted}" for name in values)
+
+
+def test_a_secret_may_begin_and_end_with_quotes(given: type[Given]) -> None:
+    """F4: only a value that cannot work so is refused."""
+    assert given.settings(USER_KEY_SECRET='"quoted"').user_key == '"quoted"'
+
+
 def test_an_env_file_that_an_editor_of_windows_has_saved_is_read(
     given: type[Given], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
