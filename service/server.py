@@ -174,13 +174,7 @@ def serve(settings: Settings, create: Callable[[Settings], HitLane] = create_app
     # What a start makes stays: walking it again and again would take a tenth of its time.
     gc.disable()
     configure_logging(settings.log_level, settings.log_format)
-    for variable in unknown_variables():
-        hint = f"write {variable.meant}" if variable.meant else "remove it, or correct it"
-        _log.warning("setting_unknown", variable=variable.name, remedy=hint)
-    for name, path in settings.key_files.items():
-        for line in lines_with_commas(path):
-            remedy = "a comma ends a key; write one key a line"
-            _log.warning("key_file_comma", variable=name, line=line, remedy=remedy)
+    _tell_of_settings(settings)
     tracing = _tracing()
     app = create(settings)
     if tracing is not None:
@@ -214,6 +208,17 @@ def serve(settings: Settings, create: Callable[[Settings], HitLane] = create_app
         raise app.startup_error
     if server.listen_error is not None:
         raise _cannot_listen(settings.host, settings.port, server.listen_error)
+
+
+def _tell_of_settings(settings: Settings) -> None:
+    """Log what is no mistake in a setting, and yet likely to be one."""
+    for variable in unknown_variables():
+        hint = f"write {variable.meant}" if variable.meant else "remove it, or correct it"
+        _log.warning("setting_unknown", variable=variable.name, remedy=hint)
+    for name, path in settings.key_files.items():
+        for line in lines_with_commas(path):
+            remedy = "a comma ends a key; write one key a line"
+            _log.warning("key_file_comma", variable=name, line=line, remedy=remedy)
 
 
 def _calm_the_collector() -> None:

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from json import JSONDecodeError
 from typing import Final
 
 from aiobotocore.config import AioConfig
@@ -27,8 +28,9 @@ MAX_PROBLEM_CHARACTERS: Final = 300
 _NESTED: Final = AioConfig(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2, "mode": "standard"})
 """How the chain itself asks STS and SSO; the SDK would wait for a minute, five times."""
 
-# It logs each refresh that fails with its traceback, and raises the same. Here it is one line when it begins.
-logging.getLogger("aiobotocore.credentials").setLevel(logging.CRITICAL)
+# They log each refresh that fails with its traceback, and raise the same. Here it is one line when it begins.
+for _name in ("aiobotocore.credentials", "aiobotocore.tokens"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,10 @@ async def ask_chain(region_hint: str | None = None, *, timeout_seconds: float = 
         raise CredentialsUnavailable(f"a source of credentials answered without {error}") from error
     except BotoCoreError as error:
         raise CredentialsUnavailable(_one_line(str(error))) from error
+    except JSONDecodeError as error:
+        raise CredentialsUnavailable("a source of credentials answered with something that is not JSON") from error
+    except OSError as error:
+        raise CredentialsUnavailable(_one_line(f"{error.filename or 'a source'}: {error.strerror or error}")) from error
     # Sources are files, programs and endpoints of others: what they give makes the SDK fail with whatever Python
     # raises. The next look may succeed, so this must not end the looking.
     except Exception as error:
