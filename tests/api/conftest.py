@@ -15,7 +15,7 @@ from service.wiring.replica import Overrides
 from tests.support.clocks import MovingClock
 from tests.support.front_door import ITEMS, AskablePersonalize, Door, OpenDoor, running
 from tests.support.processes import CAMPAIGN_ARN
-from tests.support.redis import let_newcomers_in
+from tests.support.redis import count_few_buckets, let_newcomers_in
 from tests.support.waiting import PATIENCE_SECONDS
 
 
@@ -49,6 +49,7 @@ def open_door(
     catalog_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, newcomers_ask_first: bool
 ) -> OpenDoor:
     monkeypatch.chdir(tmp_path)
+    count_few_buckets(monkeypatch)
     if not newcomers_ask_first:
         let_newcomers_in(monkeypatch)
     # A connection on loopback is there at once, unless this machine does other work.

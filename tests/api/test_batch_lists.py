@@ -19,7 +19,6 @@ from service.settings import load_settings
 from service.wiring.names import user_keys
 from service.wiring.tools import open_batch_sets
 from tests.support.front_door import OpenDoor
-from tests.support.redis import count_few_buckets
 
 ADMIN = {"X-API-Key": "an-admin-key-of-the-tests"}
 
@@ -116,14 +115,8 @@ def load_here(path: Path) -> None:
 
 @pytest.mark.parametrize("shared", [pytest.param(True, marks=pytest.mark.processes), False], ids=["redis", "sqlite"])
 async def test_a_reload_beside_calls_shows_nobody_a_mix(
-    open_door: OpenDoor,
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    shared: bool,
+    open_door: OpenDoor, request: pytest.FixtureRequest, tmp_path: Path, *, shared: bool
 ) -> None:
-    count_few_buckets(monkeypatch)
     old, new = [f"item{n:03}" for n in range(30)], [f"item{n:03}" for n in range(30, 60)]
     users = [f"u{number}" for number in range(5_000)]
     first, second = write(tmp_path / "first.out", users, old), write(tmp_path / "second.out", users, new)

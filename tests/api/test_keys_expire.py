@@ -91,8 +91,6 @@ async def use_everything(door: Door) -> None:
 async def test_every_key_ends_by_itself(
     open_door: OpenDoor, redis_server: RedisServer, shared: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Looking through all of them takes longer than the rest.
-    monkeypatch.setattr("service.batch.adapters.redis.BUCKETS", 16)
     async with open_door(REDIS_URL=redis_server.url, **SETTINGS) as door:
         assert load_batch(tmp_path / "users.json.out") == 0
         # A second load dies before its end.

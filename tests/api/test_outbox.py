@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from service.attribution import attribution_of
 from service.cli import main
+from service.events import outbox
 from service.local_personalize.app import create_app
 from service.local_personalize.arns import DATASET_ARN, TRACKING_ID
 from service.local_personalize.data import Dataset, Interaction
@@ -29,6 +30,13 @@ def local() -> Iterator[LocalPersonalize]:
     histories = {"ann": [Interaction(f"item{n:03}", 1_700_000_000 + n, "View") for n in range(5)]}
     with serving(create_app(learn(Dataset(histories=histories, items={}, users={})), tps=0, latency_ms=0)) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed is tried again soon."""
+    monkeypatch.setattr(outbox, "MIN_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(outbox, "MAX_PAUSE_SECONDS", 0.4)
 
 
 @pytest.fixture(autouse=True)
