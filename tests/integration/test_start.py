@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.integration.test_start_mistakes import start
 from tests.support.ports import free_port
 from tests.support.processes import ROOT, Process, configuration, inherited, service
@@ -61,8 +59,6 @@ logging.getLogger("uvicorn.error").addHandler(Ready())
 from service.cli import main
 main(["serve"])
 """
-
-pytestmark = pytest.mark.usefixtures("new_interpreters")
 
 
 def event(process: Process, name: str) -> dict[str, object]:

@@ -2,8 +2,6 @@
 
 import os
 import socket
-import subprocess
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from fastapi import FastAPI
 from service.api.lifecycle import Lifecycle
 from service.server import SERVER, DrainingServer
 from tests.support.amazon import DENIED, Amazon
-from tests.support.processes import CAMPAIGN_ARN, ROOT, SAMPLE, START_SECONDS
+from tests.support.processes import CAMPAIGN_ARN, ROOT, SAMPLE, outcome
 
 
 def start(directory: Path, **settings: str) -> list[str]:
@@ -29,18 +27,10 @@ def start(directory: Path, **settings: str) -> list[str]:
         "CATALOG_URL": f"file://{SAMPLE / 'items.csv'}",
     }
     # Away from a developer's .env.
-    run = subprocess.run(
-        [sys.executable, "-m", "service", "serve"],
-        cwd=directory,
-        env=environment | settings,
-        capture_output=True,
-        text=True,
-        timeout=START_SECONDS,
-        check=False,
-    )
-    assert run.returncode == 2, run
-    assert "Traceback" not in run.stdout + run.stderr
-    return [line for line in run.stderr.splitlines() if not line.startswith("{")]
+    status, stdout, stderr = outcome(["serve"], environment | settings, folder=directory)
+    assert status == 2, stderr
+    assert "Traceback" not in stdout + stderr
+    return [line for line in stderr.splitlines() if not line.startswith("{")]
 
 
 def test_every_wrong_setting_is_one_line_that_names_it(tmp_path: Path) -> None:

@@ -262,6 +262,18 @@ def command(arguments: Sequence[str], environment: Mapping[str, str], *, folder:
             popen.wait()
 
 
+def outcome(arguments: Sequence[str], environment: Mapping[str, str], *, folder: Path) -> tuple[int, str, str]:
+    """Run `python -m service` with these arguments and no other variables to its end; status, stdout and stderr."""
+    with tempfile.NamedTemporaryFile() as stdout, tempfile.NamedTemporaryFile() as stderr:
+        popen = begin(
+            [sys.executable, "-m", "service", *arguments], environment, folder=folder, stdout=stdout, stderr=stderr
+        )
+        try:
+            return popen.wait(START_SECONDS), _read(stdout), _read(stderr)
+        finally:
+            stop(popen)
+
+
 def _answers(port: int, path: str) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=1) as answer:
