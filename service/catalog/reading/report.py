@@ -6,14 +6,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal, Self
 
-import structlog
-
 from service.catalog.reading.cells import shown
 from service.catalog.reading.ports import Unit
 from service.constants import MAX_ID_CHARACTERS
 from service.errors import CatalogError
-
-_log = structlog.stdlib.get_logger(__name__)
 
 DropReason = Literal[
     "malformed",
@@ -114,16 +110,19 @@ class CatalogReport:
 
     def log(self, label: str) -> None:
         """Log which rows are not shown, one event for each reason, and how the source was read."""
+        import structlog  # noqa: PLC0415  # half the start of the child that fills a report and logs nothing
+
+        log = structlog.stdlib.get_logger(__name__)
         if self.guessed:
-            _log.info("catalog_columns_guessed", source=label, columns=self.guessed)
+            log.info("catalog_columns_guessed", source=label, columns=self.guessed)
         for note in self.notes:
-            _log.warning("catalog_read_as", source=label, note=note)
+            log.warning("catalog_read_as", source=label, note=note)
         for reason, count in self.dropped.items():
             more = {"mend": WAYS_OUT[reason]} if reason in WAYS_OUT else {}
             first = list(self.examples[reason])
-            _log.warning("catalog_rows_dropped", source=label, reason=reason, count=count, first=first, **more)
+            log.warning("catalog_rows_dropped", source=label, reason=reason, count=count, first=first, **more)
         if self.lost:
-            _log.warning("catalog_columns_lost", source=label, columns=list(self.lost))
+            log.warning("catalog_columns_lost", source=label, columns=list(self.lost))
 
 
 class RowTally:
