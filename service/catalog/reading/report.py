@@ -112,17 +112,17 @@ class CatalogReport:
         """Log which rows are not shown, one event for each reason, and how the source was read."""
         import structlog  # noqa: PLC0415  # half the start of the child that fills a report and logs nothing
 
-        log = structlog.stdlib.get_logger(__name__)
+        _log = structlog.stdlib.get_logger(__name__)
         if self.guessed:
-            log.info("catalog_columns_guessed", source=label, columns=self.guessed)
+            _log.info("catalog_columns_guessed", source=label, columns=self.guessed)
         for note in self.notes:
-            log.warning("catalog_read_as", source=label, note=note)
+            _log.warning("catalog_read_as", source=label, note=note)
         for reason, count in self.dropped.items():
             more = {"mend": WAYS_OUT[reason]} if reason in WAYS_OUT else {}
             first = list(self.examples[reason])
-            log.warning("catalog_rows_dropped", source=label, reason=reason, count=count, first=first, **more)
+            _log.warning("catalog_rows_dropped", source=label, reason=reason, count=count, first=first, **more)
         if self.lost:
-            log.warning("catalog_columns_lost", source=label, columns=list(self.lost))
+            _log.warning("catalog_columns_lost", source=label, columns=list(self.lost))
 
 
 class RowTally:
