@@ -33,6 +33,7 @@ _KEYWORDS: Final = frozenset(
 )
 """Words that python-liquid does not take for a name."""
 
+_OPENING: Final = re.compile(r"\{[{%]")
 _BRACKETS: Final = re.compile(r"\$\{[^}]*\}|\{\{|\}\}|\{%")
 _RESOLVED: Final = re.compile(r"""("[^"]*"|'[^']*')|(\{\{|\}\})|(?:(\w+)\.)?\$\{([^}]*)\}""")
 
@@ -101,9 +102,8 @@ class _Cutter:
     def cut(self) -> Iterator[Piece]:
         at, text = 0, self._text
         while at < len(text):
-            begin = min(
-                (found for found in (text.find("{{", at), text.find("{%", at)) if found >= 0), default=len(text)
-            )
+            match = _OPENING.search(text, at)
+            begin = len(text) if match is None else match.start()
             if begin > at:
                 yield from self._plain(at, begin, trim_end=text.startswith("-", begin + 2))
             if begin == len(text):

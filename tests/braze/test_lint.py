@@ -179,6 +179,70 @@ MISTAKES = {
     "else of nothing": ("{% endif %}", "syntax"),
     "output in a comment of Outlook": ("<!--[if mso]>{{ ${first_name} }}<![endif]-->", "html-comment"),
     "head": ("<html><head><title>{{${first_name}}}</title></head><body></body></html>", "outside-body"),
+    "small letters of the scheme": (CALL.replace("https://", "HTTP://") + GUARD, "url-http"),
+    "one slash after HTTPS": (CALL.replace("https://", "HTTPS:/") + GUARD, "url-slash"),
+    "dashes and lines in the tag": (
+        "{%-\n  connected_content\n  http://a.example/recommendations?user_id={{- ${user_id} -}}\n  :save r\n-%}",
+        "url-unescaped",
+    ),
+    "attribute without brackets in the address": (
+        CALL.replace("{{${user_id} | url_param_escape}}", "${user_id}") + GUARD,
+        "bare-attribute",
+    ),
+    "attribute in single brackets": ("Hello {${first_name}}", "bare-attribute"),
+    "status in quotes": (CALL + GUARD + "{% if r['__http_status_code__'] != 200 %}x{% endif %}", "status-on-array"),
+    "status in a variable": (
+        CALL + GUARD + "{% assign s = r.__http_status_code__ %}{% if s != 200 %}x{% endif %}",
+        "status-on-array",
+    ),
+    "status in a case": (
+        CALL + GUARD + "{% case r.__http_status_code__ %}{% when 200 %}x{% endcase %}",
+        "status-on-array",
+    ),
+    "status in lines": (
+        CALL + GUARD + "{% liquid\n if r.__http_status_code__ != 200\n abort_message('x')\n endif %}",
+        "status-on-array",
+    ),
+    "size in a variable": (
+        CALL + "{% assign n = r.size %}{% if n < 1 %}{% abort_message() %}{% endif %}{{ r[0].name }}",
+        "size-guard",
+    ),
+    "size on the right": (CALL + "{% if 1 > r.size %}{% abort_message() %}{% endif %}{{ r[0].name }}", "size-guard"),
+    "size in quotes": (CALL + "{%- if r['size'] < 1 -%}{% abort_message() %}{% endif %}{{ r[0].name }}", "size-guard"),
+    "size that is not 0": (CALL + "{% if r.size != 0 %}{{ r[0].name }}{% endif %}", "size-guard"),
+    "size in unless": (CALL + "{% unless r.size == 0 %}{{ r[0].name }}{% endunless %}", "size-guard"),
+    "price in quotes": (CALL + GUARD + "{{- r[0]['price'] -}}", "price-without-money"),
+    "price in a variable": (CALL + GUARD + "{% assign p = r[0].price %}{{ p }}", "price-without-money"),
+    "price in a capture": (
+        CALL + GUARD + "{% capture p %}{{ r[0].price }}{% endcapture %}{{ p }}",
+        "price-without-money",
+    ),
+    "price assigned in a loop": (
+        CALL + GUARD + "{% for i in r %}{% assign k = i %}{{ k.price }}{% endfor %}",
+        "price-without-money",
+    ),
+    "price in lines": (CALL + GUARD + "{% liquid\n for i in r\n echo i.price\n endfor %}", "price-without-money"),
+    "name behind a filter": (
+        CALL + GUARD + "<p>{% assign n = r[0].name | upcase %}{{ n }}</p>",
+        "html-unescaped",
+    ),
+    "name appended": (CALL + GUARD + "<p>{% assign n = 'Buy ' | append: r[0].name %}{{ n }}</p>", "html-unescaped"),
+    "names in a row": (CALL + GUARD + "<p>{{ r | map: 'name' | join: ', ' }}</p>", "html-unescaped"),
+    "offset beyond": (CALL + GUARD + "{% for i in r limit: 3 offset: 8 %}{{ i.name }}{% endfor %}", "index-beyond"),
+    "moment in a variable": (
+        "{% assign t = 'now' | date: '%s' | url_param_escape %}" + CALL.replace(" :save", "&v={{t}} :save") + GUARD,
+        "cache-busting",
+    ),
+    "filter in lines": ("{% liquid\n if x | size > 3\n echo 'x'\n endif %}", "filter-in-tag"),
+    "operator in lines": ("{% liquid\n assign a = 1 > 3 %}", "operator-in-assign"),
+    "two slashes in the path": (CALL.replace(".com/", ".com//") + GUARD, "url-path"),
+    "underscore in the path": (CALL.replace("/recommendations", "/similar_items") + GUARD, "url-path"),
+    "no question mark": (CALL.replace("s?user", "s&user") + GUARD, "url-path"),
+    "loop over the object": (OBJECT + OBJECT_GUARD + "{% for i in a %}{{ i.name }}{% endfor %}", "object-as-list"),
+    "guard on the object's items": (
+        OBJECT + "{% if a[0].name == blank %}{% abort_message() %}{% endif %}",
+        "object-as-list",
+    ),
     "too many items": (CALL.replace(" :save", "&num_results=101 :save"), "num-results"),
     "no user": (CALL.replace("user_id", "userid"), "missing-parameter"),
 }
@@ -213,6 +277,24 @@ FINE = {
     "custom attributes": "{{custom_attribute.${a}}} {{ event_properties.${b}[0].c }}{% if ${c} == 'd' %}{% endif %}",
     "numbers of a loop": "{% for i in (1..3) %}{{ forloop.index }}{% endfor %}",
     "pipe in a text": "{% if ${a} == 'b | c' %}{% endif %}",
+    "large letters of the scheme": CALL.replace("https://", "HTTPS://") + GUARD + "{{ r[0].name }}",
+    "size filter by itself": CALL
+    + "{% assign n = r | size %}{% if n == 0 %}{% abort_message() %}{% endif %}{{ r[0].name }}",
+    "size above on the right": CALL + "{% if 0 < r.size %}{{ r[0].name }}{% endif %}",
+    "else of a loop": CALL + "{% for i in r %}{{ i.name }}{% else %}{% abort_message('none') %}{% endfor %}",
+    "blank on the left": CALL + "{% if blank == r[0].name %}{% abort_message() %}{% endif %}{{ r[0].name }}",
+    "captured, then escaped": CALL + GUARD + "<p>{% capture n %}{{ r[0].name }}{% endcapture %}{{ n | escape }}</p>",
+    "captured, then money": CALL + GUARD + "{% capture p %}{{ r[0].price }}{% endcapture %}{{ p | money }}",
+    "money in a variable": CALL + GUARD + "{% assign p = r[0].price | money | append: ' only' %}{{ p }}",
+    "names in a row": CALL + GUARD + "<p>{{ r | map: 'name' | join: ', ' | escape }}</p>",
+    "blanks within an output": CALL
+    + GUARD
+    + CALL.replace("{{${user_id} |", "{{ ${user_id}|")
+    + GUARD
+    + "{{ r[0].name }}",
+    "call in a Content Block": "{{content_blocks.${call}}}{{ r[0].name }}",
+    "dollars of a script": "<script>var a = `${b}`;</script><p>${{custom_attribute.${price}}}</p>",
+    "the same in lines": CALL + "{% liquid\n if r[0].name == blank\n abort_message('none')\n endif %}{{ r[0].name }}",
     "comment": "<!-- a comment --><p>{{${first_name} | escape}}</p>",
 }
 
@@ -304,6 +386,13 @@ def test_json_and_githubs_annotations_say_the_same(tmp_path: Path) -> None:
         assert line.startswith(f"::{one['severity']} file=")
         assert f"line={one['line']},col={one['column']},title={one['rule']}::" in line
     assert json.loads(run(tmp_path, "--json", a=PUSH).stdout) == []
+
+
+def test_a_variable_of_a_known_content_block_is_one_that_the_block_makes() -> None:
+    template = "{{content_blocks.${call}}}{{ r[0].name }}"
+
+    assert [one.rule for one in Lint(None, {"call": "x"}).check("a", template)] == ["undefined-variable"]
+    assert Lint(None, {"call": CALL}).check("a", template) == []
 
 
 def test_content_blocks_are_looked_for_only_where_they_are_given(tmp_path: Path) -> None:

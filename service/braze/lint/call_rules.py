@@ -10,7 +10,8 @@ from service.braze.call_tag import FLAGS, LEAST_CACHE_SECONDS, MOST_CACHE_SECOND
 from service.braze.lint.call_site import OUTPUTS, CallSite
 from service.braze.lint.examples import CALL, GUARD, HOST, PUSH, call
 from service.braze.lint.findings import Hits, Rule
-from service.braze.lint.template import Template, split_filters
+from service.braze.lint.template import Template
+from service.braze.lint.uses import split_filters
 from service.constants import MAX_NUM_RESULTS
 
 ESCAPES: Final = frozenset({"url_param_escape", "url_encode", "base64_url_safe_encode", "md5", "sha1", "sha2"})
@@ -25,26 +26,26 @@ BRAZE_PORTS: Final = ("", "80", "443")
 
 def _one_slash(template: Template) -> Hits:
     for one in template.calls:
-        match = re.match(r"https?:(/(?!/)|///|(?!/))", one.masked)
+        match = re.match(r"(?i)https?:(/(?!/)|///|(?!/))", one.masked)
         if match:
             yield one.at, one.tag.url[: len(match[0]) + 12]
 
 
 def _no_scheme(template: Template) -> Hits:
     for one in template.calls:
-        if not one.masked.startswith(("http:", "https:", "\0")):
+        if not one.masked.lower().startswith(("http:", "https:", "\0")):
             yield one.at, one.tag.url[:40]
 
 
 def _http(template: Template) -> Hits:
     for one in template.calls:
-        if one.masked.startswith("http://"):
+        if one.masked.lower().startswith("http://"):
             yield one.at, "http://"
 
 
 def _port(template: Template) -> Hits:
     for one in template.calls:
-        match = re.match(r"https?://[^/?\0]*?:(\d+)(?=[/?]|$)", one.masked)
+        match = re.match(r"(?i)https?://[^/?\0]*?:(\d+)(?=[/?]|$)", one.masked)
         if match and match[1] not in BRAZE_PORTS:
             yield one.at + match.start(1), match[1]
 
@@ -88,7 +89,7 @@ def _is_escaped(expression: str) -> bool:
 
 def _secret(template: Template) -> Hits:
     for one in template.calls:
-        if re.match(r"https?://[^/?]*@", one.masked):
+        if re.match(r"(?i)https?://[^/?]*@", one.masked):
             yield one.at, "user:password@"
         for parameter in one.parameters:
             if SECRETS.fullmatch(parameter.name):
@@ -100,6 +101,28 @@ def _trailing_slash(template: Template) -> Hits:
         path = one.masked.partition("?")[0]
         if one.path and path.endswith("/"):
             yield one.at + len(path) - 1, path.rsplit("/", 2)[-2] + "/"
+
+
+_ALMOST: Final = re.compile(
+    r"(?i)/(?:(recommendations|similar[-_]?items|ranking)/?$|(?:recommendations|similar-items|ranking)&)"
+)
+
+
+def _path(template: Template) -> Hits:
+    for one in template.calls:
+        path = one.masked.partition("?")[0]
+        match = _ALMOST.search(path)
+        if match and (match[1] is None or match[1] not in {"recommendations", "similar-items", "ranking"}):
+            yield one.at + match.start(), one.tag.url[match.start() : match.end()]
+        elif one.path and "//" in path.partition("://")[2]:
+            yield one.at, "//"
+
+
+def _entity(template: Template) -> Hits:
+    for one in template.calls:
+        at = one.masked.find("&amp;")
+        if at >= 0:
+            yield one.at + at, "&amp;"
 
 
 def _option(template: Template) -> Hits:
@@ -136,10 +159,19 @@ def _retry(template: Template) -> Hits:
                 yield one.at + option.at, ":retry"
 
 
+_NOW: Final = re.compile(r"['\"](now|today)['\"]")
+
+
 def _buster(template: Template) -> Hits:
+    moments = [one.inner.partition("=")[0].strip() for one in template.tags("assign") if _NOW.search(one.inner)]
+    moments += [
+        template.captured_at(one.start) for one in template.pieces if one.kind == "output" and _NOW.search(one.inner)
+    ]
+    of_now = re.compile(rf"\{{\{{-?\s*(?:{'|'.join(filter(None, moments))})\b") if any(moments) else _NOW
     for one in template.calls:
         for parameter in one.parameters:
-            if BUSTERS.fullmatch(parameter.name) or re.search(r"['\"](now|today)['\"]", parameter.value):
+            asked = parameter.value
+            if BUSTERS.fullmatch(parameter.name) or _NOW.search(asked) or of_now.search(asked):
                 yield parameter.at, f"{parameter.name}={parameter.value}"
 
 
@@ -156,7 +188,9 @@ def differing(calls: list[tuple[Template, CallSite]]) -> Hits:
         for name in USER_NAMES[1:]:
             about.pop(name, None)
         key = (one.path, *sorted((name, value.replace(" ", "")) for name, value in about.items()))
-        if one.path and first.setdefault(key, one.tag.url) != one.tag.url:
+        # Blanks within an output are gone when it is rendered.
+        address = OUTPUTS.sub(lambda match: re.sub(r"\s+", "", match[0]), one.tag.url)
+        if one.path and first.setdefault(key, address) != address:
             yield one.at, one.tag.url
 
 
@@ -262,6 +296,22 @@ RULES: Final = (
         PUSH.replace("/recommendations?", "/recommendations/?"),
         PUSH,
         _trailing_slash,
+    ),
+    Rule(
+        "url-path",
+        "The service has no such path and answers 404, and Braze does not read that.",
+        "Write /recommendations, /similar-items or /ranking, in small letters, with one slash before and ? behind.",
+        PUSH.replace("/recommendations?", "/Recommendations?"),
+        PUSH,
+        _path,
+    ),
+    Rule(
+        "url-entity",
+        "An address is no HTML: the parameter is called amp;num_results, and the service does not know it.",
+        "Write & between parameters.",
+        call(more="&amp;num_results=4"),
+        call(more="&num_results=4"),
+        _entity,
     ),
     Rule(
         "call-option",

@@ -5,9 +5,11 @@ from typing import Final
 
 from service.braze.engine import BrazeEnvironment
 from service.braze.filters import UNSUPPORTED
+from service.braze.lint.call_site import OUTPUTS
 from service.braze.lint.examples import CALL, MAIL, NAME, PUSH
 from service.braze.lint.findings import Hits, Rule
-from service.braze.lint.template import STRINGS, Template, split_filters
+from service.braze.lint.template import STRINGS, Template
+from service.braze.lint.uses import split_filters
 
 CURLY: Final = re.compile(r"[\u2018\u2019\u201c\u201d]")
 _KNOWN: Final = BrazeEnvironment({})
@@ -99,6 +101,28 @@ def _single_equals(template: Template) -> Hits:
         match = re.search(r"(?<![=<>!])=(?!=)|===|&&|\|\|", hidden)
         if match:
             yield piece.inner_start + match.start(), piece.inner
+
+
+def _else_if(template: Template) -> Hits:
+    for piece in template.tags("else"):
+        if piece.inner:
+            yield piece.start, f"else {piece.inner}"
+
+
+_SCRIPT: Final = re.compile(r"<script\b.*?</script>", re.DOTALL | re.IGNORECASE)
+_BARE: Final = re.compile(r"(?:\w+\.)?\$\{[\w ]+\}")
+
+
+def _bare(template: Template) -> Hits:
+    for piece in template.pieces:
+        if piece.kind == "text":
+            text = _SCRIPT.sub(lambda match: " " * len(match[0]), piece.inner)
+            for match in _BARE.finditer(text):
+                yield piece.start + match.start(), match[0]
+        elif piece.name == "connected_content":
+            text = OUTPUTS.sub(lambda match: "\0" * len(match[0]), piece.inner)
+            for match in _BARE.finditer(text):
+                yield piece.inner_start + match.start(), match[0]
 
 
 def _curly(template: Template) -> Hits:
@@ -210,6 +234,22 @@ RULES: Final = (
         "{% if 1 = 1 %}a{% endif %}",
         "{% if 1 == 1 %}a{% endif %}",
         _single_equals,
+    ),
+    Rule(
+        "else-if",
+        "Liquid reads else, and passes over the condition: this branch is for everybody else.",
+        "Write elsif.",
+        "{% if ${a} == 1 %}a{% else if ${a} == 2 %}b{% endif %}",
+        "{% if ${a} == 1 %}a{% elsif ${a} == 2 %}b{% endif %}",
+        _else_if,
+    ),
+    Rule(
+        "bare-attribute",
+        "Braze resolves ${...} within brackets only. Here it is sent as it stands.",
+        "Write {{${first_name}}}.",
+        "Hello ${first_name}",
+        "Hello {{${first_name}}}",
+        _bare,
     ),
     Rule(
         "curly-quotes",

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from service.braze.engine import parse
-from service.braze.lint import call_rules, language_rules, value_rules
+from service.braze.lint import call_rules, guard_rules, language_rules, value_rules
 from service.braze.lint.call_site import CallSite
 from service.braze.lint.findings import Finding, Rule
 from service.braze.lint.template import Template
 from service.braze.source import line_and_column, pieces
 from service.errors import TemplateError
 
-RULES: Final = (*language_rules.RULES, *call_rules.RULES, *value_rules.RULES)
+RULES: Final = (*language_rules.RULES, *call_rules.RULES, *guard_rules.RULES, *value_rules.RULES)
 """All rules but `SYNTAX`, which is what Liquid itself says."""
 
 SYNTAX: Final = "syntax"
@@ -34,7 +34,7 @@ class Lint:
 
     def check(self, name: str, text: str) -> list[Finding]:
         """The findings in one template, from top to bottom."""
-        template = Template(text, self._channel)
+        template = Template(text, self._channel, self._blocks)
         try:
             parts = pieces(text)
         except TemplateError as error:

@@ -4,13 +4,14 @@ It follows variables as far as `assign` and `for` lead, from top to bottom. It r
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, Literal
 
 from service.braze.call_tag import parse_call
 from service.braze.lint.call_site import OUTPUTS, CallSite
+from service.braze.lint.uses import ANY, Kind, Reference, Use, filtered, split_filters, step
 from service.braze.source import Piece, html_comments, pieces
 
 CONDITIONS: Final = frozenset({"if", "elsif", "unless", "case", "when"})
@@ -24,48 +25,15 @@ _CURLY: Final = re.compile(
     "[\N{LEFT SINGLE QUOTATION MARK}\N{LEFT DOUBLE QUOTATION MARK}].*?"
     "[\N{RIGHT SINGLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}]"
 )
+_BLOCK: Final = re.compile(r"content_blocks\.\$\{([^}]*)\}")
 _WORDS: Final = frozenset(
     (
         *("true", "false", "nil", "null", "empty", "blank", "and", "or", "contains", "in", "limit", "offset"),
         *("reversed", "cols", "forloop", "tablerowloop"),
     )
 )
-_KEEPS_LIST: Final = frozenset({"reverse", "slice", "where", "sort", "sort_natural", "uniq", "compact", "concat"})
-
-ANY: Final = "*"
-"""An index that a variable holds."""
-
-Kind = Literal["list", "item", "object", "field", "other"]
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """What a value comes from."""
-
-    call: CallSite
-    kind: Kind
-    index: int | None = None
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A value where it is used.
-
-    Attributes:
-        at: Where it is written.
-        path: As it is written, `items[0].name`.
-        reference: What it comes from; None if from no call.
-        place: An output, a condition, or something else.
-        filters: Those on an output, by name.
-    """
-
-    at: int
-    path: str
-    reference: Reference | None
-    place: Literal["output", "condition", "other"]
-    filters: tuple[str, ...] = ()
-    is_defined: bool = True
+_LINE: Final = re.compile(r"[^\n]+")
+_LINE_TAG: Final = re.compile(r"\s*(\w+|#)\s*(.*?)\s*\Z", re.DOTALL)
 
 
 @dataclass
@@ -75,20 +43,22 @@ class Template:
     Attributes:
         text: As it is written.
         channel: `email`, `push`, `content-card`; None: whatever it looks like.
+        blocks: Content Blocks by name; None: they are not known.
     """
 
     text: str
     channel: str | None = None
+    blocks: Mapping[str, str] | None = None
     _known: dict[str, Reference | None] = field(default_factory=dict)
 
     @cached_property
     def pieces(self) -> list[Piece]:
-        """Text, outputs and tags.
+        """Text, outputs and tags; each line of a `liquid` tag is a tag.
 
         Raises:
             TemplateError: Something is not closed.
         """
-        return pieces(self.text)
+        return [part for one in pieces(self.text) for part in (_lines(one) if one.name == "liquid" else [one])]
 
     @cached_property
     def calls(self) -> list[CallSite]:
@@ -116,6 +86,50 @@ class Template:
     def uses(self) -> list[Use]:
         """Every value that it uses, in order."""
         return list(self._find_uses())
+
+    @cached_property
+    def _captures(self) -> list[tuple[int, int, str]]:
+        """Where each capture begins and ends, and what it makes; inner ones first."""
+        found, begun = [], []
+        for piece in self.tags("capture", "endcapture"):
+            if piece.name == "capture":
+                begun.append(piece)
+            elif begun:
+                found.append((begun[-1].end, piece.start, begun.pop().inner.strip("\"' ")))
+        return found
+
+    def captured_at(self, at: int) -> str:
+        """The variable that a place is captured into; empty if none is."""
+        return next((name for begin, end, name in self._captures if begin <= at < end), "")
+
+    @cached_property
+    def shown(self) -> dict[str, list[Use]]:
+        """The outputs of each variable by its name."""
+        found: dict[str, list[Use]] = {}
+        for one in self.uses:
+            if one.place == "output":
+                found.setdefault(one.path, []).append(one)
+        return found
+
+    @cached_property
+    def _used_blocks(self) -> dict[str, int]:
+        """Where each Content Block stands first, by its name."""
+        found: dict[str, int] = {}
+        for one in self.pieces:
+            match = _BLOCK.match(one.inner) if one.kind == "output" else None
+            if match:
+                found.setdefault(match[1], one.start)
+        return found
+
+    def may_be_of_block(self, name: str, at: int) -> bool:
+        """Whether a Content Block that stands above makes this variable, as far as the blocks are known."""
+        texts = [
+            None if self.blocks is None else self.blocks.get(block, "")
+            for block, start in self._used_blocks.items()
+            if start < at
+        ]
+        made = re.compile(rf"(?:assign|capture|:save)\s+[\"']?{re.escape(name)}\b")
+        return any(one is None or made.search(one) for one in texts)
 
     def tags(self, *names: str) -> Iterator[Piece]:
         """The tags of these names."""
@@ -148,11 +162,8 @@ class Template:
         head, *rest = split_filters(text)
         names = tuple(match[0] for one in rest if (match := re.search(r"\w+", one)))
         for number, use in enumerate(self._paths(text, at, place)):
-            yield (
-                Use(use.at, use.path, use.reference, place, names, use.is_defined)
-                if number == 0 and head
-                else Use(use.at, use.path, use.reference, "other", (), use.is_defined)
-            )
+            is_head = number == 0 and bool(head)
+            yield replace(use, place=place if is_head else "other", filters=names if is_head else ())
 
     def _paths(self, text: str, at: int, place: Literal["output", "condition", "other"]) -> Iterator[Use]:
         text = _CURLY.sub(lambda match: " " * len(match[0]), text)
@@ -165,21 +176,18 @@ class Template:
             if match[0] not in _WORDS and match[0].partition(".")[0] not in _WORDS:
                 root = re.split(r"[.\[]", path, maxsplit=1)[0]
                 is_defined = root in self._known or root in self._assigned
-                yield Use(at + match.start(), path, self.resolve(path), place, (), is_defined)
+                yield Use(at + match.start(), path, self.resolve(path), place, (), is_defined, text, match.start())
 
     def _assign(self, piece: Piece) -> Iterator[Use]:
         name, equals, value = piece.inner.partition("=")
         if not equals:
             return
-        yield from self._expression(value, piece.inner_start + len(name) + 1, "other")
+        uses = list(self._expression(value, piece.inner_start + len(name) + 1, "other"))
+        yield from uses
         head, *filters = split_filters(value)
-        source = self.resolve(head.strip(" {}"))
         names = [match[0] for one in filters if (match := re.search(r"\w+", one))]
-        if source is not None and source.kind == "list" and names and names[0] in {"first", "last"}:
-            source = Reference(source.call, "item")
-        elif names and not (source is not None and source.kind == "list" and set(names) <= _KEEPS_LIST):
-            source = None
-        self._known[name.strip()] = source
+        texts = [use.reference for use in uses if use.reference is not None and use.reference.kind == "field"]
+        self._known[name.strip()] = filtered(self.resolve(head.strip(" {}")), names, texts)
 
     def _loop(self, piece: Piece) -> Iterator[Use]:
         name, _, rest = piece.inner.partition(" in ")
@@ -196,41 +204,20 @@ class Template:
         for part in parts[1:]:
             if found is None:
                 return None
-            found = _step(found, part)
+            found = step(found, part)
         return found
 
 
 def _named(piece: Piece) -> list[str]:
     """The variables that a tag makes, whose values come from no call."""
-    if piece.name in {"capture", "increment", "decrement"}:
-        return [piece.inner.strip("\"' ")]
-    return (
-        re.findall(r"^\s*(?:assign|capture|for)\s+(\w+)", piece.inner, re.MULTILINE) if piece.name == "liquid" else []
-    )
+    return [piece.inner.strip("\"' ")] if piece.name in {"capture", "increment", "decrement"} else []
 
 
-def _step(found: Reference, part: str | int) -> Reference:
-    call = found.call
-    name = str(part)
-    if found.kind == "list" and part == "size":
-        step = Reference(call, "field", name="size")
-    elif found.kind == "list" and (isinstance(part, int) or part in {ANY, "first", "last"}):
-        step = Reference(call, "item", index=part if isinstance(part, int) else None)
-    elif found.kind == "list":
-        step = Reference(call, "field", name=f"list.{name}")
-    elif found.kind == "object":
-        step = Reference(call, "list") if part == "items" else Reference(call, "field", name=f"object.{name}")
-    else:
-        kind: Kind = "field" if found.kind == "item" else "other"
-        step = Reference(call, kind, found.index, name)
-    return step
-
-
-def split_filters(text: str) -> list[str]:
-    """An expression cut at each `|` outside of quotes and of `${}`."""
-    hidden = re.sub(r"\"[^\"]*\"|'[^']*'|\$\{[^}]*\}", lambda match: "\0" * len(match[0]), text)
-    parts, begin = [], 0
-    for match in re.finditer(r"\|", hidden):
-        parts.append(text[begin : match.start()])
-        begin = match.end()
-    return [*parts, text[begin:]]
+def _lines(piece: Piece) -> Iterator[Piece]:
+    """The tags that a `liquid` tag is made of."""
+    for line in _LINE.finditer(piece.inner):
+        match = _LINE_TAG.match(line[0])
+        if match is not None:
+            begin = piece.inner_start + line.start()
+            start, end, inner_start = begin + match.start(1), begin + len(line[0]), begin + match.start(2)
+            yield Piece("tag", match[1], match[2], start, end, inner_start)

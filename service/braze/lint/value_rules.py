@@ -3,10 +3,10 @@
 import re
 from typing import Final
 
-from service.braze.lint.call_site import CallSite
 from service.braze.lint.examples import CALL, MAIL, NAME, PUSH, call
 from service.braze.lint.findings import Hits, Rule
-from service.braze.lint.template import Template, Use
+from service.braze.lint.template import Template
+from service.braze.lint.uses import INDEXED, LENGTH, STATUS, Use
 
 FIELDS: Final = frozenset({"id", "url", "name", "price", "image"})
 ANSWER: Final = frozenset(
@@ -17,7 +17,9 @@ ANSWER: Final = frozenset(
 )
 ESCAPES: Final = frozenset({"escape", "escape_once", "url_param_escape", "url_encode", "strip_html", "json_escape"})
 NUMBERS: Final = frozenset({"money", "number_with_delimiter", "round", "ceil", "floor", "times", "divided_by", "date"})
-STATUS: Final = "__http_status_code__"
+MAX_LEAD: Final = 200
+"""Characters before a price that are looked at; a search of all of them would take minutes in a large template."""
+
 NAMESPACES: Final = frozenset(
     (
         *("custom_attribute", "event_properties", "api_trigger_properties", "canvas_entry_properties", "campaign"),
@@ -38,58 +40,10 @@ NAMESPACES: Final = frozenset(
 )
 
 
-def _of(call: CallSite, use: Use) -> bool:
-    return use.reference is not None and use.reference.call is call
-
-
-def _is_array(template: Template, call: CallSite) -> bool:
-    """Whether the answer is an array: this service's usual one, or one that is used like it."""
-    if call.path:
-        return not call.is_object
-    name = re.escape(call.variable)
-    return bool(
-        re.search(rf"\b{name}\[\s*\d+\s*\]|\bin\s+(\{{\{{\s*)?{name}\b(?!\.)|\b{name}\.(first|last)\b", template.text)
-    )
-
-
-def _status(template: Template) -> Hits:
-    for use in template.uses:
-        if use.path.endswith("." + STATUS) and use.reference and _is_array(template, use.reference.call):
-            yield use.at, use.path
-
-
-_LESS: Final = re.compile(r"([\w.\[\]]+)\.(size|count)\s*\}*\s*(?:<=?\s*\d+|==\s*0\b)")
-
-
-def _size(template: Template) -> Hits:
-    for one in template.calls:
-        if any(_catches_failure(template, use) for use in template.uses if _of(one, use)):
-            continue
-        for piece in template.tags("if", "elsif"):
-            for match in _LESS.finditer(piece.inner):
-                at = piece.inner_start + match.start()
-                if any(_of(one, use) and use.at == at for use in template.uses):
-                    yield at, match[0]
-
-
-def _catches_failure(template: Template, use: Use) -> bool:
-    """Whether a condition also finds the call that failed."""
-    if use.place != "condition":
-        return False
-    after = template.text[use.at + len(use.path) :].lstrip(" }\n")
-    if re.match(r"(==|!=)\s*(blank|nil|null)\b|(and|or)\b|-?%|>=?\s*\d", after):
-        return True
-    if use.reference is not None and _is_array(template, use.reference.call):
-        return False
-    return use.path.endswith(STATUS) and re.match(r"(==|!=)", after) is not None
-
-
-def _no_guard(template: Template) -> Hits:
-    for one in template.calls:
-        uses = [use for use in template.uses if _of(one, use)]
-        shown = [use for use in uses if use.place == "output" and "default" not in use.filters]
-        if shown and not any(use.place == "condition" for use in uses):
-            yield shown[0].at, shown[0].path
+OBJECT: Final = (
+    CALL.replace(" :save", "&format=object :save")
+    + "{% if r.items[0].name == blank %}{% abort_message('none') %}{% endif %}{{ r.items[0].name }}"
+)
 
 
 def _index(template: Template) -> Hits:
@@ -99,12 +53,15 @@ def _index(template: Template) -> Hits:
             most = found.call.count
             if most and found.index >= most:
                 yield use.at, f"{use.path} of {most} items"
-    for piece in template.tags("for"):
-        match = re.search(r"\blimit:\s*(\d+)", piece.inner)
+    for piece in template.tags("for", "tablerow"):
+        numbers = {name: int(number) for name, number in re.findall(r"\b(limit|offset):\s*(\d+)", piece.inner)}
         words = piece.inner.partition(" in ")[2].split()
         found = template.resolve(words[0]) if words else None
-        if match and found is not None and found.kind == "list" and int(match[1]) > (found.call.count or int(match[1])):
-            yield piece.inner_start + match.start(), f"{match[0]} of {found.call.count} items"
+        if numbers and found is not None and found.kind == "list" and found.call.count:
+            last = numbers.get("offset", 0) + numbers.get("limit", 1)
+            if last > found.call.count:
+                written = ", ".join(f"{name}: {number}" for name, number in numbers.items())
+                yield piece.inner_start, f"{written} of {found.call.count} items"
 
 
 def _field(template: Template) -> Hits:
@@ -115,7 +72,7 @@ def _field(template: Template) -> Hits:
         if found.name.startswith("object."):
             if found.name.removeprefix("object.") not in ANSWER:
                 yield use.at, use.path
-        elif "." not in found.name and found.name not in FIELDS | {"size"}:
+        elif "." not in found.name and found.name not in FIELDS | {"size", LENGTH}:
             asked = found.call.value("fields") or ""
             if "{{" not in asked and found.name not in asked.split(","):
                 yield use.at, use.path
@@ -124,7 +81,7 @@ def _field(template: Template) -> Hits:
 def _of_list(template: Template) -> Hits:
     for use in template.uses:
         found = use.reference
-        if found is not None and found.name.startswith("list.") and found.call.path and not use.path.endswith(STATUS):
+        if found is not None and found.name.startswith("list.") and found.call.path and use.name != STATUS:
             yield use.at, use.path
 
 
@@ -143,13 +100,15 @@ def _price(template: Template) -> Hits:
         if use.place != "output" or found is None or NUMBERS & set(use.filters):
             continue
         # A number of a JSON object stays one.
-        in_json = re.search(r"[\"']\s*:\s*\Z", template.text[: use.at].rstrip("{ "))
-        if found.call.path and _name(use) == "price" and not in_json:
+        in_json = re.search(r"[\"']\s*:\s*\Z", template.text[max(0, use.at - MAX_LEAD) : use.at].rstrip("{ "))
+        if found.call.path and use.name == "price" and not in_json and not _is_mended(template, use, NUMBERS):
             yield use.at, use.path
 
 
-def _name(use: Use) -> str:
-    return use.path.rpartition(".")[2]
+def _is_mended(template: Template, use: Use, filters: frozenset[str]) -> bool:
+    """Whether it stands in a capture, and what was captured is shown through one of these filters."""
+    shown = template.shown.get(template.captured_at(use.at), [])
+    return bool(shown) and all(filters & set(one.filters) for one in shown)
 
 
 def _texts(template: Template) -> list[Use]:
@@ -159,17 +118,27 @@ def _texts(template: Template) -> list[Use]:
         for use in template.uses
         if use.place == "output"
         and use.reference is not None
-        and use.reference.kind in {"field", "other"}
-        and "." in use.path + "."
-        and _name(use) not in {"price", "size", "count", STATUS}
+        and (use.reference.kind in {"field", "other"} or (use.reference.kind == "list" and "map" in use.filters))
+        and use.name not in {"price", "size", "count", LENGTH, STATUS}
         and not NUMBERS & set(use.filters)
     ]
+
+
+def _object_as_list(template: Template) -> Hits:
+    looped = {one.inner_start + one.inner.find(" in ") + 4 for one in template.tags("for", "tablerow")}
+    for use in template.uses:
+        found = use.reference
+        if found is None or not found.call.path:
+            continue
+        is_looped = found.kind == "object" and use.at - len(use.lead) in looped and not use.lead.strip(" {")
+        if found.name == INDEXED or is_looped:
+            yield use.at, use.path
 
 
 def _html(template: Template) -> Hits:
     if template.is_html:
         for use in _texts(template):
-            if not ESCAPES & set(use.filters):
+            if not ESCAPES & set(use.filters) and not _is_mended(template, use, ESCAPES):
                 yield use.at, use.path
 
 
@@ -183,35 +152,11 @@ def _plain(template: Template) -> Hits:
 def _undefined(template: Template) -> Hits:
     for use in template.uses:
         root = re.split(r"[.\[]", use.path, maxsplit=1)[0]
-        if not use.is_defined and root not in NAMESPACES:
+        if not use.is_defined and root not in NAMESPACES and not template.may_be_of_block(root, use.at):
             yield use.at, root
 
 
 RULES: Final = (
-    Rule(
-        "status-on-array",
-        "An array has no status: the condition is true for everybody, and every message is aborted.",
-        "Write {% if r[0].name == blank %}, or ask for format=object.",
-        PUSH.replace("r[0].name == blank", "r.__http_status_code__ != 200"),
-        PUSH,
-        _status,
-    ),
-    Rule(
-        "size-guard",
-        "After a call that failed there is no size, and nothing is not below 1: the message is sent without items.",
-        "Write {% if r[0].name == blank %}: it finds an empty list and a failed call.",
-        PUSH.replace("r[0].name == blank", "r.size < 1"),
-        PUSH,
-        _size,
-    ),
-    Rule(
-        "no-guard",
-        "If the list is empty or the call fails, the message is sent with nothing where the items should be.",
-        "After the call: {% if r[0].name == blank %}{% abort_message('no items') %}{% endif %}.",
-        CALL + NAME,
-        PUSH,
-        _no_guard,
-    ),
     Rule(
         "index-beyond",
         "There is never an item at this place, so nothing is shown.",
@@ -235,6 +180,14 @@ RULES: Final = (
         PUSH.replace(NAME, "{{ r.name }}"),
         PUSH,
         _of_list,
+    ),
+    Rule(
+        "object-as-list",
+        "format=object wraps the list, so there is no item at this place: nothing is shown.",
+        "Go through items: {{ r.items[0].name }}. Or leave out format=object.",
+        OBJECT.replace("r.items[0].name }}", "r[0].name }}"),
+        OBJECT,
+        _object_as_list,
     ),
     Rule(
         "whole-value",
