@@ -157,7 +157,7 @@ def test_each_asks_for_exactly_the_user(name: str, personalize: Process, port: i
 def test_a_mail_shows_four_items_as_they_are_called(name: str, port: int) -> None:
     shown = Shown(message(TEMPLATES[name], port))
 
-    assert [tag for tag, _ in shown.tags] == ["a", "img"] * 4
+    assert [tag for tag, _ in shown.tags] == ["p", "a", "img"] * 4
     assert [attributes["alt"] for tag, attributes in shown.tags if tag == "img"] == [NAME] * 4
     assert len({attributes["href"] for tag, attributes in shown.tags if tag == "a"}) == 4
     assert all((attributes["href"] or "").endswith("?a=1&b=2") for tag, attributes in shown.tags if tag == "a")
