@@ -34,7 +34,7 @@ from tests.support.front_door import AskablePersonalize, running
 
 KEY: Final = "a-key-of-at-least-24-characters"
 ADMIN_KEY: Final = "an-admin-key-of-24-characters"
-REQUESTS: Final = 5_000
+REQUESTS: Final = 1_500
 USERS: Final = 12
 
 PLACEMENTS: Final = """
@@ -370,9 +370,8 @@ async def _metrics(server: Server) -> list[str]:
     return [line for line in lines if not vague.match(line)]
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [20, 21])
-async def test_of_ten_thousand_generated_requests_each_gets_the_same_bytes_on_both_ways(
+async def test_of_thousands_of_generated_requests_each_gets_the_same_bytes_on_both_ways(
     servers: Servers, seed: int
 ) -> None:
     """I2"""
@@ -397,7 +396,7 @@ async def test_of_ten_thousand_generated_requests_each_gets_the_same_bytes_on_bo
             for one in both:
                 close(one)
             both = [one.connect() for one in servers]
-        if number % 250 == 249:
+        if number % 150 == 149:
             await _change(servers, generator.rng)
     for one in both:
         close(one)

@@ -41,7 +41,7 @@ def test_a_send_over_a_cluster_costs_one_transaction_a_user_and_keeps_to_the_tps
     personalize = stack.enter_context(local_personalize(tps=TPS, latency_ms=30))
     replicas = replicas_at(stack, personalize, cluster.url)
 
-    done = run_send(personalize, replicas, users(5), PER_SECOND)
+    done = run_send(personalize, replicas, users(5), PER_SECOND, calls_each=2)
 
     assert_all_answered(done.calls)
     assert max(done.stats["by_user"].values()) == 1
@@ -65,7 +65,7 @@ def test_a_failover_in_the_middle_of_a_send_loses_no_answer(
     personalize = stack.enter_context(local_personalize(latency_ms=30))
     replicas = replicas_at(stack, personalize, redis.url)
 
-    done = run_send(personalize, replicas, users(9), PER_SECOND, at=[(2.0, lambda: how(redis))])
+    done = run_send(personalize, replicas, users(9), PER_SECOND, calls_each=2, at=[(2.0, lambda: how(redis))])
 
     assert_all_answered(done.calls)
     # What is promised while some miss Redis.
@@ -104,7 +104,7 @@ async def test_a_cluster_goes_on_while_one_of_its_nodes_is_silent(stack: ExitSta
     replicas = replicas_at(stack, personalize, home.url, count=2)
     await asyncio.to_thread(other.freeze)
     try:
-        done = await asyncio.to_thread(run_send, personalize, replicas, users(5), PER_SECOND)
+        done = await asyncio.to_thread(run_send, personalize, replicas, users(5), PER_SECOND, calls_each=2)
     finally:
         other.thaw()
 
