@@ -265,9 +265,11 @@ class RedisClient:
                 _logger.warning("redis_node_down", redis=node, cause=cause.words)
 
     def _tell(self, cause: Cause) -> None:
-        if cause.kind in self._causes_named:
+        # What lasts is looked at seldom, and a later look may know more, such as the right that a script wants.
+        name = cause.words if cause.lasting else cause.kind
+        if name in self._causes_named:
             return
-        self._causes_named.add(cause.kind)
+        self._causes_named.add(name)
         if cause.lasting:
             _logger.error("redis_refused", redis=self.address.shown, cause=cause.words)
         else:

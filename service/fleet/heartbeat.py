@@ -33,6 +33,7 @@ import structlog
 from service.clock import Clock
 from service.errors import SharedStateUnavailable
 from service.fleet.client import RedisClient
+from service.fleet.memory_loss import MemoryLoss
 from service.fleet.share import Share
 from service.fleet.shared_clock import SharedClock
 from service.tasks import stop_task
@@ -116,8 +117,7 @@ class Heartbeat:
         """Monotonic time after which Redis takes nothing that was sent for a sign of life."""
         self.own_share_until = float("-inf")
         """Monotonic time at which the last slot begins that the governor took of the share."""
-        self.memory_lost_at: float | None = None
-        """Monotonic time at which Redis was found to have forgotten this replica; None if it never did."""
+        self.memory_loss = MemoryLoss()
         self._expected_share = Share(expected_replicas, int(self.replica, 16) % expected_replicas)
         self._known: list[bytes | int] = []
         self._version = b""
@@ -283,7 +283,7 @@ class Heartbeat:
     def _heard(self, reply: list[Any]) -> None:
         state, _, alive, *changed = reply
         if state and self.registered:
-            self.memory_lost_at = self._clock.monotonic()
+            self.memory_loss.found(self._clock.monotonic())
         self._beat_at = self._clock.monotonic()
         self._seen = b"-"
         self.replicas = max(1, int(alive))

@@ -2,6 +2,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
+from structlog.testing import capture_logs
 
 from service.clock import Clock
 from service.fleet.client import RedisClient
@@ -89,11 +90,16 @@ async def test_a_process_that_only_prewarms_sees_the_replicas_and_is_none(
 
 
 async def test_a_redis_that_forgot_everything_is_noticed(redis_server: RedisServer, clock: Clock) -> None:
-    async with join(redis_server.url, clock, heartbeat_seconds=600) as member:
-        assert member.heartbeat.memory_lost_at is None
-        await member.redis.flushall()
-        await member.heartbeat.beat()
-        assert member.heartbeat.memory_lost_at == pytest.approx(clock.monotonic(), abs=1)
+    """E1: a Redis that drops the keys of the budget was spent at a quarter, for ever and without a word."""
+    with capture_logs() as logs:
+        async with join(redis_server.url, clock, heartbeat_seconds=600) as member:
+            assert member.heartbeat.memory_loss.at is None
+            for _ in range(3):
+                await member.redis.flushall()
+                await member.heartbeat.beat()
+            assert member.heartbeat.memory_loss.at == pytest.approx(clock.monotonic(), abs=1)
+
+    assert [line["event"] for line in logs if line["log_level"] == "warning"] == ["redis_memory_lost"]
 
 
 async def test_beats_follow_each_other_by_themselves(redis_server: RedisServer, clock: Clock) -> None:

@@ -180,7 +180,7 @@ class RedisGovernor:
     async def _ask(self, lane: Lane, within_seconds: float, slots: int) -> list[int]:
         heartbeat, now = self._heartbeat, self._clock.monotonic()
         horizon = self._horizon_seconds
-        lost_at = heartbeat.memory_lost_at
+        lost_at = heartbeat.memory_loss.at
         seen_recently = now - self._reserved_at < horizon or (lost_at is not None and now - lost_at < horizon)
         after = self._round_trip_seconds / 2
         async with self._client.use():
