@@ -1,5 +1,6 @@
 """A group of commands, each of which is loaded when it is called."""
 
+import errno
 import gc
 import os
 import signal
@@ -17,6 +18,10 @@ EXIT_FAILED: Final = 1
 
 EXIT_CONFIGURATION: Final = 2
 """Exit status of a command that the settings, the catalogue or a filter forbid; click's own for a wrong option."""
+
+
+_CANNOT_WRITE: Final = frozenset({errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EROFS})
+"""What a file system says that is full or read-only, as a container's often is."""
 
 
 class LazyGroup(click.Group):
@@ -74,6 +79,18 @@ class CommandLine(LazyGroup):
         except ServiceError as error:
             click.echo(f"{ctx.invoked_subcommand}: {error}", err=True)
             sys.exit(EXIT_FAILED)
+        except OSError as error:
+            if error.errno not in _CANNOT_WRITE and not _is_without_temporary_folder(error):
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            remedy = "TMPDIR names a folder for what is written meanwhile"
+            click.echo(f"{ctx.invoked_subcommand}: {where}{error.strerror}; {remedy}", err=True)
+            sys.exit(EXIT_FAILED)
+
+
+def _is_without_temporary_folder(error: OSError) -> bool:
+    """Whether the library has found no folder for temporary files, which is an error without a file's name."""
+    return error.errno == errno.ENOENT and error.filename is None
 
 
 def _heed_sigterm() -> None:

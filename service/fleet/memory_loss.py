@@ -1,29 +1,29 @@
-"""Whether Redis has forgotten what this replica told it."""
+"""Whether Redis has forgotten this replica."""
 
 from typing import Final
 
 import structlog
 
-TELL_SECONDS: Final = 60.0
+LOG_SECONDS: Final = 60.0
 """Between two log lines of a Redis that forgets again and again."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
 
 class MemoryLoss:
-    """The last time at which that was found, told in the log."""
+    """The last time at which that was found; the log says it too."""
 
     def __init__(self) -> None:
         self.at: float | None = None
         """Monotonic time; None if it never was."""
-        self._told_at = float("-inf")
+        self._logged_at = float("-inf")
 
     def found(self, now: float) -> None:
         """Redis did not know this replica, which has beaten lately."""
         self.at = now
-        if now - self._told_at < TELL_SECONDS:
+        if now - self._logged_at < LOG_SECONDS:
             return
-        self._told_at = now
+        self._logged_at = now
         _log.warning(
             "redis_memory_lost",
             until_then="a part of the budget is not spent, since nobody knows what was",

@@ -1,5 +1,6 @@
 """The command line as a whole: which commands there are, and what loading them costs."""
 
+import errno
 import importlib
 import signal
 import subprocess
@@ -49,6 +50,30 @@ def test_a_command_that_does_not_exist_is_a_readable_mistake() -> None:
 
     assert result.exit_code == 2
     assert "No such command 'serves'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"), "No usable temporary directory"),
+        (OSError(errno.EROFS, "Read-only file system", "/out/batch.jsonl"), "/out/batch.jsonl: Read-only file system"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+    ],
+    ids=["no temporary folder", "read-only", "full"],
+)
+def test_a_file_system_that_takes_nothing_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, error: OSError, line: str
+) -> None:
+    """H2: `catalog check` in a container with a read-only root ended with a traceback."""
+
+    def refuse() -> str:
+        raise error
+
+    monkeypatch.setattr("tempfile.gettempdir", refuse)
+    result = CliRunner().invoke(main, ["catalog", "check", "file:///nowhere.csv"])
+
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith(f"catalog: {line}")
 
 
 @pytest.mark.processes
