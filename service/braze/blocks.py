@@ -19,7 +19,7 @@ def read_blocks(folder: Path) -> dict[str, str]:
         if path.stem in blocks:
             raise ConfigurationError(f"{path}: there are two Content Blocks {path.stem!r}")
         try:
-            blocks[path.stem] = path.read_text("utf-8")
+            blocks[path.stem] = path.read_text("utf-8-sig")
         except UnicodeDecodeError as error:
             raise ConfigurationError(f"{path}: is not UTF-8") from error
     return blocks

@@ -153,24 +153,26 @@ class _Watch:
         self._end = self._loop.time() + MAX_PATIENCE * seconds
         self._used: float | None = None
         # The first reading waits a little: most templates are done before it, and it costs as much as rendering one.
-        self._handle = self._loop.call_later(FIRST_LOOK_SHARE * self._seconds, self._begin)
+        self._look_at = self._loop.time() + LOOK_SHARE * seconds
+        self._handle = self._loop.call_later(FIRST_LOOK_SHARE * seconds, self._begin)
 
     def stop(self) -> None:
         self._handle.cancel()
 
     def _begin(self) -> None:
         self._used = self._process.cpu_seconds()
-        self._look_later()
-
-    def _look_later(self) -> None:
-        self._handle = self._loop.call_later(LOOK_SHARE * self._seconds, self._look)
+        if self._loop.time() < self._look_at:
+            self._handle = self._loop.call_at(self._look_at, self._look)
+        else:
+            # This process was slow itself; the template's time must not be over before it is looked at.
+            self._look()
 
     def _look(self) -> None:
         used = self._process.cpu_seconds()
         has_waited = used is not None and self._used is not None and used - self._used < RUN_SHARE * self._seconds
         if has_waited and self._loop.time() < self._end and not self._clock.expired():
             self._clock.reschedule(self._loop.time() + self._seconds)
-            self._look_later()
+            self._handle = self._loop.call_later(LOOK_SHARE * self._seconds, self._look)
 
 
 class _Process:

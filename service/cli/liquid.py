@@ -156,7 +156,7 @@ def job_for(file: Path, user_id: str, attributes: tuple[str, ...], blocks: Mappi
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text("utf-8")
+        return file.read_text("utf-8-sig")  # Windows puts a mark before the first line, which would be sent
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{file}: is not UTF-8: {error.reason} at byte {error.start}") from error
 

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 import orjson
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.braze.adapters.pooled import PooledService
 from service.braze.ports import UNREACHABLE, Answer, Call, Heard, Job, Message
 from service.braze.rehearsal.flaws import flaws_of
 from service.braze.rehearsal.host import UNHEALTHY_FAILURES, HostHealth
@@ -223,6 +225,7 @@ def test_no_minute_has_more_messages_than_its_rate_and_none_is_due_before_the_on
         ("<IMG SRC=' '>", "empty-image"),
         ('<a class="b" href="">go</a>', "empty-link"),
         ('<a href="https:/shop.example">go</a>', "one-slash"),
+        ("<a href=' JavaScript:alert(1)'>go</a>", "script-link"),
         ('<img src="http://shop.example/a.jpg">', "plain-http"),
         ("Hello {{ name }}", "liquid-left"),
         ('[{"id":"a","url":"https://u/"}]', "json-pasted"),
@@ -286,3 +289,33 @@ async def test_a_process_that_the_machine_does_not_let_run_is_waited_for() -> No
 
         assert isinstance(made, Message)
         assert made.text == "still"
+
+
+@pytest.mark.processes
+async def test_a_template_is_not_blamed_for_the_time_in_which_this_process_stood_still() -> None:
+    async with Renderers(1, render_seconds=0.2) as renderers:
+        [process] = renderers._processes
+        assert process._child is not None
+        process._child.send_signal(signal.SIGSTOP)
+        loop = asyncio.get_running_loop()
+        loop.call_soon(time.sleep, 0.4)
+        loop.call_later(0.5, process._child.send_signal, signal.SIGCONT)
+
+        made = await renderers.render(Job("{{ 'still' }}"), [])
+
+        assert isinstance(made, Message)
+
+
+async def test_a_service_that_answers_no_http_is_one_problem_and_names_no_user() -> None:
+    async def rambling(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"rambling\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(rambling, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with PooledService(f"http://127.0.0.1:{port}") as service:
+            heard = [await service.call(Call(f"https://a.example/recommendations?user_id={one}")) for one in "ab"]
+
+    assert {one.answer.problem for one in heard} == {"no answer: Bad status line"}

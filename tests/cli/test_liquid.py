@@ -63,6 +63,14 @@ def test_content_blocks_come_from_a_folder(tmp_path: Path) -> None:
     assert run(tmp_path, "{{content_blocks.${footer}}}", "--blocks", str(blocks)).stdout == "<p>bye</p>\n"
 
 
+def test_the_mark_that_windows_writes_before_a_text_is_not_sent(tmp_path: Path) -> None:
+    blocks = tmp_path / "blocks"
+    blocks.mkdir()
+    (blocks / "footer.html").write_text("bye", "utf-8-sig")
+
+    assert run(tmp_path, "\ufeffa{{content_blocks.${footer}}}", "--blocks", str(blocks)).stdout == "abye\n"
+
+
 @pytest.mark.parametrize("options", [("--attribute", "name"), ("--case", "nobody"), ("--as", "letter")])
 def test_a_wrong_option_is_refused(tmp_path: Path, options: tuple[str, str]) -> None:
     assert run(tmp_path, "a", *options).exit_code == 2

@@ -61,7 +61,7 @@ class PooledService:
         except TimeoutError:
             answer = Answer(UNREACHABLE, problem=f"no answer within {CALL_SECONDS:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            answer = Answer(UNREACHABLE, problem=f"no answer: {error}")
+            answer = Answer(UNREACHABLE, problem=f"no answer: {_said(error)}")
         return Heard(answer, time.monotonic() - begin)
 
     async def _fetch(self, asked: Asked, begin: float) -> Heard:
@@ -100,3 +100,12 @@ class PooledService:
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
             return None
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(TRANSACTIONS + "{"))
+
+
+def _said(error: Exception) -> str:
+    """The same for all calls: aiohttp also names the address, in which a user is."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"Cannot connect to the service: {error.os_error.strerror or type(error.os_error).__name__}"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return error.message.partition("\n")[0].rstrip(":")
+    return str(error) or type(error).__name__

@@ -6,6 +6,10 @@ from typing import Final
 FLAWS: Final[dict[str, tuple[re.Pattern[str], str]]] = {
     "empty-image": (re.compile(r"<img\b[^>]*\bsrc\s*=\s*([\"'])\s*\1", re.IGNORECASE), "a picture without an address"),
     "empty-link": (re.compile(r"<a\b[^>]*\bhref\s*=\s*([\"'])\s*\1", re.IGNORECASE), "a link that leads nowhere"),
+    "script-link": (
+        re.compile(r"<(?:a|img)\b[^>]*\b(?:href|src)\s*=\s*[\"']?\s*(?:javascript|vbscript):", re.IGNORECASE),
+        "an address that is a script, for which mail programs hold the mail back",
+    ),
     "one-slash": (re.compile(r"\bhttps?:/(?!/)", re.IGNORECASE), "an address with one slash after https:"),
     "plain-http": (
         re.compile(r"<img\b[^>]*\bsrc\s*=\s*[\"']http://", re.IGNORECASE),
