@@ -127,8 +127,11 @@ def redis_server() -> Iterator[RedisServer]:
 @pytest.fixture
 def amazon(monkeypatch: pytest.MonkeyPatch) -> Iterator["Amazon"]:
     """S3 and DynamoDB of the test's own, where the SDK's own variables say that they are."""
+    from service.catalog.adapters import dynamodb_source  # noqa: PLC0415  # as below
     from tests.support.amazon import Amazon  # noqa: PLC0415  # moto takes half a second to import
 
+    # A busy machine takes seconds for moto's first answer.
+    monkeypatch.setitem(dynamodb_source._CONFIG, "read_timeout", PATIENCE_SECONDS)
     with Amazon() as server:
         for name, value in server.environment().items():
             monkeypatch.setenv(name, value)
