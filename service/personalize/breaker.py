@@ -2,7 +2,8 @@
 
 Closed: everyone may ask. After `FAILURES_TO_OPEN` failures in a row it opens, because a hanging call eats
 the deadline of everyone who waits for it. Open: nobody asks for `OPEN_SECONDS`. Then half-open: one
-transaction is let through; its success closes the breaker, its failure opens it again. Throttling is the
+transaction is let through; its success closes the breaker, its failure opens it again. If nobody has asked for
+`OLD_SECONDS`, what is known is old: everyone may ask again, and the first failure opens it. Throttling is the
 governor's matter and counts as neither.
 
 Every change of state begins a new era. A transaction reports with the era in which it was let through, and what
@@ -19,6 +20,11 @@ FAILURES_TO_OPEN = 5
 
 OPEN_SECONDS = 2.0
 """Short, since what it costs to find out is one transaction."""
+
+
+OLD_SECONDS = 10.0
+"""The first calls of a send are not to be answered for the failures of a night. While anybody asks, a half-open breaker
+is decided long before."""
 
 
 class BreakerState(IntEnum):
@@ -44,9 +50,10 @@ class Breaker:
         """What a caller meets now."""
         if self._opened_at is None:
             return BreakerState.CLOSED
-        if self._clock.monotonic() - self._opened_at < OPEN_SECONDS:
+        since = self._clock.monotonic() - self._opened_at
+        if since < OPEN_SECONDS:
             return BreakerState.OPEN
-        return BreakerState.HALF_OPEN
+        return BreakerState.HALF_OPEN if self._probing or since < OLD_SECONDS else BreakerState.CLOSED
 
     def check(self) -> None:
         """Raise at once if asking would be refused anyway; changes nothing.
@@ -65,9 +72,12 @@ class Breaker:
             BreakerOpen: As `check`.
         """
         self.check()
-        if self._opened_at is not None:
+        if self.state is BreakerState.HALF_OPEN:
             self._probing = True
             self._era += 1
+        elif self._opened_at is not None:
+            # The failures still count, so that one more opens it.
+            self._begin_era(opened_at=None)
         return self._era
 
     def success(self, era: int) -> None:

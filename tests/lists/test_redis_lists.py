@@ -267,6 +267,20 @@ async def test_of_two_pins_the_first_one_is_shown(one: Replica, other: Replica) 
     assert (await other.lists.land(KEY, Outcome(None, "popular", "timeout"), led=False)).outcome == first
 
 
+async def test_a_pin_that_a_clock_set_back_makes_last_is_not_believed(one: Replica, other: Replica) -> None:
+    """J2: Redis counts by its clock, so a pin of 5 s lasts an hour longer if the clock goes back by an hour."""
+    outcome = Outcome(None, "popular", "budget")
+    await one.lists.land(KEY, outcome, led=False)
+    async with one.member.client.use() as redis:
+        assert await redis.pexpire(one.lists._keys(KEY)[1], 3_600_000)
+    second = Outcome(None, "popular", "timeout")
+    assert await other.lists.land(KEY, second, led=False) == Landed(second)
+    async with one.member.client.use() as redis:
+        assert await redis.pexpire(one.lists._keys(KEY)[1], 3_600_000)
+    boarding = await one.lists.board(KEY, lease_seconds=5)
+    assert (boarding.leader, boarding.pinned) == (True, None)
+
+
 async def test_a_flight_for_nobody_fetches_the_list_of_a_user_who_was_just_given_less(
     one: Replica, clock: Clock
 ) -> None:

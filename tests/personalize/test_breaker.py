@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import BreakerOpen
-from service.personalize.breaker import FAILURES_TO_OPEN, OPEN_SECONDS, Breaker, BreakerState
+from service.personalize.breaker import FAILURES_TO_OPEN, OLD_SECONDS, OPEN_SECONDS, Breaker, BreakerState
 
 
 @dataclass
@@ -23,7 +23,7 @@ class SetClock:
 _steps = st.lists(
     st.just("begin")
     | st.tuples(st.sampled_from(["success", "failure", "failure", "failure", "neutral"]), st.integers(0, 20))
-    | st.just(OPEN_SECONDS),
+    | st.sampled_from([OPEN_SECONDS, OLD_SECONDS]),
     max_size=60,
 )
 
@@ -71,3 +71,27 @@ def test_it_closes_again_by_its_probe() -> None:
     # Failures of before it opened are forgotten.
     breaker.failure(breaker.admit())
     assert [*states, breaker.state] == [BreakerState.OPEN, BreakerState.CLOSED, BreakerState.CLOSED]
+
+
+def test_what_nobody_has_tried_for_long_is_tried_by_everyone_until_it_fails_again() -> None:
+    clock = SetClock()
+    breaker = Breaker(clock)
+    for _ in range(FAILURES_TO_OPEN):
+        breaker.failure(breaker.admit())
+    clock.now += OLD_SECONDS
+    eras = [breaker.admit() for _ in range(3)]
+    states = [breaker.state]
+    breaker.failure(eras[0])
+    breaker.success(eras[1])
+    assert [*states, breaker.state] == [BreakerState.CLOSED, BreakerState.OPEN]
+
+
+def test_a_probe_under_way_is_not_joined_however_long_it_takes() -> None:
+    clock = SetClock()
+    breaker = Breaker(clock)
+    for _ in range(FAILURES_TO_OPEN):
+        breaker.failure(breaker.admit())
+    clock.now += OPEN_SECONDS
+    breaker.admit()
+    clock.now += OLD_SECONDS
+    assert breaker.state is BreakerState.HALF_OPEN

@@ -30,7 +30,8 @@ OF_RULES: Final = ("block", "unblock", "reload", "buy")
 CLIMB_SECONDS: Final = 35.0
 """Until the rate is whole again, whatever happened."""
 
-SKEW_SECONDS: Final = 2.1
+SKEW_SECONDS: Final = 3.1
+"""A list may be so much older than it seems: by the step of a clock that nobody can see."""
 
 
 @dataclass
@@ -106,7 +107,7 @@ class Promises:
         self._see_list(shown)
         if answer.degraded_reason:
             self._degraded_at.setdefault(user, []).append(now)
-            if now > self._pin_ends.get(user, float("-inf")) + 0.05:  # a way to Redis and back
+            if now > self._pin_ends.get(user, float("-inf")):
                 self._pin_ends[user] = now + PIN_SECONDS
             self._see_reason(shown)
         self._see_pins(shown.member)

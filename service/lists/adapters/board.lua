@@ -2,14 +2,18 @@
 -- Times: earliest and latest in unix seconds, leases in milliseconds.
 -- KEYS: list, pin, flight
 -- ARGV: earliest, latest (a list made between them is fresh), envelope version, token, lease_ms, pin version (0: a
---       flight for nobody, which a pin does not answer)
+--       flight for nobody, which a pin does not answer), pin_ms
 -- Returns: the list, the pin (either may be false), whether the lead is taken (0|1), how long another may hold it or the
 --          pin lasts, the token of the other (or false)
 --
 -- allow-oom: a full Redis must not cost two transactions for one user; the flight is a few bytes and short-lived.
 local list, pin = redis.call('GET', KEYS[1]), ARGV[6] ~= '0' and redis.call('GET', KEYS[2])
 if pin and string.byte(pin) == tonumber(ARGV[6]) then
-  return {list, pin, 0, math.max(0, redis.call('PTTL', KEYS[2])), false}
+  local lasts = redis.call('PTTL', KEYS[2])
+  -- Redis's clock was set back since: it would last until the clock is where it was.
+  if lasts <= 2 * ARGV[7] then return {list, pin, 0, math.max(0, lasts), false} end
+  redis.call('DEL', KEYS[2])
+  pin = false
 end
 -- 11 bytes are the envelope's fixed header; created_at is the big-endian double behind version and flags.
 if list and #list >= 11 and string.byte(list) == tonumber(ARGV[3]) then

@@ -2,7 +2,7 @@
 -- KEYS: list, pin, flight
 -- ARGV: kind (list | pin | none), value, ttl_ms, token (empty when this replica does not lead), channel, message,
 --       message of an abandoned flight, earliest, latest (a list made between them stands in for a pin), envelope
---       version, pin version
+--       version, pin version, pin_ms
 -- Returns: whether Redis was too full to keep the value (0|1), the pin that was here before, how long it lasts, the list
 --          that was (pin and list may be false)
 --
@@ -12,6 +12,8 @@ local kind, full, list = ARGV[1], 0, false
 local pin = redis.call('GET', KEYS[2])
 if pin and string.byte(pin) ~= tonumber(ARGV[11]) then pin = false end
 local lasts = pin and math.max(0, redis.call('PTTL', KEYS[2])) or 0
+-- Redis's clock was set back since: it would last until the clock is where it was.
+if lasts > 2 * ARGV[12] then pin, lasts = false, 0 end
 if kind == 'pin' and not pin then
   list = redis.call('GET', KEYS[1])
   -- 11 bytes are the envelope's fixed header; created_at is the big-endian double behind version and flags.

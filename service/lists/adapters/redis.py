@@ -29,6 +29,7 @@ from service.spans import span
 
 _HERE: Final = Path(__file__).parent
 
+_PIN_MS: Final = round(PIN_SECONDS * 1000)
 _BACKGROUND: Final = "~"
 """What the token of a flight begun for nobody begins with."""
 
@@ -137,7 +138,7 @@ class RedisLists:
         names, pin_version = self._keys(key), 0 if background else OUTCOME_VERSION
         async with self._client.use(*names[:1]):
             reply: Any = await self._board(
-                keys=names, args=[repr(earliest), repr(latest), VERSION, token, lease_ms, pin_version]
+                keys=names, args=[repr(earliest), repr(latest), VERSION, token, lease_ms, pin_version, _PIN_MS]
             )
         kept, pin, leads, lasts_ms, leader = reply
         envelope = readable(kept)
@@ -165,7 +166,7 @@ class RedisLists:
         """See `SharedLists.land`; live lists are kept, anything less is pinned for `PIN_SECONDS`."""
         token = self._tokens.pop(key, ("", 0.0))[0] if led else ""
         packed = pack_outcome(outcome)
-        kind, value, ttl_ms = "pin", packed, round(PIN_SECONDS * 1000)
+        kind, value, ttl_ms = "pin", packed, _PIN_MS
         if outcome.source == "personalize" and outcome.envelope is not None:
             kind, value, ttl_ms = "list", outcome.envelope, self._stale_ms
         elif not outcome.degraded_reason:
@@ -198,10 +199,10 @@ class RedisLists:
             channel.message(key, packed),
             channel.message(key, pack_outcome(ABANDONED)),
         ]
-        ages: list[str | bytes | int] = [repr(earliest), repr(self._freshness.latest(now)), VERSION, OUTCOME_VERSION]
+        ages: list[str | bytes | int] = [repr(earliest), repr(self._freshness.latest(now))]
         names = self._keys(key)
         async with self._client.use(*names[:1]):
-            return await self._land(keys=names, args=[*what, *messages, *ages])
+            return await self._land(keys=names, args=[*what, *messages, *ages, VERSION, OUTCOME_VERSION, _PIN_MS])
 
     def follow(self, key: UserKey) -> AbstractAsyncContextManager[Landing]:
         """See `SharedLists.follow`; any number may follow one flight."""
