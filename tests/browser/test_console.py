@@ -17,6 +17,8 @@ PAGES = {
     "send": "/console/send",
     "operations": "/console/operations",
 }
+LONG = "{{ " + "a" * 200 + " }}<p>Hello</p>"
+"""A word that is wider than a phone; lint repeats it."""
 BLIND = "<h1>x</h1><script>alert('template')</script><img src=x onerror=alert('template')>"
 """A message that would run a script if its frame let it."""
 
@@ -163,7 +165,7 @@ async def fill(page: Page, name: str) -> None:
     if name == "user":
         await look_at(page, "user1")
     elif name == "template":
-        await write(page, "{% if recommendations.size < 1 %}{{ recommendations[0].name }}{% endif %}<p>Hello</p>")
+        await write(page, "{% if recommendations.size < 1 %}{{ recommendations[0].name }}{% endif %}" + LONG)
         await expect(page.locator(".gutter .error")).to_be_visible()
     elif name == "send":
         await page.get_by_role("button", name="Plan").click()

@@ -34,7 +34,7 @@ ARGUMENTS: Final = (
     "--disable-dev-shm-usage",  # a container's /dev/shm may be too small
     "--disable-gpu",
 )
-PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
+PHONE: Final[ViewportSize] = {"width": 320, "height": 640}
 DESK: Final[ViewportSize] = {"width": 1280, "height": 900}
 
 PATIENCE_MS: Final = 60_000.0
