@@ -11,7 +11,7 @@ import redis
 
 from tests.support.calls import assert_all_answered, client, make_call
 from tests.support.ports import free_port
-from tests.support.processes import Process, local_personalize, service
+from tests.support.processes import Process, entered, local_personalize, service
 from tests.support.redis import RedisServer
 from tests.support.waiting import until
 
@@ -41,15 +41,11 @@ def fleet() -> Iterator[Fleet]:
     with ExitStack() as stack:
         server = stack.enter_context(RedisServer())
         personalize = stack.enter_context(local_personalize(latency_ms=30))
-        replicas = [
-            stack.enter_context(
-                service(
-                    personalize, PERSONALIZE_TPS=TPS, REDIS_URL=server.url, REQUEST_DEADLINE_SECONDS=DEADLINE_SECONDS
-                )
-            )
+        starts = [
+            service(personalize, PERSONALIZE_TPS=TPS, REDIS_URL=server.url, REQUEST_DEADLINE_SECONDS=DEADLINE_SECONDS)
             for _ in range(2)
         ]
-        yield Fleet(personalize, replicas, server)
+        yield Fleet(personalize, entered(stack, starts), server)
 
 
 async def test_simultaneous_calls_on_different_replicas_cost_one_transaction_and_agree(fleet: Fleet) -> None:

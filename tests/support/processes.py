@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -209,6 +210,12 @@ def service(
         environment = {"HOST": "127.0.0.1", "PORT": str(port), **configured}
         with running(command, port=port, probe="/readyz", environment=environment, core=core) as process:
             yield process
+
+
+def entered(stack: contextlib.ExitStack, starts: Sequence[contextlib.AbstractContextManager[Process]]) -> list[Process]:
+    """The processes of several starts, which wait side by side; the stack ends them."""
+    with ThreadPoolExecutor(len(starts)) as pool:
+        return list(pool.map(stack.enter_context, starts))
 
 
 def configuration(
