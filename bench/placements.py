@@ -1,15 +1,15 @@
 """Hits of every kind against raw ASGI with the same bytes, and what rules at answer time cost.
 
-One replica has a placement of each kind, and two more on the campaign of the first: one with rules, and one whose rule
-changes nothing. Each way to ask is flooded in turn, beside a raw ASGI application that sends the very same answer.
+One replica has a placement of each kind, and more on the campaign of the first, each with other rules. Each way to ask
+is flooded in turn. Beside each kind a raw ASGI application sends the very same answer.
 """
 
 import csv
 import statistics
 import tempfile
 import urllib.request
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -22,23 +22,29 @@ from tests.support.processes import CAMPAIGN_ARN, Process, local_personalize
 RANKED: Final = 20
 """Items of a ranking: an edit of a newsletter."""
 
-LEAST: Final = {
-    "/recommendations": 0.9,
-    "/recommendations with rules": 0.5,
-    "/similar-items": 0.9,
-    "/ranking": 0.0,
+LEAST: Final = 0.9
+"""Of raw ASGI's processor time to a hit's, for every kind."""
+
+MOST: Final = 1.1
+"""Of a hit's processor time with rules to one without."""
+
+PLAIN: Final = "/recommendations"
+
+RULES: Final = {
+    "max_per and boost": """
+max_per = { category = 2 }
+boost = 'INCLUDE ItemID WHERE Items.PRICE < 50'
+""",
+    "max_per of two columns": "max_per = { category = 3, style = 2 }",
+    "exclusion_filter": """exclusion_filter = 'EXCLUDE ItemID WHERE Items.PRICE > 100'""",
+    "pin": """pin = [{ item = "@", slot = 2 }]""",
 }
-"""Promised; a ranking is made item by item each time, and has no promise."""
+"""Name, and lines of the placements file; `@` is an item of the catalogue."""
 
 FILE: Final = f"""
 [placements.for-you]
 campaign_arn = "{CAMPAIGN_ARN}"
 tps = 400
-[placements.ruled]
-campaign_arn = "{CAMPAIGN_ARN}"
-tps = 400
-max_per = {{ category = 2 }}
-boost = 'INCLUDE ItemID WHERE Items.PRICE < 50'
 [placements.similar]
 kind = "similar-items"
 campaign_arn = "{SIMILAR_ITEMS_ARN}"
@@ -50,52 +56,73 @@ tps = 400
 """
 
 
-def hits_of_all_kinds(repeats: int) -> list[Figure]:
-    """The ratio to raw ASGI of each kind, by processor time."""
-    with (DATA / "items.csv").open(newline="", encoding="utf-8") as rows:
-        ids = [row["id"] for row in islice(csv.DictReader(rows), RANKED)]
-    paths = {
-        "/recommendations": FOR_YOU,
-        "/recommendations with rules": "/recommendations?placement=ruled&user_id=",
+def placements_file(item_id: str) -> str:
+    """One placement of each kind, and one for each of `RULES`: `ruled0`, `ruled1`, ..."""
+    ruled = (
+        f'[placements.ruled{number}]\ncampaign_arn = "{CAMPAIGN_ARN}"\ntps = 400\n{lines}\n'
+        for number, lines in enumerate(RULES.values())
+    )
+    return FILE + "".join(ruled).replace("@", item_id)
+
+
+def paths_of(ids: Sequence[str]) -> dict[str, str]:
+    """What stands in front of a user's id, by the name of the kind.
+
+    Args:
+        ids: Of the catalogue.
+    """
+    return {
+        PLAIN: FOR_YOU,
         "/similar-items": f"/similar-items?item_id={ids[0]}&user_id=",
-        "/ranking": f"/ranking?item_ids={','.join(ids)}&user_id=",
+        "/ranking": f"/ranking?item_ids={','.join(ids[:RANKED])}&user_id=",
+        **{rules: f"/recommendations?placement=ruled{number}&user_id=" for number, rules in enumerate(RULES)},
     }
+
+
+def hits_of_all_kinds(repeats: int) -> list[Figure]:
+    """The ratio to raw ASGI of each kind, and of rules to none, by processor time."""
+    with (DATA / "items.csv").open(newline="", encoding="utf-8") as rows:
+        ids = [row["id"] for row in csv.DictReader(rows)]
+    paths = paths_of(ids)
+    kinds = [name for name in paths if name not in RULES]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         file = folder / "placements.toml"
-        file.write_text(FILE)
+        file.write_text(placements_file(ids[-1]), "utf-8")
         personalize = stack.enter_context(local_personalize(DATA, core=LOAD_CORE))
         replica = stack.enter_context(
             replica_of(personalize, PLACEMENTS_FILE=str(file), PERSONALIZE_CAMPAIGN_ARN="", CACHE_MAX_MB="512")
         )
         for path in paths.values():
             _warm(replica, path)
-        raw = {name: stack.enter_context(reference("raw", replica, path=path)) for name, path in paths.items()}
+        raw = {name: stack.enter_context(reference("raw", replica, path=paths[name])) for name in kinds}
 
-        def turn(number: int) -> dict[str, tuple[Answers, Answers]]:
+        def turn(number: int) -> dict[str, Answers]:
             # The other way round in every second turn, so that nothing has the same neighbour each time.
-            order = list(paths.items())[:: 1 if number % 2 else -1]
-            return {
-                name: (
-                    flooded(replica, connections=32, seconds=1, path=path),
-                    flooded(raw[name], connections=32, seconds=1, path=path),
-                )
-                for name, path in order
-            }
+            done = {}
+            for name in list(paths)[:: 1 if number % 2 else -1]:
+                done[name] = flooded(replica, connections=32, seconds=1, path=paths[name])
+                if name in raw:
+                    done[_raw(name)] = flooded(raw[name], connections=32, seconds=1, path=paths[name])
+            return done
 
-        quiet: Quiet[dict[str, tuple[Answers, Answers]]] = Quiet([*raw.values(), replica, personalize])
+        quiet: Quiet[dict[str, Answers]] = Quiet([*raw.values(), replica, personalize])
         turns = quiet.turns(repeats, turn)
-    figures = []
-    for name in paths:
-        ratios = sorted(one[name][1].cpu_us / one[name][0].cpu_us for one in turns)
-        ratio, least = statistics.median(ratios), LEAST[name]
-        cost, raw_cost = (statistics.median(one[name][place].cpu_us for one in turns) for place in (0, 1))
-        span = f"{ratios[0]:.2f} to {ratios[-1]:.2f}; {cost:.0f} and {raw_cost:.0f} us; {quiet}"
-        promise = f">= {least:g}" if least else ""
-        figures.append(
-            Figure(f"raw ASGI's CPU / a hit's of {name}", ratio, "", promise, ratio >= least if least else None, span)
-        )
-    return figures
+    figures = [_ratio(turns, f"raw ASGI's CPU / a hit's of {name}", _raw(name), name) for name in kinds]
+    figures += [_ratio(turns, f"a hit's CPU with {rules} / without", rules, PLAIN) for rules in RULES]
+    return [*figures, Figure("other work meanwhile", statistics.median(quiet.shares), "cores")]
+
+
+def _raw(name: str) -> str:
+    return f"raw {name}"
+
+
+def _ratio(turns: Sequence[Mapping[str, Answers]], what: str, of: str, to: str) -> Figure:
+    ratios = sorted(one[of].cpu_us / one[to].cpu_us for one in turns)
+    ratio = statistics.median(ratios)
+    wanted, kept = (f"<= {MOST:g}", ratio <= MOST) if of in RULES else (f">= {LEAST:g}", ratio >= LEAST)
+    costs = " and ".join(f"{statistics.median(one[name].cpu_us for one in turns):.1f}" for name in (of, to))
+    return Figure(what, ratio, "", wanted, kept, f"{ratios[0]:.2f} to {ratios[-1]:.2f}; {costs} us")
 
 
 def _warm(replica: Process, path: str) -> None:

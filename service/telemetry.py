@@ -88,12 +88,6 @@ class Telemetry:
             registry=self.registry,
             buckets=_SECONDS,
         )
-        self.items_dropped = Counter(
-            "recommendations_items_dropped",
-            "Items of a list that an answer did not show, by reason.",
-            ["reason"],
-            registry=self.registry,
-        )
         lists_events = Counter(
             "redis_lists_events",
             "What Redis refused: room for a list, a readable value, the channel of flights.",
@@ -109,7 +103,6 @@ class Telemetry:
         for result in LABELS["result"]:
             self._events.labels(result)
         self._lists_events = {event: lists_events.labels(event) for event in LABELS["event"]}
-        self._dropped = {reason: self.items_dropped.labels(reason) for reason in LABELS["reason"]}
 
     def gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """A metric whose value is read when it is asked for."""
@@ -166,7 +159,7 @@ class Telemetry:
         if answer.variant is not None:
             self._answers.count_variant(answer.asked_placement, answer.variant, answer.source)
         for reason, items in answer.dropped:
-            self._dropped[reason].inc(items)
+            self._answers.dropped[reason] += items
         if request_id is not None:
             _log.info(
                 "answered",
@@ -188,7 +181,7 @@ class Telemetry:
         if variant:
             self._answers.count_variant(placement, variant, "cache")
         for reason, items in dropped:
-            self._dropped[reason].inc(items)
+            self._answers.dropped[reason] += items
         if request_id is not None:
             _log.info(
                 "answered",
@@ -264,6 +257,7 @@ class _Answers(Collector):
         self._by_variant: dict[tuple[str, str, str], int] = {}
         self._by_bucket = [0] * (len(_SECONDS) + 1)
         self._seconds = 0.0
+        self.dropped: dict[str, int] = dict.fromkeys(LABELS["reason"], 0)
 
     def count(self, placement: str, source: str, degraded_reason: str, seconds: float) -> None:
         kind = placement, source, degraded_reason
@@ -307,7 +301,14 @@ class _Answers(Collector):
             "recommendations_request_duration_seconds", "Time from a request's arrival to its answer."
         )
         duration.add_metric([], list(zip(bounds, accumulate(self._by_bucket), strict=True)), self._seconds)
-        return [requests, variants, duration]
+        dropped = CounterMetricFamily(
+            "recommendations_items_dropped",
+            "Items of a list that an answer did not show, by reason.",
+            labels=["reason"],
+        )
+        for reason, items in self.dropped.items():
+            dropped.add_metric([reason], items)
+        return [requests, variants, duration, dropped]
 
 
 class _BuildInfo(Collector):

@@ -95,8 +95,8 @@ class Arm:
         if self.campaign is None:
             return lambda _: None
         request = self.request_of(query)
-        if query.user_id and self.lacks(query) is None and not request.changes():
-            return self._keys.of_user
+        if request.user_id and self.lacks(query) is None:
+            return self._keys.of_users(request)
         if request.kind == "similar-items" and not request.user_id:
             key = self.key_of(query)
             return lambda _: key

@@ -1,17 +1,40 @@
-"""Ready items in the operator's order: boosted ones first, buried ones last, and at most so many of a kind."""
+"""Ready items in the operator's order: pins, boosted ones first, buried ones last, and at most so many of a kind.
 
-from collections.abc import Callable
+`service.answers.arrangement` says what the order is. What it says of each item is kept here by the item's number, for
+one version of the rules.
+"""
 
-from service.answers.arrangement import Arrangement, room_within
-from service.answers.ready import Joined, ReadyItems
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from service.answers.arrangement import Arrangement
+from service.answers.kinds import Kinds, UnknownKind
+from service.answers.ready import Choice, Joined, Pinned, ReadyItems
 from service.answers.rules import ItemRules
 from service.catalog.item import CatalogRow
 from service.catalog.ports import ItemCatalog
 from service.clock import Clock
 from service.lists.numbers import ItemNumbers, NumberedList, first_numbers
+from service.models import RecommendationQuery
 
-_NEITHER = 1, ()
+MAX_STANDING: Final = 1_000
+"""Sets of pins that are kept, for answers of different lengths."""
+
+_UNKNOWN: Final = -1
+_NEITHER: Final = 1
 """What the catalogue does not hold is neither boosted nor buried, and is not shown."""
+
+_NOBODY: Final = RecommendationQuery("", 1)
+
+
+class _Standing(NamedTuple):
+    """The pins of answers of one length."""
+
+    pinned: Pinned
+    numbers: Sequence[int]
+    since: float
+    until: float
+    """Unix seconds, as `since`: between them the same pins stand."""
 
 
 class ArrangedItems(ReadyItems):
@@ -20,9 +43,9 @@ class ArrangedItems(ReadyItems):
     Args:
         rules: What may be shown.
         numbers: Those that lists have now.
-        clock: Tells when the fragments may make room again.
+        clock: Tells when the fragments may make room again, and which pins are over.
         max_bytes: Of all fragments together.
-        arrangement: The operator's order, the same for all users and without pins.
+        arrangement: The operator's order, the same for all users.
     """
 
     def __init__(
@@ -36,29 +59,93 @@ class ArrangedItems(ReadyItems):
     ) -> None:
         super().__init__(rules, numbers, clock, max_bytes)
         self._arrangement = arrangement
-        self._bounds = arrangement.bounds
-        # Tuples of numbers and texts, which the garbage collector lets go.
-        self._traits: dict[int, tuple[int, tuple[object, ...]]] = {}
+        self._has_pins, self._moves = bool(arrangement.pins), arrangement.moves
+        # Lists of small numbers, which cost the garbage collector nothing.
+        self._groups: list[int] = []
+        self._kinds = Kinds.of(arrangement.bounds) if arrangement.bounds else None
+        self._standing: dict[tuple[int, frozenset[int] | None], _Standing] = {}
 
     def join(self, kept: NumberedList, wanted: int) -> Joined | None:
         """See `ReadyItems.join`."""
         self._renew()
-        found = first_numbers(kept, len(kept))
-        self._make_ready(found)
-        traits = self._traits
-        ordered = sorted(found, key=lambda number: traits.get(number, _NEITHER)[0])
-        return self._chosen(ordered, wanted, self._room() if self._bounds else None)
+        return self._full(first_numbers(kept, len(kept)), wanted)
 
-    def _room(self) -> Callable[[int], bool]:
-        """A test for one answer: whether one more item may be shown, which then counts."""
-        traits, takes = self._traits, room_within(self._bounds)
-        return lambda number: takes(traits[number][1])
+    def _choice(self, found: Sequence[int], wanted: int, given: frozenset[int] | None = None) -> Choice | None:
+        pinned: Pinned = ()
+        standing: Sequence[int] = ()
+        if self._has_pins:
+            pins = self._pins(wanted, given)
+            if pins is None:
+                return None
+            pinned, standing = pins.pinned, pins.numbers
+            wanted -= len(standing)
+            found = [number for number in found if number not in standing]
+            if not wanted:
+                return (), (), pinned
+        if self._moves:
+            groups = self._groups
+            order = sorted(found, key=groups.__getitem__)
+            # What is not known yet comes first of all.
+            if order and groups[order[0]] == _UNKNOWN:
+                self._look_at([number for number in found if groups[number] == _UNKNOWN])
+                order = sorted(found, key=groups.__getitem__)
+            found = order
+        kinds = self._kinds
+        if kinds is None:
+            first = self._first(found, wanted)
+            return None if first is None else (*first[:2], pinned)
+        try:
+            shown, skipped = kinds.choose(found, wanted, standing)
+        except UnknownKind:
+            self._look_at(kinds.unknown(found))
+            shown, skipped = kinds.choose(found, wanted, standing)
+        return shown, skipped, pinned
 
-    def _note(self, number: int, item_id: str, row: CatalogRow, catalog: ItemCatalog) -> None:
-        self._traits[number] = self._arrangement.trait_of(item_id, row, catalog)
+    def _pins(self, wanted: int, given: frozenset[int] | None) -> _Standing | None:
+        """The pins of an answer of this length now; None if one of them can have no number."""
+        now = self._clock.time()
+        found = self._standing.get((wanted, given))
+        if found is None or not found.since <= now < found.until:
+            found = self._pins_of(wanted, given, now)
+            if found is None:
+                return None
+            if len(self._standing) >= MAX_STANDING:
+                self._standing.clear()
+            self._standing[wanted, given] = found
+        return found
 
-    def _renew(self) -> None:
-        before = self._version, self._of
-        super()._renew()
-        if before != (self._version, self._of):
-            self._traits.clear()
+    def _pins_of(self, wanted: int, given: frozenset[int] | None, now: float) -> _Standing | None:
+        rules, arrangement = self._rules.bind(_NOBODY), self._arrangement
+        pins = arrangement.active_pins(rules, wanted, now)
+        numbers = self._of.of([item_id for _, item_id, _ in pins])
+        if numbers is None:
+            return None
+        self._grow()
+        has_room = arrangement.caps(rules.catalog)
+        pinned = [
+            (slot - 1, number)
+            for number, (slot, item_id, row) in zip(numbers, pins, strict=True)
+            if (given is None or number in given) and (has_room is None or has_room(item_id, row))
+        ]
+        # What stands counts, so that its kinds have to be known.
+        self._look_at([number for _, number in pinned])
+        return _Standing(pinned, [number for _, number in pinned], now, arrangement.pins_change_at(now))
+
+    def _note(self, number: int, item_id: str, row: CatalogRow | None, catalog: ItemCatalog, *, is_shown: bool) -> None:
+        group, values = (_NEITHER, None) if row is None else self._arrangement.trait_of(item_id, row, catalog)
+        self._groups[number] = group
+        if self._kinds is not None:
+            self._kinds.note(number, values if is_shown else None)
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._groups = [_UNKNOWN] * len(self._of)
+        if self._kinds is not None:
+            self._kinds.renew(len(self._of))
+        self._standing.clear()
+
+    def _grow(self) -> None:
+        super()._grow()
+        self._groups.extend([_UNKNOWN] * (len(self._of) - len(self._groups)))
+        if self._kinds is not None:
+            self._kinds.grow(len(self._of))

@@ -52,9 +52,11 @@ class Arrangement:
     """Applies the operator's order to the candidates of an answer; keeps the order otherwise."""
 
     def __init__(self, terms: ArrangementTerms) -> None:
-        self._pins = tuple(sorted(terms.pins, key=lambda pin: pin.slot))
+        self.pins = tuple(sorted(terms.pins, key=lambda pin: pin.slot))
+        """By slot, whether or not they stand now."""
         self._max_per = dict(terms.max_per or {})
-        self._moves = terms.boost is not None or terms.bury is not None
+        self.moves = terms.boost is not None or terms.bury is not None
+        """Whether it boosts or buries anything."""
         self.uses_interactions = any(rule is not None and rule.uses_interactions for rule in (terms.boost, terms.bury))
         """Whether the order depends on what the user did."""
         self._traits = _Traits(terms.boost, terms.bury, tuple(self._max_per))
@@ -62,12 +64,12 @@ class Arrangement:
     @property
     def changes_nothing(self) -> bool:
         """Whether the operator wants every list as it is."""
-        return not (self._pins or self._max_per or self._moves)
+        return not (self.pins or self._max_per or self.moves)
 
     @property
     def same_for_all(self) -> bool:
-        """Whether an item's place follows from the item and the list only, at all times and for all users."""
-        return not (self._pins or self.uses_interactions)
+        """Whether an item's place follows from the item, the list and the moment only, for all users."""
+        return not self.uses_interactions
 
     @property
     def bounds(self) -> tuple[int, ...]:
@@ -80,11 +82,15 @@ class Arrangement:
 
     def pinned(self, now: float) -> Iterator[str]:
         """The items that stand at a place now, whether or not they may be shown."""
-        return (pin.item_id for pin in self._pins if pin.until > now)
+        return (pin.item_id for pin in self.pins if pin.until > now)
+
+    def pins_change_at(self, now: float) -> float:
+        """Unix seconds until which the same pins stand as now; infinite for ever."""
+        return min((pin.until for pin in self.pins if pin.until > now), default=float("inf"))
 
     def active_pins(self, rules: Rules, wanted: int, now: float) -> list[tuple[int, str, CatalogRow]]:
         """The pins of an answer: slot, id and row of every pinned item that may be shown, by slot."""
-        active = [pin for pin in self._pins if pin.slot <= wanted and pin.until > now]
+        active = [pin for pin in self.pins if pin.slot <= wanted and pin.until > now]
         if not active:
             return []
         rows = rules.catalog.rows([pin.item_id for pin in active])
@@ -104,7 +110,7 @@ class Arrangement:
             catalog: Where the items are from.
             interactions: Item and event type of what the user did, the oldest first.
         """
-        if not self._moves:
+        if not self.moves:
             return item_ids
         ids = list(item_ids)
         groups: tuple[list[str], list[str], list[str]] = ([], [], [])

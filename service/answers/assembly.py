@@ -18,7 +18,7 @@ from service.clock import Clock
 from service.errors import InvalidQuery
 from service.lists import envelope as envelopes
 from service.lists.envelope import Envelope
-from service.lists.numbers import NumberedList
+from service.lists.numbers import GivenItems, NumberedList
 from service.lists.ports import Outcome
 from service.models import Answer, RecommendationQuery, RequestKind, Source
 from service.personalize.list_length import ListLength
@@ -113,30 +113,40 @@ class Assembly:
         """Whether a plain answer is a join of ready items; see `join`."""
         return self._ready is not None
 
-    def join(self, query: RecommendationQuery, user_id: str, kept: NumberedList) -> Joined | None:
+    def join(
+        self, query: RecommendationQuery, user_id: str, kept: NumberedList, given: GivenItems | None = None
+    ) -> Joined | None:
         """The answer that shows a fresh list, if nothing about the request or its user makes it another than for all.
 
         Args:
-            query: What is asked for, but for the user: nothing besides `num_results` and an item.
+            query: What is asked for, but for the user: nothing besides `num_results`, and an item or items.
             user_id: Whose answer it is.
             kept: The list.
+            given: The items to rank; None in any other query.
         """
         if self._ready is None:
             return None
         if is_traced():
             with span("render"):
-                joined = self._ready.join(kept, query.num_results)
+                joined = self._of_ready(self._ready, query.num_results, kept, given)
         else:
-            joined = self._ready.join(kept, query.num_results)
+            joined = self._of_ready(self._ready, query.num_results, kept, given)
         if joined is None:
             return None
+        _, shown, skipped, _, pinned = joined
         bought, item_id = self.own_events.items(user_id), query.item_id
         if bought or item_id:
-            examined = self._ready.ids_of(joined.examined)
-            if item_id in examined or not bought.isdisjoint(examined) or (bought and self._rules.knows_variants):
+            seen = self._ready.ids_of([*shown, *skipped])
+            if item_id in seen or not bought.isdisjoint(seen) or (bought and self._rules.knows_variants):
                 return None
-        self._length.observe(asked=query.num_results, examined=len(joined.examined), kept=query.num_results)
+        if given is None:
+            examined = len(shown) + len(skipped) - pinned
+            self._length.observe(asked=query.num_results, examined=examined, kept=query.num_results)
         return joined
+
+    @staticmethod
+    def _of_ready(ready: ReadyItems, wanted: int, kept: NumberedList, given: GivenItems | None) -> Joined | None:
+        return ready.join(kept, wanted) if given is None else ready.rank(kept, wanted, given)
 
     def is_here(self, query: RecommendationQuery, envelope: Envelope) -> bool:
         """Whether every item that the answer is likely to show can be looked up without a wait."""

@@ -5,14 +5,14 @@ all users while none of them changes. What depends on the request or its user is
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 from service.answers.rules import ItemRules
 from service.answers.selection import reason_to_drop
 from service.catalog.item import CatalogRow
 from service.catalog.ports import ItemCatalog
 from service.clock import Clock
-from service.lists.numbers import ItemNumbers, NumberedList, first_numbers
+from service.lists.numbers import GivenItems, ItemNumbers, NumberedList, first_numbers
 from service.models import RecommendationQuery
 
 READY_BYTES: Final = 60
@@ -22,17 +22,15 @@ EMPTY_SECONDS: Final = 60.0
 """At most so often all fragments make room at once; what is shown most is there again first."""
 
 
-class Joined(NamedTuple):
-    """What an answer shows of a list."""
+Pinned: TypeAlias = Sequence[tuple[int, int]]
+"""Place, from 0, and number of each pinned item, by place."""
 
-    body: bytes
-    """A JSON array."""
+Joined: TypeAlias = tuple[bytes, Sequence[int], Sequence[int], tuple[tuple[str, int], ...], int]
+"""What an answer shows of a list: a JSON array; the numbers of its items; those of others that were looked at; why
+these are not shown, and how many; how many of its items are pinned. A plain tuple is made faster than any class."""
 
-    examined: Sequence[int]
-    """The numbers of all items that were looked at."""
-
-    dropped: tuple[tuple[str, int], ...] = ()
-    """Why some of them are not shown, and how many."""
+Choice: TypeAlias = tuple[Sequence[int], Sequence[int], Pinned]
+"""Numbers: what is shown of a list, in its order; those before the last of them that are not shown; and the pins."""
 
 
 _NOBODY: Final = RecommendationQuery("", 1)
@@ -53,9 +51,10 @@ class ReadyItems:
         self._numbers = numbers
         self._clock = clock
         self._max_bytes = max_bytes
-        self._of: ItemNumbers | None = None
+        self._of = numbers()
         self._version = -1
-        # Bytes and None only: one object for the garbage collector, however many items there are.
+        # Bytes and None only: one object for the garbage collector, however many items there are. None is not looked
+        # at yet, or lacks room; empty is not to be shown.
         self._fragments: list[bytes | None] = []
         self._reasons: dict[int, str] = {}
         self._emptied_at = clock.monotonic()
@@ -77,62 +76,125 @@ class ReadyItems:
         if len(found) < wanted:
             return None
         fragments = self._fragments
-        try:
-            # Where one is None it raises, which is rare.
-            return Joined(b"[%b]" % b",".join([fragments[number] for number in found]), found)  # type: ignore[misc]
-        except (TypeError, IndexError):
-            return self._chosen(first_numbers(kept, len(kept)), wanted)
+        shown = [fragments[number] for number in found]
+        if all(shown):
+            return b"[%b]" % b",".join(shown), found, (), (), 0  # type: ignore[arg-type]  # none is None
+        return self._full(first_numbers(kept, len(kept)), wanted)
+
+    def rank(self, kept: NumberedList, wanted: int, given: GivenItems) -> Joined | None:
+        """The first of the given items that may be shown; None if nothing of the list is, or there is no room for it.
+
+        Those that the list leaves out are at the end, before the operator's order is applied to them all.
+
+        Args:
+            kept: A list of the numbers of now.
+            wanted: Items; fewer are shown if fewer are left.
+            given: What is ranked.
+        """
+        self._renew()
+        numbers = given.numbers(self._of)
+        if numbers is None:
+            return None
+        if len(self._fragments) < len(self._of.ids):
+            self._grow()
+        order, members = numbers
+        found = first_numbers(kept, len(kept))
+        listed: frozenset[int] | None = None
+        if len(found) != len(order) or not members.issuperset(found):
+            listed = members.intersection(found)
+            found = (*filter(members.__contains__, found), *(number for number in order if number not in listed))
+        choice = self._choice(found, wanted, members)
+        if choice is None:
+            return None
+        shown, _, pinned = choice
+        if len(pinned) < wanted and not (shown if listed is None else listed & set(shown)):
+            return None
+        return self._joined(choice)
 
     def ids_of(self, numbers: Sequence[int]) -> list[str]:
         """The items of these numbers."""
-        ids = self._numbers().ids
+        ids = self._of.ids
         return [ids[one] for one in numbers]
 
-    def _chosen(
-        self, found: Sequence[int], wanted: int, has_room: Callable[[int], bool] | None = None
-    ) -> Joined | None:
-        """The same where an item is not ready, or not to be shown; `has_room` has the last word."""
-        dropped: dict[str, int] = {}
-        shown: list[bytes] = []
-        for first in range(0, len(found), wanted):
-            some = found[first : first + wanted]
-            self._make_ready(some)
-            for place, number in enumerate(some, first + 1):
-                fragment, reason = self._fragments[number], self._reasons.get(number)
-                if reason is None and has_room is not None and not has_room(number):
-                    reason = "max_per"
-                if reason is not None:
-                    dropped[reason] = dropped.get(reason, 0) + 1
-                elif fragment is None:
-                    return None
-                else:
-                    shown.append(fragment)
-                if len(shown) == wanted:
-                    return Joined(b"[" + b",".join(shown) + b"]", found[:place], tuple(dropped.items()))
-        return None
+    def _full(self, found: Sequence[int], wanted: int) -> Joined | None:
+        """The answer with as many items as wanted, from all numbers of a list; None without them."""
+        choice = self._choice(found, wanted)
+        if choice is None or len(choice[0]) + len(choice[2]) < wanted:
+            return None
+        return self._joined(choice)
 
-    def _make_ready(self, numbers: Sequence[int]) -> None:
+    def _choice(self, found: Sequence[int], wanted: int, given: frozenset[int] | None = None) -> Choice | None:
+        """What to show; None if there is no room to know it."""
+        del given
+        return self._first(found, wanted)
+
+    def _first(self, order: Sequence[int], wanted: int) -> Choice | None:
+        """The first items that may be shown."""
         fragments, reasons = self._fragments, self._reasons
-        ids = self._numbers().ids
-        if len(fragments) < len(ids):
-            fragments.extend([None] * (len(ids) - len(fragments)))
-        missing = [one for one in numbers if fragments[one] is None and one not in reasons]
+        # Few are dropped as a rule, but a list may be long.
+        for some in (order[: 2 * wanted], order):
+            shown = [number for number in some if fragments[number]][:wanted]
+            place = some.index(shown[-1]) + 1 if len(shown) == wanted else len(some)
+            if place == len(shown) == wanted:
+                return shown, (), ()
+            skipped = [number for number in some[:place] if not fragments[number]]
+            if not all(map(reasons.__contains__, skipped)):
+                return self._first(order, wanted) if self._are_ready(some) else None
+            if len(shown) == wanted:
+                break
+        return shown, skipped, ()
+
+    def _joined(self, choice: Choice) -> Joined | None:
+        shown, skipped, pinned = choice
+        if pinned:
+            placed = list(shown)
+            for place, number in pinned:
+                placed.insert(place, number)
+            shown = placed
+        fragments = self._fragments
+        parts = [fragments[number] for number in shown]
+        if not all(parts):
+            if not self._are_ready(shown):
+                return None
+            parts = [fragments[number] for number in shown]
+        body = b"[%b]" % b",".join(parts)  # type: ignore[arg-type]  # none is None
+        if not skipped:
+            return body, shown, (), (), len(pinned)
+        reasons = self._reasons
+        if not reasons:
+            return body, shown, skipped, (("max_per", len(skipped)),), len(pinned)
+        dropped: dict[str, int] = {}
+        for number in skipped:
+            reason = reasons.get(number, "max_per")
+            dropped[reason] = dropped.get(reason, 0) + 1
+        return body, shown, skipped, tuple(dropped.items()), len(pinned)
+
+    def _are_ready(self, numbers: Sequence[int]) -> bool:
+        """Whether each of them has a fragment, or is known not to be shown; after making ready what is not."""
+        fragments = self._fragments
+        missing = [number for number in numbers if fragments[number] is None]
         if not missing:
-            return
+            return True
+        self._look_at(missing)
+        return all(fragments[number] is not None for number in numbers)
+
+    def _look_at(self, numbers: Sequence[int]) -> None:
+        """Find out what there is to know of items, and make them ready as far as there is room."""
+        fragments, reasons = self._fragments, self._reasons
         rules = self._rules.bind(_NOBODY)
-        item_ids = [ids[one] for one in missing]
-        for number, item_id, row in zip(missing, item_ids, rules.catalog.rows(item_ids), strict=True):
-            if row is not None:
-                self._note(number, item_id, row, rules.catalog)
+        item_ids = self.ids_of(numbers)
+        for number, item_id, row in zip(numbers, item_ids, rules.catalog.rows(item_ids), strict=True):
             reason = reason_to_drop(item_id, row, rules)
+            self._note(number, item_id, row, rules.catalog, is_shown=reason is None)
             if reason is not None:
                 reasons[number] = reason
-            elif row is not None and self._has_room(len(row.fragment) + READY_BYTES):
+                fragments[number] = b""
+            elif row is not None and fragments[number] is None and self._has_room(len(row.fragment) + READY_BYTES):
                 fragments[number] = row.fragment
                 self.bytes += len(row.fragment) + READY_BYTES
 
-    def _note(self, number: int, item_id: str, row: CatalogRow, catalog: ItemCatalog) -> None:
-        """See an item of the catalogue whose fragment is made ready."""
+    def _note(self, number: int, item_id: str, row: CatalogRow | None, catalog: ItemCatalog, *, is_shown: bool) -> None:
+        """See an item that is looked at."""
 
     def _has_room(self, size: int) -> bool:
         if self.bytes + size <= self._max_bytes:
@@ -140,15 +202,23 @@ class ReadyItems:
         now = self._clock.monotonic()
         if now - self._emptied_at >= EMPTY_SECONDS:
             self._emptied_at = now
-            self._fragments[:] = [None] * len(self._fragments)
+            self._fragments[:] = [None if one else one for one in self._fragments]
             self.bytes = 0
         return self.bytes + size <= self._max_bytes
 
     def _renew(self) -> None:
-        """Forget what was decided by other rules, or for other numbers."""
-        if self._version == self._rules.version and self._of is self._numbers():
-            return
-        self._version, self._of = self._rules.version, self._numbers()
+        """Forget what was decided by other rules, or for other numbers, and have room for all that there are."""
+        numbers = self._numbers()
+        if self._version != self._rules.version or self._of is not numbers:
+            self._version, self._of = self._rules.version, numbers
+            self._forget()
+        elif len(self._fragments) < len(numbers.ids):
+            self._grow()
+
+    def _forget(self) -> None:
         self._fragments = [None] * len(self._of)
         self._reasons.clear()
         self.bytes = 0
+
+    def _grow(self) -> None:
+        self._fragments.extend([None] * (len(self._of) - len(self._fragments)))

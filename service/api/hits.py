@@ -82,11 +82,11 @@ class Hits:
         kept = arm.arm.lists.fresh_numbered(key)
         if kept is None or not self._services.knows_events_of(user_id):
             return None
-        joined = arm.arm.assembly.join(form.query, user_id, kept)
+        joined = arm.arm.assembly.join(form.query, user_id, kept, form.given)
         if joined is None:
             return None
-        body = joined.body
-        counted = arm.counted if not joined.dropped else (*arm.counted[:3], joined.dropped)
+        body, _, _, dropped, _ = joined
+        counted = (*arm.counted[:3], dropped) if dropped else arm.counted
         head = arm.head % len(body) + naming_list(recommendation_id(kept))
         return HitAnswer(head, body, self._age(made_at(kept)), counted)
 

@@ -17,6 +17,7 @@ from service.api.query import parse_query
 from service.constants import MAX_ID_CHARACTERS
 from service.errors import InvalidQuery
 from service.lists.keys import UserKey
+from service.lists.numbers import GivenItems
 from service.models import Answer, RecommendationQuery, RequestKind
 from service.telemetry import Hit
 
@@ -29,7 +30,9 @@ MAX_ONCE: Final = 20_000
 MAX_FORM_BYTES: Final = 2_048
 """Longer queries exclude or rank many items, and seldom come again."""
 
-_USER: Final = re.compile(rb"(?:^|(?<=&))(?:user_id|userID|userId)=([A-Za-z0-9_.~@:%+-]{1,800})(?=&|$)")
+_USER: Final = re.compile(rb"(?:user_id|userID|userId)=([A-Za-z0-9_.~@:%+-]{1,800})(?=&|$)")
+_USER_BEGINS: Final = b"user"
+_AMPERSAND: Final = ord("&")
 _PLAIN: Final = re.compile(rb"[A-Za-z0-9_.~@:&=,%+-]*")
 
 
@@ -57,6 +60,8 @@ class QueryForm:
     placement: Placement
     arms: tuple[ArmForm, ...]
     """In the order of the placement's own."""
+    given: GivenItems | None
+    """The items to rank; None where none are."""
 
 
 class QueryForms:
@@ -75,7 +80,7 @@ class QueryForms:
 
     def find(self, kind: RequestKind, query_string: bytes) -> tuple[QueryForm, str] | None:
         """The form of a query, and its user; None for one that is to be parsed as a whole."""
-        user = _USER.search(query_string)
+        user = _user_in(query_string)
         if user is None:
             key, user_id = (kind, query_string, b""), ""
         else:
@@ -120,7 +125,20 @@ class QueryForms:
             return None
         if not query.names_item or (not query.item_id and placement.finds_items):
             return None
-        return QueryForm(query, placement, tuple(_of_arm(arm, query, placement) for arm in placement.arms))
+        given = GivenItems(query.item_ids) if query.item_ids else None
+        return QueryForm(query, placement, tuple(_of_arm(arm, query, placement) for arm in placement.arms), given)
+
+
+def _user_in(query_string: bytes) -> re.Match[bytes] | None:
+    """The first parameter that names the user; a search for bytes is twenty times as fast as one for a pattern."""
+    at = query_string.find(_USER_BEGINS)
+    while at >= 0:
+        if not at or query_string[at - 1] == _AMPERSAND:
+            found = _USER.match(query_string, at)
+            if found is not None:
+                return found
+        at = query_string.find(_USER_BEGINS, at + 1)
+    return None
 
 
 def _text(written: bytes) -> str:
@@ -150,6 +168,7 @@ def _of_arm(arm: Arm, query: RecommendationQuery, placement: Placement) -> ArmFo
         kind=query.kind,
         placement=query.placement,
         item_id=query.item_id,
+        item_ids=query.item_ids,
         context=query.context,
     )
     return ArmForm(

@@ -8,6 +8,7 @@ differ in length.
 """
 
 import hashlib
+from collections.abc import Callable
 from typing import Final, NewType
 
 from service.models import ListRequest
@@ -46,14 +47,15 @@ class UserKeys:
     def of(self, request: ListRequest) -> UserKey:
         """The key of the list that answers this request; the same on every replica."""
         user = self._user(_owner(request))
-        changes = request.changes()
+        changes = _written(request)
+        return self._changed(user, changes) if changes else UserKey(user + self._scope)
+
+    def of_users(self, request: ListRequest) -> Callable[[str], UserKey]:
+        """Makes the keys of lists that differ from this request's in their user only, who has an id."""
+        changes = _written(request)
         if not changes:
-            return UserKey(user + self._scope)
-        digest = hashlib.blake2b(user, key=self._scope_seed, digest_size=KEY_BYTES + 1 - USER_PREFIX_BYTES)
-        for name, value in changes:
-            # With its length, so that no value reads like another pair.
-            digest.update(f"\0{name}={len(value)}:{value}".encode("utf-8", "surrogatepass"))
-        return UserKey(user[:USER_PREFIX_BYTES] + digest.digest())
+            return self.of_user
+        return lambda user_id: self._changed(self._user(f"{len(user_id)}:{user_id}"), changes)
 
     def of_user(self, user_id: str) -> UserKey:
         """The key of a user's plain list."""
@@ -62,6 +64,10 @@ class UserKeys:
     def prefix(self, user_id: str) -> UserPrefix:
         """What all of this user's keys begin with, in every scope of the same secret."""
         return UserPrefix(self._user(f"{len(user_id)}:{user_id}")[:USER_PREFIX_BYTES])
+
+    def _changed(self, user: bytes, changes: bytes) -> UserKey:
+        digest = hashlib.blake2b(user + changes, key=self._scope_seed, digest_size=KEY_BYTES + 1 - USER_PREFIX_BYTES)
+        return UserKey(user[:USER_PREFIX_BYTES] + digest.digest())
 
     def _user(self, owner: str) -> bytes:
         # A copy of one that has taken in the key costs half of a new one.
@@ -78,6 +84,13 @@ def prefix_of(key: UserKey) -> UserPrefix:
 def prefix_of_values(key: bytes) -> UserPrefix | None:
     """The user prefix of a list that filter values or the like have changed, of which few are kept; else None."""
     return UserPrefix(key[:USER_PREFIX_BYTES]) if len(key) > KEY_BYTES else None
+
+
+def _written(request: ListRequest) -> bytes:
+    """What changes a list, besides its user."""
+    # Each with its length, so that no value reads like another pair.
+    pairs = (f"\0{name}={len(value)}:{value}" for name, value in request.changes())
+    return "".join(pairs).encode("utf-8", "surrogatepass")
 
 
 def _owner(request: ListRequest) -> str:

@@ -12,7 +12,7 @@ flags, and what is promoted, are those of the envelope.
 
 import struct
 from collections.abc import Sequence
-from typing import Final, NewType
+from typing import Final, NamedTuple, NewType
 
 from service.lists import envelope as envelopes
 from service.lists.envelope import Envelope
@@ -76,6 +76,38 @@ class ItemNumbers:
                     self.ids.append(item_id)
                     self.bytes += NUMBER_BYTES + len(item_id)
         return [number for number in found if number is not None]
+
+
+class GivenNumbers(NamedTuple):
+    """Numbers of given items."""
+
+    order: tuple[int, ...]
+    """As they were given."""
+
+    members: frozenset[int]
+    """The same."""
+
+
+class GivenItems:
+    """Items that callers give again and again, such as an edit that is ranked for each user.
+
+    Args:
+        item_ids: Each once, in the order given.
+    """
+
+    def __init__(self, item_ids: Sequence[str]) -> None:
+        self._item_ids = tuple(item_ids)
+        self._of: ItemNumbers | None = None
+        self._numbers: GivenNumbers | None = None
+
+    def numbers(self, numbers: ItemNumbers) -> GivenNumbers | None:
+        """Their numbers of this series; None if there is no room for one of them."""
+        if self._of is not numbers:
+            found = numbers.of(self._item_ids)
+            if found is None:
+                return None
+            self._of, self._numbers = numbers, GivenNumbers(tuple(found), frozenset(found))
+        return self._numbers
 
 
 def numbered(envelope: Envelope, numbers: ItemNumbers) -> NumberedList | None:

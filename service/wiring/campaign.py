@@ -287,7 +287,7 @@ class _Builder:
             )
         )
         ready = None
-        if arrangement.same_for_all and rules.same_for_all and placement.kind != "ranking":
+        if arrangement.same_for_all and rules.same_for_all:
             ready = self._ready(own_exclusion or "", rules, arrangement)
         assembly = Assembly(
             clock=clock,

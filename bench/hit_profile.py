@@ -1,0 +1,178 @@
+"""What hits of every kind cost in one process, without sockets: `python -m bench.hit_profile [--profile NAME]`.
+
+Requests go into the protocol as packets, and the processor time of this thread is counted. Every kind has its turn in
+each round, so that other work on the machine slows all alike.
+"""
+
+import argparse
+import asyncio
+import cProfile
+import csv
+import gc
+import os
+import pstats
+import random
+import statistics
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+import uvloop
+from uvicorn.server import ServerState
+
+from bench.placements import PLAIN, paths_of, placements_file
+from bench.reference_server import raw
+from bench.speed import DATA
+from service.api.connections import Connections, hold_connections
+from service.api.hit_lane import KINDS
+from service.api.http_protocol import TolerantProtocol
+from service.api.lifecycle import Services, asked_by
+from service.api.query import parse_query
+from service.lists.envelope import seal
+from service.lists.ports import Outcome
+from service.main import create_app
+from service.models import ItemList
+from service.server import SERVER
+from service.settings import load_settings
+
+USERS: Final = 20_000
+LIST_ITEMS: Final = 25
+ROUNDS: Final = 9
+EACH: Final = 3_000
+"""Requests of one kind in a round."""
+
+RAW: Final = "raw ASGI"
+
+
+class _Sink(asyncio.Transport):
+    """Forgets what is written."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)})
+        self.latest = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.latest = bytes(data)
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        """Nothing comes but what is put in."""
+
+    def resume_reading(self) -> None:
+        """Nothing comes but what is put in."""
+
+
+def _connected(app: Any) -> tuple[TolerantProtocol, _Sink]:  # any ASGI application
+    config = uvicorn.Config(app, **{**SERVER, "lifespan": "off"})
+    config.load()
+    state = ServerState()
+    state.default_headers = [(b"date", b"Wed, 25 Nov 2026 20:00:00 GMT")]
+    hold_connections(state, Connections(monotonic=time.monotonic))
+    protocol, sink = TolerantProtocol(config, state, {}), _Sink()
+    protocol.connection_made(sink)
+    return protocol, sink
+
+
+def _packet(target: str) -> bytes:
+    return f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n".encode()
+
+
+async def _ask(protocol: TolerantProtocol, packets: list[bytes]) -> float:
+    """Microseconds of this thread for each."""
+    began = time.thread_time()
+    for packet in packets:
+        protocol.data_received(packet)
+        while protocol._asking:  # noqa: ASYNC110, SLF001  # an event would cost what is to be measured
+            await asyncio.sleep(0)
+    return (time.thread_time() - began) / len(packets) * 1e6
+
+
+def _fill(services: Services, path: str, ids: list[str]) -> None:
+    """Have a list of 25 random items for each user, or one for the item, or the given items in some order."""
+    rng = random.Random(20)
+    route, _, query = path.partition("?")
+    for number in range(USERS):
+        asked = asked_by(services, parse_query(f"{query}u{number}".encode(), KINDS[route]), 0.0)
+        assert asked.key is not None
+        chosen = list(asked.query.item_ids) or rng.sample(ids, LIST_ITEMS)
+        rng.shuffle(chosen)
+        ranked = ItemList(tuple(chosen), f"RID-{uuid.uuid4()}", time.time())
+        asked.arm.lists.keep(asked.key, Outcome(seal(ranked), "personalize"))
+        if asked.query.item_id:
+            return
+
+
+async def _measured(ids: list[str], profiled: str | None) -> dict[str, list[float]]:
+    app = create_app(load_settings())
+    paths, draw = paths_of(ids), random.Random(21)
+
+    def packets(name: str, count: int = EACH) -> list[bytes]:
+        return [_packet(f"{paths[name]}u{draw.randrange(USERS)}") for _ in range(count)]
+
+    async with app.application.router.lifespan_context(app.application):
+        for path in dict.fromkeys(paths.values()):
+            _fill(app.lifecycle.services, path, ids)
+        protocol, sink = _connected(app)
+        for name in reversed(paths):
+            await _ask(protocol, packets(name))
+        if profiled is not None:
+            some, profile = packets(profiled), cProfile.Profile()
+            profile.enable()
+            await _ask(protocol, some)
+            profile.disable()
+            pstats.Stats(profile).sort_stats("tottime").print_stats(30)
+            return {}
+        head, _, body = sink.latest.partition(b"\r\n\r\n")
+        names_and_values = (line.split(b": ", 1) for line in head.split(b"\r\n")[2:])
+        bare, _ = _connected(raw([(name, value) for name, value in names_and_values], body))
+        found: dict[str, list[float]] = {name: [] for name in (RAW, *paths)}
+        gc.collect()
+        gc.freeze()
+        for _ in range(ROUNDS):
+            found[RAW].append(await _ask(bare, packets(PLAIN)))
+            for name in paths:
+                found[name].append(await _ask(protocol, packets(name)))
+    return found
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m bench.hit_profile", description=__doc__)
+    parser.add_argument("--profile", metavar="KIND", help="where the time of one kind goes, by function")
+    options = parser.parse_args()
+    with (DATA / "items.csv").open(newline="", encoding="utf-8") as rows:
+        ids = [row["id"] for row in csv.DictReader(rows)]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "placements.toml"
+        file.write_text(placements_file(ids[-1]), "utf-8")
+        os.environ.update(
+            PLACEMENTS_FILE=str(file),
+            CATALOG_URL=f"file://{DATA / 'items.csv'}",
+            DATA_DIR=folder,
+            ALLOW_ANONYMOUS="true",
+            ACCESS_LOG_SAMPLE="0",
+            CACHE_FRESH_SECONDS="86400",
+            CACHE_MAX_MB="512",
+            AWS_REGION="us-east-1",
+            AWS_ACCESS_KEY_ID="local",
+            AWS_SECRET_ACCESS_KEY="local",  # noqa: S106  # nobody's
+            AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME="http://127.0.0.1:9",
+        )
+        found = uvloop.run(_measured(ids, options.profile))
+    for name, costs in found.items():
+        ratios = (
+            statistics.median(cost / other for cost, other in zip(costs, found[of], strict=True)) for of in (RAW, PLAIN)
+        )
+        of_raw, of_plain = ratios
+        print(f"{name:<24}{min(costs):8.1f}{statistics.median(costs):8.1f} us {of_raw:8.2f} {of_plain:6.2f}")
+    if found:
+        print("least and median; of raw ASGI, and of a plain hit, both medians of ratios within a round")
+
+
+if __name__ == "__main__":
+    main()
