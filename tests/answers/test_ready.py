@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
-from hypothesis import event, given
+from hypothesis import Phase, event, given
 from hypothesis import strategies as st
 
 from service.answers.arranged import ArrangedItems
@@ -197,6 +197,7 @@ _pins = st.lists(
         st.integers(1, 8),
         st.sampled_from([StandingClock().time() + ENDS, float("inf")]),
     ),
+    min_size=1,
     max_size=3,
     unique_by=(lambda pin: pin.slot, lambda pin: pin.item_id),
 ).map(tuple)
@@ -218,26 +219,27 @@ def _steps(rng: random.Random) -> Iterator[Asked | Change]:
         return frozenset(rng.sample(IDS, rng.randint(0, most)))
 
     for _ in range(STEPS):
-        if rng.random() < 0.2:
+        if rng.random() < 0.1:
+            yield Change(seconds=ENDS)
+        elif rng.random() < 0.2:
             yield Change(
                 catalog=rng.choice([None, frozenset(IDS) - some(8)]),
                 hidden=some(8),
                 blocked=rng.choice([None, some(4)]),
                 bought=rng.choice([None, some(3)]),
-                seconds=rng.choice([0.0, 0.0, ENDS, 100.0]),
                 renumber=rng.random() < 0.3,
             )
         else:
             yield Asked(
                 listed=tuple(rng.sample([*IDS, "gone"], rng.randint(0, len(IDS)))),
-                wanted=rng.randint(1, 8),
+                wanted=rng.choice([3, 5, rng.randint(1, 8)]),
                 user_id=rng.choice(["u", "u", BUYER]),
                 given=tuple(rng.sample([*IDS, "gone", "nowhere"], rng.randint(1, 12))),
                 item_id=rng.choice(["", "away", *IDS[:2]]),
             )
 
 
-@examples(60)
+@examples(60, phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink))
 @given(
     terms=_terms,
     kind=st.sampled_from(["recommendations", "similar-items", "ranking"]),

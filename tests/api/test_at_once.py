@@ -76,6 +76,13 @@ tps = 400
 kind = "ranking"
 campaign_arn = "arn:aws:personalize:us-east-1:000000000000:campaign/ranking"
 tps = 400
+[placements.edit]
+kind = "ranking"
+campaign_arn = "arn:aws:personalize:us-east-1:000000000000:campaign/ranking"
+tps = 400
+bury = 'INCLUDE ItemID WHERE Items.CATEGORY IN ("odd")'
+max_per = { category = 2 }
+pin = [{ item = "item010", slot = 2 }]
 """
 
 
@@ -294,9 +301,11 @@ class Generator:
         if kind < 0.1:
             path = "/similar-items"
             pairs.append(f"item_id=item{rng.randrange(5):03}")
-        elif kind < 0.13:
+        elif kind < 0.2:
             path = "/ranking"
-            pairs.append(f"item_ids=item00{rng.randrange(3)},item010,item020")
+            pairs.append(f"item_ids=item00{rng.randrange(3)},item010,item020{rng.choice(['', ',item021,gone'])}")
+            if rng.random() < 0.4:
+                pairs.append("placement=edit")
         elif kind < 0.4:
             pairs.append(
                 f"placement={rng.choice(['for-you', 'split', 'ruled', 'excluding', 'moved', 'moved', 'pinned'])}"
