@@ -89,4 +89,8 @@ def _looking_like(ours: Collection[str], names: Collection[str]) -> Iterator[tup
 
 
 def _closest(name: str, known: Collection[str]) -> str:
+    # Images of others read the secret NAME from the file that NAME_FILE names. Here only those of `known` can be files.
+    named = name.upper().removesuffix("_FILE")
+    if named in known:
+        return named
     return next(iter(get_close_matches(name.upper(), known, n=1, cutoff=LIKENESS)), "")

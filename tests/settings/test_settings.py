@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from service.credentials import hash_key
 from service.errors import ConfigurationError
 from service.settings import Settings, load_settings
+from service.settings.unknown import unknown_variables
 
 EXAMPLE = Path(__file__).resolve().parents[2] / ".env.example"
 CAMPAIGN = "arn:aws:personalize:eu-west-1:123456789012:campaign/shop"
@@ -431,6 +432,17 @@ def test_a_value_in_the_quotes_that_docker_keeps_is_named(given: type[Given], qu
     lines = given.problems(**{name: f"{quote}{value}{quote}" for name, value in values.items()})
     wanted = "is in quotes, which docker's --env-file and Kubernetes keep; write it without them"
     assert sorted(lines) == sorted(f"{name}: {wanted}" for name in values)
+
+
+def test_a_file_of_a_secret_that_cannot_be_one_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F4: a replica with REDIS_URL_FILE, as other images have it, was embedded without a word."""
+    for name in ("REDIS_URL_FILE", "USER_KEY_SECRET_FILE", "API_KEYS_FILE", "REDIS_PORT"):
+        monkeypatch.setenv(name, "/run/secrets/one")
+
+    assert unknown_variables() == [
+        ("REDIS_URL_FILE", "REDIS_URL"),
+        ("USER_KEY_SECRET_FILE", "USER_KEY_SECRET"),
+    ]
 
 
 def test_a_secret_may_begin_and_end_with_quotes(given: type[Given]) -> None:
