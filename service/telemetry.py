@@ -48,6 +48,7 @@ REASONS_BY_SOURCE: Final[Mapping[Source, tuple[str, ...]]] = {
 """Which reasons go with a source; a live and a fresh list have no other."""
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+_SHORTEST = _SECONDS[0]
 
 
 class Telemetry:
@@ -262,7 +263,7 @@ class _Answers(Collector):
     def count(self, placement: str, source: str, degraded_reason: str, seconds: float) -> None:
         kind = placement, source, degraded_reason
         self._by_kind[kind] = self._by_kind.get(kind, 0) + 1
-        self._by_bucket[bisect_left(_SECONDS, seconds)] += 1
+        self._by_bucket[0 if seconds <= _SHORTEST else bisect_left(_SECONDS, seconds)] += 1
         self._seconds += seconds
 
     def by_reason(self) -> dict[str, int]:

@@ -13,8 +13,13 @@ from service.api.lifecycle import ASKED, Asked
 from service.api.limits import MAX_HEADER_BYTES, MAX_PATH_BYTES
 
 _HEAD_END: Final = b"\r\n\r\n"
+_METHOD: Final = b"GET "
+_VERSION: Final = b" HTTP/1.1\r"
 _OF_BODIES: Final = frozenset({b"content-length", b"transfer-encoding"})
-_TELLING: Final = AT_ONCE_HEADERS | _OF_BODIES
+# Of those that the parser looks at for its own sake.
+_OF_CONNECTIONS: Final = frozenset({b"connection", b"proxy-connection", b"upgrade"})
+_UNUSUAL: Final = _OF_BODIES | _OF_CONNECTIONS
+_TELLING: Final = AT_ONCE_HEADERS | _UNUSUAL
 
 
 class AtOnceProtocol(HeldProtocol):
@@ -27,14 +32,22 @@ class AtOnceProtocol(HeldProtocol):
         self._lane: HitLane | None = self.app if isinstance(self.app, HitLane) and is_plain else None
         self._is_one_request = False
         self._is_answered = False
+        self._is_settled = False
+        """Whether the packet was a request that has been answered, and nothing else is to be done."""
 
-    def _note_packet(self, data: bytes) -> None:
-        """Note whether a packet that begins a request holds that request and nothing else."""
-        self._is_one_request = data.endswith(_HEAD_END) and data.find(_HEAD_END) == len(data) - len(_HEAD_END)
+    def _note_packet(self, line: bytes, data: bytes) -> None:
+        """Note whether a packet holds one plain request and nothing else; `line` is its first line, without its end."""
+        self._is_one_request = (
+            line.endswith(_VERSION)
+            and data.startswith(_METHOD)
+            and data.endswith(_HEAD_END)
+            and data.find(_HEAD_END) == len(data) - len(_HEAD_END)
+            and self._lane is not None
+        )
 
     def on_message_begin(self) -> None:
         """Begin a request; its scope is made when it is asked for, which a hit does not."""
-        if self._is_one_request and self._lane is not None:
+        if self._is_one_request:
             self.url = b""
             self.expect_100_continue = False
             self.headers = []
@@ -60,11 +73,11 @@ class AtOnceProtocol(HeldProtocol):
 
         Then the connection is as it would be after the ordinary way.
         """
-        if not self._is_one_request or self._lane is None:
+        if not self._is_one_request:
             return False
         found = self._find() if self._is_usual() else None
         if isinstance(found, bytes):
-            self._is_answered = True
+            self._is_answered = self._is_settled = True
             self._turn = "ask"
             self._held.answered(self)
             self.server_state.total_requests += 1
@@ -76,24 +89,24 @@ class AtOnceProtocol(HeldProtocol):
         return False
 
     def _is_usual(self) -> bool:
-        parser = self.parser
+        under_way = self._under_way
         return not (
-            self._asking
+            (under_way is not None and not under_way.response_complete)
             or self.flow.write_paused
             or self._held.stopping
             or self.expect_100_continue
             or self._head_bytes > MAX_HEADER_BYTES
             or len(self.url) > MAX_PATH_BYTES
-            or parser.get_method() != b"GET"
-            or parser.get_http_version() != "1.1"
-            or not parser.should_keep_alive()
-            or parser.should_upgrade()
             or self.transport.is_closing()
         )
 
     def _find(self) -> bytes | Asked | None:
         headers = [one for one in self.headers if one[0] in _TELLING]
         for name, _ in headers:
-            if name in _OF_BODIES:
+            if name in _UNUSUAL and not self._stays_open(name):
                 return None
         return None if self._lane is None else self._lane.at_once(self.url, headers, self.server_state.default_headers)
+
+    def _stays_open(self, name: bytes) -> bool:
+        """Whether the connection goes on as it was behind a request with such a header."""
+        return name in _OF_CONNECTIONS and self.parser.should_keep_alive() and not self.parser.should_upgrade()

@@ -14,7 +14,7 @@ TRACEPARENT: Final = b"traceparent"
 RECOMMENDATION_ID: Final = b"x-recommendation-id"
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
-_VISIBLE = re.compile(rb"[\x20-\x7e]+")
+_PASSING: Final = b"server-timing: total;dur=%.1f\r\nage: %d\r\n"
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
 
@@ -56,11 +56,18 @@ def lasting_headers(answer: Answer) -> RawHeaders:
     return headers
 
 
+def head_of_hits(answer: Answer) -> bytes:
+    """All headers of a hit but that of its request, as they are written, to be filled in with `%`.
+
+    Places are left for the length of the body, the line that `naming_list` makes, milliseconds and the list's age.
+    """
+    lasting = written(lasting_headers(answer)).replace(b"%", b"%%").replace(b"length: 0\r\n", b"length: %d\r\n")
+    return lasting + b"%b" + _PASSING
+
+
 def naming_list(recommendation_id: bytes) -> bytes:
-    """The last of these as it is written; nothing where there is none, or one that no header can hold."""
-    if not _VISIBLE.fullmatch(recommendation_id):
-        return b""
-    return b"%b: %b\r\n" % (RECOMMENDATION_ID, recommendation_id)
+    """The header that names a list, as it is written; nothing for an empty id."""
+    return b"x-recommendation-id: " + recommendation_id + b"\r\n" if recommendation_id else b""
 
 
 def written(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -75,7 +82,7 @@ def taken_apart(written_headers: bytes) -> RawHeaders:
 
 def passing_head(seconds: float, age_seconds: int) -> bytes:
     """Those of this moment as a hit has them, as they are written."""
-    return b"server-timing: total;dur=%.1f\r\nage: %d\r\n" % (seconds * 1000, age_seconds)
+    return _PASSING % (seconds * 1000, age_seconds)
 
 
 def passing_headers(answer: Answer, seconds: float) -> RawHeaders:

@@ -17,7 +17,6 @@ from service.api.headers import (
     TRACEPARENT,
     lasting_headers,
     new_request_id,
-    passing_head,
     passing_headers,
     request_id_of,
     taken_apart,
@@ -115,10 +114,8 @@ class HitLane:
         if logged and request_id is None:
             request_id = new_request_id()
         services.telemetry.hit(found.counted, found.age_seconds, found.seconds, request_id if logged else None)
-        passing = passing_head(found.seconds, found.age_seconds)
-        if request_id is not None:
-            passing += written([(REQUEST_ID, request_id)])
-        return b"".join((begin, found.head, passing, b"\r\n", found.body))
+        named = b"" if request_id is None else written([(REQUEST_ID, request_id)])
+        return b"".join((begin, found.head, named, b"\r\n", found.body))
 
     def _begin(self, servers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
         """How the server begins an answer; None where it would end the connection behind it."""
@@ -159,7 +156,7 @@ class HitLane:
         if found is None:
             await self._pass_on(services, scope, receive, send, request_id, logged=logged)
             return
-        headers = taken_apart(found.head + passing_head(found.seconds, found.age_seconds))
+        headers = taken_apart(found.head)
         if request_id is not None:
             headers.append((REQUEST_ID, request_id))
         await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -4,17 +4,17 @@ A plain answer is a join of ready items. For any other the rules look at each it
 """
 
 import re
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple
 
-from service.api.headers import lasting_headers, naming_list, written
+from service.api.headers import lasting_headers, naming_list, passing_head, written
 from service.api.lifecycle import Asked, Services, asked_by
 from service.api.query import parse_query
 from service.api.query_forms import ArmForm, QueryForm, QueryForms
 from service.errors import InvalidQuery
 from service.lists.envelope import created_at
 from service.lists.keys import UserKey
-from service.lists.numbers import made_at, recommendation_id
+from service.lists.numbers import made_at, visible_id
 from service.models import RequestKind
 from service.telemetry import Hit
 
@@ -22,17 +22,16 @@ from service.telemetry import Hit
 _QUERY: Final = re.compile(rb"[!\"$-~]*")
 
 
-@dataclass(slots=True)
-class HitAnswer:
+class HitAnswer(NamedTuple):
     """An answer to be sent."""
 
     head: bytes
-    """The headers that do not depend on the moment, as they are written."""
+    """All headers but that of its request, as they are written."""
     body: bytes
     age_seconds: int
     """Of its list."""
     counted: Hit
-    seconds: float = 0.0
+    seconds: float
     """What it took."""
 
 
@@ -69,17 +68,17 @@ class Hits:
             arm = form.arms[form.placement.place_of_arm(user_id)]
             key = arm.key_of(user_id)
             if arm.is_plain and key is not None:
-                answer = self._joined(form, arm, key, user_id)
+                answer = self._joined(form, arm, key, user_id, began)
                 if answer is not None:
-                    answer.seconds = self._clock.monotonic() - began
                     return answer
             query = replace(form.query, user_id=user_id)
             return self._of(Asked(query, form.placement, arm.arm, key, began))
         except InvalidQuery:
             return None
 
-    def _joined(self, form: QueryForm, arm: ArmForm, key: UserKey, user_id: str) -> HitAnswer | None:
-        kept = arm.arm.lists.fresh_numbered(key)
+    def _joined(self, form: QueryForm, arm: ArmForm, key: UserKey, user_id: str, began: float) -> HitAnswer | None:
+        now = self._clock.time()
+        kept = arm.arm.lists.fresh_numbered(key, now)
         if kept is None or not self._services.knows_events_of(user_id):
             return None
         joined = arm.arm.assembly.join(form.query, user_id, kept, form.given)
@@ -87,8 +86,10 @@ class Hits:
             return None
         body, _, _, dropped, _ = joined
         counted = (*arm.counted[:3], dropped) if dropped else arm.counted
-        head = arm.head % len(body) + naming_list(recommendation_id(kept))
-        return HitAnswer(head, body, self._age(made_at(kept)), counted)
+        age = max(0, int(now - made_at(kept)))
+        seconds = self._clock.monotonic() - began
+        head = arm.head % (len(body), naming_list(visible_id(kept)), seconds * 1000, age)
+        return HitAnswer(head, body, age, counted, seconds)
 
     def _of(self, asked: Asked) -> HitAnswer | Asked:
         query = asked.query
@@ -104,13 +105,12 @@ class Hits:
             return asked
         if answer.source != "cache":
             return replace(asked, answer=answer)
+        age = max(0, int(self._clock.time() - created_at(envelope)))
+        seconds = self._clock.monotonic() - asked.began
         return HitAnswer(
-            written(lasting_headers(answer)),
+            written(lasting_headers(answer)) + passing_head(seconds, age),
             answer.body,
-            self._age(created_at(envelope)),
+            age,
             (answer.placement, answer.variant or "", answer.degraded_reason or "", answer.dropped),
-            self._clock.monotonic() - asked.began,
+            seconds,
         )
-
-    def _age(self, made: float) -> int:
-        return max(0, int(self._clock.time() - made))

@@ -82,16 +82,20 @@ class TolerantProtocol(AtOnceProtocol):
         self._packet_bytes = len(data)
         if self._between_requests:
             data = self._begun(data)
-            self._note_packet(data)
         else:
-            self._note_packet(b"")
+            self._is_one_request = False
         if data:
             self._parse(data)
-        self._settle()
+        if self._is_settled:
+            self._is_settled = False
+        else:
+            self._settle()
 
     def _begun(self, data: bytes) -> bytes:
         """What there is of a request, as the parser takes it; nothing before its first line is there as a whole."""
-        data = self._unparsed + data
+        if self._unparsed:
+            data = self._unparsed + data
+            self._unparsed = b""
         if data[0] in _LINE_ENDS:
             data = data.lstrip(_LINE_ENDS)
         end = data.find(b"\n")
@@ -99,14 +103,15 @@ class TolerantProtocol(AtOnceProtocol):
         if end < 0 and data[:1].isupper() and len(data) < MAX_TARGET_BYTES:
             self._unparsed = data
             return b""
-        self._unparsed = b""
         line = data[:end]
-        if not needs_escapes(line):
-            return data
-        if escaped_bytes(line) > MAX_LINE_BYTES:
-            self._refuse(HEAD_TOO_LARGE)
-            return b""
-        return escaped(line) + data[end:]
+        if needs_escapes(line):
+            if escaped_bytes(line) > MAX_LINE_BYTES:
+                self._refuse(HEAD_TOO_LARGE)
+                return b""
+            line = escaped(line)
+            data = line + data[end:]
+        self._note_packet(line, data)
+        return data
 
     def _parse(self, data: bytes) -> None:
         if self._in_head:
@@ -134,7 +139,11 @@ class TolerantProtocol(AtOnceProtocol):
         if len(self.headers) >= MAX_HEADERS:
             self._refusal = TOO_MANY_HEADERS
             raise ValueError("too many headers")
-        super().on_header(name, value)
+        # As uvicorn's own, without another call for each of the ten that a load balancer adds.
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_chunk_header(self) -> None:
         """Count a piece of the body.

@@ -12,7 +12,7 @@ from typing import Final
 from service.answers.arm import Arm
 from service.answers.placement import Placement, Placements
 from service.api.escapes import StrayPercents, text_of
-from service.api.headers import lasting_headers, written
+from service.api.headers import head_of_hits
 from service.api.query import parse_query
 from service.constants import MAX_ID_CHARACTERS
 from service.errors import InvalidQuery
@@ -46,7 +46,7 @@ class ArmForm:
     is_plain: bool
     """Whether the answer is a join of ready items, as far as the query says."""
     head: bytes
-    """The headers that all of its hits have in common, with a place for the length of the body."""
+    """The headers of its hits; see `head_of_hits`."""
     counted: Hit
     """What telemetry counts of an answer that shows all it looks at."""
 
@@ -176,6 +176,6 @@ def _of_arm(arm: Arm, query: RecommendationQuery, placement: Placement) -> ArmFo
         arm.maker_of_keys(query),
         # What the query says besides is not in a plain answer.
         is_plain=said == query and arm.assembly.joins,
-        head=written(lasting_headers(answer)).replace(b"%", b"%%").replace(b"length: 0\r\n", b"length: %d\r\n"),
+        head=head_of_hits(answer),
         counted=(placement.name, variant or "", "", ()),
     )

@@ -83,12 +83,12 @@ class Lists:
         envelope = self._memory.get(key)
         return envelope if envelope is not None and self.is_fresh(key, envelope) else None
 
-    def fresh_numbered(self, key: UserKey) -> NumberedList | None:
-        """The same as numbers; None also where the list is not kept as numbers of now."""
+    def fresh_numbered(self, key: UserKey, now: float) -> NumberedList | None:
+        """The same as numbers, at this Unix time; None also where the list is not kept as numbers of now."""
         if self._pins.get(key) is not None:
             return None
         kept = self._memory.numbered(key)
-        if kept is None or not self._freshness.fresh(made_at(kept), self._clock.time(), key):
+        if kept is None or not self._freshness.fresh(made_at(kept), now, key):
             return None
         return kept
 

@@ -6,10 +6,11 @@ renumbered, see `ListMemory.renumber`.
 
     0 u8 | series u8 | flags u8 | created_at f64 | id length u8 | recommendation id | promoted | numbers
 
-It begins with 0, where an envelope has its version. A number takes two bytes; flag 1 says that it takes four. The other
-flags, and what is promoted, are those of the envelope.
+It begins with 0, where an envelope has its version. A number takes two bytes; flag 1 says that it takes four. Flag 8
+says that the recommendation id can stand in a header. The other flags, and what is promoted, are those of the envelope.
 """
 
+import re
 import struct
 from collections.abc import Sequence
 from typing import Final, NamedTuple, NewType
@@ -34,8 +35,10 @@ _NUMBERED: Final = 0
 _WIDE: Final = 1
 _PROMOTED: Final = 2
 _POPULAR: Final = 4
+_VISIBLE_ID: Final = 8
 _MAX_NARROW: Final = 1 << 16
 
+_VISIBLE: Final = re.compile(rb"[\x20-\x7e]+")
 _FEW: Final = 128
 _NARROW: Final = tuple(struct.Struct(f"<{count}H") for count in range(_FEW))
 _WIDER: Final = tuple(struct.Struct(f"<{count}I") for count in range(_FEW))
@@ -121,6 +124,8 @@ def numbered(envelope: Envelope, numbers: ItemNumbers) -> NumberedList | None:
     wide = max(found, default=0) >= _MAX_NARROW
     flags = wide * _WIDE | bool(promoted) * _PROMOTED | envelopes.is_popular(envelope) * _POPULAR
     recommendation_id = envelopes.recommendation_id_bytes(envelope)
+    if _VISIBLE.fullmatch(recommendation_id):
+        flags |= _VISIBLE_ID
     head = _HEAD.pack(_NUMBERED, numbers.series, flags, envelopes.created_at(envelope), len(recommendation_id))
     packed = struct.pack(f"<{len(found)}{'I' if wide else 'H'}", *found)
     return NumberedList(head + recommendation_id + promoted + packed)
@@ -162,8 +167,10 @@ def made_at(kept: NumberedList) -> float:
     return made
 
 
-def recommendation_id(kept: NumberedList) -> bytes:
-    """Personalize's id of the list; empty when it has none."""
+def visible_id(kept: NumberedList) -> bytes:
+    """Personalize's id of the list; empty when it has none, or one that no header can hold."""
+    if not kept[2] & _VISIBLE_ID:
+        return b""
     return kept[_HEAD.size : _HEAD.size + kept[_HEAD.size - 1]]
 
 
