@@ -5,12 +5,14 @@ quote a value: Python writes the missing key into a KeyError, and the AWS SDK th
 """
 
 import asyncio
+import json
 import logging
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from traceback import TracebackException
-from typing import Any, Final
+from typing import Any, Final, NoReturn, TextIO
 
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor
@@ -60,21 +62,17 @@ def configure_logging(level: str, log_format: str) -> None:
     tracebacks = _Tracebacks(show_messages=level == "debug", as_json=as_json)
     last: list[Processor] = [structlog.processors.ExceptionRenderer(tracebacks)]
     if as_json:
-        last.append(structlog.processors.JSONRenderer())
+        last.append(structlog.processors.JSONRenderer(serializer=_as_json))
     else:
         colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         last += [_for_people, structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False, pad_event_to=0)]
+    handler = logging.StreamHandler(sys.stderr)
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=[structlog.stdlib.filter_by_level, *shared, *last, _Writer(handler)],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -95,6 +93,27 @@ def log_loop_error(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> Non
     """
     what = str(context.get("message", "")).partition("(")[0].partition("<")[0].strip()
     _log.error("background_error", what=what, exc_info=context.get("exception"))
+
+
+class _Writer:
+    """Writes the lines of structlog's loggers where those of `logging` go, without a record of `logging` for each.
+
+    The record would cost twice what the line costs, and access lines are a part of what a hit costs.
+
+    Args:
+        handler: Of the lines of `logging`.
+    """
+
+    def __init__(self, handler: "logging.StreamHandler[TextIO]") -> None:
+        self._handler = handler
+
+    def __call__(self, _: object, __: str, line: Any) -> NoReturn:  # noqa: ANN401  # structlog declares it so
+        """Write a line, and let structlog do nothing more."""
+        # Nobody is there who could be told that the log cannot be written.
+        with self._handler.lock or nullcontext(), suppress(OSError, ValueError):
+            self._handler.stream.write(f"{line}\n")
+            self._handler.flush()
+        raise structlog.DropEvent
 
 
 class _Tracebacks:
@@ -140,6 +159,13 @@ def _lines(chain: list[dict[str, Any]]) -> Iterator[str]:
 def _for_people(_: object, __: str, event: EventDict) -> EventDict:
     """Without what nobody reads at a terminal: loggers' names, and fields that say nothing."""
     return {name: value for name, value in event.items() if value is not None and name != "logger"}
+
+
+def _as_json(event: EventDict, **_: object) -> str:
+    return _encoder.encode(event)
+
+
+_encoder: Final = json.JSONEncoder(default=repr)
 
 
 def _without_color(_: object, __: str, event: EventDict) -> EventDict:

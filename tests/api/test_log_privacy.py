@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from io import StringIO
 
 import pytest
+import structlog
 
 from service.answers.placement import Placement
 from service.logs import HIDDEN, configure_logging, log_loop_error
@@ -137,3 +138,20 @@ def test_a_log_has_color_only_where_a_terminal_shows_it(
         configure_logging("info", log_format)
         logging.getLogger("any").warning("lost")
         assert ("\x1b[" in stream.getvalue()) is is_colored
+
+
+@pytest.mark.parametrize("error", [OSError("no space left"), ValueError("closed file")])
+def test_what_cannot_be_logged_fails_nothing(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = []
+
+    class Full(StringIO):
+        def write(self, line: str) -> int:
+            lines.append(line)
+            raise error
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    configure_logging("info", "json")
+
+    structlog.stdlib.get_logger("service").info("answered", status=200)
+
+    assert '"event": "answered"' in lines[0]
