@@ -109,7 +109,7 @@ class _Writer:
 
     def __call__(self, _: object, __: str, line: Any) -> NoReturn:  # noqa: ANN401  # structlog declares it so
         """Write a line, and let structlog do nothing more."""
-        # Nobody is there who could be told that the log cannot be written.
+        # There is nowhere to say that the log cannot be written.
         with self._handler.lock or nullcontext(), suppress(OSError, ValueError):
             self._handler.stream.write(f"{line}\n")
             self._handler.flush()
