@@ -16,6 +16,7 @@ from liquid.token import TOKEN_CONTENT, TOKEN_EXPRESSION, TOKEN_OUTPUT, TOKEN_TA
 from service.braze.filters import FILTERS, NOT_OF_BRAZE, UNSUPPORTED
 from service.braze.ports import Caller, Job, Message
 from service.braze.source import USER, Piece, as_liquid, pieces
+from service.braze.stand_ins import STAND_INS
 from service.braze.tags import (
     CALLER,
     AbortMessage,
@@ -45,7 +46,7 @@ NOT_OF_BRAZE_TAGS: Final = ("include", "render", "doc", "ifchanged")
 """Braze has no files to include, and Content Blocks instead."""
 
 _BLOCK: Final = re.compile(r"content_blocks\.\$\{([^}]*)\}\s*(?:\|.*)?", re.DOTALL)
-_RAW_TAGS: Final = frozenset({"connected_content", "abort_message", "#"})
+_RAW_TAGS: Final = frozenset({"connected_content", "abort_message", "#", *(one.name for one in STAND_INS)})
 
 
 class BrazeEnvironment(Environment):
@@ -63,6 +64,8 @@ class BrazeEnvironment(Environment):
             del self.tags[name]
         for tag in (AbortMessage, BrazeAssign, BrazeCapture, BrazeIf, BrazeUnless, ConnectedContent):
             self.add_tag(tag)
+        for stand_in in STAND_INS:
+            self.add_tag(stand_in)
         for name in NOT_OF_BRAZE:
             del self.filters[name]
         for name, function in FILTERS.items():

@@ -8,8 +8,10 @@ import hashlib
 import hmac
 import html
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -66,11 +68,65 @@ def number(value: object) -> float | int:
         return 0
 
 
+def _to_places(value: float, places: int) -> Decimal:
+    """Rounded as Ruby does it, halves away from zero; of the number as it is written."""
+    return Decimal(str(value)).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+
+
+def rounded(value: object, digits: object = 0) -> float | int:
+    """`2.5` as `3`, and to digits behind the point."""
+    exact, places = number(value), int(number(digits))
+    found = _to_places(exact, places)
+    return int(found) if places <= 0 or isinstance(exact, int) else float(found)
+
+
 def money(value: object) -> str:
     """`39` as `$39.00`, nothing as nothing. Braze, unlike Shopify, does not take the number for cents."""
     if not text(value):
         return ""
-    return f"${number(value):,.2f}"
+    return f"${_to_places(number(value), 2):,.2f}"
+
+
+def date(value: object, wanted: object = "") -> str:
+    """A time in another form; what is none stays as it is, and nothing stays nothing."""
+    form = text(wanted)
+    moment = _moment(value) if form else None
+    return text(value) if moment is None else moment.strftime(_FORM.sub(lambda match: _directive(moment, match), form))
+
+
+_FORM: Final = re.compile(r"%(%|s|P|:z|\d?[LN])")
+"""Those of Ruby's directives that Python has not, or has only for the clock of this machine."""
+
+_NANOS: Final = 9
+
+
+def _directive(moment: datetime, match: re.Match[str]) -> str:
+    sign = match[1]
+    if sign == "s":
+        return str(int(moment.timestamp()))
+    if sign == "P":
+        return "am" if moment.hour < 12 else "pm"  # noqa: PLR2004  # noon
+    if sign == ":z":
+        zone = moment.strftime("%z")
+        return f"{zone[:3]}:{zone[3:]}"
+    if sign[-1] in "LN":
+        digits = int(sign[0]) if sign[0].isdecimal() else 3 if sign == "L" else _NANOS
+        return f"{moment.microsecond:06}000"[:digits]
+    return match[0]
+
+
+def _moment(value: object) -> datetime | None:
+    """The time that a value says; without a zone it is in UTC."""
+    written = text(value)
+    try:
+        if written in {"now", "today"}:
+            return datetime.now(UTC)
+        if written.isdecimal() or (isinstance(value, int | float) and not isinstance(value, bool)):
+            return datetime.fromtimestamp(float(written), UTC)
+        found: datetime = parser.parse(written)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def number_with_delimiter(value: object) -> str:
@@ -135,14 +191,14 @@ def property_accessor(value: object, key: object) -> object:
 
 def time_zone(value: object, zone: object) -> str:
     """A time as the clocks of a zone show it; a time without a zone is in UTC."""
+    moment = _moment(value)
     try:
-        moment = datetime.now(UTC) if value in {"now", "today"} else parser.parse(text(value))
         there = ZoneInfo(text(zone))
-    except (ValueError, OverflowError):
-        return text(value)
     except ZoneInfoNotFoundError as error:
         raise FilterArgumentError(f"there is no time zone {text(zone)!r}", token=None) from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(there).strftime("%Y-%m-%d %H:%M:%S %z")
+    except ValueError:
+        return text(value)
+    return text(value) if moment is None else moment.astimezone(there).strftime("%Y-%m-%d %H:%M:%S %z")
 
 
 def _digest(name: str) -> Callable[[object], str]:
@@ -166,6 +222,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "as_json_string": as_json_string,
     "base64": base64_encode,
     "base64_encode": base64_encode,
+    "date": date,
     "escape": escape,
     "escape_once": escape_once,
     "hmac_sha1": _signature("sha1"),
@@ -181,6 +238,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "money": money,
     "number_with_delimiter": number_with_delimiter,
     "property_accessor": property_accessor,
+    "round": rounded,
     "sha1": _digest("sha1"),
     "sha2": _digest("sha256"),
     "split": split,

@@ -11,6 +11,7 @@ ADVANCED: Final = BRAZE + "liquid/advanced_filters/"
 USING: Final = BRAZE + "liquid/using_liquid/"
 OPERATORS: Final = BRAZE + "liquid/operators/"
 CONDITIONS: Final = BRAZE + "liquid/conditional_logic/"
+CATALOGS: Final = "https://www.braze.com/docs/user_guide/data/activation/catalogs/use_catalog_data/"
 ABORT: Final = BRAZE + "liquid/aborting_messages/"
 VARIABLES: Final = BRAZE + "connected_content/local_connected_content_variables/"
 CALLS: Final = BRAZE + "connected_content/making_an_api_call/"
@@ -323,6 +324,37 @@ TAGS = [
     Case(BRAZE + "liquid/supported_personalization_tags/", "{% recommendations[0].name %}", REFUSED),
 ]
 
+OF_BRAZE_ONLY = [
+    Case(BRAZE + "liquid/message_extras/", "a{% message_extras :key test :value 123 %}b", "ab"),
+    Case(
+        BRAZE + "liquid/message_extras/",
+        "{% assign value = '123' %}{% message_extras :key {{key}} :value {{value}} %}b",
+        "b",
+    ),
+    Case(BRAZE + "promotion_codes/", "Use {% promotion('spring25') %}", "Use PROMOTION-CODE"),
+    Case(CATALOGS, "{% catalog_items Games 1234 1235 %}{{ items[0].title }}{{ items.size }}", "0"),
+    Case(CATALOGS, "{% catalog_items Games {{custom_attribute.${wishlist}[0]}} :rerender %}{{ items[0].title }}", ""),
+    Case(CATALOGS, "{% catalog_selection_items Games cheap %}{% for i in items %}a{% else %}none{% endfor %}", "none"),
+    Case(
+        CATALOGS,
+        "{% catalog_selection_items shop women %}{% if items[0] == blank %}{% abort_message('no items') %}{% endif %}",
+        Aborted("no items"),
+    ),
+]
+
+DATES = [
+    Case(SHOPIFY + "filters/round/", "{{ 1.2 | round }} {{ 2.7 | round }} {{ 183.357 | round: 2 }}", "1 3 183.36"),
+    Case(SHOPIFY + "filters/round/", "{{ 2.5 | round }} {{ -2.5 | round }} {{ 0.125 | round: 2 }}", "3 -3 0.13"),
+    Case(SHOPIFY + "filters/round/", "{{ 3 | round: 2 }} {{ '7.25' | round: 1 }} {{ 15 | round: -1 }}", "3 7.3 20"),
+    Case(FILTERS, "{{ 39.125 | money }} {{ 1.005 | money }}", "$39.13 $1.01"),
+    Case(SHOPIFY + "filters/date/", "{{ nil | date: '%F' }}{{ ${none} | date: '%F' }}", "", {"none": None}),
+    Case(SHOPIFY + "filters/date/", "{{ 'soon' | date: '%F' }}", "soon"),
+    Case(SHOPIFY + "filters/date/", "{{ 'March 14, 2016' | date: '%b %d, %y' }}", "Mar 14, 16"),
+    Case(SHOPIFY + "filters/date/", "{{ 1463270400 | date: '%F %H:%M %z' }}", "2016-05-15 00:00 +0000"),
+    Case(FILTERS, "{{ '2021-06-03T17:13:41.25Z' | date: '%L %3N %:z %P %s %%' }}", "250 250 +00:00 pm 1622740421 %"),
+    Case(FILTERS, "{{ '2021-06-03 17:13:41 +0200' | date: '%s %H' }}", "1622733221 17"),
+]
+
 USE_CASES = [
     Case(
         LIBRARY,
@@ -393,4 +425,4 @@ USE_CASES = [
     ),
 ]
 
-CASES = [*USE_CASES, *ATTRIBUTES, *WHERE, *COMPARED, *ABORTS, *FILTERED, *TAGS]
+CASES = [*USE_CASES, *OF_BRAZE_ONLY, *DATES, *ATTRIBUTES, *WHERE, *COMPARED, *ABORTS, *FILTERED, *TAGS]

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from service.braze.lint.findings import Finding, Rule
 from service.braze.lint.lint import RULES, Lint
 from service.cli import main
-from tests.braze.documented import USE_CASES, Case
+from tests.braze.documented import OF_BRAZE_ONLY, USE_CASES, Case
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -304,7 +304,7 @@ def test_what_is_fine_is_not_named(name: str) -> None:
     assert found(FINE[name]) == []
 
 
-@pytest.mark.parametrize("case", USE_CASES, ids=lambda case: case.template[:60])
+@pytest.mark.parametrize("case", [*USE_CASES, *OF_BRAZE_ONLY], ids=lambda case: case.template[:60])
 def test_what_brazes_library_of_use_cases_writes_is_fine(case: Case) -> None:
     assert found(case.template) == []
 

@@ -13,6 +13,7 @@ from service.braze.call_tag import parse_call
 from service.braze.lint.call_site import OUTPUTS, CallSite
 from service.braze.lint.uses import ANY, Kind, Reference, Use, filtered, split_filters, step
 from service.braze.source import Piece, html_comments, pieces
+from service.braze.stand_ins import VARIABLES
 
 CONDITIONS: Final = frozenset({"if", "elsif", "unless", "case", "when"})
 STRINGS: Final = re.compile(r"\"[^\"]*\"|'[^']*'")
@@ -210,6 +211,8 @@ class Template:
 
 def _named(piece: Piece) -> list[str]:
     """The variables that a tag makes, whose values come from no call."""
+    if piece.name in VARIABLES:
+        return [VARIABLES[piece.name]]
     return [piece.inner.strip("\"' ")] if piece.name in {"capture", "increment", "decrement"} else []
 
 
