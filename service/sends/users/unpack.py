@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import tempfile
 import zipfile
 import zlib
@@ -36,6 +37,9 @@ _FOREIGN: Final = (
     (b"7z\xbc\xaf", "is a 7z archive; unpack it, or pack it with gzip"),
 )
 """How files begin that hold users and are not read, and the way out."""
+
+_PAGE: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:\?xml|!doctype|html|head|body|error)[\s>]", re.IGNORECASE)
+"""How what a server says begins, in the place of the file that was asked for."""
 
 
 def texts(file: StoredFile, name: str) -> Iterator[tuple[str, Text]]:
@@ -107,6 +111,10 @@ def _check_text(head: bytes, name: str) -> None:
     for beginning, problem in _FOREIGN:
         if head.startswith(beginning):
             raise UsersFileError(f"{name}: {problem}")
+    if _PAGE.match(head):
+        raise UsersFileError(
+            f"{name}: is a page of HTML or XML, as a server answers to a link that has expired; fetch the file again"
+        )
     if head[257:262] == b"ustar":
         raise UsersFileError(f"{name}: is a tar archive; unpack it, or use ZIP")
     if b"\0" in head:

@@ -139,6 +139,8 @@ def test_the_content_of_a_text_says_what_it_is(tmp_path: Path, content: bytes, u
         (b"Obj\x01\x04", "is Avro"),
         (b"BZh91AY&SY", "bzip2"),
         (b"u\0s\0e\0r\0", "is not text"),
+        (b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>\n', "a link that has expired; fetch"),
+        (b"\n<!DOCTYPE html>\n<html>\n<body>Sign in</body>\n</html>\n", "is a page of HTML or XML"),
         ("user_id\nu1".encode("utf-16"), "is UTF-16; save it as UTF-8"),
         (gzip.compress("user_id\nu1".encode("utf-16"), mtime=0), "is UTF-16; save it as UTF-8"),
         (archive(xl__workbook_txt=b"x", **{"[Content_Types].xml": b"<x/>"}), "Excel workbook; save it as CSV"),
