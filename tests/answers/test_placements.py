@@ -13,9 +13,9 @@ from service.lists.envelope import seal
 from service.lists.ports import Outcome
 from service.models import ItemList, RecommendationQuery
 from service.settings.placements import PinTerms, PlacementTerms, PromotionTerms, VariantTerms
-from tests.support.fakes import HANG, FakeCatalog, FakePersonalize
+from tests.support.fakes import HANG, FakeCatalog
 from tests.support.replica import ARN, DEADLINE_SECONDS, ITEMS, Replica, ids_of, open_replica
-from tests.support.virtual_time import VirtualClock, run_virtual
+from tests.support.virtual_time import run_virtual
 
 SIMILAR = "arn:aws:personalize:us-east-1:000000000000:campaign/similar"
 RANKING = "arn:aws:personalize:us-east-1:000000000000:campaign/ranking"
@@ -65,26 +65,6 @@ def test_where_the_campaign_needs_the_user_each_pair_has_a_list_of_its_own() -> 
                 ("ann", "item8"),
             ]
             assert (await replica.answer(similar("item7"))).degraded_reason == "no_user"
-
-    run_virtual(run())
-
-
-def test_a_flood_of_items_spends_its_own_budget_only() -> None:
-    async def run() -> None:
-        clock = VirtualClock(asyncio.get_running_loop())
-        personalize = FakePersonalize(clock)
-        async with open_replica(placements=terms(), personalize=personalize) as replica:
-            flood = [asyncio.create_task(replica.answer(similar(f"item{n}"))) for n in range(60)]
-            users = []
-            for number in range(30):
-                users.append(asyncio.create_task(replica.ask(f"user{number}")))
-                await asyncio.sleep(1 / 30)
-            answered = await asyncio.gather(*users)
-            assert Counter(one.source for one in answered) == {"personalize": 30}
-            for one in await asyncio.gather(*flood):
-                assert len(ids_of(one)) == 10
-            asked = [at for at, one in zip(personalize.started_at, personalize.requests, strict=True) if one.item_id]
-            assert max(sum(1 for other in asked if 0 <= other - at < 1) for at in asked) <= 3
 
     run_virtual(run())
 

@@ -255,11 +255,15 @@ def test_each_configuration_mistake_is_a_line_of_its_own(monkeypatch: pytest.Mon
     monkeypatch.setenv("ALLOW_ANONYMOUS", "true")
     monkeypatch.setenv("PERSONALIZE_CAMPAIGN_ARN", "arn:aws:personalize:us-east-1:000000000000:campaign/local")
     monkeypatch.delenv("CATALOG_URL", raising=False)
+    (tmp_path / "placements.toml").write_text("[placements.similar]\nkind = 3\ntps = 0\n", "utf-8")
+    monkeypatch.setenv("PLACEMENTS_FILE", "placements.toml")
     result = CliRunner().invoke(main, ["serve"])
 
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
         "PORT: '70000' is not a whole number of at least 0 and at most 65535",
+        "PLACEMENTS_FILE: placement similar: kind: 3: input should be 'recommendations', 'similar-items' or 'ranking'",
+        "PLACEMENTS_FILE: placement similar: tps: 0: input should be greater than 0",
         "CATALOG_URL: is required; an address that begins with one of file://, s3://, dynamodb://",
     ]
     assert result.stdout == ""
