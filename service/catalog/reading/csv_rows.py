@@ -15,12 +15,18 @@ from service.catalog.reading.encoding import UTF_8, encoding_of, is_broken, judg
 from service.catalog.reading.header import Header, read_header
 from service.catalog.reading.lines import MAX_LINE_CHARACTERS, check_column_count
 from service.catalog.reading.packing import HEAD_BYTES
-from service.catalog.reading.ports import Record, Shape, Surprise, Unit, Unreadable
+from service.catalog.reading.ports import Kind, LineReader, QuickWay, Record, Shape, Surprise, Unit, Unreadable
 
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?")
 """A number as a program writes it. With at most 15 digits a float keeps them all."""
 
 _EXCERPT: Final = 200
+
+_ROWS_BEFORE_USUAL: Final = 200
+"""Rows that show what the columns hold, before lines are read the quick way, and between looks at that."""
+
+_MAX_TRIED: Final = 2_000
+"""Rows, after which a file has mostly usual lines or is read the ordinary way."""
 
 
 class CsvRows:
@@ -57,6 +63,7 @@ class CsvRows:
         self._found_numbers: Sequence[int] = ()
         self._skip: Callable[[str, int], bool] | None = None
         self._unproven: set[int] | None = None
+        self._usual: LineReader | None = None
 
     @property
     def shape(self) -> Shape | None:
@@ -87,7 +94,7 @@ class CsvRows:
         """Leave the stream open."""
         self._text.detach()
 
-    def records(self, *, texts: Collection[str] = ()) -> Iterator[Record | Unreadable]:
+    def records(self, *, texts: Collection[str] = (), quick: QuickWay | None = None) -> Iterator[Record | Unreadable]:
         """See `RowSource.records`; a row with more cells than the header cannot be read."""
         if self._skip is not None:
             yield from self._differing(texts)
@@ -97,7 +104,7 @@ class CsvRows:
         numbers = [place for place in candidates if self._names[place] and self._names[place] not in texts]
         seen: set[int] = set()
         is_number, is_filled = _NUMBER.fullmatch, NOTHING.isdisjoint
-        for row in self._rows():
+        for row in self._rows() if quick is None else self._rows_beside(quick, numbers, seen):
             if isinstance(row, Unreadable):
                 yield row
                 continue
@@ -118,9 +125,31 @@ class CsvRows:
                     texts_found = True
             if texts_found:
                 self.raw = ""
-                numbers = [place for place in numbers if not isinstance(record[place], str)]
+                numbers[:] = [place for place in numbers if not isinstance(record[place], str)]
             yield record
         self._found_numbers = numbers
+
+    def _rows_beside(
+        self, quick: QuickWay, numbers: Collection[int], seen: Collection[int]
+    ) -> Iterator[list[str] | Unreadable]:
+        """The rows that the quick way leaves; it begins when rows have shown what the columns hold.
+
+        Args:
+            quick: The quick way.
+            numbers: Columns that hold numbers as far as is known; `records` keeps them up to date.
+            seen: Those in which a number was met.
+        """
+        known: list[Kind] = []
+        for ordinary, row in enumerate(self._rows(), 1):
+            if not ordinary % _ROWS_BEFORE_USUAL:
+                kinds: list[Kind] = ["text"] * len(self._names)
+                for place in numbers:
+                    kinds[place] = "number" if place in seen else "empty"
+                if ordinary >= _MAX_TRIED and quick.count < ordinary:
+                    self._usual = None
+                elif kinds != known:
+                    self._usual, known = quick.reader(self._header.delimiter, kinds), kinds
+            yield row
 
     def _differing(self, texts: Collection[str]) -> Iterator[Record | Unreadable]:
         """The rows that are not left out; what their columns are was found out in the earlier version.
@@ -198,10 +227,11 @@ class CsvRows:
 
     def _rows(self) -> Iterator[list[str] | Unreadable]:
         """Every row, as wide as the header; sets `line`."""
+        self._usual = None
         self._text.seek(0)
         for _ in range(self._header.lines):
             self._text.readline(MAX_LINE_CHARACTERS + 1)
-        feed = _Feed(self._text.readline, self._skip, self._header.lines)
+        feed = _Feed(self._text.readline, self._skip, lambda: self._usual, self._header.lines)
         delimiter, width = self._header.delimiter, len(self._names)
         next_number = self._header.lines + 1
         while True:
@@ -267,12 +297,20 @@ class _Feed:
     Args:
         readline: Of the file.
         skip: Whether a line that begins a row is left out, given with its number.
+        usual: What reads lines that are rows by themselves, if there is anything.
         number: Of the last line before.
     """
 
-    def __init__(self, readline: Callable[[int], str], skip: Callable[[str, int], bool] | None, number: int) -> None:
+    def __init__(
+        self,
+        readline: Callable[[int], str],
+        skip: Callable[[str, int], bool] | None,
+        usual: Callable[[], LineReader | None],
+        number: int,
+    ) -> None:
         self._readline = readline
         self._skip = skip
+        self._usual = usual
         self._number = number
         self.skipped = 0
         """Lines that were left out before the row under way."""
@@ -285,16 +323,21 @@ class _Feed:
         """Every line to the end."""
         readline, again, row, skip = self._readline, self._again, self.row, self._skip
         while line := again.popleft() if again else readline(MAX_LINE_CHARACTERS + 1):
+            self._number += 1
+            if not row and not again and (usual := self._usual()) is not None:
+                line, number = usual.read(line, self._number, readline)
+                self.skipped += number - self._number
+                self._number = number
+                if not line:
+                    return
             if len(line) > MAX_LINE_CHARACTERS:
                 self.too_long = line[:_EXCERPT]
                 while len(line) > MAX_LINE_CHARACTERS:
                     line = readline(MAX_LINE_CHARACTERS + 1)
                 line = "\n"
-            if skip is not None:
-                self._number += 1
-                if not row and skip(line, self._number):
-                    self.skipped += 1
-                    continue
+            if skip is not None and not row and skip(line, self._number):
+                self.skipped += 1
+                continue
             row.append(line)
             yield line
 

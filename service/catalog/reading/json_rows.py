@@ -9,7 +9,7 @@ import orjson
 from service.catalog.reading.cells import NOTHING, is_typed, plain_value, shown
 from service.catalog.reading.encoding import UTF_8, Recoded, judge, note_on
 from service.catalog.reading.lines import MAX_LINE_CHARACTERS, check_column_count, next_line
-from service.catalog.reading.ports import Record, Shape, Unit, Unreadable
+from service.catalog.reading.ports import QuickWay, Record, Shape, Unit, Unreadable
 from service.errors import CatalogError
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -86,9 +86,9 @@ class JsonRows:
     def close(self) -> None:
         """Leave the stream open."""
 
-    def records(self, *, texts: Collection[str] = ()) -> Iterator[Record | Unreadable]:
+    def records(self, *, texts: Collection[str] = (), quick: QuickWay | None = None) -> Iterator[Record | Unreadable]:
         """See `RowSource.records`; JSON itself says what is a number, so `texts` changes nothing."""
-        del texts
+        del texts, quick
         names = self.names
         for found in self._objects:
             if isinstance(found, Unreadable):

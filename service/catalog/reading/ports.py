@@ -11,6 +11,10 @@ Unit = Literal["line", "row"]
 """What a source counts: lines of a text, or rows where a line says nothing."""
 
 
+Kind = Literal["text", "number", "empty"]
+"""What a column of a CSV file has held so far."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unreadable:
     """A row that cannot be read."""
@@ -79,11 +83,12 @@ class RowSource(Protocol):
     def repeated(self) -> Collection[str]:
         """Columns that stand more than once; the first of them counts."""
 
-    def records(self, *, texts: Collection[str] = ()) -> Iterator[Record | Unreadable]:
+    def records(self, *, texts: Collection[str] = (), quick: "QuickWay | None" = None) -> Iterator[Record | Unreadable]:
         """Every row from the first.
 
         Args:
             texts: Columns whose values stay as they are written, whatever they look like.
+            quick: Reads lines in its own way, where a line may be a row by itself; those are left out here.
 
         Raises:
             Surprise: A row is not what the ones before let expect; call `learn` and read again.
@@ -112,6 +117,41 @@ class Sink(Protocol):
 
     def clear(self) -> None:
         """Forget all items, because the source is read once more from its beginning."""
+
+
+class LineReader(Protocol):
+    """Reads lines that are rows by themselves."""
+
+    def read(self, line: str, number: int, readline: Callable[[int], str]) -> tuple[str, int]:
+        """Read as many lines as it can.
+
+        Args:
+            line: The next line.
+            number: The line's number.
+            readline: Of those behind it.
+
+        Returns:
+            The first line that it leaves to others, empty at the end of the file, and its number.
+
+        Raises:
+            TooLarge: There are more than there may be.
+        """
+
+
+class QuickWay(Protocol):
+    """A quicker way to read lines that are rows by themselves, to the same end as the ordinary one."""
+
+    @property
+    def count(self) -> int:
+        """Lines read so far."""
+
+    def reader(self, delimiter: str, kinds: Sequence[Kind]) -> LineReader:
+        """What reads lines.
+
+        Args:
+            delimiter: Between cells.
+            kinds: What each column holds, by its place.
+        """
 
 
 class LineTrace(Protocol):

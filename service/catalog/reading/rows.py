@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from operator import itemgetter
 from typing import IO, Any, Final, NamedTuple
 
@@ -20,6 +21,7 @@ from service.catalog.reading.origins import as_text
 from service.catalog.reading.ports import LineTrace, Record, RowSource, Sink, Surprise, TooLarge, Unreadable
 from service.catalog.reading.prices import PriceVotes, is_doubtful, may_be_price, plain_number, price_of
 from service.catalog.reading.report import LACKING, CatalogReport, DropReason, RowTally
+from service.catalog.reading.usual_lines import UsualLines
 from service.constants import MAX_ID_CHARACTERS
 
 _WEB: Final = re.compile(r"https?://[^/\s]")
@@ -79,6 +81,11 @@ class RowReader:
         self._float_ids = facts is not None and facts.ids_are_floats
         self.currency = ""
         """Of the last item's price."""
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether a price with a decimal point is read as it stands."""
+        return self._style != "comma"
 
     def item(self, record: Record) -> tuple[dict[str, object], Fault | None]:
         """The five values in the order of the answer, and the first thing that is wrong with them.
@@ -216,6 +223,8 @@ def read_items(
             columns = columns.with_currency() if facts.prices.all_have_currency else columns
             eligible = None if exclusion is None else exclusion(columns)
             tally = _fill(source, sink, RowReader(columns, facts), eligible=eligible, max_rows=max_rows)
+        if max_rows is not None and tally.rows > max_rows:
+            raise TooLarge
         if lines is not None:
             lines.end(source)
             tally.rows += lines.kept
@@ -251,15 +260,15 @@ def _fill(
 ) -> RowTally:
     note = None if lines is None else lines.note
     tally = RowTally(source.unit)
-    for record in source.records(texts=reader.columns.texts):
+    limit = inf if max_rows is None else max_rows
+    quick = _quick_way(sink, reader, eligible, max_rows, lines)
+    for record in source.records(texts=reader.columns.texts, quick=quick):
         tally.rows += 1
-        if max_rows is not None and tally.rows > max_rows:
+        if tally.rows > limit:
             raise TooLarge
         line = source.line
         if isinstance(record, Unreadable):
-            if record.reason == "not_utf8" and not reader.knows_file:
-                raise Surprise
-            tally.drop(record.reason, None, line, record.text, record.problem)
+            _drop_unreadable(record, line, tally, reader)
             continue
         item, fault = reader.item(record)
         item_id = str(item["id"])
@@ -279,7 +288,23 @@ def _fill(
         sink.add(line, item_id, kept, eligible=eligible is None or eligible(reader.mapping(item, record)))
         if note is not None:
             note(source.raw if is_secure else "", line)
+    tally.rows += 0 if quick is None else quick.count
     return tally
+
+
+def _drop_unreadable(row: Unreadable, line: int, tally: RowTally, reader: RowReader) -> None:
+    if row.reason == "not_utf8" and not reader.knows_file:
+        raise Surprise
+    tally.drop(row.reason, None, line, row.text, row.problem)
+
+
+def _quick_way(
+    sink: Sink, reader: RowReader, eligible: Eligible | None, max_rows: int | None, lines: LineTrace | None
+) -> UsualLines | None:
+    """What reads usual lines, unless more must be known of each row."""
+    if eligible is not None or not reader.is_usual:
+        return None
+    return UsualLines.of(reader.columns, sink, lines, max_rows)
 
 
 def _not_utf8(record: Record, reader: RowReader) -> Fault | None:

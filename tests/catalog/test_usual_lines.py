@@ -1,0 +1,172 @@
+"""The quick way and the ordinary way to read a CSV file, held to the same answers over files that chance writes."""
+
+import csv
+import io
+from random import Random
+
+import pytest
+
+from service.catalog.adapters.memory import MemorySink
+from service.catalog.reading import csv_rows, rows
+from service.catalog.reading.ports import TooLarge
+from service.catalog.reading.usual_lines import UsualLines
+from service.errors import CatalogError
+
+FILES = 60
+TEXTS = (
+    "", " ", "Oak table", "Blé d'hiver", "日本の皿", "\U0001f600", " inner", "outer ", "\u00a0nbsp", "a,b", "a;b", "a\tb",
+    "a|b", 'say "hi"', "back\\slash", "tab\there", "two\nlines", "\r", "null", "NaN", "nan", "<NA>", "#N/A", "\\N", "nul",
+    "nullable", "NaN,", "None", "{}", "%s", "\x7f", "\x01", "\u2028", "\x85", "l'été", "'", "5", "1.0", "#REF!",
+)  # fmt: skip
+NUMBERS = (
+    "0", "1", "-1", "-0", "007", "1.50", "1.5", "0.00", "0.0", "-0.5", "1e3", "1.000000", "1.50000000000000000", "", " 3",
+    "999999999999999", "9999999999999999", "123456.125", "0.001", "0.0001", "12.", ".5", "+1", "nan", "1_000",
+)  # fmt: skip
+PRICES = (
+    "9.99",
+    "10",
+    "0",
+    "0.00",
+    "0.0",
+    "0.01",
+    "1.234",
+    "12.50",
+    "100.0",
+    "1e2",
+    "9,99",
+    "-1",
+    "",
+    "9.99 EUR",
+    "07.5",
+    "1000000.5",
+)
+ADDRESSES = (
+    "https://shop.example/p/{}", "http://shop.example/p/{}", "HTTPS://shop.example/{}", "//shop.example/{}", "https://",
+    "https:///{}", "https://é.example/{}", "https://shop.example/a b/{}", "https://shop.example/{}?a=1,2;b|c",
+    'https://shop.example/{}"', "https://shop.example/{}\\x", "", "javascript:{}", "https://a/1.jpg,https://b/{}.jpg",
+)  # fmt: skip
+IDS = (
+    "{}",
+    "a{}",
+    "a {}",
+    "é{}",
+    "{}.0",
+    "00{}",
+    " {} ",
+    "",
+    "same",
+    "x" * 256 + "{}",
+    "x" * 250 + "{}",
+    "1e{}",
+    '"{}',
+    "a,{}",
+    "nan",
+)
+
+
+def written(rng: Random) -> bytes:
+    """A file of one of many dialects, its rows mostly usual."""
+    names = ["id", "url", "name", "price", "image", "stock", "size", "brand", "sale"]
+    rng.shuffle(names)
+    names = [name for name in names if name in ("id", "url", "name", "price", "image") or rng.random() < 0.8]
+    names += rng.choice(([], [], [""], ["brand"], [" note "]))
+    oddness = rng.choice((0.0, 0.005, 0.02, 0.1))
+    odd_prices = rng.choice((PRICES[:7], PRICES))
+    text = io.StringIO()
+    writer = csv.writer(
+        text,
+        delimiter=rng.choice(",,;\t|"),
+        lineterminator=rng.choice(("\n", "\r\n")),
+        quoting=rng.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC)),
+    )
+    writer.writerow(names)
+    for number in range(rng.randrange(20, 90)):
+        usual = {
+            "id": f"i{number}",
+            "url": f"https://shop.example/p/{number}",
+            "name": rng.choice(("Oak table", "Blé d'hiver", "Linen, soft")),
+            "price": f"{rng.randrange(1, 10000) / 100:.2f}",
+            "image": f"https://cdn.example/{number}.jpg",
+            "stock": str(rng.randrange(100)),
+            "size": f"{rng.randrange(1000) / 100:.2f}",
+            "brand": rng.choice(("", "Nord", "5")),
+            "sale": rng.choice(("", "", "4.50")),
+        }
+        odd = {
+            "id": rng.choice(IDS).format(number),
+            "price": rng.choice(odd_prices),
+            "url": rng.choice(ADDRESSES).format(number),
+            "image": rng.choice(ADDRESSES).format(number),
+            "stock": rng.choice(NUMBERS if rng.random() < 0.9 else TEXTS),
+            "sale": rng.choice(NUMBERS),
+        }
+        row = [odd.get(name, rng.choice(TEXTS)) if rng.random() < oddness else usual.get(name, "") for name in names]
+        if rng.random() < oddness:
+            row = row[: rng.randrange(len(row) + 1)] + rng.choice(([], ["", "more"]))
+        writer.writerow(row)
+        if rng.random() < oddness:
+            text.write(rng.choice(("\n", '"open,\n', "a,b\n", '5" x,', "\r\n", "x" * 50 + "\n")))
+    content = text.getvalue()
+    content = content.rstrip("\r\n") if rng.random() < 0.3 else content
+    encoded = content.encode(rng.choice(("utf-8", "utf-8", "utf-8-sig", "utf-16")))
+    if rng.random() < oddness * 5:
+        place = rng.randrange(len(encoded))
+        encoded = encoded[:place] + b"\xe9" + encoded[place:]
+    return encoded
+
+
+class Trace:
+    """Which line became which item."""
+
+    kept = 0
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[str, int]] = []
+
+    def begin(self, source: object, columns: object) -> None:
+        pass
+
+    def note(self, raw: str, line: int) -> None:
+        self.noted.append((raw, line))
+
+    def give_up(self) -> None:
+        self.noted.append(("given up", 0))
+
+    def end(self, source: object) -> None:
+        self.noted.append(("end", 0))
+
+
+def read(content: bytes, max_rows: int | None) -> tuple[object, ...]:
+    """All that reading a file says."""
+    sink, trace = MemorySink(None), Trace()
+    try:
+        columns, tally, report = rows.read_items(
+            io.BytesIO(content), sink, label="feed", column_mapping={}, max_rows=max_rows, lines=trace
+        )
+    except (CatalogError, TooLarge) as error:
+        return type(error), str(error)
+    return list(sink.records.items()), columns, tally.rows, tally.lacking, report, trace.noted
+
+
+def test_the_quick_way_reads_every_dialect_as_the_ordinary_way_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_rows, "_ROWS_BEFORE_USUAL", 4)
+    taken: list[UsualLines] = []
+
+    def quick(*args: object) -> UsualLines | None:
+        found = whole(*args)  # type: ignore[arg-type]  # handed on
+        taken.extend(filter(None, [found]))
+        return found
+
+    whole = UsualLines.of
+    for seed in range(FILES):
+        rng = Random(seed)
+        content = written(rng)
+        max_rows = rng.choice((None, None, 30))
+        with monkeypatch.context() as patch:
+            patch.setattr(UsualLines, "of", lambda *_: None)
+            ordinary = read(content, max_rows)
+        with monkeypatch.context() as patch:
+            patch.setattr(UsualLines, "of", quick)
+            assert read(content, max_rows) == ordinary, f"seed {seed}"
+    # Else it would hold because nothing took the quick way.
+    assert sum(lines.count for lines in taken) > FILES * 10
