@@ -50,6 +50,7 @@ REPEATS = {
     "start": 3,
     "settings": 5,
     "catalog": 3,
+    "catalog_turns": 3,
     "console": 5,
     "data_check": 2,
 }
@@ -66,6 +67,7 @@ QUICK_REPEATS = {
     "start": 1,
     "settings": 1,
     "catalog": 1,
+    "catalog_turns": 1,
     "console": 2,
     "data_check": 1,
 }
@@ -84,6 +86,7 @@ SPEED = {
 ON_REQUEST = {
     **speed.ON_REQUEST,
     "catalog": catalog.catalog,
+    "catalog_turns": catalog.catalog_turns,
     "console": console.console,
     "data_check": data_check.data_check,
 }

@@ -2,25 +2,26 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from random import Random
 
 import pytest
 
 from service.catalog.adapters.memory import MemorySink
 from service.catalog.reading import csv_rows, rows
-from service.catalog.reading.ports import TooLarge
+from service.catalog.reading.ports import RowSource, TooLarge
 from service.catalog.reading.usual_lines import UsualLines
 from service.errors import CatalogError
 
 FILES = 60
 TEXTS = (
-    "", " ", "Oak table", "Blé d'hiver", "日本の皿", "\U0001f600", " inner", "outer ", "\u00a0nbsp", "a,b", "a;b", "a\tb",
-    "a|b", 'say "hi"', "back\\slash", "tab\there", "two\nlines", "\r", "null", "NaN", "nan", "<NA>", "#N/A", "\\N", "nul",
-    "nullable", "NaN,", "None", "{}", "%s", "\x7f", "\x01", "\u2028", "\x85", "l'été", "'", "5", "1.0", "#REF!",
+    "", " ", "Oak table", "Blé d'hiver", "日本の皿", "\U0001f600", " inner", "outer ", "\u00a0nbsp", "a,b", "a;b",
+    "a\tb", "a|b", 'say "hi"', "back\\slash", "tab\there", "two\nlines", "\r", "null", "NaN", "nan", "<NA>", "#N/A",
+    "\\N", "nul", "nullable", "NaN,", "None", "{}", "%s", "\x7f", "\x01", "\u2028", "\x85", "l'été", "'", "5", "1.0",
 )  # fmt: skip
 NUMBERS = (
-    "0", "1", "-1", "-0", "007", "1.50", "1.5", "0.00", "0.0", "-0.5", "1e3", "1.000000", "1.50000000000000000", "", " 3",
-    "999999999999999", "9999999999999999", "123456.125", "0.001", "0.0001", "12.", ".5", "+1", "nan", "1_000",
+    "0", "1", "-1", "-0", "007", "1.50", "1.5", "0.00", "0.0", "-0.5", "1e3", "1.000000", "1.50000000000000000", "",
+    " 3", "999999999999999", "9999999999999999", "123456.125", "0.001", "0.0001", "12.", ".5", "+1", "nan", "1_000",
 )  # fmt: skip
 PRICES = (
     "9.99",
@@ -93,7 +94,7 @@ def written(rng: Random) -> bytes:
             "sale": rng.choice(("", "", "4.50")),
         }
         odd = {
-            "id": rng.choice(IDS).format(number),
+            "id": rng.choice((*IDS, "i{}", "i{}")).format(rng.randrange(number + 1)),
             "price": rng.choice(odd_prices),
             "url": rng.choice(ADDRESSES).format(number),
             "image": rng.choice(ADDRESSES).format(number),
@@ -103,6 +104,8 @@ def written(rng: Random) -> bytes:
         row = [odd.get(name, rng.choice(TEXTS)) if rng.random() < oddness else usual.get(name, "") for name in names]
         if rng.random() < oddness:
             row = row[: rng.randrange(len(row) + 1)] + rng.choice(([], ["", "more"]))
+        if rng.random() < oddness:
+            row.insert(names.index("url") + 1, "x")
         writer.writerow(row)
         if rng.random() < oddness:
             text.write(rng.choice(("\n", '"open,\n', "a,b\n", '5" x,', "\r\n", "x" * 50 + "\n")))
@@ -123,7 +126,7 @@ class Trace:
     def __init__(self) -> None:
         self.noted: list[tuple[str, int]] = []
 
-    def begin(self, source: object, columns: object) -> None:
+    def begin(self, source: RowSource, columns: Sequence[str]) -> None:
         pass
 
     def note(self, raw: str, line: int) -> None:
@@ -132,8 +135,8 @@ class Trace:
     def give_up(self) -> None:
         self.noted.append(("given up", 0))
 
-    def end(self, source: object) -> None:
-        self.noted.append(("end", 0))
+    def end(self, source: RowSource) -> None:
+        self.noted.append((source.unit, 0))
 
 
 def read(content: bytes, max_rows: int | None) -> tuple[object, ...]:
