@@ -91,6 +91,8 @@ async def prewarm_users(wanted: Wanted, services: AdminServices) -> JSONResponse
     names = wanted.item_ids if wanted.user_ids is None else wanted.user_ids
     if names is None or (wanted.item_ids is not None and wanted.user_ids is not None):
         raise InvalidQuery("user_ids", "exactly one of user_ids and item_ids is needed")
+    if any(name.startswith("{") for name in names):
+        raise InvalidQuery("user_ids" if wanted.item_ids is None else "item_ids", "an id begins with {, as JSON does")
     prewarmer = _prewarmer_of(services, wanted.placement, items=wanted.item_ids is not None)
     turn = services.administration.prewarm_turn
     if turn.locked() and wanted.seconds:

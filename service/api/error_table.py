@@ -103,8 +103,12 @@ async def _wrong_path(request: Request, error: Exception) -> JSONResponse:
     # The innermost name: what follows is a place in a list.
     names = [one for one in first["loc"] if isinstance(one, str)]
     _count(request, STATUS_CODES[InvalidQuery], str(first["type"]).replace("_", " "), names[-1] if names else "")
-    return _body(422, "invalid_parameter", str(first["msg"]), field=str(first["loc"][-1]))
+    # What comes as a form or without a type is not parsed, and curl sends a form.
+    message = NO_JSON if first["type"] == "model_attributes_type" else str(first["msg"])
+    return _body(422, "invalid_parameter", message, field=str(first["loc"][-1]))
 
+
+NO_JSON: Final = "is not a JSON object; send one with Content-Type: application/json"
 
 NO_SUCH_PATH: Final = (
     f"there is no such path; templates call {RECOMMENDATIONS_PATH}, {SIMILAR_ITEMS_PATH}, {RANKING_PATH}"

@@ -192,17 +192,21 @@ def moment_of(value: object, now: float, key: str) -> float:
     """
     if value is None:
         return now
-    moment = _moment_of_text(value, key) if isinstance(value, str) else number_of(value, key) or 0.0
-    if moment > 1e11:  # noqa: PLR2004  # no event is of the year 5138: these are milliseconds
-        moment /= 1000
+    moment = _moment_of_text(value, key) if isinstance(value, str) else _moment_of_number(value, key)
     if moment <= 0 or moment > now + MAX_FUTURE_SECONDS:
         raise EventProblem(f"{key}: is before 1970, or more than a day in the future")
     return moment
 
 
+def _moment_of_number(value: object, key: str) -> float:
+    moment = number_of(value, key) or 0.0
+    # No event is of the year 5138: these are milliseconds.
+    return moment / 1000 if moment > 1e11 else moment  # noqa: PLR2004  # Unix seconds of that year
+
+
 def _moment_of_text(text: str, key: str) -> float:
     with suppress(ValueError):
-        return number_of(float(text), key) or 0.0
+        return _moment_of_number(float(text), key)
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:

@@ -96,6 +96,7 @@ async def test_it_needs_an_admin_key(open_door: OpenDoor) -> None:
         {"user_ids": [f"u{n}" for n in range(251)]},
         {"user_ids": ["x" * 257]},
         {"user_ids": [""]},
+        {"user_ids": ["u", '{"external_id": "u", "email": "u@x.example"}']},
         {"user_ids": ["u"], "seconds": 5},
         {"user_ids": ["u"], "spare": 0},
         {"user_ids": ["u"], "spare": 1.1},
@@ -104,11 +105,21 @@ async def test_it_needs_an_admin_key(open_door: OpenDoor) -> None:
     ],
 )
 async def test_what_is_out_of_bounds_is_refused(open_door: OpenDoor, body: dict[str, object]) -> None:
+    """H1: a line of JSON is no id, also where it comes over HTTP."""
     async with open_door(ADMIN_KEYS="an-admin-key-of-the-tests") as door:
         answer = await door.http.post("/users/prewarm", json=body, headers=KEY)
         assert answer.status_code == 422
         assert answer.json()["error"] == "invalid_parameter"
         assert not door.personalize.asked
+
+
+async def test_a_body_that_curl_sends_as_a_form_is_refused_with_the_way_out(open_door: OpenDoor) -> None:
+    """A5: the reason was pydantic's, and named nothing that the caller could change."""
+    async with open_door(ADMIN_KEYS="an-admin-key-of-the-tests") as door:
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        answer = await door.http.post("/users/prewarm", content=b'{"user_ids": ["u"]}', headers={**KEY, **form})
+        assert answer.status_code == 422
+        assert "Content-Type: application/json" in answer.json()["message"]
 
 
 PLACEMENTS = {
