@@ -28,6 +28,7 @@ from service.braze.tags import (
     ConnectedContent,
     MessageAborted,
 )
+from service.braze.text_filters import text_filters
 from service.errors import TemplateError
 
 MAX_ITERATIONS: Final = 100_000
@@ -68,7 +69,7 @@ class BrazeEnvironment(Environment):
             self.add_tag(stand_in)
         for name in NOT_OF_BRAZE:
             del self.filters[name]
-        for name, function in FILTERS.items():
+        for name, function in {**text_filters(self.filters), **FILTERS}.items():
             self.add_filter(name, function)
 
     def __hash__(self) -> int:

@@ -68,9 +68,13 @@ def number(value: object) -> float | int:
         return 0
 
 
+_CENT: Final = Decimal("0.01")
+_CENT_PLACES: Final = 2
+
+
 def _to_places(value: float, places: int) -> Decimal:
     """Rounded as Ruby does it, halves away from zero; of the number as it is written."""
-    return Decimal(str(value)).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    return Decimal(str(value)).quantize(_CENT if places == _CENT_PLACES else Decimal(1).scaleb(-places), ROUND_HALF_UP)
 
 
 def rounded(value: object, digits: object = 0) -> float | int:

@@ -29,6 +29,8 @@ _NOT_UNDER: Final = (
     "Use localhost or this machine's address, put the name into CONSOLE_HOSTS, or set CONSOLE_ACCESS=keyed."
 )
 
+_NO_SNIFFING: Final = {"X-Content-Type-Options": "nosniff"}
+
 VISIT: Final = "personalize_connect.visit"
 """Of a request's scope: who sends it, a `Visit`."""
 
@@ -76,7 +78,9 @@ class ApiRoute(APIRoute):
             token = request.headers.get(TOKEN_HEADER, "")
             if request.method != "GET" and not console_of(request).reception.may_post(request, visit, token):
                 return _refused(request, HTTPStatus.FORBIDDEN, "load the page anew: its token is not known")
-            return await answer(request)
+            response = await answer(request)
+            response.headers.update(_NO_SNIFFING)
+            return response
 
         return answered
 
@@ -134,4 +138,4 @@ def _refused(request: Request, status: HTTPStatus, message: str) -> Response:
     lifecycle_of(request).refusals.refuse(path, status, "", message)
     # No WWW-Authenticate: the browser would ask for a password itself.
     body = {"error": status.phrase.lower().replace(" ", "_"), "message": message}
-    return JSONResponse(body, status, headers={"Cache-Control": "no-store"})
+    return JSONResponse(body, status, headers={"Cache-Control": "no-store", **_NO_SNIFFING})

@@ -355,6 +355,19 @@ DATES = [
     Case(FILTERS, "{{ '2021-06-03 17:13:41 +0200' | date: '%s %H' }}", "1622733221 17"),
 ]
 
+TYPES: Final = SHOPIFY + "basics/types/"
+
+VALUES = [
+    Case(TYPES, "{{ 'a' | append: custom_attribute.${n} | prepend: custom_attribute.${n} }}", "a", {}, {"n": None}),
+    Case(TYPES, "{{ custom_attribute.${vip} | append: '!' }}", "true!", {}, {"vip": True}),
+    Case(TYPES, "{{ 'vip: ' | append: custom_attribute.${vip} }}", "vip: false", {}, {"vip": False}),
+    Case(TYPES, "{{ custom_attribute.${vip} | replace: 'true', 'yes' }}", "yes", {}, {"vip": True}),
+    Case(TYPES, "{{ 'a-b' | replace: '-', custom_attribute.${n} }}", "ab", {}, {"n": None}),
+    Case(TYPES, "{{ custom_attribute.${vip} | url_encode | strip }}", "true", {}, {"vip": True}),
+    Case(TYPES, "{{ custom_attribute.${l} | join: ',' }}", "true,,1.5,x", {}, {"l": [True, None, 1.5, "x"]}),
+    Case(TYPES, "{{ custom_attribute.${vip} | slice: 0, 2 }}", "tr", {}, {"vip": True}),
+]
+
 USE_CASES = [
     Case(
         LIBRARY,
@@ -425,4 +438,4 @@ USE_CASES = [
     ),
 ]
 
-CASES = [*USE_CASES, *OF_BRAZE_ONLY, *DATES, *ATTRIBUTES, *WHERE, *COMPARED, *ABORTS, *FILTERED, *TAGS]
+CASES = [*USE_CASES, *OF_BRAZE_ONLY, *DATES, *VALUES, *ATTRIBUTES, *WHERE, *COMPARED, *ABORTS, *FILTERED, *TAGS]

@@ -78,6 +78,7 @@ async def test_all_that_pages_ask_for_needs_a_login_and_every_post_the_pages_tok
                     headers = {"X-Console-Token": token}
                     answer = await door.http.request(method, route.path, json={}, headers=headers)
                     assert answer.status_code == wanted, (method, route.path)
+                    assert answer.headers["x-content-type-options"] == "nosniff"
                     assert "www-authenticate" not in answer.headers
             await visitor.log_in()
 
