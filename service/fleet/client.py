@@ -32,9 +32,9 @@ from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from service.errors import SharedStateFull, SharedStateUnavailable
 from service.fleet.address import HostPort, RedisAddress
+from service.fleet.asking import Asking
 from service.fleet.causes import Cause, Refusal, cause_of
 from service.fleet.connections import MAX_CONNECTIONS, AnyRedis, Connector, PatientCluster
-from service.fleet.deadline import AnswerWithin
 from service.fleet.route import Pathfinder, Route
 from service.fleet.script import RunsScripts, Script
 from service.tasks import stop_task
@@ -144,8 +144,7 @@ class RedisClient:
         """The script in a Lua file."""
         return Script(lambda: self.scripts, path.read_text("utf-8"))
 
-    @asynccontextmanager
-    async def use(self, *keys: str, spread: bool = False) -> AsyncIterator[AnyRedis]:
+    def use(self, *keys: str, spread: bool = False) -> Asking:
         """The library's client, for one command.
 
         Args:
@@ -162,14 +161,11 @@ class RedisClient:
         if node is not None and _now() < self._nodes_asked_from.get(node, float("-inf")):
             raise SharedStateUnavailable("this node of Redis is down")
         spread = node is None and (spread or bool(keys)) and isinstance(self._route.redis, PatientCluster)
-        async with self._asking(node, spread=spread) as client:
-            yield client
+        return Asking(self, self._turns, node, spread=spread)
 
-    @asynccontextmanager
-    async def attempt(self) -> AsyncIterator[AnyRedis]:
+    def attempt(self) -> Asking:
         """The same as `use`, also while Redis is down; for the heartbeat."""
-        async with self._asking(None, spread=False) as client:
-            yield client
+        return Asking(self, self._turns, None, spread=False)
 
     @asynccontextmanager
     async def subscription(self) -> AsyncIterator[PubSub]:
@@ -239,20 +235,21 @@ class RedisClient:
         self._tell(cause)
         self._change(up=False)
 
-    @asynccontextmanager
-    async def _asking(self, node: str | None, *, spread: bool) -> AsyncIterator[AnyRedis]:
-        try:
-            async with AnswerWithin(self.timeout_seconds), self._turns:
-                yield self.redis
-            if node in self._nodes_named:
-                self._nodes_named.discard(node)
-                _logger.info("redis_node_up", redis=node)
-        except OutOfMemoryError as error:
-            raise SharedStateFull("Redis is full") from error
-        except (RedisError, OSError, TimeoutError) as error:
-            if not (isinstance(error, ResponseError) and str(error).startswith(_FAULTS_OF_A_KEY)):
-                self._failed(error, node, spread=spread)
-            raise SharedStateUnavailable(f"Redis failed: {type(error).__name__}") from error
+    def note_answer(self, node: str) -> None:
+        """A node of a cluster has answered."""
+        if node in self._nodes_named:
+            self._nodes_named.discard(node)
+            _logger.info("redis_node_up", redis=node)
+
+    def error_of(self, error: BaseException, node: str | None, *, spread: bool) -> Exception | None:
+        """What the users are to see of a failure, which is noted; None if it is none of Redis's."""
+        if isinstance(error, OutOfMemoryError):
+            return SharedStateFull("Redis is full")
+        if not isinstance(error, RedisError | OSError | TimeoutError):
+            return None
+        if not (isinstance(error, ResponseError) and str(error).startswith(_FAULTS_OF_A_KEY)):
+            self._failed(error, node, spread=spread)
+        return SharedStateUnavailable(f"Redis failed: {type(error).__name__}")
 
     def _failed(self, error: BaseException, node: str | None, *, spread: bool = False) -> None:
         cause = cause_of(error, tls=self.address.tls is not None)
