@@ -101,7 +101,16 @@ _OF_THE_LIBRARY: Final = (
     ("redisclusterexception", Cause("cluster", "the cluster's nodes cannot be asked")),
 )
 
-_CLOSED: Final = ("closed", "connection lost", "reset", "broken pipe", "0 bytes", "incompleteread")
+_CLOSED: Final = (
+    "closed",
+    "connection lost",
+    "connection not ready",
+    "has data",
+    "reset",
+    "broken pipe",
+    "0 bytes",
+    "incompleteread",
+)
 
 
 def cause_of(error: BaseException, *, tls: bool) -> Cause:

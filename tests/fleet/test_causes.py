@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ConnectionError as LibraryConnectionError
 from structlog.testing import capture_logs
 
 from service.clock import Clock
 from service.errors import ConfigurationError
 from service.fleet.address import HostPort, RedisAddress
+from service.fleet.causes import cause_of
 from service.fleet.client import RedisClient
 from service.fleet.connections import Connector
 from tests.support.certificates import certificate
@@ -303,3 +305,20 @@ async def test_an_old_server_is_named_at_the_start(clock: Clock, server: bytes, 
     [line] = logs
     assert line["event"] == "redis_refused"
     assert says in line["cause"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Error UNKNOWN while writing to socket. Connection lost.",
+        "Connection not ready",
+        "Connection has data",
+        "Connection closed by server.",
+        "Error 104 while writing to socket. Connection reset by peer.",
+    ],
+)
+def test_a_connection_that_redis_has_cut_is_called_closed(said: str) -> None:
+    """E5: with maxclients it was `the network failed (ConnectionError)`. The words are those of the library."""
+    cause = cause_of(LibraryConnectionError(said), tls=False)
+
+    assert (cause.kind, cause.lasting) == ("closed", False)
