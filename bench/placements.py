@@ -22,6 +22,9 @@ from tests.support.processes import CAMPAIGN_ARN, Process, local_personalize
 RANKED: Final = 20
 """Items of a ranking: an edit of a newsletter."""
 
+PREFIX: Final = "1"
+"""Of users whom the retail data know: each has a list of its own."""
+
 LEAST: Final = 0.9
 """Of raw ASGI's processor time to a hit's, for every kind."""
 
@@ -31,12 +34,13 @@ MOST: Final = 1.1
 PLAIN: Final = "/recommendations"
 
 RULES: Final = {
+    "max_per": "max_per = { category = 2 }",
     "max_per and boost": """
 max_per = { category = 2 }
 boost = 'INCLUDE ItemID WHERE Items.PRICE < 50'
 """,
     "max_per of two columns": "max_per = { category = 3, style = 2 }",
-    "exclusion_filter": """exclusion_filter = 'EXCLUDE ItemID WHERE Items.PRICE > 100'""",
+    "exclusion_filter": """exclusion_filter = 'EXCLUDE ItemID WHERE Items.PRICE > 200'""",
     "pin": """pin = [{ item = "@", slot = 2 }]""",
 }
 """Name, and lines of the placements file; `@` is an item of the catalogue."""
@@ -95,15 +99,17 @@ def hits_of_all_kinds(repeats: int) -> list[Figure]:
         )
         for path in paths.values():
             _warm(replica, path)
-        raw = {name: stack.enter_context(reference("raw", replica, path=paths[name])) for name in kinds}
+        raw = {
+            name: stack.enter_context(reference("raw", replica, path=paths[name], user=f"{PREFIX}0")) for name in kinds
+        }
 
         def turn(number: int) -> dict[str, Answers]:
             # The other way round in every second turn, so that nothing has the same neighbour each time.
             done = {}
             for name in list(paths)[:: 1 if number % 2 else -1]:
-                done[name] = flooded(replica, connections=32, seconds=1, path=paths[name])
+                done[name] = flooded(replica, connections=32, seconds=1, prefix=PREFIX, path=paths[name])
                 if name in raw:
-                    done[_raw(name)] = flooded(raw[name], connections=32, seconds=1, path=paths[name])
+                    done[_raw(name)] = flooded(raw[name], connections=32, seconds=1, prefix=PREFIX, path=paths[name])
             return done
 
         quiet: Quiet[dict[str, Answers]] = Quiet([*raw.values(), replica, personalize])
@@ -128,5 +134,5 @@ def _ratio(turns: Sequence[Mapping[str, Answers]], what: str, of: str, to: str) 
 def _warm(replica: Process, path: str) -> None:
     """Have a list for each user, and the answer rendered."""
     for number in range(USERS):
-        with urllib.request.urlopen(f"{replica.url}{path}u{number}", timeout=10) as answer:  # noqa: S310  # loopback only
+        with urllib.request.urlopen(f"{replica.url}{path}{PREFIX}{number}", timeout=10) as answer:  # noqa: S310  # loopback only
             answer.read()

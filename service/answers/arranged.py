@@ -32,6 +32,8 @@ class _Standing(NamedTuple):
 
     pinned: Pinned
     numbers: Sequence[int]
+    members: frozenset[int]
+    """The same."""
     since: float
     until: float
     """Unix seconds, as `since`: between them the same pins stand."""
@@ -68,7 +70,10 @@ class ArrangedItems(ReadyItems):
     def join(self, kept: NumberedList, wanted: int) -> Joined | None:
         """See `ReadyItems.join`."""
         self._renew()
-        return self._full(first_numbers(kept, len(kept)), wanted)
+        choice = self._choice(first_numbers(kept, len(kept)), wanted)
+        if choice is None or len(choice[0]) + len(choice[2]) < wanted:
+            return None
+        return self._joined(choice)
 
     def _choice(self, found: Sequence[int], wanted: int, given: frozenset[int] | None = None) -> Choice | None:
         pinned: Pinned = ()
@@ -79,7 +84,8 @@ class ArrangedItems(ReadyItems):
                 return None
             pinned, standing = pins.pinned, pins.numbers
             wanted -= len(standing)
-            found = [number for number in found if number not in standing]
+            if not pins.members.isdisjoint(found):
+                found = [number for number in found if number not in pins.members]
             if not wanted:
                 return (), (), pinned
         if self._moves:
@@ -128,8 +134,9 @@ class ArrangedItems(ReadyItems):
             if (given is None or number in given) and (has_room is None or has_room(item_id, row))
         ]
         # What stands counts, so that its kinds have to be known.
-        self._look_at([number for _, number in pinned])
-        return _Standing(pinned, [number for _, number in pinned], now, arrangement.pins_change_at(now))
+        standing = [number for _, number in pinned]
+        self._look_at(standing)
+        return _Standing(pinned, standing, frozenset(standing), now, arrangement.pins_change_at(now))
 
     def _note(self, number: int, item_id: str, row: CatalogRow | None, catalog: ItemCatalog, *, is_shown: bool) -> None:
         group, values = (_NEITHER, None) if row is None else self._arrangement.trait_of(item_id, row, catalog)

@@ -11,6 +11,9 @@ from typing import Any, Final
 _PLENTY: Final = 1 << 40
 """More than any answer shows."""
 
+_COPIED: Final = 200
+"""As long as there are no more kinds, a copy of their room costs less than to put it back."""
+
 
 class UnknownKind(Exception):
     """The kinds of an item have not been noted yet."""
@@ -88,7 +91,8 @@ class _KindsOfOne(Kinds):
             self._room.append(self._bound)
 
     def choose(self, order: Sequence[int], wanted: int, standing: Sequence[int]) -> tuple[list[int], list[int]]:
-        room, kinds = self._room, self._kinds
+        is_copied = len(self._room) <= _COPIED
+        room, kinds = self._room.copy() if is_copied else self._room, self._kinds
         shown: list[int] = []
         skipped: list[int] = []
         for number in standing:
@@ -107,10 +111,9 @@ class _KindsOfOne(Kinds):
         except TypeError:
             raise UnknownKind from None
         finally:
-            for number in shown:
-                room[kinds[number]] += 1
-            for number in standing:
-                room[kinds[number]] += 1
+            if not is_copied:
+                for number in (*shown, *standing):
+                    room[kinds[number]] += 1
         return shown, skipped
 
 

@@ -79,7 +79,8 @@ class ReadyItems:
         shown = [fragments[number] for number in found]
         if all(shown):
             return b"[%b]" % b",".join(shown), found, (), (), 0  # type: ignore[arg-type]  # none is None
-        return self._full(first_numbers(kept, len(kept)), wanted)
+        choice = self._first(first_numbers(kept, len(kept)), wanted)
+        return None if choice is None or len(choice[0]) < wanted else self._joined(choice)
 
     def rank(self, kept: NumberedList, wanted: int, given: GivenItems) -> Joined | None:
         """The first of the given items that may be shown; None if nothing of the list is, or there is no room for it.
@@ -116,13 +117,6 @@ class ReadyItems:
         ids = self._of.ids
         return [ids[one] for one in numbers]
 
-    def _full(self, found: Sequence[int], wanted: int) -> Joined | None:
-        """The answer with as many items as wanted, from all numbers of a list; None without them."""
-        choice = self._choice(found, wanted)
-        if choice is None or len(choice[0]) + len(choice[2]) < wanted:
-            return None
-        return self._joined(choice)
-
     def _choice(self, found: Sequence[int], wanted: int, given: frozenset[int] | None = None) -> Choice | None:
         """What to show; None if there is no room to know it."""
         del given
@@ -131,6 +125,9 @@ class ReadyItems:
     def _first(self, order: Sequence[int], wanted: int) -> Choice | None:
         """The first items that may be shown."""
         fragments, reasons = self._fragments, self._reasons
+        first = order[:wanted]
+        if len(first) == wanted and all(map(fragments.__getitem__, first)):
+            return first, (), ()
         # Few are dropped as a rule, but a list may be long.
         for some in (order[: 2 * wanted], order):
             shown = [number for number in some if fragments[number]][:wanted]
@@ -160,14 +157,12 @@ class ReadyItems:
         body = b"[%b]" % b",".join(parts)  # type: ignore[arg-type]  # none is None
         if not skipped:
             return body, shown, (), (), len(pinned)
-        reasons = self._reasons
-        if not reasons:
-            return body, shown, skipped, (("max_per", len(skipped)),), len(pinned)
-        dropped: dict[str, int] = {}
-        for number in skipped:
-            reason = reasons.get(number, "max_per")
-            dropped[reason] = dropped.get(reason, 0) + 1
-        return body, shown, skipped, tuple(dropped.items()), len(pinned)
+        reasons = set(map(self._reasons.get, skipped))
+        if len(reasons) == 1:
+            return body, shown, skipped, ((reasons.pop() or "max_per", len(skipped)),), len(pinned)
+        counted = [self._reasons.get(number, "max_per") for number in skipped]
+        dropped = tuple((reason, counted.count(reason)) for reason in dict.fromkeys(counted))
+        return body, shown, skipped, dropped, len(pinned)
 
     def _are_ready(self, numbers: Sequence[int]) -> bool:
         """Whether each of them has a fragment, or is known not to be shown; after making ready what is not."""
