@@ -179,6 +179,9 @@ async def test_a_row_without_end_costs_itself(show: Show) -> None:
         (gzip.compress(f"{HEADER}\n{good(500)}".encode(), mtime=0)[:-30], "damaged or cut short"),
         (bz2.compress(f"{HEADER}\n{good(500)}".encode())[:-30], "damaged or cut short"),
         ('[{"id": 1,', "broken or cut short"),
+        ("Products of 25 November\n\n" + f"{HEADER}\n{row('a')}", "'Products of 25 November', has only one column"),
+        (f"{HEADER}\n{row('a')}".replace(",", "^"), "separated by a comma, a semicolon, a tab or a |"),
+        ("- id: a\n  name: N\n", "'- id: a', has only one column"),
     ],
 )
 async def test_a_file_without_structure_is_still_refused(show: Show, content: str | bytes, line: str) -> None:
@@ -263,6 +266,9 @@ async def test_another_encoding_than_utf8_has_a_word_in_the_log(show: Show) -> N
     [
         (zipped(("a.csv", PLAIN), ("b.csv", PLAIN)), "the zip archive holds 2 files (a.csv, b.csv); it must hold one"),
         (zipped(), "the zip archive holds no file"),
+        ('<?xml version="1.0"?><rss/>'.encode("utf-16"), "is XML; have the shop export the feed as CSV"),
+        ("<rss/>".encode("utf-16-be"), "is XML"),
+        (gzip.compress("<!doctype HTML><html>".encode("utf-32"), mtime=0), "is a web page"),
         (b"<!DOCTYPE html><html>", "is a web page, perhaps an error or a login"),
         (b"\x28\xb5\x2f\xfdxxxx", "is packed with Zstandard; pack it with gzip instead"),
         (b"\xd0\xcf\x11\xe0xxxx", "is an old Excel workbook; save it as CSV UTF-8 instead"),
@@ -301,6 +307,7 @@ async def test_blanks_around_a_value_are_taken_away_as_around_a_name(show: Show)
         (["1.299.000", "5"], [1299000, 5], None),
         (["1 299,00", "1\xa0299"], [1299, 1299], None),
         (["CHF 1'299.50", "CHF 9.\u2013"], [1299.5, 9], ["CHF", "CHF"]),
+        (["1 299:-", "49:50", "39:\u2013 kr"], [1299, 39], None),
         (["39,- €", "5 €"], [39, 5], ["EUR", "EUR"]),
         (["1,299", "39.99"], [1299, 39.99], None),
         (["9.99 USD", "10"], [9.99, 10], None),
@@ -473,6 +480,23 @@ async def test_popular_items_that_the_catalogue_lacks_are_said(show: Show) -> No
     assert shown.ids == ["g2", "g0", "g1"]
     [log] = [log for log in shown.logs if log["event"] == "popular_items_unknown"]
     assert (log["count"], log["first"], log["log_level"]) == (2, ["gone", "sold"], "warning")
+
+
+@pytest.mark.parametrize("rounded", ["1.23457E+12", "9E+15", "4.00E+07"])
+async def test_an_id_that_excel_rounded_is_said_with_its_line(show: Show, rounded: str) -> None:
+    """C7, C9."""
+    shown = await show(f"{HEADER}\n{row('a')}{row(rounded)}{row('1E5')}{row('E+10')}")
+    assert shown.ids == ["a", rounded, "1E5", "E+10"]
+    word = "1 id looks like a number that Excel rounded; format the column as text before saving"
+    assert shown.notes == [f"{word}; first: '{rounded}' (line 3)"]
+
+
+@pytest.mark.parametrize("between", [",\n", " , \r\n\r\n"])
+async def test_commas_between_lines_of_json_cost_no_row(show: Show, between: str) -> None:
+    """B: an array that was taken apart."""
+    items = [{"id": one, "url": "https://u/", "name": "N", "price": 5, "image": "https://i/"} for one in "abc"]
+    shown = await show(between.join(map(json.dumps, items)))
+    assert shown.ids == ["a", "b", "c"]
 
 
 async def test_ids_and_blanks_as_pandas_writes_them(show: Show) -> None:

@@ -245,7 +245,7 @@ GZIPPED = gzip.compress("\n".join([HEADER, *(f"{n}{GOOD}" for n in range(500))])
         ("items.jsonl", "", "empty"),
         ("items.jsonl", "".join(f'{{"key{n}": 1}}\n' for n in range(1001)), "more than 1,000 columns"),
         ("items.jsonl.gz", gzip.compress(b"{}\n" + b"[" * 2_000_000), "no usable row .line 2: longer than"),
-        ("items.jsonl", "no json\n", "no column"),
+        ("items.jsonl", "no json\n", "'no json', has only one column"),
         ("items.jsonl", '{"id": "a"}\n', "no column url, name, price, image"),
         ("items.jsonl.gz", GZIPPED[: len(GZIPPED) // 2], "cut short"),
     ],

@@ -94,7 +94,7 @@ def written(rng: Random) -> bytes:
             "sale": rng.choice(("", "", "4.50")),
         }
         odd = {
-            "id": rng.choice((*IDS, "i{}", "i{}")).format(rng.randrange(number + 1)),
+            "id": rng.choice((*IDS, "i{}", "i{}", "1.23457E+1{}")).format(rng.randrange(number + 1)),
             "price": rng.choice(odd_prices),
             "url": rng.choice(ADDRESSES).format(number),
             "image": rng.choice(ADDRESSES).format(number),

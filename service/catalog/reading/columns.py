@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.catalog.item import ITEM_COLUMNS
+from service.catalog.reading.cells import shown
 from service.catalog.reading.lines import MAX_COLUMNS
 from service.catalog.reading.origins import Origin, find_origin, missing_in, written
 from service.catalog.reading.well_known import guesses
@@ -184,8 +185,11 @@ def _ambiguous(ours: str, candidates: Sequence[str]) -> str:
 def _absent(missing: Sequence[str], names: Sequence[str], item_id: Origin | None, *, is_sparse: bool) -> list[str]:
     if not missing:
         return []
+    if len(names) == 1 and not is_sparse:
+        first = f"the first line that is no comment, {shown(names[0])}, has only one column"
+        return [first, "it must be the header, its names separated by a comma, a semicolon, a tab or a |"]
     there = ", ".join(names)
-    shown = there if len(there) <= _MAX_NAMED_CHARACTERS else f"{there[:_MAX_NAMED_CHARACTERS]}..."
+    listed = there if len(there) <= _MAX_NAMED_CHARACTERS else f"{there[:_MAX_NAMED_CHARACTERS]}..."
     ways = ["CATALOG_COLUMNS says which column is which"]
     if is_sparse:
         ways.append("a value inside another has a path: price=prices[0].value")
@@ -193,7 +197,7 @@ def _absent(missing: Sequence[str], names: Sequence[str], item_id: Origin | None
         slugs = [] if is_sparse else [name for name in names if name.lower() in _SLUGS]
         column = slugs[0] if slugs else item_id.text if item_id else names[0]
         ways.append(f"a template makes an address: url=https://YOUR-SHOP/products/{{{column}}}")
-    return [f"no column {', '.join(missing)}; it has {shown}", *ways]
+    return [f"no column {', '.join(missing)}; it has {listed}", *ways]
 
 
 def _refuse_data(names: Sequence[str], column_mapping: Mapping[str, str], label: str) -> None:

@@ -194,7 +194,8 @@ def _parsed(text: bytes) -> Mapping[str, object] | Unreadable:
     except orjson.JSONDecodeError as error:
         problem = f"not JSON: {error.msg} at character {error.pos + 1}"
     try:
-        return row_of(tolerant_json(text.decode()), text)
+        # Where one took an array apart, the commas between its rows are left.
+        return row_of(tolerant_json(text.decode().rstrip().removesuffix(",")), text)
     except UnicodeDecodeError:
         return Unreadable("not_utf8", "not UTF-8", beginning(text))
     except ValueError:

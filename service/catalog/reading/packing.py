@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import IO, Final, cast
 
+from service.catalog.reading.encoding import encoding_of
 from service.errors import CatalogError
 
 MAX_PACKINGS: Final = 3
@@ -126,8 +127,8 @@ def _refuse_foreign(head: bytes, label: str) -> None:
             raise CatalogError(f"{label}: {what}")
     if head[_TAR_AT:].startswith(_TAR):
         raise CatalogError(f"{label}: is a tar archive; pack the file by itself with gzip instead")
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith((b"<!doctype html", b"<html")):
+    text = head.decode(encoding_of(head), "replace").lstrip("\ufeff \t\r\n").lower()
+    if text.startswith(("<!doctype html", "<html")):
         raise CatalogError(f"{label}: is a web page, perhaps an error or a login in the place of the feed")
-    if text.startswith(b"<"):
+    if text.startswith("<"):
         raise CatalogError(f"{label}: is XML; have the shop export the feed as CSV, TSV or JSON Lines instead")

@@ -22,10 +22,10 @@ _APOSTROPHES: Final = "'\u2019"
 _DASHES: Final = "-\u2013\u2014"
 _PRICE: Final = re.compile(
     rf"(?P<before>[^\d\s.,{_APOSTROPHES}+-][^\d\s,{_APOSTROPHES}+-]{{0,4}})?\s*"
-    rf"(?P<number>\d[\d.,\s{_APOSTROPHES}]*?)(?:[.,][{_DASHES}]{{1,2}})?"
+    rf"(?P<number>\d[\d.,\s{_APOSTROPHES}]*?)(?:[.,][{_DASHES}]{{1,2}}|:[{_DASHES}])?"
     rf"\s*(?P<after>[^\d\s.,{_APOSTROPHES}+-][^\d\s,{_APOSTROPHES}+-]{{0,4}})?"
 )
-"""A number with a currency before or behind it; `39,-` is a whole number."""
+"""A number with a currency before or behind it; `39,-` and Sweden's `39:-` are whole numbers."""
 
 _NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)?")
 _GROUPED: Final = re.compile(

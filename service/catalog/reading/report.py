@@ -1,5 +1,6 @@
 """What came of reading a catalogue: how many rows there were, which of them are not shown, why, and how it was read."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,6 +62,9 @@ WAYS_OUT: Final[Mapping[DropReason, str]] = {
     "not_utf8": "save the file as UTF-8",
 }
 """What mends it, where the reason does not say so by itself."""
+
+_ROUNDED: Final = re.compile(r"[0-9](?:\.[0-9]{1,5})?E\+[0-9]{2}")
+"""A long number as Excel writes it unless its column is text: the other digits are lost."""
 
 MAX_NAMED_ROWS: Final = 5
 """Dropped rows named for each reason: enough to find the mistake in a line of bounded length."""
@@ -140,6 +144,9 @@ class RowTally:
         self.insecure = 0
         """Items whose image comes without TLS."""
         self.first_insecure = ""
+        self.rounded = 0
+        """Items whose id Excel has rounded."""
+        self.first_rounded = ""
         self._unit = unit
         self._examples: dict[DropReason, list[str]] = {}
 
@@ -172,11 +179,25 @@ class RowTally:
             self.first_insecure = f"{item_id} ({self._unit} {line}): {shown(address)}"
         return False
 
+    def is_whole(self, item_id: str, line: int) -> bool:
+        """Whether an id is no number that Excel has rounded; one that is gets counted."""
+        if _ROUNDED.fullmatch(item_id) is None:
+            return True
+        self.rounded += 1
+        if self.rounded == 1:
+            self.first_rounded = f"{shown(item_id)} ({self._unit} {line})"
+        return False
+
     def report(self, notes: Sequence[str] = (), lost: Sequence[str] = (), guessed: str = "") -> CatalogReport:
         """The counts so far."""
         if self.insecure:
             what = f"{self.insecure:,} {'image comes' if self.insecure == 1 else 'images come'} over http://"
             notes = [*notes, f"{what}, which mail programs may not show; first: {self.first_insecure}"]
+        if self.rounded:
+            what = (
+                f"{self.rounded:,} {'id looks' if self.rounded == 1 else 'ids look'} like a number that Excel rounded"
+            )
+            notes = [*notes, f"{what}; format the column as text before saving; first: {self.first_rounded}"]
         return CatalogReport(
             self.rows,
             MappingProxyType(dict(self.dropped)),

@@ -285,9 +285,10 @@ def _fill(
             tally.lacking.update(ours for ours, value in item.items() if value in ("", None))
             continue
         is_secure = str(item["image"]).startswith("https") or tally.image(str(item["image"]), item_id, line)
+        is_as_ever = tally.is_whole(item_id, line) and is_secure
         sink.add(line, item_id, kept, eligible=eligible is None or eligible(reader.mapping(item, record)))
         if note is not None:
-            note(source.raw if is_secure else "", line)
+            note(source.raw if is_as_ever else "", line)
     tally.rows += 0 if quick is None else quick.count
     return tally
 

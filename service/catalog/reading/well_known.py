@@ -13,7 +13,7 @@ _RANKS: Final[Mapping[str, str]] = {
     "url": """
         url
         link product_url producturl permalink item_url product_link deep_link deeplink merchant_deep_link page_url
-        aw_deep_link linkurl link_url web_url online_store_url canonical_url href click_url buy_url
+        aw_deep_link linkurl link_url web_url online_store_url canonical_url href click_url buy_url final_url
     """,
     "name": """
         name
