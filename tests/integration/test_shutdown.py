@@ -1,5 +1,4 @@
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -184,5 +183,5 @@ async def test_sigterm_ends_a_start_whose_catalogue_does_not_come(tmp_path: Path
                 status, lines = await asyncio.to_thread(starting.finish, EXIT_SECONDS)
 
     assert status == 0
-    assert json.loads(lines[-1])["event"] == "start_given_up"
+    assert '"event": "start_given_up"' in "\n".join(lines)
     assert [line for line in lines if is_fault(line)] == []
