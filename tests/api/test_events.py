@@ -243,7 +243,7 @@ async def test_what_one_replica_hears_every_replica_knows(fleet: OpenFleet) -> N
             return bought not in await shown(door)
 
         for door in doors[1:]:
-            await until(lambda door=door: gone(door), seconds=2)
+            await until(lambda door=door: gone(door))
         assert sum(len(door.personalize.asked) for door in doors) == spent
 
 
@@ -257,7 +257,7 @@ async def test_a_forgotten_user_has_no_events_left(fleet: OpenFleet) -> None:
         async def forgotten() -> bool:
             return (await doors[1].http.delete("/users/ann", headers=admin)).status_code == 200
 
-        await until(forgotten, seconds=10)
+        await until(forgotten)
         assert bought in await shown(doors[2])
 
 

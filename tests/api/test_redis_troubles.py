@@ -94,7 +94,7 @@ async def test_a_user_forgotten_while_a_replica_was_cut_off_is_not_served_from_i
         async def is_forgotten() -> bool:
             return await source(cut_off) == "personalize"
 
-        await until(is_forgotten, seconds=5)
+        await until(is_forgotten)
         assert await source(cut_off, "bob") == "cache"
 
 
