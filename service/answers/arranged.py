@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from service.answers.arrangement import Arrangement
 from service.answers.kinds import Kinds, UnknownKind
-from service.answers.ready import Choice, Joined, Pinned, ReadyItems
+from service.answers.ready import Choice, Joined, Pinned, Popular, ReadyItems, behind
 from service.answers.rules import ItemRules
 from service.catalog.item import CatalogRow
 from service.catalog.ports import ItemCatalog
@@ -67,15 +67,14 @@ class ArrangedItems(ReadyItems):
         self._kinds = Kinds.of(arrangement.bounds) if arrangement.bounds else None
         self._standing: dict[tuple[int, frozenset[int] | None], _Standing] = {}
 
-    def join(self, kept: NumberedList, wanted: int) -> Joined | None:
+    def join(self, kept: NumberedList, wanted: int, popular: Popular | None = None) -> Joined | None:
         """See `ReadyItems.join`."""
         self._renew()
-        choice = self._choice(first_numbers(kept, len(kept)), wanted)
-        if choice is None or len(choice[0]) + len(choice[2]) < wanted:
-            return None
-        return self._joined(choice)
+        return self._full(first_numbers(kept, len(kept)), wanted, popular)
 
-    def _choice(self, found: Sequence[int], wanted: int, given: frozenset[int] | None = None) -> Choice | None:
+    def _choice(
+        self, found: Sequence[int], wanted: int, given: frozenset[int] | None = None, *, further: Sequence[int] = ()
+    ) -> Choice | None:
         pinned: Pinned = ()
         standing: Sequence[int] = ()
         if self._has_pins:
@@ -86,6 +85,8 @@ class ArrangedItems(ReadyItems):
             wanted -= len(standing)
             if not pins.members.isdisjoint(found):
                 found = [number for number in found if number not in pins.members]
+            if further:
+                further = [number for number in further if number not in pins.members]
             if not wanted:
                 return (), (), pinned
         if self._moves:
@@ -96,6 +97,7 @@ class ArrangedItems(ReadyItems):
                 self._look_at([number for number in found if groups[number] == _UNKNOWN])
                 order = sorted(found, key=groups.__getitem__)
             found = order
+        found = behind(found, further)
         kinds = self._kinds
         if kinds is None:
             first = self._first(found, wanted)

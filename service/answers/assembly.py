@@ -75,6 +75,8 @@ class Assembly:
         self._terms = terms
         self._link_to = link_to
         self._ready = ready
+        # Where items of the same category come first, what fills up depends on the request.
+        self._filling = self._first_popular if terms.top_up and terms.category_column is None else None
         self.showing = Showing(
             clock=clock,
             rules=rules,
@@ -133,7 +135,7 @@ class Assembly:
             joined = self._of_ready(self._ready, query.num_results, kept, given)
         if joined is None:
             return None
-        _, shown, skipped, _, pinned = joined
+        _, shown, skipped, _, listed, pinned = joined
         bought, item_id = self.own_events.items(user_id), query.item_id
         if bought or item_id:
             seen = self._ready.ids_of([*shown, *skipped])
@@ -141,12 +143,14 @@ class Assembly:
                 return None
         if given is None:
             examined = len(shown) + len(skipped) - pinned
-            self._length.observe(asked=query.num_results, examined=examined, kept=query.num_results)
+            self._length.observe(asked=query.num_results, examined=examined, kept=listed)
         return joined
 
-    @staticmethod
-    def _of_ready(ready: ReadyItems, wanted: int, kept: NumberedList, given: GivenItems | None) -> Joined | None:
-        return ready.join(kept, wanted) if given is None else ready.rank(kept, wanted, given)
+    def _of_ready(self, ready: ReadyItems, wanted: int, kept: NumberedList, given: GivenItems | None) -> Joined | None:
+        return ready.join(kept, wanted, self._filling) if given is None else ready.rank(kept, wanted, given)
+
+    def _first_popular(self) -> tuple[str, ...]:
+        return self._popular.first(self._rules.catalog)
 
     def is_here(self, query: RecommendationQuery, envelope: Envelope) -> bool:
         """Whether every item that the answer is likely to show can be looked up without a wait."""

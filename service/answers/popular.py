@@ -21,6 +21,7 @@ COUNTED_RANKS = 10
 RECOUNT_SECONDS = PIN_SECONDS
 """The order is made anew so often at most, whatever the rate of live lists, and only where somebody is shown it."""
 
+_FIRST = 200
 _MAX_IDS = 20_000
 _KEPT_IDS = 5_000
 _MAX_ELIGIBLE = 1_000
@@ -44,6 +45,7 @@ class PopularItems:
         self._ranked_at = float("-inf")
         self._ranked: tuple[str, ...] = ()
         self._first_eligible: tuple[int, tuple[str, ...]] = (-1, ())
+        self._first: tuple[tuple[str, ...], int, tuple[str, ...]] = ((), -1, ())
         self._categories: dict[str, Categories] = {}
 
     def learn(self, item_ids: Sequence[str]) -> None:
@@ -66,6 +68,14 @@ class PopularItems:
         yield from self._best()
         yield from self._eligible(catalog)
         yield from catalog.first_ids()
+
+    def first(self, catalog: ItemCatalog) -> tuple[str, ...]:
+        """The first of `ids`, each once, some hundred; the same object as long as they are the same."""
+        best = self._best()
+        if self._first[0] is not best or self._first[1] != catalog.version:
+            found = dict.fromkeys(islice(self.ids(catalog), 4 * _FIRST))
+            self._first = best, catalog.version, tuple(islice(found, _FIRST))
+        return self._first[2]
 
     def curated_in(self, catalog: ItemCatalog, shown: Sequence[str]) -> list[str]:
         """The curated items that are shown, and those that a catalogue elsewhere has to be asked for first."""

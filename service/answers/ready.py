@@ -5,6 +5,7 @@ all users while none of them changes. What depends on the request or its user is
 """
 
 from collections.abc import Callable, Sequence
+from itertools import filterfalse
 from typing import Final, TypeAlias
 
 from service.answers.rules import ItemRules
@@ -25,9 +26,13 @@ EMPTY_SECONDS: Final = 60.0
 Pinned: TypeAlias = Sequence[tuple[int, int]]
 """Place, from 0, and number of each pinned item, by place."""
 
-Joined: TypeAlias = tuple[bytes, Sequence[int], Sequence[int], tuple[tuple[str, int], ...], int]
+Joined: TypeAlias = tuple[bytes, Sequence[int], Sequence[int], tuple[tuple[str, int], ...], int, int]
 """What an answer shows of a list: a JSON array; the numbers of its items; those of others that were looked at; why
-these are not shown, and how many; how many of its items are pinned. A plain tuple is made faster than any class."""
+these are not shown, and how many; how many of the items are of the list or pinned; how many are pinned. A tuple is
+made faster than any class."""
+
+Popular: TypeAlias = Callable[[], tuple[str, ...]]
+"""What is popular now; the same object as long as it is the same."""
 
 Choice: TypeAlias = tuple[Sequence[int], Sequence[int], Pinned]
 """Numbers: what is shown of a list, in its order; those before the last of them that are not shown; and the pins."""
@@ -57,6 +62,7 @@ class ReadyItems:
         # at yet, or lacks room; empty is not to be shown.
         self._fragments: list[bytes | None] = []
         self._reasons: dict[int, str] = {}
+        self._popular: tuple[tuple[str, ...] | None, Sequence[int]] = None, ()
         self._emptied_at = clock.monotonic()
         self.bytes = 0
         """Memory in use, about."""
@@ -64,23 +70,44 @@ class ReadyItems:
     def __len__(self) -> int:
         return len(self._fragments)
 
-    def join(self, kept: NumberedList, wanted: int) -> Joined | None:
+    def join(self, kept: NumberedList, wanted: int, popular: Popular | None = None) -> Joined | None:
         """The first items of a list that may be shown; None if there are not as many as wanted, or no room for them.
 
         Args:
             kept: A list of the numbers of now.
             wanted: Items.
+            popular: What fills up a list that is too short; None: nothing does.
         """
         self._renew()
         found = first_numbers(kept, wanted)
-        if len(found) < wanted:
+        if len(found) == wanted:
+            fragments = self._fragments
+            shown = [fragments[number] for number in found]
+            if all(shown):
+                return b"[%b]" % b",".join(shown), found, (), (), wanted, 0  # type: ignore[arg-type]  # none is None
+        return self._full(first_numbers(kept, len(kept)), wanted, popular)
+
+    def _full(self, found: Sequence[int], wanted: int, popular: Popular | None) -> Joined | None:
+        choice = self._choice(found, wanted)
+        if choice is None:
             return None
-        fragments = self._fragments
-        shown = [fragments[number] for number in found]
-        if all(shown):
-            return b"[%b]" % b",".join(shown), found, (), (), 0  # type: ignore[arg-type]  # none is None
-        choice = self._first(first_numbers(kept, len(kept)), wanted)
-        return None if choice is None or len(choice[0]) < wanted else self._joined(choice)
+        listed = len(choice[0]) + len(choice[2])
+        if listed < wanted:
+            # Without any of the list it is another answer.
+            if popular is None or not choice[0]:
+                return None
+            choice = self._choice(found, wanted, further=self._numbers_of(popular()))
+            if choice is None or len(choice[0]) + len(choice[2]) < wanted:
+                return None
+        return self._joined(choice, listed)
+
+    def _numbers_of(self, popular: tuple[str, ...]) -> Sequence[int]:
+        """Those of popular items, as far as they have any."""
+        if self._popular[0] is not popular:
+            found = self._of.of(popular) or ()
+            self._grow()
+            self._popular = popular, found
+        return self._popular[1]
 
     def rank(self, kept: NumberedList, wanted: int, given: GivenItems) -> Joined | None:
         """The first of the given items that may be shown; None if nothing of the list is, or there is no room for it.
@@ -110,17 +137,26 @@ class ReadyItems:
         shown, _, pinned = choice
         if len(pinned) < wanted and not (shown if listed is None else listed & set(shown)):
             return None
-        return self._joined(choice)
+        return self._joined(choice, 0)
 
     def ids_of(self, numbers: Sequence[int]) -> list[str]:
         """The items of these numbers."""
         ids = self._of.ids
         return [ids[one] for one in numbers]
 
-    def _choice(self, found: Sequence[int], wanted: int, given: frozenset[int] | None = None) -> Choice | None:
-        """What to show; None if there is no room to know it."""
+    def _choice(
+        self, found: Sequence[int], wanted: int, given: frozenset[int] | None = None, *, further: Sequence[int] = ()
+    ) -> Choice | None:
+        """What to show; None if there is no room to know it.
+
+        Args:
+            found: The numbers of a list.
+            wanted: Items.
+            given: Nothing else may be shown; None: anything may.
+            further: What follows behind the list, in any case in this order.
+        """
         del given
-        return self._first(found, wanted)
+        return self._first(behind(found, further), wanted)
 
     def _first(self, order: Sequence[int], wanted: int) -> Choice | None:
         """The first items that may be shown."""
@@ -141,7 +177,7 @@ class ReadyItems:
                 break
         return shown, skipped, ()
 
-    def _joined(self, choice: Choice) -> Joined | None:
+    def _joined(self, choice: Choice, listed: int) -> Joined | None:
         shown, skipped, pinned = choice
         if pinned:
             placed = list(shown)
@@ -156,13 +192,13 @@ class ReadyItems:
             parts = [fragments[number] for number in shown]
         body = b"[%b]" % b",".join(parts)  # type: ignore[arg-type]  # none is None
         if not skipped:
-            return body, shown, (), (), len(pinned)
+            return body, shown, (), (), listed, len(pinned)
         reasons = set(map(self._reasons.get, skipped))
         if len(reasons) == 1:
-            return body, shown, skipped, ((reasons.pop() or "max_per", len(skipped)),), len(pinned)
+            return body, shown, skipped, ((reasons.pop() or "max_per", len(skipped)),), listed, len(pinned)
         counted = [self._reasons.get(number, "max_per") for number in skipped]
         dropped = tuple((reason, counted.count(reason)) for reason in dict.fromkeys(counted))
-        return body, shown, skipped, dropped, len(pinned)
+        return body, shown, skipped, dropped, listed, len(pinned)
 
     def _are_ready(self, numbers: Sequence[int]) -> bool:
         """Whether each of them has a fragment, or is known not to be shown; after making ready what is not."""
@@ -213,7 +249,13 @@ class ReadyItems:
     def _forget(self) -> None:
         self._fragments = [None] * len(self._of)
         self._reasons.clear()
+        self._popular = None, ()
         self.bytes = 0
 
     def _grow(self) -> None:
         self._fragments.extend([None] * (len(self._of) - len(self._fragments)))
+
+
+def behind(found: Sequence[int], further: Sequence[int]) -> Sequence[int]:
+    """A list, and behind it what it does not hold."""
+    return (*found, *filterfalse(frozenset(found).__contains__, further)) if further else found

@@ -84,7 +84,7 @@ class Hits:
         joined = arm.arm.assembly.join(form.query, user_id, kept, form.given)
         if joined is None:
             return None
-        body, _, _, dropped, _ = joined
+        body, _, _, dropped, *_ = joined
         counted = (*arm.counted[:3], dropped) if dropped else arm.counted
         age = max(0, int(now - made_at(kept)))
         seconds = self._clock.monotonic() - began
