@@ -491,6 +491,16 @@ async def test_an_id_that_excel_rounded_is_said_with_its_line(show: Show, rounde
     assert shown.notes == [f"{word}; first: '{rounded}' (line 3)"]
 
 
+@pytest.mark.parametrize("cell", ['="007"', ' ="007" ', '"=""007"""'])
+@pytest.mark.parametrize("name", ["N", '"two\nlines"'])
+async def test_a_text_that_is_written_as_a_formula_for_excel_is_that_text(show: Show, cell: str, name: str) -> None:
+    """C7: so programs keep Excel from taking zeros away."""
+    shown = await show(f'{HEADER},size\n{cell},https://u/,{name},="5.50",https://i/,="08"\n', fields="size")
+    assert shown.ids == ["007"]
+    assert shown.values("price") == [5.5]
+    assert shown.values("size") == ["08"]
+
+
 @pytest.mark.parametrize("between", [",\n", " , \r\n\r\n"])
 async def test_commas_between_lines_of_json_cost_no_row(show: Show, between: str) -> None:
     """B: an array that was taken apart."""

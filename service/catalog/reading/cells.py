@@ -15,6 +15,12 @@ MAX_SHOWN_CHARACTERS: Final = 60
 FLOAT_ID: Final = re.compile(r"(\d+)\.0")
 """A whole number as pandas writes it in a column that also lacks some."""
 
+ROUNDED: Final = re.compile(r"[0-9](?:\.[0-9]{1,5})?E\+[0-9]{2}")
+"""A long number as Excel writes it unless its column is text: the other digits are lost."""
+
+FORMULA_MARK: Final = '="'
+_FORMULA: Final = re.compile(r'\s*="([^"]*)"\s*')
+
 _TYPES: Final = frozenset({"S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS", "BS"})
 """DynamoDB's names of types."""
 
@@ -26,6 +32,12 @@ def shown(value: object) -> str:
     """A value as a finding repeats it, shortened."""
     text = value if isinstance(value, str) else str(value)
     return repr(text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}...")
+
+
+def without_formula(text: str) -> str:
+    """The text in `="0012"`, as programs write one for Excel to keep its zeros; any other text as it is."""
+    match = _FORMULA.fullmatch(text)
+    return text if match is None else match[1]
 
 
 def is_typed(record: Mapping[str, object]) -> bool:

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import IO, Any, Final
 
-from service.catalog.reading.cells import NOTHING
+from service.catalog.reading.cells import FORMULA_MARK, NOTHING, without_formula
 from service.catalog.reading.encoding import UTF_8, encoding_of, is_broken, judge, note_on
 from service.catalog.reading.header import Header, read_header
 from service.catalog.reading.lines import MAX_LINE_CHARACTERS, check_column_count
@@ -245,7 +245,7 @@ class CsvRows:
                     if len(feed.row) == 1 and len(row) == width:
                         next_number += 1
                         self.raw = feed.row.pop()
-                        yield row
+                        yield list(map(without_formula, row)) if FORMULA_MARK in self.raw else row
                         continue
                     self.raw = ""
                     found = self._odd_row(row, feed)
@@ -356,6 +356,8 @@ class _Feed:
 
 def _fitting(row: list[str], width: int, lines: Sequence[str]) -> list[str] | Unreadable:
     """The row as wide as the header; a short one over several lines is one whose quote was not closed."""
+    if any(FORMULA_MARK in line for line in lines):
+        row = list(map(without_formula, row))
     if len(row) == width:
         return row
     if len(row) < width and len(lines) == 1:

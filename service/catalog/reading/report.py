@@ -1,13 +1,12 @@
 """What came of reading a catalogue: how many rows there were, which of them are not shown, why, and how it was read."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal, Self
 
-from service.catalog.reading.cells import shown
+from service.catalog.reading.cells import ROUNDED, shown
 from service.catalog.reading.ports import Unit
 from service.constants import MAX_ID_CHARACTERS
 from service.errors import CatalogError
@@ -62,9 +61,6 @@ WAYS_OUT: Final[Mapping[DropReason, str]] = {
     "not_utf8": "save the file as UTF-8",
 }
 """What mends it, where the reason does not say so by itself."""
-
-_ROUNDED: Final = re.compile(r"[0-9](?:\.[0-9]{1,5})?E\+[0-9]{2}")
-"""A long number as Excel writes it unless its column is text: the other digits are lost."""
 
 MAX_NAMED_ROWS: Final = 5
 """Dropped rows named for each reason: enough to find the mistake in a line of bounded length."""
@@ -181,7 +177,7 @@ class RowTally:
 
     def is_whole(self, item_id: str, line: int) -> bool:
         """Whether an id is no number that Excel has rounded; one that is gets counted."""
-        if _ROUNDED.fullmatch(item_id) is None:
+        if ROUNDED.fullmatch(item_id) is None:
             return True
         self.rounded += 1
         if self.rounded == 1:

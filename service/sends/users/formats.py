@@ -11,7 +11,8 @@ from typing import IO, Any, Final
 
 import orjson
 
-from service.catalog.reading.cells import FLOAT_ID, NOTHING
+from service.catalog.reading.cells import FLOAT_ID, NOTHING, ROUNDED, without_formula
+from service.catalog.reading.encoding import is_broken
 from service.constants import MAX_ID_CHARACTERS
 from service.sends.users.findings import BLANK, Findings, UsersFileError
 
@@ -59,7 +60,8 @@ def users_of(
     Raises:
         UsersFileError: It is none of the formats, or lacks the column.
     """
-    for line, user in _Text(stream, name, column, noted, usual).named():
+    for line, written in _Text(stream, name, column, noted, usual).named():
+        user = without_formula(written)
         problem = _problem(user)
         if problem:
             noted.note(problem, line)
@@ -184,7 +186,8 @@ class _Text:
                 yield self._lines.number, ""
                 continue
             try:
-                value = orjson.loads(line.encode("utf-8", "surrogateescape"))
+                # Where one took an array apart, the commas between its rows are left.
+                value = orjson.loads(line.rstrip().removesuffix(",").encode("utf-8", "surrogateescape"))
             except orjson.JSONDecodeError:
                 self._noted.note(_not_json(line), self._lines.number)
                 continue
@@ -288,11 +291,8 @@ def _problem(user: str) -> str:
         return f"an id of more than {MAX_ID_CHARACTERS} characters"
     if user.startswith("{"):
         return "an id that begins with {, as JSON and unfilled templates do"
+    if ROUNDED.fullmatch(user) is not None:
+        return "a number that Excel rounded; format its column as text"
     if "\n" in user:
         return "an id with a line break, perhaps a quote that is not closed"
-    if not user.isascii():
-        try:
-            user.encode()
-        except UnicodeEncodeError:
-            return "not UTF-8"
-    return ""
+    return "not UTF-8" if not user.isascii() and is_broken(user) else ""

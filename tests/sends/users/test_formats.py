@@ -118,6 +118,25 @@ def test_json_lines_may_be_objects_or_ids(tmp_path: Path) -> None:
     )
 
 
+def test_commas_between_lines_of_json_cost_no_user(tmp_path: Path) -> None:
+    lines = ['{"user_id": "u1"},', '{"user_id": "u2"} , ', '"u3",', '{"user_id": "u4"},,']
+    path = written(tmp_path / "a.jsonl", "\r\n".join(lines).encode())
+    assert read(path) == (["u1", "u2", "u3"], ["1 line left out, not JSON: 4"])
+
+
+@pytest.mark.parametrize("header", ["user_id,size\n", ""])
+def test_ids_that_excel_rounded_are_left_out_and_formulas_read_as_their_text(tmp_path: Path, header: str) -> None:
+    further = ",1" if header else ""
+    ids = ["u1", '="007"', "1.23457E+12", "9E+15", "1E5"]
+    path = written(
+        tmp_path / ("a.csv" if header else "a.txt"), (header + "".join(f"{one}{further}\n" for one in ids)).encode()
+    )
+    users, words = read(path)
+    assert users == ["u1", "007", "1E5"]
+    places = "4, 5" if header else "3, 4"
+    assert words == [f"2 lines left out, a number that Excel rounded; format its column as text: {places}"]
+
+
 def test_plain_lines_of_gzip_are_ids(tmp_path: Path) -> None:
     path = written(tmp_path / "users.txt.gz", gzip.compress("u1\r\n u2 \r\nü3".encode()))
     assert read(path) == (["u1", "u2", "ü3"], [])
