@@ -78,7 +78,7 @@ async def _soak(replica: Process, seconds: float, per_second: float, wanted: int
                     "resident_mib": round(replica.resident_mib(), 1),
                     "descriptors": _descriptors(replica),
                     "slowest_ms": round(slowest * 1000, 1),
-                    **_metrics(replica),
+                    **await asyncio.to_thread(_metrics, replica),
                     **answers,
                 }
                 marks.append(mark)

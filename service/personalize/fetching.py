@@ -78,7 +78,6 @@ class Fetching:
         flight.led = boarding.leader
         kept = flight.kept = _newer(flight.kept, self._lists.usable(boarding.envelope))
         if kept is not None and not flight.renews and self._lists.is_fresh(flight.key, kept):
-            flight.settled = True
             return Outcome(kept, "cache")
         if boarding.pinned is not None:
             flight.settled = True

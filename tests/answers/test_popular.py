@@ -6,7 +6,7 @@ from itertools import islice
 import pytest
 
 from service.answers import popular
-from service.answers.popular import COUNTED_RANKS, RECOUNT_SECONDS, PopularItems
+from service.answers.popular import COUNTED_RANKS, HALF_LIFE_LISTS, RECOUNT_SECONDS, PopularItems
 from service.constants import PERSONALIZE_MAX_RESULTS
 from tests.support.clocks import StandingClock
 from tests.support.fakes import FakeCatalog
@@ -26,6 +26,16 @@ def test_the_order_is_made_anew_by_time_and_not_by_lists() -> None:
     assert learned(items) == ["a"]
     clock.now += RECOUNT_SECONDS
     assert learned(items) == ["b", "a"]
+
+
+@pytest.mark.parametrize(("new", "best"), [(49, "old"), (51, "new")])
+def test_what_was_recommended_5000_lists_ago_counts_half(new: int, best: str) -> None:
+    items = PopularItems((), StandingClock())
+    for count, item_id in ((100, "old"), (5_000 - new // 2, "other"), (new, "new")):
+        for number in range(count):
+            items.learn([f"other{number}" if item_id == "other" else item_id])
+    assert HALF_LIFE_LISTS == 5_000  # so is the docs' word
+    assert learned(items, 1) == [best]
 
 
 @pytest.mark.parametrize("max_ids", [1_000, 20_000])

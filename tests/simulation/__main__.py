@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from tests.simulation.jobs import Result, be_quiet, play_job
 from tests.simulation.plan import REPLICAS, SECONDS, Plan
-from tools.mutants.checkout import Change, Checkout, DoesNotApplyError, Mutant
+from tools.mutants.checkout import Change, Checkout, DoesNotApplyError, Mutant, pytest_arguments
 
 FAULTS: Final = Path(__file__).with_name("faults.toml")
 MAX_SEEDS_OF_A_FAULT: Final = 500
@@ -84,7 +84,7 @@ def faults() -> list[Mutant]:
         Mutant(
             name,
             tuple(Change(**change) for change in fault["changes"]),
-            ("--only", fault["needs"]) if "needs" in fault else (),
+            tuple(fault["tests"]) if "tests" in fault else ("--only", fault["needs"]) if "needs" in fault else (),
             why=fault["what"],
         )
         for name, fault in found.items()
@@ -99,7 +99,10 @@ def _with_faults(names: list[str], workers: int) -> int:
 
 
 def _with_fault(fault: Mutant) -> bool:
+    in_worlds = not fault.tests or fault.tests[0] == "--only"
     command = ["-m", "tests.simulation", "--until-broken", "--seeds", str(MAX_SEEDS_OF_A_FAULT), *fault.tests]
+    if not in_worlds:
+        command = pytest_arguments(fault.tests)
     with Checkout() as checkout:
         try:
             checkout.put(fault)
@@ -108,6 +111,10 @@ def _with_fault(fault: Mutant) -> bool:
             return False
         status, written = checkout.run(command, seconds=1800)
     lines = written.splitlines()
+    if not in_worlds:
+        failed = next((line for line in lines if line.startswith("FAILED ")), "")
+        print(f"{fault.name} {'found by ' + failed[:150] if failed else 'NOT FOUND'}, {fault.why}", flush=True)
+        return bool(failed)
     if status != 1 or not lines or not lines[0].startswith("seed "):
         print(f"{fault.name} NOT FOUND, {fault.why}: {lines[-2:] if lines else status}", flush=True)
         return False

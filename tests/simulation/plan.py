@@ -86,12 +86,22 @@ class Plan:
         troubles = _recipe(chance, seconds) if chance.random() < 0.4 else _anything(chance, seconds)
         tps = chance.choice([1.0, 4.0, 10.0, 10.0, 400.0])
         deadline_seconds = chance.choice([1.5] * 7 + [0.1])
+        users = chance.choice([4, 12, 60, 1000])
+        rush = chance.choice([0.3, 1.0, 3.0])
+        if any(one.what == "clock" for one in troubles):
+            # Slots are reserved long before they begin only where many wait for them.
+            users, rush = 1000, 3.0
+        if seed % 3 == 0 and any(one.what == "prewarm" for one in troubles):
+            # Callers meet a prewarm of stale lists only in a later burst.
+            last = max(one.at for one in troubles if one.what == "burst")
+            troubles = [replace(one, at=last + 0.2) if one.what == "prewarm" else one for one in troubles]
+            tps, users, rush = 400.0, 60, 3.0
         return cls(
             seed=seed,
             tps=tps if deadline_seconds > 1 else 10.0,
             replicas=replicas,
-            users=chance.choice([4, 12, 60, 1000]),
-            messages_a_second=min(tps, 10.0) * chance.choice([0.3, 1.0, 3.0]),
+            users=users,
+            messages_a_second=min(tps, 10.0) * rush,
             deadline_seconds=deadline_seconds,
             way_seconds=chance.choice([0.0005, 0.001, 0.002]),
             hurried=chance.random() < 0.3 and deadline_seconds > 1,  # a short one leaves no room

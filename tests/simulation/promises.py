@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from service.constants import PIN_SECONDS
 from service.lists.keys import UserKey, prefix_of
 from service.models import Answer, ListRequest
+from service.personalize.flight import Flight
 from service.sends.ports import PrewarmReport
 from tests.simulation.member import Member
 from tests.simulation.personalize import Personalize
@@ -29,6 +30,9 @@ OF_RULES: Final = ("block", "unblock", "reload", "buy")
 
 CLIMB_SECONDS: Final = 35.0
 """Until the rate is whole again, whatever happened."""
+
+WAYS_AT_ONCE: Final = 10
+"""To Redis and back, of one who waits for nothing else."""
 
 SKEW_SECONDS: Final = 3.1
 """A list may be so much older than it seems: by the step of a clock that nobody can see."""
@@ -111,6 +115,17 @@ class Promises:
                 self._pin_ends[user] = now + PIN_SECONDS
             self._see_reason(shown)
         self._see_pins(shown.member)
+
+    def see_refreshed(self, user: str, began: float, made: float, refresh: Flight) -> None:
+        """An answer to a user with a list of `made`, which another replica renewed for nobody when the call came."""
+        now = self.clock.monotonic()
+        if now - began < WAYS_AT_ONCE * self.plan.way_seconds or began - made > STALE_SECONDS:
+            return
+        # Without a list at its end, the caller has to ask for one.
+        ended_well = refresh.landed.done() and not refresh.landed.cancelled() and refresh.landed.result().envelope
+        undisturbed = self.is_calm(made - 2, now, *OF_PERSONALIZE, *OF_RULES, "prewarm")
+        if undisturbed and (ended_well or not refresh.landed.done()):
+            self.break_("who has a list waits for nobody", f"{user} waited {now - began:.3f} s", at=began)
 
     def _see_rules(self, shown: Shown) -> None:
         if shown.member.up_since + HEARD_SECONDS > shown.began:

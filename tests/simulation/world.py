@@ -18,6 +18,7 @@ from service.errors import SharedStateUnavailable
 from service.events.event import Event
 from service.fleet.heartbeat import HEARTBEAT_SECONDS
 from service.models import Answer, RecommendationQuery
+from service.personalize.flight import Flight
 from service.sends.ports import PrewarmTerms
 from service.settings import Settings, load
 from service.wiring.names import redis_prefix
@@ -182,6 +183,8 @@ class World:
         member.tasks.add(task)
         began = self.clock.monotonic()
         before = member.catalog.snapshot
+        refresh = self._refresh_elsewhere(member, message.user)
+        made = self.personalize.made_at.get(message.user, float("-inf"))
         query = RecommendationQuery(user_id=message.user, num_results=NUM_RESULTS)
         try:
             answer = await member.answer(query, within)
@@ -195,7 +198,17 @@ class World:
         message.answers.append(answer)
         self.sources[answer.source] += 1
         is_current = member.catalog.snapshot is not before or member.can_show(answer.shown)
+        if refresh is not None:
+            self.promises.see_refreshed(message.user, began, made, refresh)
         self.promises.see(Shown(message.user, member, began, within, answer, is_current))
+
+    def _refresh_elsewhere(self, member: Member, user: str) -> Flight | None:
+        """The flight for nobody to a user's list that another replica leads, and this one knows nothing of."""
+        key = self.promises.key_of(member, user)
+        if key in member.arm.campaign.flights._open:
+            return None
+        found = (one.arm.campaign.flights._open.get(key) for one in self.members if one is not member)
+        return next((one for one in found if one is not None and one.background and one.led), None)
 
     # Happenings
 

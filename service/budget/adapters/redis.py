@@ -147,7 +147,6 @@ class RedisGovernor:
                 break
         else:
             raise SharedStateUnavailable("Redis forgets this replica, or its clock is set again and again")
-        await heartbeat.follow_clock()
         if odd:
             _log.warning("redis_reservation_not_believed")
         self._saw_rate(rate / _MICROSECONDS)
