@@ -1,5 +1,6 @@
 import asyncio
 import socket
+from contextlib import AsyncExitStack
 
 import pytest
 from structlog.testing import capture_logs
@@ -7,6 +8,7 @@ from structlog.testing import capture_logs
 from service.clock import Clock
 from service.errors import ConfigurationError, SharedStateFull, SharedStateUnavailable
 from service.fleet.client import RedisClient
+from service.fleet.connections import MAX_CONNECTIONS
 from tests.support.fleet import join
 from tests.support.redis import RedisServer
 
@@ -119,3 +121,18 @@ def test_a_wrong_url_is_refused_without_its_password() -> None:
         RedisClient("reddis://:hunter2@somewhere")
     assert "REDIS_URL" in str(raised.value)
     assert "hunter2" not in str(raised.value)
+
+
+async def test_who_leaves_while_waiting_for_a_turn_takes_none_along(redis_server: RedisServer, clock: Clock) -> None:
+    async with join(redis_server.url, clock, heartbeat_seconds=600, timeout_seconds=30) as member:
+        for _ in range(2):
+            async with AsyncExitStack() as held:
+                for _ in range(MAX_CONNECTIONS):
+                    await held.enter_async_context(member.client.use())
+                waiting = asyncio.create_task(member.client.use().__aenter__())
+                await asyncio.sleep(0)
+                assert not waiting.done()
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+        assert member.client.up
