@@ -358,6 +358,8 @@ class RedisModel:
         return sorted(kept.items(), key=lambda entry: (entry[1], entry[0]))
 
     def _zrange(self, key: bytes, first: bytes, last: bytes, *options: bytes) -> list[bytes]:
+        if key not in self._values:
+            return []
         ranked = self._ranked(key)
         if b"BYSCORE" in options:
             if b"REV" in options:
@@ -381,10 +383,12 @@ class RedisModel:
         return len(self._between(key, lowest, highest))
 
     def _zremrangebyscore(self, key: bytes, lowest: bytes, highest: bytes) -> int:
-        return self._hdel(key, *self._between(key, lowest, highest))
+        gone = self._between(key, lowest, highest)
+        return self._hdel(key, *gone) if gone else 0
 
     def _zremrangebyrank(self, key: bytes, first: bytes, last: bytes) -> int:
-        return self._hdel(key, *self._zrange(key, first, last))
+        gone = self._zrange(key, first, last)
+        return self._hdel(key, *gone) if gone else 0
 
     def _between(self, key: bytes, lowest: bytes, highest: bytes) -> list[bytes]:
         kept = self._kept(key, dict)
