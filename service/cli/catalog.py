@@ -10,6 +10,7 @@ from service.catalog.build_file import build_catalog_file
 from service.catalog.check import check_catalog
 from service.cli.display import TerminalDisplay
 from service.cli.group import EXIT_FAILED
+from service.cli.options import CatalogUrl
 from service.errors import CatalogError, ConfigurationError
 from service.events.items.push import PushReport
 from service.logs import configure_logging
@@ -27,7 +28,7 @@ def command() -> None:
 
 
 @command.command("check")
-@click.argument("url", required=False)
+@click.argument("url", required=False, type=CatalogUrl())
 @click.option("--columns", help="Our column names to the source's.", show_default="CATALOG_COLUMNS")
 @click.option(
     "--exclusion-filter",
@@ -39,8 +40,8 @@ def command() -> None:
 def check(url: str | None, columns: str | None, exclusion_filters: tuple[str, ...]) -> None:
     """Say what is in a catalogue and what would not be shown.
 
-    URL is written as in CATALOG_URL, and is CATALOG_URL if it is left out. The environment and .env are read as `serve`
-    reads them. Exit status 1 when there is not a single item to show.
+    URL is a file, or an address as in CATALOG_URL. Left out, it is CATALOG_URL. The environment and .env are read as
+    `serve` reads them. Exit status 1 when there is not a single item to show.
     """
     settings = load(CatalogSettings, catalog_url=url, catalog_columns=columns)
     configured = (settings.exclusion_filter,) if settings.exclusion_filter else ()
@@ -64,16 +65,16 @@ def check(url: str | None, columns: str | None, exclusion_filters: tuple[str, ..
 
 
 @command.command("build")
-@click.argument("url", required=False)
+@click.argument("url", required=False, type=CatalogUrl())
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
 @click.option("--columns", help="Our column names to the source's.", show_default="CATALOG_COLUMNS")
 @click.option("--exclusion-filter", help="As the service has it.", show_default="EXCLUSION_FILTER")
 def build(url: str | None, out: Path, columns: str | None, exclusion_filter: str | None) -> None:
     """Write the catalogue into one file, so that a replica without a volume of its own starts with it.
 
-    URL is written as in CATALOG_URL, and is CATALOG_URL if it is left out. The environment and .env are read as `serve`
-    reads them. A replica with CATALOG_FILE=FILE uses the file while CATALOG_URL holds what it was made of, and its
-    settings and version are the same. A file that is up to date already is left as it is.
+    URL is a file, or an address as in CATALOG_URL. Left out, it is CATALOG_URL. The environment and .env are read as
+    `serve` reads them. A replica with CATALOG_FILE=FILE uses the file while CATALOG_URL holds what it was made of, and
+    its settings and version are the same. A file that is up to date already is left as it is.
 
     Exit status 1 when the source cannot be read or the file not be written.
     """
@@ -96,7 +97,7 @@ def build(url: str | None, out: Path, columns: str | None, exclusion_filter: str
 
 
 @command.command("push")
-@click.argument("url", required=False)
+@click.argument("url", required=False, type=CatalogUrl())
 @click.option("--dataset-arn", help="Of the items dataset.", show_default="PERSONALIZE_ITEMS_DATASET_ARN")
 @click.option(
     "--columns",
@@ -109,9 +110,9 @@ def build(url: str | None, out: Path, columns: str | None, exclusion_filter: str
 def push(url: str | None, dataset_arn: str | None, columns: str, *, anew: bool, dry_run: bool) -> None:
     """Put what has changed in the catalogue into Personalize's items dataset.
 
-    URL is written as in CATALOG_URL, and is CATALOG_URL if it is left out. PutItems takes 10 items a call and 10 calls
-    a second; let an import job put a first million. What was put is noted in DATA_DIR after each call. The next run
-    puts only what has changed since, and one that was interrupted goes on.
+    URL is a file, or an address as in CATALOG_URL. Left out, it is CATALOG_URL. PutItems takes 10 items a call and 10
+    calls a second; let an import job put a first million. What was put is noted in DATA_DIR after each call. The next
+    run puts only what has changed since, and one that was interrupted goes on.
 
     Exit status 0: the dataset has all items. 1: it stopped on the way. 2: nothing could be done. 3: some items were not
     taken.

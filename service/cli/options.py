@@ -1,14 +1,18 @@
 """Options that several commands have."""
 
 import math
+import re
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import click
 from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
 from service.settings import SettingsGroup
+
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 class Number(click.FloatRange):
@@ -20,6 +24,18 @@ class Number(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a number.", param, ctx)
         return number
+
+
+class CatalogUrl(click.ParamType[str]):
+    """An address as in `CATALOG_URL`, or a file as one writes it at a terminal."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401  # click's own
+        """The address; a path without a scheme is that of a file."""
+        del param, ctx
+        written = str(value)
+        return written if _SCHEME.match(written) else Path(written).absolute().as_uri()
 
 
 def setting_option(

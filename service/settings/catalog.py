@@ -65,7 +65,7 @@ class CatalogSettings(SettingsGroup):
         if not self.catalog_url:
             yield Problem.of("catalog_url", f"is required; an address that begins with one of {schemes}")
         elif _scheme(self.catalog_url) not in CATALOG_SCHEMES:
-            yield Problem.of("catalog_url", f"must begin with one of {schemes}")
+            yield Problem.of("catalog_url", f"must begin with one of {schemes}; a file is file:///folder/items.csv")
 
     def _column_problems(self) -> Iterator[Problem]:
         pairs = list(self._column_pairs())

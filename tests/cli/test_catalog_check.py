@@ -27,6 +27,12 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
     return CliRunner().invoke(main, ["catalog", "check", "file:feed.csv"])
 
 
+@pytest.mark.parametrize("written", ["feed.csv", "./feed.csv", "{folder}/feed.csv"])
+def test_a_file_is_written_as_at_any_other_command(check: Result, tmp_path: Path, written: str) -> None:
+    result = CliRunner().invoke(main, ["catalog", "check", written.format(folder=tmp_path)])
+    assert (result.exit_code, result.stdout.splitlines()[1:]) == (0, check.stdout.splitlines()[1:])
+
+
 def test_a_check_counts_each_finding_and_names_the_first_with_line_and_value(check: Result) -> None:
     """C6, C9."""
     assert check.exit_code == 0
