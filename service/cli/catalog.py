@@ -10,7 +10,7 @@ from service.catalog.build_file import build_catalog_file
 from service.catalog.check import check_catalog
 from service.cli.display import TerminalDisplay
 from service.cli.group import EXIT_FAILED
-from service.cli.options import CatalogUrl
+from service.cli.options import catalog_url
 from service.errors import CatalogError, ConfigurationError
 from service.events.items.push import PushReport
 from service.logs import configure_logging
@@ -28,7 +28,7 @@ def command() -> None:
 
 
 @command.command("check")
-@click.argument("url", required=False, type=CatalogUrl())
+@click.argument("url", required=False, type=catalog_url)
 @click.option("--columns", help="Our column names to the source's.", show_default="CATALOG_COLUMNS")
 @click.option(
     "--exclusion-filter",
@@ -65,7 +65,7 @@ def check(url: str | None, columns: str | None, exclusion_filters: tuple[str, ..
 
 
 @command.command("build")
-@click.argument("url", required=False, type=CatalogUrl())
+@click.argument("url", required=False, type=catalog_url)
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
 @click.option("--columns", help="Our column names to the source's.", show_default="CATALOG_COLUMNS")
 @click.option("--exclusion-filter", help="As the service has it.", show_default="EXCLUSION_FILTER")
@@ -97,7 +97,7 @@ def build(url: str | None, out: Path, columns: str | None, exclusion_filter: str
 
 
 @command.command("push")
-@click.argument("url", required=False, type=CatalogUrl())
+@click.argument("url", required=False, type=catalog_url)
 @click.option("--dataset-arn", help="Of the items dataset.", show_default="PERSONALIZE_ITEMS_DATASET_ARN")
 @click.option(
     "--columns",

@@ -26,16 +26,9 @@ class Number(click.FloatRange):
         return number
 
 
-class CatalogUrl(click.ParamType[str]):
-    """An address as in `CATALOG_URL`, or a file as one writes it at a terminal."""
-
-    name = "url"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401  # click's own
-        """The address; a path without a scheme is that of a file."""
-        del param, ctx
-        written = str(value)
-        return written if _SCHEME.match(written) else Path(written).absolute().as_uri()
+def catalog_url(written: str) -> str:
+    """An address as in `CATALOG_URL`; a path, as one writes it at a terminal, is that of a file."""
+    return written if _SCHEME.match(written) else Path(written).absolute().as_uri()
 
 
 def setting_option(
