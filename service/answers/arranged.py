@@ -97,16 +97,15 @@ class ArrangedItems(ReadyItems):
                 self._look_at([number for number in found if groups[number] == _UNKNOWN])
                 order = sorted(found, key=groups.__getitem__)
             found = order
-        found = behind(found, further)
         kinds = self._kinds
         if kinds is None:
-            first = self._first(found, wanted)
+            first = super()._choice(found, wanted, further=further)
             return None if first is None else (*first[:2], pinned)
         try:
-            shown, skipped = kinds.choose(found, wanted, standing)
+            shown, skipped = kinds.choose(behind(found, further), wanted, standing)
         except UnknownKind:
-            self._look_at(kinds.unknown(found))
-            shown, skipped = kinds.choose(found, wanted, standing)
+            self._look_at(kinds.unknown((*found, *further)))
+            shown, skipped = kinds.choose(behind(found, further), wanted, standing)
         return shown, skipped, pinned
 
     def _pins(self, wanted: int, given: frozenset[int] | None) -> _Standing | None:

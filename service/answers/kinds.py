@@ -5,7 +5,7 @@ Behind each answer the list is as it was, so that an answer costs by what it sho
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 _PLENTY: Final = 1 << 40
@@ -55,7 +55,7 @@ class Kinds(ABC):
         """Note an item's values of the bounded columns; None: the item is not to be shown."""
 
     @abstractmethod
-    def choose(self, order: Sequence[int], wanted: int, standing: Sequence[int]) -> tuple[list[int], list[int]]:
+    def choose(self, order: Iterable[int], wanted: int, standing: Sequence[int]) -> tuple[list[int], list[int]]:
         """The first items that there is room for, and the others before the last of them.
 
         Args:
@@ -90,7 +90,7 @@ class _KindsOfOne(Kinds):
         if kind == len(self._room):
             self._room.append(self._bound)
 
-    def choose(self, order: Sequence[int], wanted: int, standing: Sequence[int]) -> tuple[list[int], list[int]]:
+    def choose(self, order: Iterable[int], wanted: int, standing: Sequence[int]) -> tuple[list[int], list[int]]:
         is_copied = len(self._room) <= _COPIED
         room, kinds = self._room.copy() if is_copied else self._room, self._kinds
         shown: list[int] = []
@@ -142,7 +142,7 @@ class _KindsOfMany(Kinds):
                 kinds.append(kind)
         return kinds
 
-    def choose(self, order: Sequence[int], wanted: int, standing: Sequence[int]) -> tuple[list[int], list[int]]:
+    def choose(self, order: Iterable[int], wanted: int, standing: Sequence[int]) -> tuple[list[int], list[int]]:
         room, kinds = self._room, self._kinds
         shown: list[int] = []
         skipped: list[int] = []

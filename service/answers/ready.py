@@ -4,8 +4,8 @@ Which items may be shown depends on the catalogue, the block list and the operat
 all users while none of them changes. What depends on the request or its user is decided elsewhere.
 """
 
-from collections.abc import Callable, Sequence
-from itertools import filterfalse
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, filterfalse
 from typing import Final, TypeAlias
 
 from service.answers.rules import ItemRules
@@ -156,7 +156,7 @@ class ReadyItems:
             further: What follows behind the list, in any case in this order.
         """
         del given
-        return self._first(behind(found, further), wanted)
+        return self._first(tuple(behind(found, further)) if further else found, wanted)
 
     def _first(self, order: Sequence[int], wanted: int) -> Choice | None:
         """The first items that may be shown."""
@@ -256,6 +256,6 @@ class ReadyItems:
         self._fragments.extend([None] * (len(self._of) - len(self._fragments)))
 
 
-def behind(found: Sequence[int], further: Sequence[int]) -> Sequence[int]:
-    """A list, and behind it what it does not hold."""
-    return (*found, *filterfalse(frozenset(found).__contains__, further)) if further else found
+def behind(found: Sequence[int], further: Sequence[int]) -> Iterable[int]:
+    """A list, and behind it what it does not hold; looked for as far as it is needed."""
+    return chain(found, filterfalse(frozenset(found).__contains__, further)) if further else found
