@@ -81,7 +81,7 @@ async def open_shared_through_redis(
     lists = redis_lists(settings, way, clock, recorder=recorder, on_forget=forgetting.heard, put_back=put_back)
     await stack.enter_async_context(lists)
     await stack.enter_async_context(forgotten)
-    forgetting.add(put_back)
+    forgetting.search(put_back)
     await stack.enter_async_context(put_back)
     forgetting.share(forgotten, *batches.values(), lists)
     blocked = await stack.enter_async_context(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from structlog.testing import capture_logs
 
 from service.cli import main
 from service.errors import RecommenderTimeout
@@ -65,6 +66,35 @@ async def way(redis_server: RedisServer) -> AsyncIterator[Relay]:
     """To Redis, and cut at will."""
     async with relay(redis_server.port) as found:
         yield found
+
+
+async def test_a_list_that_came_back_to_redis_before_the_word_that_its_user_is_forgotten_goes_again(
+    open_door: OpenDoor, redis_server: RedisServer, way: Relay
+) -> None:
+    """J1: a Redis that lost its memory got the list from the replica that had not heard, and kept it."""
+    with capture_logs() as logs:
+        async with (
+            relay(redis_server.port) as way_of_who_knows,
+            open_door(REDIS_URL=way_of_who_knows.url, **SETTINGS) as knows,
+            open_door(REDIS_URL=way.url, **SETTINGS) as cut_off,
+        ):
+            assert await source(cut_off) == "personalize"
+            way.cut()
+            await cut_off.shows("redis_up 0.0")
+            await forget(knows)
+            way_of_who_knows.cut()
+            # It forgets once more after the longest flight, which would save the day.
+            await until(lambda: any(log["event"] == "user_perhaps_not_forgotten" for log in logs))
+            await asyncio.to_thread(redis_server.kill)
+            await asyncio.to_thread(redis_server.start)
+            way.mend()
+            await until(lambda: bool(redis_server.ask("KEYS", "*:list")))
+            way_of_who_knows.mend()
+
+            async def is_forgotten() -> bool:
+                return await source(cut_off) == "personalize"
+
+            await until(is_forgotten)
 
 
 @pytest.mark.parametrize("loses_its_memory", [False, True])

@@ -31,6 +31,7 @@ class Lists:
 
     def __init__(self) -> None:
         self.offered: list[UserKey] = []
+        self.taken_out: list[UserKey] = []
         self.there: dict[UserKey, Envelope] = {}
         self.left = 1_000
         self.refused = 0
@@ -42,6 +43,11 @@ class Lists:
         self.left -= 1
         self.offered.append(key)
         return self.there.get(key, envelope)
+
+    async def take_out(self, key: UserKey) -> None:
+        if not self.left:
+            raise SharedStateUnavailable
+        self.taken_out.append(key)
 
 
 class Stage:
@@ -136,6 +142,29 @@ async def test_nothing_of_a_user_who_was_forgotten_meanwhile_comes_back(redis_se
         await stage.come_back()
         await until(lambda: stage.lists.offered == [key(2)])
         assert len(stage.put_back) == 0
+
+
+async def test_a_list_whose_user_turns_out_to_be_forgotten_is_taken_out_again(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """J1: Redis had lost who was forgotten, and who knew it said so a moment after the list was put back."""
+    monkeypatch.setattr("service.lists.adapters.put_back.AGAIN_SECONDS", 0.01)
+    async with a_stage(redis_server) as stage:
+        stage.go()
+        for number in (1, 2, 3):
+            stage.land(number, shared=False)
+        await stage.come_back()
+        await until(lambda: len(stage.lists.offered) == 3)
+
+        assert set(stage.put_back.kept_keys()) == {key(1), key(2), key(3)}
+        stage.lists.left = 0
+        await stage.put_back.forget_user(UserPrefix(key(1)))
+        assert stage.lists.taken_out == []
+        stage.lists.left = 10
+        await until(lambda: stage.lists.taken_out == [key(1)])
+        stage.put_back.clear()
+        await until(lambda: sorted(stage.lists.taken_out) == [key(1), key(2), key(3)])
+        assert list(stage.put_back.kept_keys()) == []
 
 
 async def test_a_node_that_is_away_is_asked_again(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:

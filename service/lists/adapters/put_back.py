@@ -7,10 +7,12 @@ same user, the first to offer it prevails, and the other takes it over: all part
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
 import structlog
+from cachetools import TTLCache
 
 from service.clock import Clock
 from service.errors import SharedStateUnavailable
@@ -31,6 +33,9 @@ MAX_NOTED: Final = 20_000
 AT_ONCE: Final = 16
 """Lists that are offered at a time."""
 
+OFFERED_SECONDS: Final = 3600.0
+"""A list that was offered is taken out again when its user turns out to be forgotten within so long."""
+
 AGAIN_SECONDS: Final = 1.0
 """Between two offers to a node that is away."""
 
@@ -45,6 +50,13 @@ class OfferedTo(Protocol):
 
     async def offer(self, key: UserKey, envelope: Envelope) -> Envelope:
         """The list that all replicas keep from now on: a fresh one that is there already, or else this one.
+
+        Raises:
+            SharedStateUnavailable: Redis did not answer.
+        """
+
+    async def take_out(self, key: UserKey) -> None:
+        """Delete the list that was offered, and have every replica forget its user.
 
         Raises:
             SharedStateUnavailable: Redis did not answer.
@@ -76,6 +88,8 @@ class PutBack:
         self._forgotten = forgotten
         self._clock = clock
         self._noted: OrderedDict[UserKey, _Noted] = OrderedDict()
+        self._offered: TTLCache[UserKey, OfferedTo] = TTLCache(MAX_NOTED, OFFERED_SECONDS, timer=clock.monotonic)
+        self._taken_out: dict[UserKey, OfferedTo] = {}
         self._offering = False
         self._back = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -109,11 +123,25 @@ class PutBack:
 
     async def forget_user(self, user_prefix: UserPrefix) -> None:
         """See `Forgettable`."""
-        for number, key in enumerate(list(self._noted)):
+        for number, key in enumerate([*self._noted, *self._offered]):
             if number % _KEYS_AT_ONCE == _KEYS_AT_ONCE - 1:
                 await asyncio.sleep(0)
             if key.startswith(user_prefix):
                 self._noted.pop(key, None)
+                if (lists := self._offered.pop(key, None)) is not None:
+                    self._taken_out[key] = lists
+                    self._back.set()
+
+    def kept_keys(self) -> Iterable[bytes]:
+        """See `Searchable`: what was offered may have left the memory since."""
+        return [*self._offered]
+
+    def clear(self) -> None:
+        """See `Searchable`."""
+        self._noted.clear()
+        self._taken_out |= dict(self._offered.items())
+        self._offered.clear()
+        self._back.set()
 
     def _forget_before(self, moment: float) -> None:
         """What landed long before is safe, unless Redis never had it."""
@@ -136,6 +164,7 @@ class PutBack:
             self._back.clear()
             self._offering = True
             try:
+                await self._take_out_all()
                 await self._offer_all()
             except SharedStateUnavailable:
                 # What is left is offered when Redis is back. Of a node of a cluster nobody hears that.
@@ -144,6 +173,12 @@ class PutBack:
                     self._back.set()
             finally:
                 self._offering = False
+
+    async def _take_out_all(self) -> None:
+        while self._taken_out:
+            key, lists = next(iter(self._taken_out.items()))
+            await lists.take_out(key)
+            self._taken_out.pop(key, None)
 
     async def _offer_all(self) -> None:
         # First whose lists must not come back: it may have been said while this replica was cut off.
@@ -174,6 +209,7 @@ class PutBack:
         ours = self._memory.get(key)
         if ours is None:
             return False
+        self._offered[key] = lists
         theirs = await lists.offer(key, ours)
         # It may have been replaced, or forgotten, meanwhile.
         if theirs == ours or self._memory.get(key) != ours:

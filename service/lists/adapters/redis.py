@@ -23,7 +23,7 @@ from service.lists.adapters.outcome_codec import OUTCOME_VERSION, pack_outcome, 
 from service.lists.adapters.put_back import PutBack
 from service.lists.envelope import HEADER_BYTES, VERSION, Envelope, created_at, readable
 from service.lists.freshness import Freshness
-from service.lists.keys import UserKey, UserPrefix
+from service.lists.keys import UserKey, UserPrefix, prefix_of
 from service.lists.ports import ABANDONED, Boarding, Landed, Landing, ListsRecorder, Outcome
 from service.spans import span
 
@@ -231,6 +231,15 @@ class RedisLists:
             there: Any = await self._offer(keys=[name], args=[envelope, ttl_ms, *ages, VERSION])
         await self._bound(key)
         return readable(there) or envelope
+
+    async def take_out(self, key: UserKey) -> None:
+        """See `OfferedTo.take_out`."""
+        name = self._keys(key)[0]
+        async with self._client.use(name) as redis:
+            await redis.unlink(name)
+        # Another replica may have read it in between.
+        async with self._client.use() as redis:
+            await redis.publish(self.channel.name, self.channel.message(prefix_of(key)))
 
     async def made_at(self, keys: Sequence[UserKey]) -> list[float | None]:
         """When the list kept under each key was made, Unix seconds; one round trip for all of them.
