@@ -171,3 +171,20 @@ async def test_what_a_dead_process_had_claimed_goes_to_another_and_to_nobody_bef
 
     await until(taken_over)
     assert time.monotonic() - began >= 0.3
+
+
+async def test_what_was_put_aside_waits_again_when_asked_and_goes_with_its_user(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than are looked through at a time; a forgotten user's event was kept aside in Redis, and sent on later."""
+    monkeypatch.setattr("service.events.adapters.redis.SEARCHED_AT_ONCE", 2)
+    store = await open_store()
+    await store.accept([(BOB if number % 3 == 0 else ANN, event(number)) for number in range(7)])
+    for one in await store.claim(10):
+        await store.aside(one.number, "refused")
+    assert (await store.backlog()).aside == 7
+    await store.forget_user(BOB)
+    assert (await store.backlog()).aside == 4
+    assert await store.retry() == 4
+    assert sorted(one.event.item_id for one in await store.claim(10)) == [f"item-{number}" for number in (1, 2, 4, 5)]
+    assert (await store.backlog()).aside == 0

@@ -1,7 +1,5 @@
 """The events of a replica that is killed again and again; `python -m bench.events_kill` does it on a larger scale."""
 
-from collections import Counter
-
 import pytest
 
 from bench.events_kill import kill_at_random
@@ -13,6 +11,4 @@ async def test_every_accepted_event_arrives_although_its_replica_is_killed_and_p
     course = await kill_at_random(300, 3, embedded=True, fault_seconds=0.4, pause_seconds=0.5)
     assert (len(course.accepted), course.missing, course.kills) == (300, set(), 3)
     assert course.arrived.keys() == course.accepted
-    # How many come twice depends on what is in flight at a kill. Personalize uses the first of an id.
-    assert course.used == Counter(course.accepted)
-    assert not course.statuses.keys() & {408, 429, 502, 503, 504, 529}
+    assert all(course.promises().values()), course.promises()

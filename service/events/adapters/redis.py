@@ -295,15 +295,22 @@ class RedisEventStore:
 
     async def retry(self) -> int:
         """See `EventStore.retry`."""
+        async with self._client.use(self._aside) as redis:
+            newest: Any = await redis.xrevrange(self._aside, count=1)
         count = 0
-        async with self._client.use(self._stream) as redis:
-            found: Any = await redis.xrange(self._aside, count=1_000)
-        for number, fields in found:
-            fields.pop(b"problem", None)
-            async with self._client.use(self._stream) as redis:
-                await redis.xadd(self._stream, fields)
-                await redis.xdel(self._aside, number)
-            count += 1
+        # Up to those that were there: one that Personalize refuses again must not come round for ever.
+        while newest:
+            async with self._client.use(self._aside) as redis:
+                found: Any = await redis.xrange(self._aside, max=newest[0][0], count=SEARCHED_AT_ONCE)
+            for number, fields in found:
+                fields.pop(b"problem", None)
+                async with self._client.use(self._stream) as redis, redis.pipeline(transaction=True) as pipe:
+                    pipe.xadd(self._stream, fields)
+                    pipe.xdel(self._aside, number)
+                    await pipe.execute()
+                count += 1
+            if len(found) < SEARCHED_AT_ONCE:
+                break
         return count
 
     async def noted(self, url: str) -> bytes | None:
@@ -318,17 +325,21 @@ class RedisEventStore:
             await redis.hset(self._notes, url, note)
 
     async def forget_user(self, user_prefix: UserPrefix) -> None:
-        """See `Forgettable`: what is known, and what waits."""
+        """See `Forgettable`: what is known, what waits, and what was put aside."""
         async with self._client.use(self._stream) as redis:
             await redis.delete(self._known_key(user_prefix))
+        for stream in (self._stream, self._aside):
+            await self._forget_in(stream, user_prefix)
+
+    async def _forget_in(self, stream: str, user_prefix: UserPrefix) -> None:
         last = "-"
         while True:
-            async with self._client.use(self._stream) as redis:
-                page: Any = await redis.xrange(self._stream, last, count=SEARCHED_AT_ONCE)
+            async with self._client.use(stream) as redis:
+                page: Any = await redis.xrange(stream, last, count=SEARCHED_AT_ONCE)
                 mine = [number for number, fields in page if fields.get(b"user") == user_prefix]
                 if mine:
-                    await redis.xack(self._stream, GROUP, *mine)
-                    await redis.xdel(self._stream, *mine)
+                    await redis.xack(stream, GROUP, *mine)
+                    await redis.xdel(stream, *mine)
             if len(page) < SEARCHED_AT_ONCE:
                 return
             last = f"({page[-1][0].decode()}"
