@@ -108,19 +108,7 @@ class UsualLineReader:
         self._record = record
 
     def read(self, line: str, number: int, readline: Callable[[int], str]) -> tuple[str, int]:
-        """Read as many lines as are usual.
-
-        Args:
-            line: The next line.
-            number: The line's number.
-            readline: Of those behind it.
-
-        Returns:
-            The first line that is not usual, empty at the end of the file, and its number.
-
-        Raises:
-            TooLarge: There are more than there may be.
-        """
+        """See `LineReader.read`."""
         lines, form, sink, trace = self._lines, self._record, self._lines.sink, self._lines.trace
         match, values_of = self._bare
         add = sink.add
