@@ -1,8 +1,12 @@
-"""Packages that a library would load if they are there, for what nobody here asks of it."""
+"""What libraries would load or make as they are imported, for what nobody here asks of them."""
 
+import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
+
+_READ_CERTIFICATES: Final = "set_default_verify_paths"
 
 
 @contextmanager
@@ -19,3 +23,18 @@ def absent(*names: str) -> Iterator[None]:
     finally:
         for name in hidden:
             del sys.modules[name]
+
+
+@contextmanager
+def without_certificates() -> Iterator[None]:
+    """Let TLS contexts that are made within the block trust nobody; later ones trust whom they should.
+
+    aiohttp makes two as it is imported, for sessions that bring none, and reads the system's certificates for both. The
+    SDK brings its own. A session without one fails to connect, which shows at once.
+    """
+    # The class inherits the method. What is put here hides it until it is taken away.
+    setattr(ssl.SSLContext, _READ_CERTIFICATES, lambda _: None)
+    try:
+        yield
+    finally:
+        delattr(ssl.SSLContext, _READ_CERTIFICATES)

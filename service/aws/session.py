@@ -109,7 +109,8 @@ class AwsSession:
 
     def user_agent(self) -> str:
         """What the SDK says of itself."""
-        return str(get_session().user_agent())
+        # Handlers of requests would be most of what a session costs, and nothing is asked here.
+        return str(AioSession(include_builtin_handlers=False).user_agent())
 
     def _session(self) -> AioSession:
         session = get_session()

@@ -4,8 +4,6 @@ A command is a file in this room and a line in `COMMANDS`. Its file is loaded wh
 answers at once and the local Personalize does not load the service.
 """
 
-import tomllib
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
@@ -31,14 +29,26 @@ COMMANDS: Final = {
 }
 """Each command, and the first sentence of its help, which `--help` shows without loading the command."""
 
+SAY_VERSION: Final = "Show the version and exit."
+
 
 def _version() -> str:
     """The installed version; in a checkout that was not installed, the one in `pyproject.toml`."""
+    # Both take longer to load than the rest of a help, and few ask for a version.
+    import tomllib  # noqa: PLC0415  # see above
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  # see above
+
     try:
         return version("personalize-connect")
     except PackageNotFoundError:
         project = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text("utf-8"))
         return str(project["project"]["version"])
+
+
+def _say_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001  # click passes it so
+    if wanted and not ctx.resilient_parsing:
+        click.echo(f"personalize-connect, version {_version()}", color=ctx.color)
+        ctx.exit()
 
 
 @click.group(
@@ -47,6 +57,6 @@ def _version() -> str:
     summaries=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
-@click.version_option(_version(), prog_name="personalize-connect")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_say_version, help=SAY_VERSION)
 def main() -> None:
     """Amazon Personalize recommendations for Braze Connected Content."""

@@ -1,7 +1,6 @@
 """Reads `PLACEMENTS_FILE`; every mistake is a line with the placement and the key, all at once."""
 
 import re
-import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +14,8 @@ from service.settings.placements import CONTROL, MAX_PLACEMENTS, PlacementTerms,
 
 def read_placements(path: Path) -> tuple[dict[str, PlacementTerms], list[str]]:
     """The placements of a file by name, in its order, and a line for each mistake."""
+    import tomllib  # noqa: PLC0415  # most have no such file
+
     try:
         document = tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:

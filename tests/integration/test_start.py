@@ -39,11 +39,12 @@ UNUSED = {
     "service.tracing",
     "service.wiring.events",
     "service.wiring.redis",
+    "tomllib",
 }
 """What a start must not load with a CSV file as catalogue, without console, Redis, events, spans and filters."""
 
 MODULES_WHEN_READY = """
-import asyncio, gc, logging, os, sys
+import asyncio, gc, logging, os, ssl, sys
 
 class Ready(logging.Handler):
     def emit(self, record):
@@ -52,11 +53,15 @@ class Ready(logging.Handler):
             asyncio.get_running_loop().call_later(0.1, show)
 
 def show():
-    print(gc.isenabled(), gc.get_freeze_count() > 0, *(name for name, one in sys.modules.items() if one), flush=True)
+    unread = not aiohttp.connector._SSL_CONTEXT_VERIFIED.get_ca_certs()
+    reads = "set_default_verify_paths" not in vars(ssl.SSLContext)
+    print(gc.isenabled(), gc.get_freeze_count() > 0, unread, reads)
+    print(*(name for name, one in sys.modules.items() if one), flush=True)
     os._exit(0)
 
 logging.getLogger("uvicorn.error").addHandler(Ready())
 from service.cli import main
+import service.cli.serve, aiohttp
 main(["serve"])
 """
 
@@ -132,8 +137,9 @@ def test_a_start_loads_nothing_that_is_not_used(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    enabled, frozen, *modules = run.stdout.split()
+    first, modules = run.stdout.splitlines()[0].split(), run.stdout.splitlines()[1].split()
 
-    assert (enabled, frozen) == ("True", "True")
+    # The collector works, on what came after the start. aiohttp read no certificates; later readers get them.
+    assert first == ["True"] * 4
     assert "service.personalize.sdk.runtime" in modules
     assert not UNUSED.intersection(modules)
