@@ -14,11 +14,13 @@ from service.aws.session import AwsSession
 from service.catalog.adapters.source import open_source
 from service.catalog.item import ITEM_COLUMNS
 from service.catalog.ports import SourceContent
+from service.catalog.reading.cells import shown
 from service.catalog.reading.columns import Columns
 from service.catalog.reading.exclusion import Eligible, compiled_exclusion, parsed_exclusion
 from service.catalog.reading.report import LACKING, MEANING, WAYS_OUT, CatalogReport
 from service.catalog.reading.rows import read_items
 from service.filters import Filter
+from service.filters.model import Dataset, Expression, Field, Membership
 
 _WIDTH: Final = 34
 """Characters of the first column of the report."""
@@ -35,6 +37,9 @@ class ExclusionCheck:
 
     removed: int | None
     """How many of the items that can be shown it removes; None if that depends on the request."""
+
+    nearly: Sequence[str] = ()
+    """Values of items that differ from one of its texts in capitals, blanks or `_` only, and are not meant by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,9 @@ class CatalogCheck:
                     yield "    depends on the request"
                 else:
                     yield _line("  removes", one.removed, _share(one.removed, self.shown))
+                if one.nearly:
+                    named = ", ".join(map(shown, one.nearly))
+                    yield f"    does not mean {named}, which the column has too; name every spelling"
             yield _line("left by all together", self.left, _share(self.left, self.shown))
         if self.unknown:
             yield ""
@@ -151,6 +159,7 @@ class _Counts:
         self.parts: list[tuple[str, Eligible | None]] = []
         self.removed: list[int] = []
         self.left = 0
+        self.nearly: list[dict[str, None]] = []
         self._filters = filters
 
     def __contains__(self, item_id: object) -> bool:
@@ -178,9 +187,14 @@ class _Counts:
         ]
         tests = [test for _, test in self.parts if test is not None]
         removed = self.removed = [0] * len(tests)
+        named = [_texts(expression) for tree in self._filters for expression in tree.expressions]
+        self.nearly = [{} for _ in named]
 
         def counted(row: Mapping[str, object]) -> bool:
             is_left = True
+            for texts, nearly in zip(named, self.nearly, strict=True):
+                if texts and len(nearly) < MAX_NAMED_ITEMS:
+                    nearly.update(dict.fromkeys(_nearly(texts, row)))
             for number, test in enumerate(tests):
                 if not test(row):
                     removed[number] += 1
@@ -208,10 +222,36 @@ def _check(
         columns=columns.further,
         lacking=tally.lacking,
         prices=sorted(counts.prices),
-        exclusions=[ExclusionCheck(text, None if test is None else next(removed)) for text, test in counts.parts],
+        exclusions=[
+            ExclusionCheck(text, None if test is None else next(removed), tuple(nearly)[:MAX_NAMED_ITEMS])
+            for (text, test), nearly in zip(counts.parts, counts.nearly, strict=True)
+        ],
         left=counts.left,
         unknown=[item_id for item_id in curated if item_id not in counts.ids],
     )
+
+
+def _texts(expression: Expression) -> dict[str, set[str]]:
+    """The texts that an expression names, by column in small letters."""
+    texts: dict[str, set[str]] = {}
+    for condition in expression.conditions():
+        if isinstance(condition, Membership) and condition.field.dataset is Dataset.ITEMS:
+            members = [] if isinstance(condition.members, Field) else condition.members
+            texts.setdefault(condition.field.name.lower(), set()).update(one for one in members if isinstance(one, str))
+    return texts
+
+
+def _nearly(texts: Mapping[str, set[str]], row: Mapping[str, object]) -> Iterator[str]:
+    """What a row's columns hold that only looks like one of the texts."""
+    for name, value in row.items():
+        named = texts.get(name.lower())
+        if named and isinstance(value, str):
+            known = set(map(_plain, named))
+            yield from (part for part in value.split("|") if part not in named and _plain(part) in known)
+
+
+def _plain(text: str) -> str:
+    return "".join(filter(str.isalnum, text.casefold()))
 
 
 def _line(what: str, count: int, more: str = "") -> str:

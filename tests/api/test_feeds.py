@@ -242,6 +242,14 @@ WRAPPED = json.dumps({"data": {"products": {"edges": [{"node": {"sku": "a"}, "cu
         '{"products":[{"id":"a","url":"https://u/","name":"Käse","price":5,"image":"https://i/"}]}'.encode(),
         '{"page":1,"data":{"items":\n[{"id":"a","url":"https://u/","name":"Käse","price":5,"image":"https://i/"}]}}'.encode(),
         '[\n{"id":"a","url":"https://u/","name":"Käse","price":5,"image":"https://i/"}]'.encode(),
+        '{"a":{"url":"https://u/","name":"Käse","price":5,"image":"https://i/"},"b":null,"c":{"price":NaN}}'.encode(),
+        '{"page":1,"catalog":{\n"x":{"sku":"a","url":"https://u/","name":"Käse","price":5,"image":"https://i/"}}}'.encode(),
+        '{"page":{"of":1},"stock":[{"id":"a","url":"https://u/","name":"Käse","price":5,"image":"https://i/"}]}'.encode(),
+        '{"id":"a","url":"https://u/","name":"Käse","price":5,\n"image":"https://i/","variants":[{"id":"v"}]}'.encode(),
+        '\x1e{"id":"a","url":"https://u/",\n"name":"Käse","price":5,"image":"https://i/"}\n\x1e{"id":"cut'.encode(),
+        PLAIN.decode().encode("utf-32-le"),
+        PLAIN.decode().encode("utf-32-be"),
+        b'"sep=,"\r\n' + PLAIN,
     ],
     ids=lambda content: str(content[:24]),
 )
@@ -256,9 +264,70 @@ async def test_format_delimiter_packing_and_encoding_come_from_the_content(
 async def test_another_encoding_than_utf8_has_a_word_in_the_log(show: Show) -> None:
     """C1."""
     assert (await show(PLAIN.decode().encode("cp1252"))).notes == [
-        "is Windows-1252 or Latin-1, not UTF-8; read as that"
+        "is Windows-1252 or Latin-1, not UTF-8; read as that: 'Käse'; if that looks wrong, save the file as UTF-8"
     ]
     assert (await show(PLAIN.decode().encode("utf-16"))).notes == ["is UTF-16, not UTF-8; read as that"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "names"),
+    [
+        ("cp1250", ["Świeca", "Łóżko", "wełna", "Przędza"]),
+        ("cp1250", ["Dětské tričko", "dřevěná", "Pánské", "Kávovar"]),
+        ("cp1251", ["Стол", "Чайник"]),
+        ("cp1253", ["Τραπέζι", "Καρέκλα"]),
+        ("cp1254", ["ahşap", "ışık"]),  # noqa: RUF001  # Turkish letters
+        ("shift-jis", ["テーブル", "椅子"]),
+        ("gbk", ["桌子", "椅子"]),
+        ("euc-kr", ["책상", "의자"]),
+        ("mac-roman", ["Käse", "Müsli"]),
+    ],
+)
+async def test_an_encoding_that_nobody_can_know_shows_no_broken_names(
+    show: Show, encoding: str, names: list[str]
+) -> None:
+    """B3, C1."""
+    odd = "".join(row(f"odd{number}", name) for number, name in enumerate(names))
+    shown = await show(f"{HEADER}\n{good(1)}{odd}".encode(encoding))
+    assert shown.ids == ["g0"]
+    assert len(shown.dropped("not_utf8")) == len(names)
+    assert [log["mend"] for log in shown.logs if log.get("reason") == "not_utf8"] == ["save the file as UTF-8"]
+
+
+async def test_western_text_with_signs_and_accents_side_by_side_is_read(show: Show) -> None:
+    """C1."""
+    names = ["Crème brûlée", "Œuvre créée", "1º ¿Qué?", "5 m³", "Größe — 5 €", "così"]
+    content = HEADER + "\n" + "".join(row(str(number), name) for number, name in enumerate(names))
+    assert (await show(content.encode("cp1252"))).values("name") == names
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"id":{"0":"a"},"url":{"0":"https://u/"},"name":{"0":"A"},"price":{"0":5},"image":{"0":"https://i/"}}',
+        '{"id":["a"],\n"url":["https://u/"],"name":["A"],"price":[5],"image":["https://i/"]}',
+        '{"columns":["id","url"],"index":[0],"data":[["a","https://u/"]]}',
+    ],
+)
+async def test_json_by_columns_is_one_line_with_the_way_out(show: Show, content: str) -> None:
+    """C7."""
+    assert "df.to_json(path, orient='records', lines=True)" in await refusal(show, content)
+
+
+async def test_ids_that_excel_or_a_program_marked_as_text_are_read_without_the_mark(show: Show) -> None:
+    """C7."""
+    marked = row("'0012") + row('"""0013"""') + row("\"'0014'\"") + row("'n")
+    assert (await show(f"{HEADER}\n{marked}{good(90)}")).ids[:4] == ["0012", "0013", "0014", "'n"]
+    assert (await show(f"{HEADER}\n{marked}")).ids == ["0012", "0013", "0014", "'n"]
+
+
+async def test_addresses_copied_from_a_page_lead_where_the_page_did(show: Show) -> None:
+    """C6."""
+    content = "".join(f"{one},https://u/?a=1&amp;{one}=2,A &amp; B,5,https://i/?a=1&amp;b=2\n" for one in "abc")
+    for text in (f"{HEADER}\n{content}", f"{HEADER}\n{good(97)}{content}"):
+        shown = await show(text)
+        assert shown.items[-1]["url"] == "https://u/?a=1&c=2"
+        assert shown.items[-1]["image"] == "https://i/?a=1&b=2"
 
 
 @pytest.mark.parametrize(
@@ -315,6 +384,11 @@ async def test_blanks_around_a_value_are_taken_away_as_around_a_name(show: Show)
         (["US$ 5", "R$ 5,50"], [5, 5.5], ["USD", "BRL"]),
         (["12,50 zł", "9 kr"], [12.5, 9], ["PLN", "kr"]),
         (["1,29,900.00", "5.5"], [129900, 5.5], None),
+        (["₩12,000", "9,000원"], [12000, 9000], ["KRW", "KRW"]),
+        (["1,500円", "JP¥900"], [1500, 900], ["JPY", "JPY"]),
+        (["ZŁ 3,50", "3,50 Pln"], [3.5, 3.5], ["PLN", "PLN"]),
+        (["Rs 499/-", "USD$9.99"], [499, 9.99], ["INR", "USD"]),
+        (["1 234,50 ₽", "99 руб."], [1234.5, 99], ["RUB", "RUB"]),  # noqa: RUF001  # Cyrillic letters
         (["1'299'000.5", "1 299 000.5"], [1299000.5, 1299000.5], None),
     ],
 )

@@ -45,6 +45,7 @@ ADDRESSES = (
     "https://shop.example/p/{}", "http://shop.example/p/{}", "HTTPS://shop.example/{}", "//shop.example/{}", "https://",
     "https:///{}", "https://é.example/{}", "https://shop.example/a b/{}", "https://shop.example/{}?a=1,2;b|c",
     'https://shop.example/{}"', "https://shop.example/{}\\x", "", "javascript:{}", "https://a/1.jpg,https://b/{}.jpg",
+    "https://shop.example/?a=1&amp;b={}",
 )  # fmt: skip
 IDS = (
     "{}",
@@ -62,6 +63,8 @@ IDS = (
     '"{}',
     "a,{}",
     "nan",
+    "'00{}",
+    "'b{}",
 )
 
 

@@ -45,6 +45,22 @@ def test_a_check_counts_each_finding_and_names_the_first_with_line_and_value(che
     assert "of POPULAR_ITEMS not there 1 first: gone" in lines
 
 
+def test_a_check_names_values_that_an_exclusion_only_nearly_means(check: Result) -> None:
+    """C9: an exclusion that tells capitals apart lets sold-out items through."""
+    assert check.exit_code == 0
+    rows = ["out of stock", "Out_of_stock", "OUT OF STOCK", "in stock"]
+    lines = (f"{number},https://u/,N,5,https://i/,{value}" for number, value in enumerate(rows))
+    Path("stock.csv").write_text("\n".join(["id,url,name,price,image,availability", *lines]))
+    wanted = 'EXCLUDE ItemID WHERE Items.AVAILABILITY = "out of stock"'
+    found = CliRunner().invoke(main, ["catalog", "check", "stock.csv", "--exclusion-filter", wanted]).stdout
+    assert "does not mean 'Out_of_stock', 'OUT OF STOCK', which the column has too; name every spelling" in found
+    named = 'EXCLUDE ItemID WHERE Items.AVAILABILITY IN ("out of stock", "Out_of_stock", "OUT OF STOCK")'
+    assert (
+        "does not mean"
+        not in CliRunner().invoke(main, ["catalog", "check", "stock.csv", "--exclusion-filter", named]).stdout
+    )
+
+
 def test_a_check_says_how_the_file_was_read(check: Result) -> None:
     """B2, C5, C6."""
     assert "further columns: note, currency" in check.stdout.splitlines()

@@ -4,9 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-NOTHING: Final = frozenset(
-    {"", "NaN", "nan", "NULL", "null", "\\N", "<NA>", "NaT", "#N/A", "#NAME?", "#REF!", "#VALUE!", "#DIV/0!", "#NULL!"}
-)
+_NOTHINGS: Final = "NaN nan NULL null \\N <NA> NaT N/A n/a #NA #N/A #NAME? #REF! #VALUE! #DIV/0! #NULL!"
+NOTHING: Final = frozenset(["", *_NOTHINGS.split()])
 """How pandas, databases and Excel write that there is no value."""
 
 MAX_SHOWN_CHARACTERS: Final = 60
@@ -21,7 +20,9 @@ ROUNDED: Final = re.compile(r"[0-9](?:\.[0-9]{1,5})?E\+[0-9]{2}")
 FORMULA_MARK: Final = '="'
 _FORMULA: Final = re.compile(r'\s*="([^"]*)"\s*')
 
-_TYPES: Final = frozenset({"S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS", "BS"})
+_MARKED_ID: Final = re.compile(r"'(\d+)|(['\"])(.+)\2")
+
+TYPES: Final = frozenset({"S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS", "BS"})
 """DynamoDB's names of types."""
 
 _MAX_INT_DIGITS: Final = 15
@@ -40,10 +41,16 @@ def without_formula(text: str) -> str:
     return text if match is None else match[1]
 
 
+def without_mark(item_id: str) -> str:
+    """An id without the apostrophe that marks digits as text for Excel, and without quotes of its own around it."""
+    match = _MARKED_ID.fullmatch(item_id)
+    return item_id if match is None else (match[1] or match[3]).strip()
+
+
 def is_typed(record: Mapping[str, object]) -> bool:
     """Whether an object is an item of DynamoDB with a type around each value."""
     return bool(record) and all(
-        isinstance(value, dict) and len(value) == 1 and not _TYPES.isdisjoint(value) for value in record.values()
+        isinstance(value, dict) and len(value) == 1 and not TYPES.isdisjoint(value) for value in record.values()
     )
 
 

@@ -85,7 +85,7 @@ class CsvRows:
     @property
     def notes(self) -> Sequence[str]:
         """See `RowSource.notes`."""
-        note = note_on(self._encoding)
+        note = note_on(self._encoding, self._stream)
         repeated = ", ".join(self.repeated)
         ignored = f"names {repeated} more than once; only the first of them is read"
         return [*filter(None, [note]), *([ignored] if repeated else [])]

@@ -19,13 +19,23 @@ CURRENCIES: Final = frozenset(_CODES.split())
 THREE_DECIMALS: Final = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 """Currencies of a thousand parts, whose three decimals are no thousands. Source: ISO 4217, list one."""
 
+_WHOLE: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
+NO_DECIMALS: Final = frozenset(_WHOLE.split())
+"""Currencies without parts, whose three digits behind a separator are thousands. Source: ISO 4217, list one."""
+
 _SIGNS: Final[Mapping[str, str]] = {
     "€": "EUR", "£": "GBP", "₹": "INR", "₺": "TRY", "₽": "RUB", "₩": "KRW", "₪": "ILS", "₫": "VND", "₴": "UAH",
     "₱": "PHP", "₦": "NGN", "฿": "THB", "₸": "KZT", "US$": "USD", "R$": "BRL", "A$": "AUD", "AU$": "AUD",
     "C$": "CAD", "CA$": "CAD", "NZ$": "NZD", "HK$": "HKD", "S$": "SGD", "NT$": "TWD", "MX$": "MXN", "zł": "PLN",
     "Kč": "CZK", "Ft": "HUF", "lei": "RON", "лв": "BGN", "Rs": "INR", "Fr": "CHF", "SFr": "CHF", "TL": "TRY",
+    "円": "JPY", "JP¥": "JPY", "元": "CNY", "CN¥": "CNY", "원": "KRW", "руб": "RUB", "грн": "UAH",  # noqa: RUF001  # Cyrillic letters
+    "Rp": "IDR",
+    "RM": "MYR", "NIS": "ILS", "Din": "RSD", "ден": "MKD", "S/": "PEN", "Bs": "BOB", "CAD$": "CAD", "AUD$": "AUD",
+    "USD$": "USD",
 }  # fmt: skip
 """Signs of one currency."""
+
+_IN_ANY_CASE: Final = {sign.casefold(): code for sign, code in _SIGNS.items()}
 
 _SHARED: Final = frozenset({"kr"})
 """Signs of several currencies that are no symbols, as `$` and `¥` are; all these are kept as they are written."""
@@ -36,6 +46,6 @@ def currency_of(text: str) -> str | None:
     if text.upper() in CURRENCIES:
         return text.upper()
     sign = text.removesuffix(".")
-    if sign in _SIGNS:
-        return _SIGNS[sign]
-    return sign if sign in _SHARED or (len(sign) == 1 and unicodedata.category(sign) == "Sc") else None
+    if (code := _SIGNS.get(sign) or _IN_ANY_CASE.get(sign.casefold())) is not None:
+        return code
+    return sign if sign.lower() in _SHARED or (len(sign) == 1 and unicodedata.category(sign) == "Sc") else None

@@ -21,7 +21,12 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
-_NAMES: Final = {"utf-16": "UTF-16", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16", "utf-32": "UTF-32"}
+_NAMES: Final = {
+    f"utf-{width}{order}": f"UTF-{width}" for width in (16, 32) for order in ("", "-le", "-be")
+}  # fmt: skip
+
+_WIDE: Final = 4
+"""Bytes of a character in UTF-32."""
 
 _ODD: Final = re.compile(
     # What Western text hardly has: unused places, letters that only Icelandic has by themselves, and
@@ -30,15 +35,30 @@ _ODD: Final = re.compile(
     rb"|(?<=[a-z])[\xc0-\xde](?![A-Za-z])|\xe2[\x80-\x8f](?![\x80-\xbf])|[\xc2-\xf4][\x80-\xbf](?=[A-Za-z])"
 )
 
+_FOREIGN: Final = re.compile(
+    # Words without a letter of ASCII, as in Cyrillic, Greek, Chinese, Korean;
+    rb"[\xc0-\xff]{3}|[\xa1-\xff]{4}"
+    # signs within a word, which are letters in Central Europe; a Czech letter that Italian has at the end only.
+    rb"|(?<=[A-Za-z])[\x80-\x90\x9f](?=[a-z])|(?<=[a-z\xe0-\xff])[\xb3\xb9\xba\xbc\xbe\xbf](?=[a-z])|\xec(?=[a-z])"
+)
+"""What shows an encoding that is neither UTF-8 nor Western."""
+
 _MINORITY: Final = 10
-"""Lines that are no UTF-8 outvote those that show that the file is, when there are so many times as many."""
+"""Lines that are no UTF-8 outvote those that show something else, when there are so many times as many."""
+
+_SAMPLE: Final = re.compile(r"[\w' -]{0,20}[^\x00-\x7f][\w' -]{0,20}")
 
 
 def encoding_of(head: bytes) -> str:
-    """The encoding of a file by its first bytes: its byte order mark, or the zeros of UTF-16."""
+    """The encoding of a file by its first bytes: its byte order mark, or the zeros of UTF-16 and UTF-32."""
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return encoding
+    zeros = [not any(head[place::4]) for place in range(4)] if len(head) >= _WIDE else []
+    if zeros[2:] == [True, True]:
+        return "utf-32-le"
+    if zeros[:2] == [True, True]:
+        return "utf-32-be"
     if head[1::2].count(0) > len(head) // 4:
         return "utf-16-le"
     if head[::2].count(0) > len(head) // 4:
@@ -46,21 +66,31 @@ def encoding_of(head: bytes) -> str:
     return UTF_8
 
 
-def note_on(encoding: str) -> str | None:
-    """A word on an encoding for the operator; None for UTF-8."""
-    if encoding == WESTERN:
-        return "is Windows-1252 or Latin-1, not UTF-8; read as that"
-    return f"is {_NAMES[encoding]}, not UTF-8; read as that" if encoding in _NAMES else None
+def note_on(encoding: str, stream: IO[bytes]) -> str | None:
+    """A word on an encoding for the operator; None for UTF-8.
+
+    Args:
+        encoding: How the file is read.
+        stream: The file. Only a person sees whether Windows-1252 was right, so its first odd text is shown.
+    """
+    if encoding != WESTERN:
+        return f"is {_NAMES[encoding]}, not UTF-8; read as that" if encoding in _NAMES else None
+    stream.seek(0)
+    lines = iter(lambda: stream.readline(MAX_LINE_CHARACTERS), b"")
+    texts = (_SAMPLE.search(line.decode(WESTERN, "replace")) for line in lines if not line.isascii())
+    text = next((found[0].strip() for found in texts if found), "")
+    return f"is Windows-1252 or Latin-1, not UTF-8; read as that: {text!r}; if that looks wrong, save the file as UTF-8"
 
 
 def judge(stream: IO[bytes]) -> str:
     """Whether a file with bytes that are no UTF-8 is Windows-1252, or UTF-8 that is broken in some lines.
 
     One line of good UTF-8 beyond ASCII shows that it is UTF-8. Without any, the broken lines decide: whether they
-    read as Western text, or as characters that were cut.
+    read as Western text, as characters that were cut, or as another encoding. Of the last, nobody can say which it is:
+    such a file is read as UTF-8, so that its odd rows are left out and named.
     """
     stream.seek(0)
-    good = western = odd = 0
+    good = western = odd = foreign = 0
     while line := stream.readline(MAX_LINE_CHARACTERS):
         if line.isascii():
             continue
@@ -71,10 +101,12 @@ def judge(stream: IO[bytes]) -> str:
                 odd += 1
             else:
                 western += 1
+            foreign += _FOREIGN.search(line) is not None
         else:
             good += 1
     stream.seek(0)
-    return WESTERN if western > odd and western > _MINORITY * good else UTF_8
+    is_western = western > odd and western > _MINORITY * good and western > _MINORITY * foreign
+    return WESTERN if is_western else UTF_8
 
 
 def is_broken(text: str) -> bool:

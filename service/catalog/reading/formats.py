@@ -36,14 +36,17 @@ def _rows(content: IO[bytes], label: str) -> "CsvRows | JsonRows":
     encoding = encoding_of(head)
     begin = head.decode(encoding, "replace").lstrip("\ufeff \t\r\n")
     content.seek(0)
-    if not begin.startswith(("{", "[")):
+    if not begin.startswith(("{", "[", "\x1e")):
         return CsvRows(content, label)
     # A parser of large documents, which few catalogues need.
-    from service.catalog.reading.json_document import JsonDocument, prefix_in  # noqa: PLC0415  # as said
+    from service.catalog.reading.json_document import JsonDocument, document_place  # noqa: PLC0415  # as said
     from service.catalog.reading.json_rows import JsonLines, JsonRows  # noqa: PLC0415  # as said
+    from service.catalog.reading.json_sequence import RECORD_SEPARATOR, JsonSequence  # noqa: PLC0415  # as said
 
-    prefix = prefix_in(content, encoding)
-    objects = JsonLines(content, encoding) if prefix is None else JsonDocument(content, encoding, prefix, label)
+    if begin.startswith(RECORD_SEPARATOR):
+        return JsonRows(JsonSequence(content), label)
+    place = document_place(content, encoding, label)
+    objects = JsonLines(content, encoding) if place is None else JsonDocument(content, encoding, place, label)
     return JsonRows(objects, label)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 from typing import IO, Final
 
@@ -14,7 +15,7 @@ DELIMITERS: Final = (",", ";", "\t", "|")
 MAX_HEADER_LINES: Final = 100
 """Lines of comments and blanks above the header, and of a header with line breaks in its names."""
 
-_DELIMITER_LINE: Final = "sep="
+_DELIMITER_LINE: Final = re.compile(r'("?)sep=(.)\1', re.IGNORECASE)
 """The line that names the delimiter to Excel."""
 
 _NO_NAME: Final = "".join(DELIMITERS) + '" '
@@ -59,8 +60,8 @@ def read_header(text: IO[str], label: str) -> Header:
         whole = "".join(lines).strip("\ufeff \r\n")
         if whole.startswith("#") or not whole.strip(_NO_NAME):
             lines.clear()
-        elif whole.lower().startswith(_DELIMITER_LINE) and len(whole) == len(_DELIMITER_LINE) + 1:
-            delimiters = (whole[-1],)
+        elif match := _DELIMITER_LINE.fullmatch(whole):
+            delimiters = (match[2],)
             lines.clear()
         else:
             found, problem = _parsed(whole, delimiters, problem)
@@ -102,5 +103,5 @@ def _parsed(whole: str, delimiters: tuple[str, ...], problem: str) -> tuple[dict
 def _checked(names: tuple[str, ...], number: int, label: str) -> tuple[str, ...]:
     odd = next((name for name in names if not name.isprintable() and "\0" in name), None)
     if odd is not None:
-        raise CatalogError(f"{label}: line {number}: the header is no text: {shown(odd)}")
+        raise CatalogError(f"{label}: line {number}: the header is no text: {shown(odd)}; save the file as CSV UTF-8")
     return names

@@ -6,7 +6,8 @@ from typing import IO, Final, cast
 import ijson
 import orjson
 
-from service.catalog.reading.encoding import UTF_8, Recoded, judge
+from service.catalog.reading.encoding import UTF_8, Recoded, judge, note_on
+from service.catalog.reading.json_place import Place, place_in
 from service.catalog.reading.json_rows import beginning, row_of, tolerant_json
 from service.catalog.reading.lines import next_line
 from service.catalog.reading.ports import Unit, Unreadable
@@ -14,17 +15,6 @@ from service.errors import CatalogError
 
 MAX_TOLERANT_BYTES: Final = 64 << 20
 """Of a document that is no strict JSON, which is read as a whole. A list of objects as it should be is streamed."""
-
-_WRAPPER_NAMES: Final = (
-    "products items item product results data rows records entries offers edges nodes docs documents objects value"
-    " values list elements catalog feed content hits articles variants"
-)
-_WRAPPERS: Final = frozenset(_WRAPPER_NAMES.split())
-"""Names under which interfaces of shops hand out their products, in lower case."""
-
-_MAX_DEPTH: Final = 4
-_MAX_EVENTS: Final = 100_000
-"""Looked at for a list of rows; what a page says of itself is shorter."""
 
 _REPLACED: Final = "\ufffd"
 
@@ -34,17 +24,17 @@ class JsonDocument:
 
     unit: Unit = "row"
 
-    def __init__(self, stream: IO[bytes], encoding: str, prefix: str, label: str) -> None:
+    def __init__(self, stream: IO[bytes], encoding: str, place: Place, label: str) -> None:
         """Begin nothing yet.
 
         Args:
             stream: Unpacked; it must be able to seek.
             encoding: How it is written.
-            prefix: Where the objects are, as ijson writes it; empty for objects one behind the other.
+            place: Where the objects are.
             label: Names the document in errors.
         """
         self._stream = stream
-        self._prefix = prefix
+        self._place = place
         self._label = label
         self._tolerant = False
         self.encoding = encoding
@@ -61,6 +51,11 @@ class JsonDocument:
             else:
                 return
         yield from self._numbered(self._whole())
+
+    @property
+    def note(self) -> str | None:
+        """See `Objects`."""
+        return note_on(self.encoding, self._stream)
 
     def learn(self) -> None:
         """A document that is no UTF-8 has been looked at before."""
@@ -81,7 +76,16 @@ class JsonDocument:
     def _streamed(self) -> Iterator[object]:
         with Recoded.where_needed(self._stream, self.encoding) as stream:
             stream.seek(0)
-            yield from ijson.items(stream, self._prefix, multiple_values=not self._prefix, use_float=True)
+            prefix, is_keyed, _ = self._place
+            if is_keyed:
+                yield from map(self._with_key, ijson.kvitems(stream, prefix, use_float=True))
+            else:
+                yield from ijson.items(stream, prefix, multiple_values=not prefix, use_float=True)
+
+    def _with_key(self, entry: tuple[str, object]) -> object:
+        key, value = entry
+        name = self._place.key_column
+        return {name: key, **value} if name and isinstance(value, dict) else value
 
     def _whole(self) -> Iterator[object]:
         self._stream.seek(0)
@@ -94,16 +98,18 @@ class JsonDocument:
             value = tolerant_json(content.decode(self.encoding, "replace"))
         except ValueError as error:
             raise CatalogError(f"{self._label}: the JSON is broken or cut short: {error}") from error
-        for name in self._prefix.removesuffix("item").strip(".").split("."):
+        for name in self._place.prefix.removesuffix("item").strip(".").split("."):
             value = cast("dict[str, object]", value)[name] if name else value
+        if self._place.is_keyed:
+            value = list(map(self._with_key, cast("dict[str, object]", value).items()))
         yield from cast("list[object]", value) if isinstance(value, list) else [value]
 
 
-def prefix_in(stream: IO[bytes], encoding: str) -> str | None:
-    """Where a document holds its rows, as ijson writes it.
+def document_place(stream: IO[bytes], encoding: str, label: str) -> Place | None:
+    """Where a document holds its rows; None for JSON Lines.
 
-    Returns:
-        None for JSON Lines; empty for objects one behind the other, each on several lines.
+    Raises:
+        CatalogError: It is written by columns.
     """
     with Recoded.where_needed(stream, encoding) as text:
         text.seek(0)
@@ -119,12 +125,12 @@ def prefix_in(stream: IO[bytes], encoding: str) -> str | None:
             return None
         if lines[0].startswith(b"["):
             inner = lines[0][1:].strip() or (lines[1] if len(lines) > 1 else b"{")
-            return "item" if inner.startswith((b"{", b"]")) else None
+            return Place("item") if inner.startswith((b"{", b"]")) else None
         if len(lines) > 1 and (lines[1].startswith(b"{") or _is_object(lines[0])):
             return None
         is_one = len(lines) == 1 and is_whole and _is_object(lines[0])
         text.seek(0)
-        return _list_in(text) or (None if is_one else "")
+        return place_in(text, label) or (None if is_one else Place())
 
 
 def _is_object(line: bytes) -> bool:
@@ -133,20 +139,3 @@ def _is_object(line: bytes) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _list_in(text: IO[bytes]) -> str | None:
-    """The first list of objects under a name that interfaces give to their rows."""
-    opened: str | None = None
-    try:
-        for count, (prefix, event, _) in enumerate(ijson.parse(text)):
-            if event == "start_map" and opened is not None:
-                return f"{opened}.item"
-            names = prefix.split(".")
-            is_list = event == "start_array" and len(names) <= _MAX_DEPTH and "item" not in names[:-1]
-            opened = prefix if is_list and names[-1].lower() in _WRAPPERS else None
-            if count > _MAX_EVENTS:
-                return None
-    except (ijson.JSONError, UnicodeDecodeError):
-        return None
-    return None

@@ -14,6 +14,7 @@ from service.errors import CatalogError
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _EXCERPT: Final = 200
+_NO_OBJECT: Final = 'not a JSON object, such as {"id": "sku1", "name": "Mug"}'
 _INCREMENTAL: Final = frozenset({"Metadata", "Keys"})
 """What a change in an incremental export of DynamoDB has beside its images."""
 
@@ -30,8 +31,8 @@ class Objects(Protocol):
         """Of the last object."""
 
     @property
-    def encoding(self) -> str:
-        """How the text is written."""
+    def note(self) -> str | None:
+        """A word on how the text is written; None for UTF-8."""
 
     def __iter__(self) -> Iterator[Mapping[str, object] | Unreadable]:
         """Every object from the first.
@@ -81,7 +82,7 @@ class JsonRows:
     @property
     def notes(self) -> Sequence[str]:
         """See `RowSource.notes`."""
-        return list(filter(None, [note_on(self._objects.encoding)]))
+        return list(filter(None, [self._objects.note]))
 
     def close(self) -> None:
         """Leave the stream open."""
@@ -134,7 +135,12 @@ class JsonLines:
                 if not is_whole:
                     yield Unreadable("too_long", f"longer than {MAX_LINE_CHARACTERS:,} characters", beginning(text))
                 elif text:
-                    yield _parsed(text)
+                    yield parsed_row(text)
+
+    @property
+    def note(self) -> str | None:
+        """See `Objects`."""
+        return note_on(self.encoding, self._stream)
 
     def learn(self) -> None:
         """See `Objects`."""
@@ -160,7 +166,7 @@ def _names_of(objects: Objects, label: str) -> tuple[Collection[str], str, bool]
 def row_of(value: object, text: bytes) -> Mapping[str, object] | Unreadable:
     """The row that an object is; an item of DynamoDB comes without its types, a node of GraphQL without its edge."""
     if not isinstance(value, dict):
-        return Unreadable("malformed", "not a JSON object", beginning(text))
+        return Unreadable("malformed", _NO_OBJECT, beginning(text))
     if "Item" in value and isinstance(value["Item"], dict) and len(value) == 1:
         value = value["Item"]
     elif "node" in value and isinstance(value["node"], dict) and value.keys() <= {"node", "cursor"}:
@@ -188,7 +194,8 @@ def tolerant_json(text: str) -> object:
         raise ValueError("nested too deep") from error
 
 
-def _parsed(text: bytes) -> Mapping[str, object] | Unreadable:
+def parsed_row(text: bytes) -> Mapping[str, object] | Unreadable:
+    """The row of an object in UTF-8; NaN and infinities in it are null."""
     try:
         return row_of(orjson.loads(text), text)
     except orjson.JSONDecodeError as error:

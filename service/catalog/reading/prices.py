@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Final, Literal, NamedTuple
 
-from service.catalog.reading.currencies import THREE_DECIMALS, currency_of
+from service.catalog.reading.currencies import NO_DECIMALS, THREE_DECIMALS, currency_of
 
 Style = Literal["point", "comma", "unclear"]
 """How a file writes prices: `1,299.00` or `1.299,00`; `unclear` reads only what any program writes."""
@@ -22,10 +22,10 @@ _APOSTROPHES: Final = "'\u2019"
 _DASHES: Final = "-\u2013\u2014"
 _PRICE: Final = re.compile(
     rf"(?P<before>[^\d\s.,{_APOSTROPHES}+-][^\d\s,{_APOSTROPHES}+-]{{0,4}})?\s*"
-    rf"(?P<number>\d[\d.,\s{_APOSTROPHES}]*?)(?:[.,][{_DASHES}]{{1,2}}|:[{_DASHES}])?"
+    rf"(?P<number>\d[\d.,\s{_APOSTROPHES}]*?)(?:[.,/][{_DASHES}]{{1,2}}|:[{_DASHES}])?"
     rf"\s*(?P<after>[^\d\s.,{_APOSTROPHES}+-][^\d\s,{_APOSTROPHES}+-]{{0,4}})?"
 )
-"""A number with a currency before or behind it; `39,-` and Sweden's `39:-` are whole numbers."""
+"""A number with a currency before or behind it; `39,-`, Sweden's `39:-` and India's `39/-` are whole numbers."""
 
 _NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)?")
 _GROUPED: Final = re.compile(
@@ -193,7 +193,10 @@ def _shape(number: _Number) -> Literal["point", "comma", "either"] | None:
         return "point" if separator == "." else "comma"
     if digits.count(separator) > 1:
         return "comma" if separator == "." else "point"
-    if _THOUSANDS_OR_DECIMALS.fullmatch(digits) and number.currency not in THREE_DECIMALS:
+    is_unclear = _THOUSANDS_OR_DECIMALS.fullmatch(digits) is not None
+    if is_unclear and number.currency in NO_DECIMALS:
+        return "comma" if separator == "." else "point"
+    if is_unclear and number.currency not in THREE_DECIMALS:
         return "either"
     return "point" if separator == "." else "comma"
 

@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import IO, Any, Final, NamedTuple
 
 from service.catalog.item import ITEM_COLUMNS, NotWritable, record_of
-from service.catalog.reading.cells import FLOAT_ID
+from service.catalog.reading.cells import FLOAT_ID, without_mark
 from service.catalog.reading.columns import Columns
 from service.catalog.reading.encoding import is_broken
 from service.catalog.reading.exclusion import Eligible, Exclusion
@@ -32,6 +32,11 @@ _USUAL_PRICE: Final = re.compile(r"(?:0|[1-9][0-9]{0,5})\.[0-9]{1,2}")
 _ADDRESS: Final = re.compile(r"https?://[^/\s]\S*", re.IGNORECASE)
 _NEXT_ADDRESS: Final = re.compile(r"\s*[,;|\s]\s*(?=https?://)", re.IGNORECASE)
 """What separates several images in one cell, as WooCommerce and PrestaShop write them."""
+
+_ESCAPED: Final = "&amp;"
+"""How HTML and XML write `&`: what a feed has of a page's address that somebody copied."""
+
+_MARKS: Final = frozenset("'\"")
 
 _ADDRESS_KEYS: Final = ("url", "src", "href", "link", "originalSrc")
 
@@ -95,6 +100,8 @@ class RowReader:
         """
         raw_id, raw_url, raw_name, raw_price, raw_image = self._raw(record)
         item_id = raw_id if type(raw_id) is str else as_text(raw_id)
+        if item_id[:1] in _MARKS:
+            item_id = without_mark(item_id)
         if item_id.endswith(".0"):
             item_id = self._without_point(item_id)
         url = raw_url if type(raw_url) is str and _is_address(raw_url) else _address(raw_url)
@@ -334,18 +341,20 @@ def _raw_values(columns: Columns, places: Mapping[str, int]) -> Callable[[Record
 
 def _is_address(text: str) -> bool:
     """Whether a text is an address of the web as it stands, which it mostly is."""
+    if _ESCAPED in text:
+        return False
     if _USUAL_WEB.fullmatch(text) is not None:
         return True
     return " " not in text and text.isprintable() and _WEB.match(text) is not None
 
 
 def _address(value: object) -> str:
-    """An address that can be linked to, blanks in it escaped; empty for anything else."""
+    """An address that can be linked to, blanks in it escaped, `&amp;` read; empty for anything else."""
     if isinstance(value, dict):
         value = next((value[key] for key in _ADDRESS_KEYS if key in value), None)
     if not isinstance(value, str):
         return ""
-    address = value.strip().replace(" ", "%20")
+    address = value.strip().replace(" ", "%20").replace(_ESCAPED, "&")
     return address if _ADDRESS.fullmatch(address) else ""
 
 

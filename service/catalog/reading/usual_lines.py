@@ -129,6 +129,8 @@ class UsualLineReader:
             if item_id in sink:
                 break
             record = form % values
+            if "&amp;" in record:
+                break
             if '""' in record:
                 record = record.replace('""', "null")
             add(number, item_id, record.encode(), eligible=True)
@@ -183,7 +185,7 @@ def _text(group: int | None, ours: str | None, delimiter: str) -> str:
     nothing = "|".join(re.escape(one) for one in sorted(NOTHING) if one)
     text = rf"(?!\s|(?:{nothing})\"?(?:{between}|[\r\n]|\Z)){characters}(?<!\s)"
     if ours == "id":
-        return rf"((?![0-9](?:\.[0-9]+)?E\+){text}(?<!\.0))"
+        return rf"((?!'|[0-9](?:\.[0-9]+)?E\+){text}(?<!\.0))"
     return f"({text})" if ours is not None else f"((?:{text})?)"
 
 
