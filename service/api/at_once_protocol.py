@@ -3,6 +3,9 @@
 Only a plain request on a quiet connection is answered so. It came whole in one packet, with nothing behind it; no other
 is under way; nothing waits to be sent; the connection stays open. Everything else takes the ordinary way, which would
 have sent the same bytes. `tests/api/test_at_once.py` compares the two.
+
+The calls of a send differ in their target. Where all that stands behind it has been read before on a connection, the
+parser is not asked again.
 """
 
 from typing import Any, Final
@@ -21,6 +24,9 @@ _OF_CONNECTIONS: Final = frozenset({b"connection", b"proxy-connection", b"upgrad
 _UNUSUAL: Final = _OF_BODIES | _OF_CONNECTIONS
 _TELLING: Final = AT_ONCE_HEADERS | _UNUSUAL
 
+MAX_KNOWN_BYTES: Final = 4_096
+"""Of a request whose headers are kept for the next one of its connection. A send's calls differ in their target."""
+
 
 class AtOnceProtocol(HeldProtocol):
     """Uvicorn's own, with a shorter way to `HitLane`."""
@@ -34,6 +40,33 @@ class AtOnceProtocol(HeldProtocol):
         self._is_answered = False
         self._is_settled = False
         """Whether the packet was a request that has been answered, and nothing else is to be done."""
+        self._packet = b""
+        """One plain request, unless it is long."""
+        self._target_end = 0
+        """Where its target ends."""
+        self._known_end = b""
+        """What the latest plain request that was answered at once had behind its target; empty before there was one."""
+        self._known_headers: list[tuple[bytes, bytes]] = []
+        """Those in it that an answer depends on, as the parser found them."""
+        self._found: Asked | bytes | None = None
+        """What was found out about the request in this packet before the parser has seen it."""
+
+    def _answer_as_before(self, data: bytes) -> bool:
+        """Answer a packet with the end of the one before if that needs no wait; whether it is done.
+
+        The parser has read these headers behind this method and version, and would find the same again. A target that
+        has an answer is a path and a query of visible ASCII: no second request hides in it.
+        """
+        lane = self._lane
+        if lane is None or not data.startswith(_METHOD) or len(data) > MAX_KNOWN_BYTES or not self._is_quiet():
+            return False
+        target = data[len(_METHOD) : -len(self._known_end)]
+        found = lane.at_once(target, self._known_headers, self.server_state.default_headers)
+        if isinstance(found, bytes):
+            self._send(found)
+            return True
+        self._found = found
+        return False
 
     def _note_packet(self, line: bytes, data: bytes) -> None:
         """Note whether a packet holds one plain request and nothing else; `line` is its first line, without its end."""
@@ -44,6 +77,8 @@ class AtOnceProtocol(HeldProtocol):
             and data.find(_HEAD_END) == len(data) - len(_HEAD_END)
             and self._lane is not None
         )
+        self._packet = data if self._is_one_request and len(data) <= MAX_KNOWN_BYTES else b""
+        self._target_end = len(line) - len(_VERSION)
 
     def on_message_begin(self) -> None:
         """Begin a request; its scope is made when it is asked for, which a hit does not."""
@@ -73,39 +108,54 @@ class AtOnceProtocol(HeldProtocol):
 
         Then the connection is as it would be after the ordinary way.
         """
+        found, self._found = self._found, None
         if not self._is_one_request:
             return False
-        found = self._find() if self._is_usual() else None
+        if found is None and self._is_usual():
+            found = self._find()
+        self._packet = b""
         if isinstance(found, bytes):
             self._is_answered = self._is_settled = True
-            self._turn = "ask"
-            self._held.answered(self)
-            self.server_state.total_requests += 1
-            self.transport.write(found)
+            self._send(found)
             return True
         self._make_scope()
         if found is not None:
             self.scope[ASKED] = found  # type: ignore[typeddict-unknown-key]  # of this project
         return False
 
+    def _send(self, answer: bytes) -> None:
+        """Send the whole answer to a request; its connection is then as it would be after the ordinary way."""
+        self._turn = "ask"
+        self._held.answered(self)
+        self.server_state.total_requests += 1
+        self.transport.write(answer)
+
     def _is_usual(self) -> bool:
+        return self._is_quiet() and not (
+            self.expect_100_continue or self._head_bytes > MAX_HEADER_BYTES or len(self.url) > MAX_PATH_BYTES
+        )
+
+    def _is_quiet(self) -> bool:
+        """Whether nothing is under way on this connection, nothing waits to be sent, and it stays open."""
         under_way = self._under_way
         return not (
             (under_way is not None and not under_way.response_complete)
             or self.flow.write_paused
             or self._held.stopping
-            or self.expect_100_continue
-            or self._head_bytes > MAX_HEADER_BYTES
-            or len(self.url) > MAX_PATH_BYTES
             or self.transport.is_closing()
         )
 
     def _find(self) -> bytes | Asked | None:
+        if self._lane is None:
+            return None
         headers = [one for one in self.headers if one[0] in _TELLING]
         for name, _ in headers:
             if name in _UNUSUAL and not self._stays_open(name):
                 return None
-        return None if self._lane is None else self._lane.at_once(self.url, headers, self.server_state.default_headers)
+        found = self._lane.at_once(self.url, headers, self.server_state.default_headers)
+        if isinstance(found, bytes):
+            self._known_end, self._known_headers = self._packet[self._target_end :], headers
+        return found
 
     def _stays_open(self, name: bytes) -> bool:
         """Whether the connection goes on as it was behind a request with such a header."""

@@ -97,7 +97,8 @@ class Connections:
         self._newcomers: OrderedDict[Held, float] = OrderedDict()
         self._answered: OrderedDict[Held, float] = OrderedDict()
         self._until: dict[Held, tuple[float, Turn]] = {}
-        self._stopping = False
+        self.stopping = False
+        """Whether the server stops."""
         self._warned_at: dict[str, float] = {}
 
     def __len__(self) -> int:
@@ -147,7 +148,7 @@ class Connections:
         self._newcomers.pop(one, None)
         self._answered[one] = now
         self._answered.move_to_end(one)
-        self._until[one] = now + (LAST_SECONDS if self._stopping else PATIENCE_SECONDS["ask"]), "ask"
+        self._until[one] = now + (LAST_SECONDS if self.stopping else PATIENCE_SECONDS["ask"]), "ask"
         self._tell_room()
 
     def closed(self, one: Held) -> None:
@@ -196,14 +197,9 @@ class Connections:
 
     def stop(self) -> None:
         """From now on nobody is waited for longer than `LAST_SECONDS`."""
-        self._stopping = True
+        self.stopping = True
         last = self._monotonic() + LAST_SECONDS
         self._until = {one: (min(until, last), turn) for one, (until, turn) in self._until.items()}
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the server stops."""
-        return self._stopping
 
     def _cut(self, one: Held, cause: Cause) -> None:
         self.cut[cause] += 1
@@ -251,7 +247,7 @@ class Connections:
         return answered if is_on_the_way or answered[1] < newcomer[1] else newcomer
 
     def _wait(self, one: Held, turn: Turn) -> None:
-        seconds = min(PATIENCE_SECONDS[turn], LAST_SECONDS) if self._stopping else PATIENCE_SECONDS[turn]
+        seconds = min(PATIENCE_SECONDS[turn], LAST_SECONDS) if self.stopping else PATIENCE_SECONDS[turn]
         self._until[one] = self._monotonic() + seconds, turn
 
     def _forget(self, one: Held) -> None:

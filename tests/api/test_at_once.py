@@ -283,9 +283,10 @@ class Generator:
             at = rng.randrange(1, len(whole))
             return [whole[:at], whole[at:]]
         if split < 0.02:
-            return [b"\r\n" + whole]
+            return [rng.choice([b"\r\n", b"POST / HTTP/1.1\r\n", b"GET /livez HTTP/1.1\r\nA: "]) + whole]
         if split < 0.05:
-            others = [head("GET", self.target(), {"Host": "a", "X-API-Key": KEY}) for _ in range(rng.randrange(1, 4))]
+            host = rng.choice(["a", "recs.test"])
+            others = [head("GET", self.target(), {"Host": host, "X-API-Key": KEY}) for _ in range(rng.randrange(1, 4))]
             return [whole + b"".join(others)]
         return [whole]
 
@@ -413,3 +414,51 @@ async def test_of_thousands_of_generated_requests_each_gets_the_same_bytes_on_bo
     assert short.state.total_requests == ordinary.state.total_requests
     assert short.at_once > 0.6 * REQUESTS
     assert ordinary.at_once < 0.1 * REQUESTS
+
+
+async def test_the_parser_is_asked_for_headers_that_the_connection_has_not_sent_before(servers: Servers) -> None:
+    short, _ = servers
+    protocol, _ = connection = short.connect()
+    sent = {"Host": "recs.test", "X-API-Key": KEY}
+
+    async def status(target: str, headers: dict[str, str]) -> bytes:
+        return (await short.answers(connection, [head("GET", target, headers)]))[9:12]
+
+    for user in ("ann", "ben", "ann", "ben"):
+        assert await status(f"/recommendations?user_id={user}", sent) == b"200"
+    parser = protocol.parser
+    protocol.parser = None  # type: ignore[assignment]  # taken away
+    assert await status("/recommendations?user_id=ann", sent) == b"200"
+    with pytest.raises(AttributeError):
+        await status("/recommendations?user_id=ben", sent | {"Host": "other.test"})
+    protocol.parser = parser
+    assert await status("/recommendations?user_id=ann", {"Host": "recs.test"}) == b"401"
+    close(connection)
+
+
+async def test_a_connection_that_is_not_quiet_is_answered_in_its_order_and_at_its_pace(servers: Servers) -> None:
+    short, _ = servers
+    protocol, transport = connection = short.connect()
+    ann, new = (
+        head("GET", f"/recommendations?user_id={user}", {"Host": "recs.test", "X-API-Key": KEY})
+        for user in ("ann", "new")
+    )
+    await short.answers(connection, [ann, ann, ann])
+
+    transport.written = b""
+    protocol.data_received(new)
+    protocol.data_received(ann)
+    await _answered(protocol)
+    assert re.findall(rb"source: ([a-z]+)", transport.written) == [b"personalize", b"cache"]
+
+    transport.written = b""
+    protocol.pause_writing()
+    protocol.data_received(ann)
+    assert transport.written == b""
+    protocol.resume_writing()
+    await _answered(protocol)
+    assert transport.written.startswith(b"HTTP/1.1 200")
+
+    short.connections.stop()
+    assert b"\r\nconnection: close\r\n" in await short.answers(connection, [ann])
+    close(connection)
