@@ -23,7 +23,7 @@ run: .venv/.runtime  ## start a local Personalize and the service on the sample 
 install: .venv/.dev  ## make .venv and install the locked dependencies into it
 	@echo 'The command is .venv/bin/personalize-connect; after ". .venv/bin/activate" it is personalize-connect.'
 
-test: .venv/.dev .venv/.axe  ## run all tests; ARGS="-k name" for some
+test: .venv/.dev .venv/.axe .venv/.golden  ## run all tests; ARGS="-k name" for some
 	$(PYTEST) $(ARGS)
 
 test-fast: .venv/.dev  ## run the tests that start no process and no Redis
@@ -48,6 +48,11 @@ demo-pipeline: .venv/.dev  ## from the sample's CSVs to a campaign, a batch job 
 	@if ! command -v npm >/dev/null; then echo 'no npm: the pages are not tested in a browser' >&2; \
 	elif npm ci --prefix .venv/axe --ignore-scripts --no-audit --no-fund --silent; then touch $@; \
 	else echo 'npm cannot fetch axe-core: the pages are not tested in a browser' >&2; fi
+
+# The last release of python-liquid that brings the cases by which Liquid engines are compared. Nothing imports it.
+.venv/.golden: requirements/golden.txt | .venv/.dev
+	@if $(PIP_INSTALL) --no-deps --only-binary :all: --require-hashes --upgrade --target .venv/golden -r $<; then touch $@; \
+	else echo 'pip cannot fetch the golden cases of Liquid: they are not tested' >&2; fi
 
 bench: .venv/.dev  ## run the benchmarks
 	$(BIN)/python -m bench $(ARGS)

@@ -14,8 +14,10 @@ from liquid.template import BoundTemplate
 from liquid.token import TOKEN_CONTENT, TOKEN_EXPRESSION, TOKEN_OUTPUT, TOKEN_TAG, Token
 
 from service.braze.filters import FILTERS, NOT_OF_BRAZE, UNSUPPORTED
+from service.braze.number_filters import number_filters
+from service.braze.outputs import MAX_OUTPUT_BYTES, BrazeEcho, BrazeOutput, BrazeTemplate, BrazeText
 from service.braze.ports import Caller, Job, Message
-from service.braze.source import USER, Piece, as_liquid, pieces
+from service.braze.source import USER, Piece, as_liquid, first_word, pieces
 from service.braze.stand_ins import STAND_INS
 from service.braze.tags import (
     CALLER,
@@ -34,9 +36,6 @@ from service.errors import TemplateError
 MAX_ITERATIONS: Final = 100_000
 """Of all loops, inner ones multiplied."""
 
-MAX_OUTPUT_BYTES: Final = 2_000_000
-"""Of a message. A mail of more than 102 kB is cut off by Gmail; this is twenty times that."""
-
 MAX_VARIABLE_BYTES: Final = 10_000_000
 """Of all variables of a template."""
 
@@ -53,6 +52,7 @@ _RAW_TAGS: Final = frozenset({"connected_content", "abort_message", "#", *(one.n
 class BrazeEnvironment(Environment):
     """Tags, filters and limits. Content Blocks become part of the template, as if they were written there."""
 
+    template_class = BrazeTemplate
     block_nesting_limit = 100
     loop_iteration_limit = MAX_ITERATIONS
     output_stream_limit = MAX_OUTPUT_BYTES
@@ -65,11 +65,13 @@ class BrazeEnvironment(Environment):
             del self.tags[name]
         for tag in (AbortMessage, BrazeAssign, BrazeCapture, BrazeIf, BrazeUnless, ConnectedContent):
             self.add_tag(tag)
+        for writer in (BrazeText, BrazeOutput, BrazeEcho):
+            self.add_tag(writer)
         for stand_in in STAND_INS:
             self.add_tag(stand_in)
         for name in NOT_OF_BRAZE:
             del self.filters[name]
-        for name, function in {**text_filters(self.filters), **FILTERS}.items():
+        for name, function in {**text_filters(self.filters), **number_filters(self.filters), **FILTERS}.items():
             self.add_filter(name, function)
 
     def __hash__(self) -> int:
@@ -89,7 +91,7 @@ class BrazeEnvironment(Environment):
             else:
                 named = TOKEN_OUTPUT if piece.kind == "output" else TOKEN_TAG
                 yield Token(named, piece.name or piece.inner, piece.start, template)
-                inner = piece.inner if piece.name in _RAW_TAGS else as_liquid(piece.inner)
+                inner = _inner(piece)
                 if inner.strip():
                     yield Token(TOKEN_EXPRESSION, inner, piece.inner_start, template)
 
@@ -102,6 +104,14 @@ class BrazeEnvironment(Environment):
             yield from self._tokens(self._blocks[name], depth + 1)
         except TemplateError as error:
             raise TemplateError(f"in the Content Block {name!r}: {error.problem}", piece.start) from error
+
+
+def _inner(piece: Piece) -> str:
+    """What a tag or an output holds, as python-liquid reads it; the tags that read Braze's way get it as it is."""
+    if piece.name == "liquid":
+        lines = piece.inner.split("\n")
+        return "\n".join(one if first_word(one) in _RAW_TAGS else as_liquid(one) for one in lines)
+    return piece.inner if piece.name in _RAW_TAGS else as_liquid(piece.inner)
 
 
 def parse(template: str, blocks: Mapping[str, str] | None = None) -> BoundTemplate:

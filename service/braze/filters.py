@@ -21,6 +21,9 @@ from dateutil import parser
 from liquid.exceptions import FilterArgumentError
 from liquid.undefined import is_undefined
 
+from service.braze.source import STRIPPED
+from service.braze.values import number, text
+
 UNSUPPORTED: Final = {
     "find_index": "loop over the array and count",
     "money_with_currency": "use money, and write the currency beside it",
@@ -51,23 +54,6 @@ NOT_OF_BRAZE: Final = ("find", "find_index", "has", "reject", "lstrip", "rstrip"
 """python-liquid's that Braze lacks, or that came with a Liquid after 5.0."""
 
 
-def text(value: object) -> str:
-    """A value as Liquid writes it."""
-    if value is None or is_undefined(value):
-        return ""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def number(value: object) -> float | int:
-    """A value as a number; a text that begins with none is 0."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return value
-    try:
-        return float(text(value))
-    except ValueError:
-        return 0
-
-
 _CENT: Final = Decimal("0.01")
 _CENT_PLACES: Final = 2
 
@@ -91,7 +77,7 @@ def money(value: object) -> str:
     return f"${_to_places(number(value), 2):,.2f}"
 
 
-def date(value: object, wanted: object = "") -> str:
+def date(value: object, wanted: object) -> str:
     """A time in another form; what is none stays as it is, and nothing stays nothing."""
     form = text(wanted)
     moment = _moment(value) if form else None
@@ -177,11 +163,14 @@ def escape_once(value: object) -> str:
     return escape(html.unescape(text(value)))
 
 
+_BLANK: Final = re.compile(f"[{STRIPPED}]+")
+
+
 def split(value: object, separator: object) -> list[str]:
     """The parts as Ruby cuts them: none that are empty at the end, and a space stands for any blanks."""
     whole, cut = text(value), text(separator)
     if cut == " ":
-        return whole.split()
+        return [one for one in _BLANK.split(whole) if one]
     parts = whole.split(cut) if cut else list(whole)
     while parts and not parts[-1]:
         parts.pop()

@@ -19,11 +19,17 @@ MAX_TEMPLATE_CHARACTERS: Final = 300_000
 """A longer template is refused; a mail of a third of it is cut off by Gmail."""
 
 MAX_EXPRESSION_CHARACTERS: Final = 4_000
-"""Between two brackets. Some of the work on an expression grows with the square of its length."""
+"""Between two brackets; of a `liquid` tag, of a line. Some of the work grows with the square of the length."""
 
-_TAG: Final = re.compile(r"\s*(#|\w+)\s*(.*?)\s*\Z", re.DOTALL)
-_ENDRAW: Final = re.compile(r"\{%-?\s*endraw\s*(-?)%\}")
-_ENDCOMMENT: Final = re.compile(r"\{%-?\s*endcomment\s*(-?)%\}")
+BLANKS: Final = "\t\n\v\f\r "
+"""What Ruby takes for blanks. A no-break space is none, and no other of Unicode's spaces."""
+
+STRIPPED: Final = BLANKS + "\0"
+"""What Ruby's `strip` takes away."""
+
+_NAME: Final = re.compile(rf"[{BLANKS}]*(#|\w+)")
+_TAG: Final = re.compile(rf"\{{%-?[{BLANKS}]*(#|\w+)")
+_ENDRAW: Final = re.compile(rf"\{{%-?[{BLANKS}]*endraw(?!\w)")
 _SIMPLE: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _KEYWORDS: Final = frozenset(
     (
@@ -34,7 +40,13 @@ _KEYWORDS: Final = frozenset(
 """Words that python-liquid does not take for a name."""
 
 _OPENING: Final = re.compile(r"\{[{%]")
-_BRACKETS: Final = re.compile(r"\$\{[^}]*\}|\{\{|\}\}|\{%")
+_TAG_END: Final = re.compile(r"%\}")
+_OUTPUT_END: Final = re.compile(r"\}\}|\{%")
+_BRACKETS: Final = re.compile(
+    r"""\$\{[^}]*\}|"(?:[^"}]|\}(?!\}))*"|'(?:[^'}]|\}(?!\}))*'|\{\{|\}\}|\{%""",
+)
+"""What tells where an output ends. Two brackets end it in a text too, as in Liquid; two that begin one do not count."""
+
 _RESOLVED: Final = re.compile(r"""("[^"]*"|'[^']*')|(\{\{|\}\})|(?:(\w+)\.)?\$\{([^}]*)\}""")
 
 
@@ -109,35 +121,32 @@ class _Cutter:
             if begin == len(text):
                 return
             if text.startswith("{{", begin):
-                end = self._output_end(begin)
-                piece = self._piece("output", begin, end)
+                at = self._output_end(begin)
+                piece = self._piece("output", begin, at)
                 if piece.inner:
                     yield piece
-                at = end
+                continue
+            at = self._end_of_tag(begin)
+            piece = self._piece("tag", begin, at)
+            if piece.name == "raw":
+                if piece.inner:
+                    raise self._error("raw takes nothing", begin)
+                end, closed = self._raw(at, begin)
+                if end > at:
+                    yield self._made("text", "", text[at:end], at, end, at)
+                at = self._behind(closed)
+            elif piece.name == "comment":
+                at = self._behind(self._end_of_comment(at, begin))
             else:
-                end = text.find("%}", begin + 2)
-                if end < 0:
-                    raise self._error("this tag is never closed: %} is missing", begin)
-                at = end + 2
-                piece = self._piece("tag", begin, at)
-                if piece.name in {"raw", "comment"}:
-                    closing = (_ENDRAW if piece.name == "raw" else _ENDCOMMENT).search(text, at)
-                    if closing is None:
-                        raise self._error(f"{piece.name} is never closed: end{piece.name} is missing", begin)
-                    if piece.name == "raw" and closing.start() > at:
-                        yield from self._plain(at, closing.start(), trim_end=False)
-                    at = closing.end()
-                    self._trim = bool(closing[1])
-                else:
-                    yield piece
+                yield piece
 
     def _plain(self, start: int, end: int, *, trim_end: bool) -> Iterator[Piece]:
         value = self._text[start:end]
         if self._trim:
-            value = value.lstrip()
+            value = value.lstrip(STRIPPED)
             start = end - len(value)
         if trim_end:
-            value = value.rstrip()
+            value = value.rstrip(STRIPPED)
         self._trim = False
         if value:
             yield self._made("text", "", value, start, end, start)
@@ -146,15 +155,69 @@ class _Cutter:
         self._trim = self._text[end - 3] == "-" and end - begin > 4  # noqa: PLR2004  # `{{-}}` has one dash, not two
         first = begin + 2 + (self._text[begin + 2] == "-")
         inner = self._text[first : end - 2 - self._trim]
-        if len(inner) > MAX_EXPRESSION_CHARACTERS:
+        match = _NAME.match(inner) if kind == "tag" else None
+        name = match[1] if match else ""
+        if max(map(len, inner.split("\n") if name == "liquid" else [inner])) > MAX_EXPRESSION_CHARACTERS:
             raise self._error(f"between two brackets may be {MAX_EXPRESSION_CHARACTERS:,} characters", begin)
-        if kind == "output":
-            stripped = inner.strip()
-            return self._made(kind, "", stripped, begin, end, first + len(inner) - len(inner.lstrip()))
-        match = _TAG.match(inner)
-        if match is None:
-            raise self._error("this tag has no name", begin)
-        return self._made(kind, match[1], match[2], begin, end, first + match.start(2))
+        if kind == "tag" and match is None:
+            raise self._error(_nameless(inner), begin)
+        rest = inner[match.end() :] if match else inner
+        stripped = rest.strip()
+        at = end - 2 - self._trim - len(rest.lstrip()) if stripped else first + len(inner) - len(rest)
+        if name == "liquid":
+            stripped = self._without_comments(stripped, begin)
+        return self._made(kind, name, stripped, begin, end, at)
+
+    def _end_of_tag(self, begin: int) -> int:
+        end = self._text.find("%}", begin + 2)
+        if end < 0:
+            raise self._error("this tag is never closed: %} is missing", begin)
+        return end + 2
+
+    def _raw(self, at: int, begin: int) -> tuple[int, int]:
+        """Where the text of a `raw` ends, and its end tag."""
+        match = _ENDRAW.search(self._text, at)
+        closed = -1 if match is None else self._text.find("%}", match.end())
+        if match is None or closed < 0:
+            raise self._error("raw is never closed: endraw is missing", begin)
+        return match.start(), closed + 2
+
+    def _end_of_comment(self, at: int, begin: int) -> int:
+        """Where a comment ends. Of what it holds, as in Liquid, only brackets and the names of tags are looked at."""
+        text, depth = self._text, 1
+        while depth and (opening := _OPENING.search(text, at)):
+            is_output = text.startswith("{{", opening.start())
+            closing = (_OUTPUT_END if is_output else _TAG_END).search(text, opening.end())
+            if closing is not None and closing[0] == "{%":
+                closing = _TAG_END.search(text, closing.end())
+            if closing is None:
+                break
+            at = closing.end()
+            tag = None if is_output else _TAG.match(text, opening.start())
+            if tag is not None and tag[1] == "raw":
+                _, at = self._raw(at, opening.start())
+            elif tag is not None:
+                depth += _DEPTHS.get(tag[1], 0)
+        if depth:
+            raise self._error("comment is never closed: endcomment is missing", begin)
+        return at
+
+    def _without_comments(self, lines: str, begin: int) -> str:
+        """The lines of a `liquid` tag, as long as before; those of comments and of blanks are inline comments."""
+        kept, depth = [], 0
+        for line in lines.split("\n"):
+            name = first_word(line)
+            is_comment = depth > 0 or name == "comment"
+            depth = max(0, depth + _DEPTHS.get(name, 0)) if is_comment else 0
+            kept.append("#" * len(line) if is_comment or not line.strip() else line)
+        if depth:
+            raise self._error("comment is never closed: endcomment is missing", begin)
+        return "\n".join(kept)
+
+    def _behind(self, end: int) -> int:
+        """Go on behind a tag that ends a `raw` or a `comment`."""
+        self._trim = self._text[end - 3] == "-"
+        return end
 
     def _output_end(self, begin: int) -> int:
         at, depth = begin + 2, 1
@@ -173,6 +236,23 @@ class _Cutter:
 
     def _error(self, problem: str, offset: int) -> TemplateError:
         return TemplateError(problem, self._places.original(offset))
+
+
+_DEPTHS: Final = {"comment": 1, "endcomment": -1}
+
+
+def _nameless(inner: str) -> str:
+    """Why a tag has no name."""
+    begin = inner.strip(BLANKS)[:1]
+    if begin.isspace():
+        return f"this tag begins with a space that is none for Liquid, U+{ord(begin):04X}: type it anew"
+    return "this tag has no name"
+
+
+def first_word(line: str) -> str:
+    """The name of the tag that a line of a `liquid` tag is; empty if there is none."""
+    match = _NAME.match(line)
+    return match[1] if match else ""
 
 
 def as_liquid(expression: str) -> str:

@@ -1,10 +1,13 @@
 """python-liquid's filters of texts, made to read a value as Liquid writes it: `true`, and nothing for nil."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from typing import Any, Final
 
-from service.braze.filters import text
+from liquid.undefined import is_undefined
+
+from service.braze.source import STRIPPED
+from service.braze.values import text
 
 OF_TEXTS: Final = (
     *("append", "prepend", "remove", "remove_first", "remove_last", "replace", "replace_first", "replace_last"),
@@ -12,8 +15,8 @@ OF_TEXTS: Final = (
 """Those whose arguments are texts too."""
 
 OF_A_TEXT: Final = (
-    *("capitalize", "downcase", "newline_to_br", "slice", "strip", "strip_html", "strip_newlines", "truncate"),
-    *("truncatewords", "upcase", "url_decode", "url_encode"),
+    *("capitalize", "downcase", "newline_to_br", "strip_html", "strip_newlines", "truncate", "truncatewords"),
+    *("upcase", "url_decode", "url_encode"),
 )
 
 
@@ -24,25 +27,47 @@ def text_filters(filters: Mapping[str, Callable[..., Any]]) -> dict[str, Callabl
         filters: python-liquid's own; it writes Python's `True` and `None` into texts.
     """
     made = {name: _reading(filters[name], every=name in OF_TEXTS) for name in (*OF_TEXTS, *OF_A_TEXT)}
-    return {**made, "join": _joining(filters["join"])}
+    return {**made, "slice": _slicing(filters["slice"]), "join": join, "strip": strip}
 
 
-def _plain(value: object) -> object:
-    return text(value) if value is None or isinstance(value, bool) else value
+def strip(value: object) -> str:
+    """A text without the blanks at its ends."""
+    return text(value).strip(STRIPPED)
+
+
+def join(value: object, glue: object = " ") -> str:
+    """The parts of a list, and of the lists in it, as one text."""
+    return text(glue).join(map(text, _parts(value)))
+
+
+def _parts(value: object) -> Iterable[object]:
+    if isinstance(value, list | tuple):
+        return _flat(value)
+    if isinstance(value, range):
+        return value
+    return () if value is None or is_undefined(value) else (value,)
+
+
+def _flat(values: Iterable[object]) -> Iterator[object]:
+    for one in values:
+        if isinstance(one, list | tuple):
+            yield from _flat(one)
+        else:
+            yield one
 
 
 def _reading(function: Callable[..., Any], *, every: bool) -> Callable[..., Any]:
     @wraps(function)  # with its marks, by which python-liquid knows what else it takes
     def read(value: object, *arguments: object, **more: object) -> Any:  # noqa: ANN401  # the filter's own result
-        return function(_plain(value), *(map(_plain, arguments) if every else arguments), **more)
+        return function(text(value), *(map(text, arguments) if every else arguments), **more)
 
     return read
 
 
-def _joining(function: Callable[..., Any]) -> Callable[..., Any]:
+def _slicing(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
-    def joined(value: object, *arguments: object, **more: object) -> Any:  # noqa: ANN401  # as above
-        parts = [_plain(one) for one in value] if isinstance(value, list | tuple) else value
-        return function(parts, *map(_plain, arguments), **more)
+    def sliced(value: object, *arguments: object, **more: object) -> Any:  # noqa: ANN401  # as above
+        is_list = isinstance(value, list | tuple | range)
+        return function(value if is_list else text(value), *arguments, **more)
 
-    return joined
+    return sliced

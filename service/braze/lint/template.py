@@ -223,4 +223,5 @@ def _lines(piece: Piece) -> Iterator[Piece]:
         if match is not None:
             begin = piece.inner_start + line.start()
             start, end, inner_start = begin + match.start(1), begin + len(line[0]), begin + match.start(2)
-            yield Piece("tag", match[1], match[2], start, end, inner_start)
+            part = Piece("tag", match[1], match[2], start, end, inner_start)
+            yield from _lines(part) if part.name == "liquid" else [part]
