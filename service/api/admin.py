@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.exceptions import HTTPException
 
 from service.api import path_ids  # noqa: F401  # registers `{...:id}`
@@ -36,7 +36,9 @@ REVISION_FILE: Final = FilePath(__file__).parents[1] / "REVISION"
 
 ItemId = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARACTERS)]
 UserId = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARACTERS)]
-WantedUserId = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
+WantedUserId = Annotated[
+    str, StringConstraints(strip_whitespace=True), Field(min_length=1, max_length=MAX_ID_CHARACTERS)
+]
 
 
 AdminServices = Annotated[Services, Depends(services_of)]

@@ -4,9 +4,12 @@ Nothing here answers 429 or 503: Braze counts those as a host that is unhealthy.
 which Braze sends again.
 """
 
+import json
+import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Final, cast
 
 import orjson
 from fastapi import APIRouter, Path, Request
@@ -21,6 +24,16 @@ from service.constants import MAX_ID_CHARACTERS
 from service.errors import InvalidQuery, SharedStateUnavailable
 from service.events.braze import Ignored, braze_events
 from service.events.event import Event, EventProblem, events_of
+
+_HALVES: Final = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
+"""Half of a character beyond the basic plane, as JavaScript writes a text that was cut in the middle of one."""
+
+MAX_WHOLE_CHARACTERS: Final = 20
+"""Of a number that is kept as it is; orjson keeps no more either."""
+
+_REPLACEMENT: Final = rb"\\ufffd"
 
 router = APIRouter(
     tags=["events"],
@@ -86,11 +99,33 @@ async def take_user(
 
 
 async def _body(request: Request) -> object:
+    """What a body says; a broken character or a number beyond all bounds costs its event only.
+
+    Raises:
+        InvalidQuery: It is packed, or no JSON.
+    """
+    packing = request.headers.get("content-encoding", "identity").strip().lower()
+    if packing not in ("", "identity"):
+        raise InvalidQuery("body", "comes with a Content-Encoding; send it unpacked")
+    content = (await request.body()).removeprefix(BOM_UTF8)
     try:
-        body: object = orjson.loads(await request.body())
+        return cast("object", orjson.loads(content))
     except orjson.JSONDecodeError:
-        raise InvalidQuery("body", "is not JSON") from None
-    return body
+        pass
+    try:
+        # NaN and infinities are no values of an event; what reads the event says so.
+        return cast("object", json.loads(_HALVES.sub(_REPLACEMENT, content).decode(), parse_int=_whole))
+    except json.JSONDecodeError as error:
+        raise InvalidQuery("body", f"is not JSON: see line {error.lineno}, column {error.colno}") from None
+    except UnicodeDecodeError:
+        raise InvalidQuery("body", "is not UTF-8") from None
+    except RecursionError:
+        raise InvalidQuery("body", "is nested too deep") from None
+
+
+def _whole(text: str) -> int | float:
+    """A whole number; one that fits nowhere is as large as a float can say."""
+    return int(text) if len(text) <= MAX_WHOLE_CHARACTERS else float(text)
 
 
 async def _taken(routes: EventRoutes, events: Callable[[], Iterable[Event | EventProblem | Ignored]]) -> JSONResponse:

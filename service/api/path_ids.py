@@ -4,12 +4,12 @@ from starlette.convertors import Convertor, register_url_convertor
 
 
 class _Id(Convertor[str]):
-    """Any text; the framework's own ends a path at a slash or does not take a line break."""
+    """Any text without the blanks around it; the framework's own ends at a slash or takes no line break."""
 
     regex = "(?s:.*)"
 
     def convert(self, value: str) -> str:
-        return value
+        return value.strip()
 
     def to_string(self, value: str) -> str:
         return value

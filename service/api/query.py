@@ -322,7 +322,7 @@ def _id(values: Mapping[str, str], names: Sequence[str], *, required: bool) -> s
             found = values[name]
             if len(found) > MAX_ID_CHARACTERS:
                 raise InvalidQuery(name, f"at most {MAX_ID_CHARACTERS} characters, not {len(found)}")
-            return found if found.strip() else ""
+            return found.strip()
     if required:
         raise InvalidQuery(names[0], "is missing; send it blank for the non-personalised list")
     return ""

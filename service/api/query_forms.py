@@ -149,7 +149,7 @@ def _text(written: bytes) -> str:
         text = text_of(written)
     except (UnicodeDecodeError, StrayPercents):
         return ""
-    return text if text.strip() and len(text) <= MAX_ID_CHARACTERS else ""
+    return text.strip() if len(text) <= MAX_ID_CHARACTERS else ""
 
 
 def _add(marks: set[int], mark: int) -> None:

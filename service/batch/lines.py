@@ -72,7 +72,7 @@ def _item_list(ranked: object) -> tuple[str, ...]:
 
 
 def _id(name: str, value: object) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_ID_CHARACTERS:
+    if not isinstance(value, str) or not 0 < len(value := value.strip()) <= MAX_ID_CHARACTERS:
         raise BadLine(f"{name} is not a text of 1 to {MAX_ID_CHARACTERS} characters")
     return value
 

@@ -35,6 +35,7 @@ MAX_FUTURE_SECONDS: Final = 86_400.0
 
 
 _WORD_START: Final = re.compile(r"[_\s]+(\w)")
+_ZONE_WORD: Final = re.compile(r"\s*(?:UTC|GMT)$", re.IGNORECASE)
 
 
 class EventProblem(ValueError):
@@ -185,7 +186,7 @@ def number_of(value: object, key: str) -> float | None:
 
 
 def moment_of(value: object, now: float, key: str) -> float:
-    """Unix seconds of a moment written as seconds, milliseconds or ISO 8601; now where it is missing.
+    """Unix seconds of a moment as seconds, milli-, micro- or nanoseconds or ISO 8601; now where it is missing.
 
     Raises:
         EventProblem: It is none, or lies in the future.
@@ -200,19 +201,22 @@ def moment_of(value: object, now: float, key: str) -> float:
 
 def _moment_of_number(value: object, key: str) -> float:
     moment = number_of(value, key) or 0.0
-    # No event is of the year 5138: these are milliseconds.
-    return moment / 1000 if moment > 1e11 else moment  # noqa: PLR2004  # Unix seconds of that year
+    # No event is of the year 5138: these are milliseconds, microseconds as in BigQuery, or nanoseconds.
+    for _ in ("milli", "micro", "nano"):
+        moment = moment / 1000 if moment > 1e11 else moment  # noqa: PLR2004  # Unix seconds of that year
+    return moment
 
 
 def _moment_of_text(text: str, key: str) -> float:
     with suppress(ValueError):
         return _moment_of_number(float(text), key)
     try:
-        parsed = datetime.fromisoformat(text)
+        # BigQuery, Athena and Snowflake write the zone as a word.
+        parsed = datetime.fromisoformat(_ZONE_WORD.sub("+00:00", text.strip()))
     except ValueError:
         raise EventProblem(f"{key}: is neither Unix seconds nor ISO 8601") from None
     if parsed.tzinfo is None:
-        raise EventProblem(f"{key}: has no time zone")
+        raise EventProblem(f"{key}: has no time zone; write Z behind it for UTC")
     return parsed.timestamp()
 
 

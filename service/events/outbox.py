@@ -61,6 +61,9 @@ MAX_REFUSALS: Final = 3
 MAX_REMEMBERED: Final = 10_000
 """Refused events whose refusals are counted."""
 
+LOGGED_EVERY_SECONDS: Final = 60.0
+"""Events put aside for one reason get a line in the log this often: a wrong tracking id is the fault of each event."""
+
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -94,6 +97,7 @@ class Outbox:
         self._impressions = impressions
         self._filled = asyncio.Event()
         self._refusals: OrderedDict[str, int] = OrderedDict()
+        self._logged_at: dict[str, float] = {}
         self._pause_seconds = 0.0
         self._failed = self._succeeded = False
         self._asking = asyncio.Semaphore(MAX_ASKING)
@@ -210,7 +214,11 @@ class Outbox:
         del self._refusals[number]
         # Amazon's sentence may quote an event.
         problem = str(error).partition(":")[0]
-        _log.warning("event_put_aside", problem=problem)
+        now = self._clock.monotonic()
+        if now - self._logged_at.get(problem, -LOGGED_EVERY_SECONDS) >= LOGGED_EVERY_SECONDS:
+            # Problems are names of errors with a status, so there are few.
+            self._logged_at[problem] = now
+            _log.warning("event_put_aside", problem=problem)
         await self._store.aside(number, problem)
         self._recorder.events("aside", 1)
 

@@ -1,6 +1,7 @@
 """`POST /events`: what a user did is kept safe, and changes that user's answers at once."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -144,6 +145,57 @@ async def test_properties_that_nobody_can_write_are_the_fault_of_their_event(doo
 async def test_a_body_that_is_none_is_wrong_as_a_whole(door: Door, body: bytes) -> None:
     answer = await door.http.post("/events", content=body, headers=KEY)
     assert (answer.status_code, answer.json()["field"]) == (422, "body")
+
+
+@pytest.mark.parametrize(
+    ("bad", "problem"),
+    [
+        (b'{"eventType":"View","eventValue":NaN}', "eventValue: is not a number"),
+        (b'{"eventType":"View","eventValue":1e999}', "eventValue: is not a number"),
+        (b'{"eventType":"View","eventValue":' + b"9" * 5_000 + b"}", "eventValue: is not a number"),
+        (b'{"eventType":"View","itemId":' + b"9" * 400 + b"}", "itemId: is not text"),
+        (b'{"eventType":"View","sentAt":-Infinity}', "sentAt: is not a number"),
+    ],
+)
+async def test_a_value_that_json_cannot_say_costs_its_event_only(door: Door, bad: bytes, problem: str) -> None:
+    """B: one row decides over a whole file."""
+    good = b'{"eventType":"View","itemId":"item001"}'
+    body = b'{"userId":"ann","eventList":[' + bad + b"," + good + b"]}"
+    answer = await door.http.post("/events", content=body, headers=KEY)
+    assert answer.status_code == 202
+    assert answer.json() == {
+        "accepted": 1,
+        "duplicate": 0,
+        "ignored": 0,
+        "rejected": [{"index": 0, "problem": problem}],
+    }
+
+
+async def test_a_text_that_was_cut_within_a_character_costs_nothing(door: Door) -> None:
+    """B: JavaScript cuts texts wherever it is asked to."""
+    event = rb'{"eventType":"Purchase","itemId":"item001","properties":{"a":"\ud83d","b":"\ude00"}}'
+    cut = b'{"userId":"ann","eventList":[' + event + b"]}"
+    answer = await door.http.post("/events", content=b"\xef\xbb\xbf" + cut, headers=KEY)
+    assert answer.json()["accepted"] == 1
+    assert "item001" not in await shown(door, num_results=60)
+
+
+async def test_blanks_around_an_id_name_nobody_else(door: Door) -> None:
+    """C2."""
+    bought = (await shown(door))[0]
+    spent = len(door.personalize.asked)
+    await buy(door, f" {bought} ", user="ann\n")
+    for user in ("ann", " ann", "ann\r\n", "ann\t"):
+        assert bought not in await shown(door, user_id=user)
+    assert len(door.personalize.asked) == spent
+    admin = {"X-API-Key": SETTINGS["ADMIN_KEYS"]}
+    assert (await door.http.delete("/users/%20ann%20", headers=admin)).status_code == 200
+    assert bought in await shown(door)
+
+
+async def test_a_packed_body_is_refused_with_the_way_out(door: Door) -> None:
+    packed = await door.http.post("/events", content=gzip.compress(b"{}"), headers={**KEY, "Content-Encoding": "gzip"})
+    assert (packed.status_code, packed.json()["message"]) == (422, "comes with a Content-Encoding; send it unpacked")
 
 
 async def test_events_have_keys_of_their_own(open_door: OpenDoor) -> None:

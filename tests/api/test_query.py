@@ -58,6 +58,12 @@ def test_a_blank_user_is_nobody(query: bytes) -> None:
     assert _user(query) == ""
 
 
+@pytest.mark.parametrize("query", [b"user_id=%20ann+", b"user_id=ann%0D%0A", b"userId=%C2%A0ann"])
+def test_blanks_around_a_user_are_none_of_the_users(query: bytes) -> None:
+    """C2."""
+    assert _user(query) == "ann"
+
+
 @pytest.mark.parametrize("query", [b"", b"num_results=5", b"user=1", b"USER_ID=1"])
 def test_a_missing_user_is_refused(query: bytes) -> None:
     with pytest.raises(InvalidQuery, match="user_id: is missing"):
