@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
@@ -28,6 +29,9 @@ STARTS_A_PROCESS: Final = frozenset({"subprocess.Popen", "os.fork", "os.posix_sp
 """Audit events."""
 
 register_profiles()
+
+# Of small matrices the threads of numpy's library cost more than they do, and each worker has its own.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 _running: list[pytest.Item] = []
 

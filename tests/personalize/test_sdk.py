@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import botocore.session
 import pytest
+from aiobotocore.httpsession import AIOHTTPSession
 from botocore import exceptions as sdk
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 from structlog.testing import capture_logs
@@ -428,13 +429,14 @@ async def test_the_first_transaction_does_not_wait_for_certificates(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[object] = []
-    load = ssl.SSLContext.load_verify_locations
+    load = AIOHTTPSession._build_verify_context
 
-    def counted(context: ssl.SSLContext, *files: str | None) -> None:
-        read.append(files)
-        load(context, *files)
+    def counted(session: AIOHTTPSession) -> ssl.SSLContext:
+        read.append(session)
+        context: ssl.SSLContext = load(session)
+        return context
 
-    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", counted)
+    monkeypatch.setattr(AIOHTTPSession, "_build_verify_context", counted)
     async with opened() as recommender:
         at_start = len(read)
         assert runtime.asked == []

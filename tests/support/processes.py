@@ -144,7 +144,7 @@ def running(
 
 def inherited() -> dict[str, str]:
     """The environment of a process of ours: this process's own, less every variable that configures the service."""
-    keep = {"PATH", "HOME", "LANG", "VIRTUAL_ENV", "SSL_CERT_FILE", "LD_LIBRARY_PATH", "TMPDIR"}
+    keep = {"PATH", "HOME", "LANG", "VIRTUAL_ENV", "SSL_CERT_FILE", "LD_LIBRARY_PATH", "TMPDIR", "OPENBLAS_NUM_THREADS"}
     kept = {name: value for name, value in os.environ.items() if name in keep}
     return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
