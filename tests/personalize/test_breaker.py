@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,3 +96,47 @@ def test_a_probe_under_way_is_not_joined_however_long_it_takes() -> None:
     breaker.admit()
     clock.now += OLD_SECONDS
     assert breaker.state is BreakerState.HALF_OPEN
+
+
+@pytest.mark.parametrize("word", ["success", "failure", "neutral"])
+def test_nothing_is_heard_of_a_transaction_of_an_earlier_era(word: str) -> None:
+    clock = SetClock()
+    breaker = Breaker(clock)
+    early = breaker.admit()
+
+    def hear() -> None:
+        getattr(breaker, word)(early)
+
+    for _ in range(FAILURES_TO_OPEN):
+        breaker.failure(breaker.admit())
+    hear()
+    assert breaker.state is BreakerState.OPEN
+    clock.now += OPEN_SECONDS
+    probe = breaker.admit()
+    hear()
+    assert breaker.state is BreakerState.HALF_OPEN
+    with pytest.raises(BreakerOpen):
+        breaker.admit()
+    breaker.neutral(probe)
+    assert breaker.state is BreakerState.HALF_OPEN
+    clock.now += OLD_SECONDS
+    breaker.admit()
+    hear()
+    assert breaker.state is BreakerState.CLOSED
+    # One more failure opens it: those of before still count.
+    breaker.failure(breaker.admit())
+    assert breaker.state is BreakerState.OPEN
+
+
+def test_its_bounds_are_met_to_the_moment() -> None:
+    clock = SetClock()
+    breaker = Breaker(clock)
+    for number in range(FAILURES_TO_OPEN):
+        assert breaker.state is BreakerState.CLOSED, number
+        breaker.failure(breaker.admit())
+    states = {}
+    for seconds in (0.0, OPEN_SECONDS - 0.5, OPEN_SECONDS, OLD_SECONDS - 0.5, OLD_SECONDS):
+        clock.now = seconds
+        states[seconds] = breaker.state
+    open_, half, closed = BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED
+    assert list(states.values()) == [open_, open_, half, half, closed]

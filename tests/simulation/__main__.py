@@ -102,7 +102,7 @@ def _with_fault(fault: Mutant) -> bool:
     in_worlds = not fault.tests or fault.tests[0] == "--only"
     command = ["-m", "tests.simulation", "--until-broken", "--seeds", str(MAX_SEEDS_OF_A_FAULT), *fault.tests]
     if not in_worlds:
-        command = pytest_arguments(fault.tests)
+        command = ["-m", "pytest", *pytest_arguments(fault.tests)]
     with Checkout() as checkout:
         try:
             checkout.put(fault)

@@ -12,49 +12,63 @@ status 1: a change survived that `rooms.EQUIVALENT` does not name. Each change i
 """
 
 import argparse
-import queue
+import ast
+import os
 import random
 import subprocess
 import sys
-import threading
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
-from tools.mutants import touched
-from tools.mutants.checkout import ROOT, Change, Checkout, DoesNotApplyError, Mutant, pytest_arguments
+import pytest
+
+from tools.mutants import cold, touched
+from tools.mutants.checkout import ROOT, Change, Mutant, pytest_arguments
+from tools.mutants.hot import Attempt, Session, Verdict, whole_file
 from tools.mutants.operators import Edit, edits
-from tools.mutants.rooms import EQUIVALENT, TESTS, tests_of
+from tools.mutants.reach import lines_of
+from tools.mutants.rooms import BESIDES, EQUIVALENT, TESTS, tests_of
 
 NAMED: Final = Path(__file__).with_name("named.toml")
-MAX_SECONDS: Final = 300.0
-"""Of the tests of one change; a change that makes them hang is noticed."""
-
-Put = Callable[[Checkout], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One change, and what should notice it."""
-
-    room: str
-    name: str
-    put: Put
-    tests: tuple[str, ...]
 
 
 @dataclass(slots=True)
 class Score:
     """What has become of the changes so far."""
 
+    out: IO[str]
+    attempts: list[Attempt]
+    verbose: bool
     killed: Counter[str] = field(default_factory=Counter)
-    survivors: list[tuple[str, str]] = field(default_factory=list)
+    lost: Counter[str] = field(default_factory=Counter)
+    ways: Counter[str] = field(default_factory=Counter)
+    cpu_seconds: Counter[str] = field(default_factory=Counter)
     odd: list[str] = field(default_factory=list)
     """Not tried: the code has moved on, or the tests did not run."""
+
+    def show(self, verdict: Verdict) -> None:
+        """Count it, and print it if it survives."""
+        attempt = self.attempts[verdict.attempt]
+        if self.verbose:
+            print(
+                f"{verdict.cpu_seconds:.2f} s {verdict.way} {attempt.name[:90]} <- {verdict.noticed_by}",
+                file=self.out,
+                flush=True,
+            )
+        self.ways[verdict.way] += 1
+        self.cpu_seconds[verdict.way] += verdict.cpu_seconds
+        if verdict.odd:
+            self.odd.append(verdict.odd)
+        elif verdict.survives:
+            self.lost[attempt.room] += 1
+            print(f"survives {verdict.tests:4} tests  {attempt.name}", file=self.out, flush=True)
+        else:
+            self.killed[attempt.room] += 1
 
 
 def main() -> int:
@@ -65,31 +79,53 @@ def main() -> int:
     parser.add_argument("--most", type=int, default=1_000_000, help="so many changes of a room at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only", default="", help="changes whose names have this in them")
+    parser.add_argument("--verbose", action="store_true", help="say of each change what has noticed it")
     parser.add_argument("--named", action="store_true", help="the changes in named.toml instead")
     parser.add_argument("--map", action="store_true", help="learn which tests run which line; minutes")
     options = parser.parse_args()
     if options.map:
         return _learn(options.rooms.split(","))
-    attempts = list(_named() if options.named else _drawn(options))
-    score = _try_all(attempts, options.workers, time.monotonic() + 60 * options.minutes)
-    return _report(score, options.seed)
+    known = touched.Touched.known()
+    if known is None:
+        parser.error("learn first which tests run which line: --map")
+    found = _named() if options.named else _drawn(options, known)
+    attempts = [one for one in found if options.only in one.name]
+    # Before anything of the service is loaded here.
+    cold.load(known.modules)
+    helpers = [cold.Cold() for _ in range(options.workers)]
+    with os.fdopen(os.dup(1), "w") as out:
+        score = Score(out, attempts, options.verbose)
+        try:
+            _begin(Session(attempts, helpers, time.monotonic() + 60 * options.minutes, score.show), attempts)
+        finally:
+            for helper in helpers:
+                helper.close()
+        return _report(score, options.seed)
+
+
+def _begin(session: Session, attempts: list[Attempt]) -> None:
+    """Collect the tests, and have the session try the changes."""
+    wanted = {test.partition("::")[0] for one in attempts for test in one.tests if one.edit is not None}
+    files = sorted(file for file in wanted if (ROOT / file).is_file())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    pytest.main(["-s", "-o", "timeout=30", *pytest_arguments(files)], plugins=[session])
 
 
 def _learn(rooms: list[str]) -> int:
-    tests = sorted({one for room in rooms for one in TESTS[room]})
-    command = [*pytest_arguments(tests)[:2], "-q", "-p", "no:randomly", "-p", "tools.mutants.touched", *tests]
+    tests = sorted({one for room in rooms for one in TESTS[room]} | set(BESIDES))
+    command = ["-m", "pytest", "-q", "-p", "no:randomly", "-p", "tools.mutants.touched", *tests]
     return subprocess.run([sys.executable, *command], cwd=ROOT, check=False).returncode  # noqa: S603  # our own interpreter
 
 
 def _named() -> Iterator[Attempt]:
     for name, said in tomllib.loads(NAMED.read_text("utf-8")).items():
         mutant = Mutant(name, tuple(Change(**change) for change in said["changes"]))
-        yield Attempt("named", name, lambda checkout, mutant=mutant: checkout.put(mutant), tuple(said["tests"]))
+        yield Attempt("named", name, tuple(said["tests"]), 60, mutant)
 
 
-def _drawn(options: argparse.Namespace) -> Iterator[Attempt]:
+def _drawn(options: argparse.Namespace, known: touched.Touched) -> Iterator[Attempt]:
     """Changes of all rooms in turn, so that a run that is stopped has tried some of each."""
-    known = touched.Touched.known()
     chance = random.Random(options.seed)  # noqa: S311  # a sample
     by_room = []
     for room in options.rooms.split(","):
@@ -97,6 +133,7 @@ def _drawn(options: argparse.Namespace) -> Iterator[Attempt]:
             (str(path.relative_to(ROOT)), edit)
             for path in sorted((ROOT / "service" / room).rglob("*.py"))
             for edit in edits(path.read_text("utf-8"))
+            if not _is_equivalent(path, edit)
         ]
         chance.shuffle(found)
         by_room.append((room, found[: options.most]))
@@ -106,64 +143,46 @@ def _drawn(options: argparse.Namespace) -> Iterator[Attempt]:
                 yield _attempt(room, *found[number], known)
 
 
-def _attempt(room: str, file: str, edit: Edit, known: touched.Touched | None) -> Attempt:
+def _is_equivalent(path: Path, edit: Edit) -> bool:
+    line = path.read_text("utf-8").splitlines()[edit.line - 1].strip()
+    return f"{path.relative_to(ROOT)}: {edit.what}: {line}" in EQUIVALENT
+
+
+def _attempt(room: str, file: str, edit: Edit, known: touched.Touched) -> Attempt:
     source = (ROOT / file).read_text("utf-8")
     line = source.splitlines()[edit.line - 1].strip()
-    name = f"{file}: {edit.what}: {line}"
-    changed = edit.of(source)
-    tests = known.tests_of(file, edit.line, edit.end_line) if known is not None else []
-    return Attempt(room, name, lambda checkout: checkout.write(file, changed), tuple(tests or tests_of(room, file)))
-
-
-def _try_all(attempts: list[Attempt], workers: int, until: float) -> Score:
-    score, waiting = Score(), queue.SimpleQueue[Attempt]()
-    for attempt in attempts:
-        waiting.put(attempt)
-
-    def work() -> None:
-        with Checkout() as checkout:
-            while time.monotonic() < until:
-                try:
-                    attempt = waiting.get_nowait()
-                except queue.Empty:
-                    return
-                _try(attempt, checkout, score)
-
-    threads = [threading.Thread(target=work) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return score
-
-
-def _try(attempt: Attempt, checkout: Checkout, score: Score) -> None:
-    if attempt.name in EQUIVALENT:
-        return
-    try:
-        attempt.put(checkout)
-    except DoesNotApplyError as error:
-        score.odd.append(str(error))
-        return
-    status, written = checkout.run(pytest_arguments(attempt.tests), seconds=MAX_SECONDS)
-    if status == 0:
-        score.survivors.append((attempt.room, attempt.name))
-        print(f"survives  {attempt.name}", flush=True)
-    elif status in (1, 2, None):
-        # 2: it cannot even be imported; None: it hangs.
-        score.killed[attempt.room] += 1
-    else:
-        score.odd.append(f"{attempt.name}: pytest ended with {status}: {written[-200:]}")
+    name = f"{file}:{edit.line}: {edit.what}: {line}"
+    lines, more = lines_of(file, ast.parse(source), edit)
+    tests = known.tests_of(lines) or known.tests_of([(file, edit.line, edit.end_line)])
+    in_processes = not tests and lines != more
+    if not tests:
+        tests = known.of_files(tests_of(room, file)) if in_processes else known.tests_of(more)
+    return Attempt(
+        room,
+        name,
+        tuple(tests),
+        known.seconds_of(tests),
+        whole_file(name, file, source, edit),
+        edit,
+        source,
+        by_import=known.by_import(file, edit.line, edit.end_line),
+        in_processes=in_processes,
+    )
 
 
 def _report(score: Score, seed: int) -> int:
-    lost = Counter(room for room, _ in score.survivors)
-    for room in sorted({*score.killed, *lost}):
-        tried = score.killed[room] + lost[room]
-        print(f"{room}: {score.killed[room]} of {tried} noticed, {score.killed[room] / tried:.0%} (seed {seed})")
+    for room in sorted({*score.killed, *score.lost}):
+        tried = score.killed[room] + score.lost[room]
+        print(
+            f"{room}: {score.killed[room]} of {tried} noticed, {score.killed[room] / tried:.0%} (seed {seed})",
+            file=score.out,
+        )
     for line in score.odd:
-        print(f"not tried: {line}")
-    return int(bool(score.survivors or score.odd))
+        print(f"not tried: {line}", file=score.out)
+    for way, count in score.ways.items():
+        print(f"{count} in a {way}, {score.cpu_seconds[way] / count:.2f} CPU seconds each", file=score.out)
+    score.out.flush()
+    return int(bool(score.lost or score.odd))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ ROOT: Final = Path(__file__).parents[2]
 COPIED: Final = ("service", "tests", "bench", "tools", "docs", "sample", "deploy", "requirements")
 """What tests may look at."""
 
-LEFT_OUT: Final = shutil.ignore_patterns("__pycache__", ".hypothesis", "*.sqlite")
+LEFT_OUT: Final = shutil.ignore_patterns(".hypothesis", "*.sqlite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +53,19 @@ class Checkout:
     """A copy in a folder of its own, for as long as the block lasts; one mutant at a time."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="mutants-"))
-        self._changed: dict[str, str] = {}
+        self.folder = Path(tempfile.mkdtemp(prefix="mutants-"))
+        self._changed: dict[str, tuple[str, os.stat_result]] = {}
 
     def __enter__(self) -> Self:
         for name in COPIED:
-            shutil.copytree(ROOT / name, self._folder / name, ignore=LEFT_OUT)
+            shutil.copytree(ROOT / name, self.folder / name, ignore=LEFT_OUT)
         for path in ROOT.iterdir():
             if path.is_file() and not path.name.startswith(".git"):
-                shutil.copy(path, self._folder)
+                shutil.copy(path, self.folder)
         return self
 
     def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def put(self, mutant: Mutant) -> None:
         """Have this wrong, and nothing else.
@@ -75,33 +75,28 @@ class Checkout:
         """
         self.mend()
         for change in mutant.changes:
-            path = self._folder / change.file
+            path = self.folder / change.file
             text = path.read_text("utf-8")
-            self._changed.setdefault(change.file, text)
+            self._changed.setdefault(change.file, (text, path.stat()))
             found = [one.start() for one in re.finditer(re.escape(change.old), text)]
             if len(found) != 1:
                 raise DoesNotApplyError(f"{mutant.name}: {len(found)} x {change.old!r} in {change.file}")
             path.write_text(text.replace(change.old, change.new), "utf-8")
 
-    def write(self, file: str, text: str) -> None:
-        """Have another text in the place of one file."""
-        self.mend()
-        path = self._folder / file
-        self._changed[file] = path.read_text("utf-8")
-        path.write_text(text, "utf-8")
-
     def mend(self) -> None:
         """Have nothing wrong."""
-        for file, text in self._changed.items():
-            (self._folder / file).write_text(text, "utf-8")
+        for file, (text, was) in self._changed.items():
+            (self.folder / file).write_text(text, "utf-8")
+            # What Python has compiled of it is as good as before.
+            os.utime(self.folder / file, ns=(was.st_atime_ns, was.st_mtime_ns))
         self._changed.clear()
 
     def run(self, arguments: Sequence[str], *, seconds: float) -> tuple[int | None, str]:
         """Run Python there: its exit status, None if it took too long, and what it wrote."""
         process = subprocess.Popen(  # noqa: S603  # our own interpreter
             [sys.executable, "-B", *arguments],
-            cwd=self._folder,
-            env={**os.environ, "PYTHONPATH": str(self._folder), "PYTHONDONTWRITEBYTECODE": "1"},
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -118,5 +113,9 @@ class Checkout:
 
 
 def pytest_arguments(tests: Sequence[str]) -> list[str]:
-    """Arguments of Python that run these tests until the first one fails, in the same order each time."""
-    return ["-m", "pytest", "-x", "-q", "--no-header", "-p", "no:randomly", "-p", "no:cacheprovider", *tests]
+    """Arguments of pytest that run these tests until the first one fails, in the same order each time.
+
+    A process that has loaded a plugin of pytest before may use it.
+    """
+    quiet = ["-x", "-q", "--no-header", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    return [*quiet, "-p", "no:randomly", "-p", "no:cacheprovider", *tests]

@@ -27,6 +27,9 @@ _SUMS: Final[dict[type[ast.operator], type[ast.operator]]] = {
 _SAYS_ONLY: Final = frozenset({"_log", "_logger", "span"})
 """Names whose calls change nothing but what is written somewhere."""
 
+_OF_NO_EFFECT: Final = ("dataclass", "lru_cache", "total_ordering")
+"""Decorators whose arguments save memory, or keep our own code from writing where it does not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Edit:
@@ -44,7 +47,11 @@ class Edit:
         lines = source.encode().splitlines(keepends=True)
         before = b"".join(lines[: self.line - 1]) + lines[self.line - 1][: self.column]
         after = lines[self.end_line - 1][self.end_column :] + b"".join(lines[self.end_line :])
-        return (before + self.text.encode() + after).decode()
+        # What comes after it keeps its line numbers.
+        text = self.text[:-1] + "\n" * (self.end_line - self.line) + self.text[-1]
+        if self.text == "pass":
+            text = self.text + "\n" * (self.end_line - self.line)
+        return (before + text.encode() + after).decode()
 
 
 def edits(source: str) -> list[Edit]:
@@ -133,7 +140,8 @@ class _Skipped(ast.NodeVisitor):
         if node.returns is not None:
             _skip(node.returns)
         for one in node.decorator_list:
-            _skip(one)
+            if ast.unparse(one).startswith(_OF_NO_EFFECT):
+                _skip(one)
         self.generic_visit(node)
 
     def visit_Assign(self, node: ast.Assign) -> None:  # as above
@@ -141,6 +149,19 @@ class _Skipped(ast.NodeVisitor):
         names = {one.id for one in node.targets if isinstance(one, ast.Name)}
         if names & {"__slots__", "_log", "_logger"} or "TypeVar" in ast.unparse(node.value):
             _skip(node)
+        self.generic_visit(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:  # as above
+        """Decorators."""
+        for one in node.decorator_list:
+            if ast.unparse(one).startswith(_OF_NO_EFFECT):
+                _skip(one)
+        self.generic_visit(node)
+
+    def visit_keyword(self, node: ast.keyword) -> None:  # as above
+        """`zip(strict=)`: it tells of our own mistakes."""
+        if node.arg == "strict":
+            _skip(node.value)
         self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:  # as above

@@ -21,6 +21,9 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
 }
 """By room."""
 
+BESIDES: Final = ("tests/sends", "tests/settings", "tests/console", "tests/batch", "tests/doctor", "tests/cli")
+"""May notice a change in any room."""
+
 EQUIVALENT: Final[dict[str, str]] = {}
 """Mutants that behave as the right code does, by `file: what: line of code`, and why."""
 

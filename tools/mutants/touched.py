@@ -3,6 +3,8 @@
 As a plugin of pytest it writes them down. What a test runs in other processes is not seen.
 """
 
+import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,17 +16,23 @@ from tools.mutants.checkout import ROOT
 
 FILE: Final = ROOT / ".venv" / "mutants-map.json"
 
-MAX_SECONDS_OF_TESTS: Final = 60.0
+MAX_SECONDS_OF_TESTS: Final = 8.0
 """The quickest tests that run a line, as far as they take so long together."""
 
 
 class Recorder:
-    """Remembers the lines of each test."""
+    """Remembers the lines of each test that passes."""
 
     def __init__(self) -> None:
         self._coverage = coverage.Coverage(data_file=None, source=[str(ROOT / "service")])
         self._coverage.start()
         self._seconds: dict[str, float] = {}
+        self._failed: set[str] = set()
+        self._modules: list[str] = []
+
+    def pytest_collection_finish(self) -> None:
+        """What tests need of other projects."""
+        self._modules = [name for name in sys.modules if name.partition(".")[0] not in {"service", "tests", "conftest"}]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:
@@ -34,21 +42,27 @@ class Recorder:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add up how long its parts take."""
         self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
+        if not report.passed:
+            self._failed.add(report.nodeid)
 
     def pytest_sessionfinish(self) -> None:
         """Write everything down."""
         self._coverage.stop()
         data = self._coverage.get_data()
-        tests = {name: number for number, name in enumerate(self._seconds)}
-        lines = {
-            str(Path(file).relative_to(ROOT)): {
+        passed = {name: seconds for name, seconds in self._seconds.items() if name not in self._failed}
+        tests = {name: number for number, name in enumerate(passed)}
+        lines, imported = {}, {}
+        for file in data.measured_files():
+            name = str(Path(file).relative_to(ROOT))
+            by_line = data.contexts_by_lineno(file)
+            lines[name] = {
                 str(line): numbers
-                for line, names in data.contexts_by_lineno(file).items()
-                if (numbers := [tests[name] for name in names if name in tests])
+                for line, names in by_line.items()
+                if (numbers := [tests[one] for one in names if one in tests])
             }
-            for file in data.measured_files()
-        }
-        FILE.write_bytes(orjson.dumps({"seconds": self._seconds, "lines": lines}))
+            imported[name] = [line for line, names in by_line.items() if "" in names]
+        found = {"seconds": passed, "lines": lines, "imported": imported, "modules": self._modules}
+        FILE.write_bytes(orjson.dumps(found))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -60,23 +74,49 @@ class Touched:
     """The tests of a line."""
 
     def __init__(self, found: dict[str, Any]) -> None:
-        self._seconds: dict[str, float] = found["seconds"]
-        self._tests = list(self._seconds)
+        self.seconds: dict[str, float] = found["seconds"]
+        """By test."""
+
+        self.modules: list[str] = found.get("modules", [])
+        """Of other projects, that the tests import."""
+
+        self._tests = list(self.seconds)
         self._lines: dict[str, dict[str, list[int]]] = found["lines"]
+        self._imported = {file: set(lines) for file, lines in found.get("imported", {}).items()}
 
     @classmethod
     def known(cls) -> "Touched | None":
         """What was learnt last; None if nothing was."""
         return cls(orjson.loads(FILE.read_bytes())) if FILE.exists() else None
 
-    def tests_of(self, file: str, first: int, last: int) -> list[str]:
-        """The quickest first. Tests of the whole file if the lines are run by no test, but by an import for example."""
-        lines = self._lines.get(file, {})
-        numbers = {number for line in range(first, last + 1) for number in lines.get(str(line), ())}
-        numbers = numbers or {number for some in lines.values() for number in some}
+    def by_import(self, file: str, first: int, last: int) -> bool:
+        """Whether one of these lines runs before any test does."""
+        return not self._imported.get(file, set()).isdisjoint(range(first, last + 1))
+
+    def tests_of(self, lines: Collection[tuple[str, int, int]]) -> list[str]:
+        """Those that run one of these lines of a file, first to last, the quickest first."""
+        found: set[int] = set()
+        for file, first, last in lines:
+            by_line = self._lines.get(file, {})
+            if last - first > len(by_line):
+                found.update(number for line, some in by_line.items() if first <= int(line) <= last for number in some)
+            else:
+                found.update(number for line in range(first, last + 1) for number in by_line.get(str(line), ()))
+        return self._quickest([self._tests[number] for number in found])
+
+    def of_files(self, files: Collection[str]) -> list[str]:
+        """Tests of these files or folders."""
+        beginnings = tuple(files)
+        return [name for name in self.seconds if name.startswith(beginnings)]
+
+    def seconds_of(self, tests: Collection[str]) -> float:
+        """How long they take together."""
+        return sum(self.seconds[name] for name in tests)
+
+    def _quickest(self, tests: Collection[str]) -> list[str]:
         found, left = [], MAX_SECONDS_OF_TESTS
-        for name in sorted((self._tests[number] for number in numbers), key=self._seconds.__getitem__):
-            left -= self._seconds[name]
+        for name in sorted(tests, key=self.seconds.__getitem__):
+            left -= self.seconds[name]
             if found and left < 0:
                 break
             found.append(name)

@@ -1,0 +1,59 @@
+"""Which lines a change concerns: its own, or those that use what it changes."""
+
+import ast
+import re
+from functools import cache
+from typing import Final
+
+from tools.mutants.checkout import ROOT
+from tools.mutants.operators import Edit
+
+_NAME: Final = re.compile(r"\b[A-Za-z_]\w*\b")
+
+Lines = list[tuple[str, int, int]]
+"""A file, a first line and a last one."""
+
+
+def lines_of(file: str, tree: ast.Module, edit: Edit) -> tuple[Lines, Lines]:
+    """Lines that run what is changed, and more if no test runs any of them.
+
+    In a function these are the edit's own. What stands in a function's head is used by its body, an attribute of a
+    class by the class, and a module's constant wherever its name stands.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _within(node, edit):
+            body = [(file, node.body[0].lineno, node.end_lineno or node.lineno)]
+            return ([(file, edit.line, edit.end_line)] if edit.line >= node.body[0].lineno else body), body
+    for statement in tree.body:
+        if _within(statement, edit):
+            whole = [(file, statement.lineno, statement.end_lineno or statement.lineno)]
+            names = _assigned(statement)
+            return ([line for name in names for line in _uses(file, name)] if names else whole), [(file, 1, 1_000_000)]
+    return [], [(file, 1, 1_000_000)]
+
+
+def _within(node: ast.stmt, edit: Edit) -> bool:
+    first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))])
+    return first <= edit.line and edit.end_line <= (node.end_lineno or 0)
+
+
+def _assigned(statement: ast.stmt) -> list[str]:
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    return [one.id for one in targets if isinstance(one, ast.Name)]
+
+
+def _uses(file: str, name: str) -> Lines:
+    places = _places().get(name, [])
+    return [(where, line, line) for where, line in places if where == file or not name.startswith("_")]
+
+
+@cache
+def _places() -> dict[str, list[tuple[str, int]]]:
+    """Where each name stands."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    for path in sorted((ROOT / "service").rglob("*.py")):
+        file = str(path.relative_to(ROOT))
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+            for name in set(_NAME.findall(line)):
+                found.setdefault(name, []).append((file, number))
+    return found
