@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 
@@ -63,11 +64,9 @@ def _wait(pid: int, until: float) -> Ended:
         in_time = bool(poll.poll(max(until - time.monotonic(), 0) * 1000))
     finally:
         os.close(end)
-    try:
+    with suppress(ProcessLookupError):
         # With whatever it has started.
         os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     _, status, used = os.wait4(pid, 0)
     code = os.waitstatus_to_exitcode(status)
     return Ended(code if in_time and code >= 0 else None, used.ru_utime + used.ru_stime)
