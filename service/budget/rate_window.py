@@ -14,20 +14,20 @@ wider than the TPS wants. So slots used this late do not put more than TPS + 1 o
 class RateWindow:
     """When the last transactions began. Pure: callers pass the time."""
 
-    __slots__ = ("_last",)
+    __slots__ = ("_last", "_most")
 
     def __init__(self) -> None:
-        self._last: deque[float] = deque(maxlen=1)
+        self._most = 1
+        self._last: deque[float] = deque(maxlen=self._most)
 
     def crowded_seconds(self, slot_seconds: float, now: float) -> float:
         """How long until one more transaction keeps every second at TPS + 1; slots used late crowd the next ones."""
         most = int(1.0 / slot_seconds + 1e-6) + 1
-        last = self._last
-        if most > (last.maxlen or 0):
-            last = self._last = deque(last, maxlen=most)
-        if len(last) < (last.maxlen or 0):
+        if most > self._most:
+            self._most, self._last = most, deque(self._last, maxlen=most)
+        if len(self._last) < self._most:
             return 0.0
-        return max(0.0, last[0] + SECOND - now)
+        return max(0.0, self._last[0] + SECOND - now)
 
     def add(self, now: float) -> None:
         """A transaction begins."""
