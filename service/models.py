@@ -88,6 +88,13 @@ class RecommendationQuery:
     sender: Sender = NOBODY
     """Whose call it is; changes nothing but who waits longer for the budget."""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the answer is the first items of a list, and shows each as all answers do."""
+        return self.answer_format == "array" and not (
+            self.exclude or self.fields or self.because_of_item or self.send or self.attribution or self.rotate
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ItemList:

@@ -7,11 +7,12 @@ from service.answers.assembly import Assembly
 from service.answers.ports import UseCase
 from service.clock import Clock
 from service.errors import DegradedReason
-from service.lists.envelope import Envelope
+from service.lists.envelope import Envelope, created_at
 from service.lists.keys import UserKey, UserKeys
 from service.lists.lists import Lists
+from service.lists.numbers import made_at
 from service.lists.ports import Outcome
-from service.models import ListRequest, Promotion, RecommendationQuery
+from service.models import Answer, ListRequest, Promotion, RecommendationQuery
 from service.personalize.campaign import PersonalizeCampaign
 from service.personalize.flight import Timings
 
@@ -118,6 +119,21 @@ class Arm:
         )
         # A call of the same message with less time left may have been answered while this one waited.
         return self.lists.pinned(key) or outcome, timings
+
+    def joined(
+        self, query: RecommendationQuery, key: UserKey | None, outcome: Outcome, timings: Timings
+    ) -> Answer | None:
+        """The answer that shows a fresh list as a join of ready items; None where it is to be made item by item."""
+        envelope, source = outcome.envelope, outcome.source
+        if key is None or envelope is None or outcome.degraded_reason or source not in ("personalize", "cache"):
+            return None
+        if not (self.assembly.joins and query.is_plain) or query.kind == "ranking":
+            return None
+        kept = self.lists.fresh_numbered(key, self._clock.time())
+        # Another one of this user may have come since.
+        if kept is None or made_at(kept) != created_at(envelope):
+            return None
+        return self.assembly.joined_answer(query, source, envelope, kept, timings)
 
     def at_hand(self, query: RecommendationQuery, key: UserKey | None) -> Outcome | None:
         """What is shown without a look at another place; None if a list is to be fetched, or looked for."""

@@ -1,9 +1,12 @@
-"""From a list to an answer: what is shown of it, what fills it up, and its JSON."""
+"""From a list to an answer: what is shown of it, what fills it up, and its JSON.
+
+Longer than 300 lines: an answer that is joined and one that is made item by item must say the same of themselves.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import Final, Literal
 
 from service.answers.arrangement import Arrangement
 from service.answers.popular import PopularItems
@@ -145,6 +148,46 @@ class Assembly:
             examined = len(shown) + len(skipped) - pinned
             self._length.observe(asked=query.num_results, examined=examined, kept=listed)
         return joined
+
+    def joined_answer(
+        self,
+        query: RecommendationQuery,
+        source: Literal["personalize", "cache"],
+        envelope: Envelope,
+        kept: NumberedList,
+        timings: Iterable[tuple[str, float]],
+    ) -> Answer | None:
+        """The same with all that is said of an answer; None where it is to be made item by item.
+
+        Args:
+            query: A plain one for a list of its user or its item.
+            source: How the list was found.
+            envelope: The list.
+            kept: The list again, as numbers.
+            timings: Name and milliseconds of each wait.
+        """
+        joined = self.join(query, query.user_id, kept)
+        if joined is None or self._ready is None:
+            return None
+        body, shown, skipped, dropped, *_ = joined
+        terms, made_at = self._terms, envelopes.created_at(envelope)
+        promoted = envelopes.promoted_ids(envelope)
+        return Answer(
+            body=body,
+            source=source,
+            degraded_reason=None,
+            recommendation_id=envelopes.recommendation_id(envelope),
+            age_seconds=max(0, int(self._clock.time() - made_at)),
+            timings=tuple(timings),
+            dropped=dropped,
+            placement=terms.placement,
+            asked_placement=terms.placement,
+            variant=terms.variant,
+            shown=tuple(self._ready.ids_of(shown)),
+            promoted=tuple(promoted.intersection(self._ready.ids_of([*shown, *skipped]))) if promoted else (),
+            made_at=made_at,
+            popular=envelopes.is_popular(envelope),
+        )
 
     def _of_ready(self, ready: ReadyItems, wanted: int, kept: NumberedList, given: GivenItems | None) -> Joined | None:
         return ready.join(kept, wanted, self._filling) if given is None else ready.rank(kept, wanted, given)

@@ -135,6 +135,9 @@ class Placement:
         self, query: RecommendationQuery, arm: Arm, key: UserKey | None, deadline: float, record: SendRecord
     ) -> Answer:
         outcome, timings = await arm.find(query, deadline, key)
+        answer = arm.joined(query, key, outcome, timings)
+        if answer is not None:
+            return answer
         outcome, answered_by = await self.fall_back(query, outcome, deadline)
         await arm.assembly.fetch(query, outcome.envelope, deadline - self._clock.monotonic())
         return arm.assembly.answer(query, outcome, timings, answered_by, record)

@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from itertools import count
 
 from hypothesis import Phase, event, given
@@ -161,7 +161,7 @@ class World:
             given = GivenItems(asked.given)
         elif self.kind == "similar-items":
             query = RecommendationQuery(asked.user_id, asked.wanted, kind=self.kind, item_id=asked.item_id)
-        envelope: Envelope = seal(ItemList(asked.listed, "RID", self.clock.time()))
+        envelope: Envelope = seal(ItemList(asked.listed, "RID", self.clock.time(), frozenset(asked.listed[::3])))
         kept = numbered(envelope, self.numbers)
         assert kept is not None
         self.length.learned.clear()
@@ -190,6 +190,13 @@ class World:
             # Item by item, what is known to be excluded counts even behind the last item shown.
             assert sorted(dropped) == sorted(answer.dropped)
             assert learned == self.length.learned
+        if given is None:
+            whole = self.assembly.joined_answer(query, "cache", envelope, kept, ())
+            assert whole is not None
+            assert whole.dropped == dropped
+            if self.exclusion is None:
+                assert set(whole.promoted) == set(answer.promoted)
+            assert replace(whole, dropped=(), promoted=()) == replace(answer, dropped=(), promoted=())
 
 
 _pins = st.lists(
@@ -266,3 +273,16 @@ def test_an_answer_that_is_joined_is_the_one_that_the_rules_make(
             world.change(step)
         else:
             world.compare(step)
+
+
+def test_a_query_is_plain_unless_it_asks_for_something_about_the_answer() -> None:
+    asked = RecommendationQuery("ann", 10)
+
+    names = {one.name for one in fields(RecommendationQuery)}
+    plain = {name for name in names if replace(asked, **{name: "something"}).is_plain}  # type: ignore[arg-type]  # any word is something
+
+    assert plain | {"exclude", "fields", "send", "rotate", "attribution", "because_of_item", "answer_format"} == names
+    assert plain == {
+        *("user_id", "num_results", "filter_values", "kind", "placement", "item_id", "names_item", "item_ids"),
+        *("context", "sender"),
+    }

@@ -152,6 +152,9 @@ class Server:
         if not is_short:
             assert app._hits is not None
             app._hits._forms.find = lambda *_: None  # type: ignore[method-assign]  # taken away
+            for placement in app.lifecycle.services.placements:
+                for arm in placement.arms:
+                    arm.assembly._ready = None
         return cls(clock, http, config, state, connections, is_short)
 
     def connect(self) -> tuple[TolerantProtocol, Transport]:
