@@ -44,10 +44,10 @@ def test_a_webhook_sent_again_has_the_ids_it_had_whatever_time_it_says() -> None
     assert set(ids(dispatch_id="d1")).isdisjoint(ids(dispatch_id="d1", external_user_id="bob"))
 
 
-def test_a_cart_that_is_told_again_has_the_ids_it_had_whatever_its_event_is_called() -> None:
+def test_a_cart_that_comes_again_has_the_ids_it_had_whatever_its_event_is_called() -> None:
     assert ids(CART, cart="c1", id="e1") == ids(CART, cart="c1", id="e2", time=NOW - 60)
     assert set(ids(CART, cart="c1")).isdisjoint(ids(CART, cart="c2"))
-    # Only a cart is told again and again.
+    # Only a cart comes again and again.
     assert ids(cart="c1", id="e1") == ["e1:0", "e1:1"]
 
 
