@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from service.api.held_protocol import HeldProtocol
 from service.api.hit_lane import AT_ONCE_HEADERS, HitLane
-from service.api.lifecycle import ASKED, Asked
+from service.api.lifecycle import ASKED, LEAVING, Asked, Leaving
 from service.api.limits import MAX_HEADER_BYTES, MAX_PATH_BYTES
 
 _HEAD_END: Final = b"\r\n\r\n"
@@ -50,6 +50,13 @@ class AtOnceProtocol(HeldProtocol):
         """Those in it that an answer depends on, as the parser found them."""
         self._found: Asked | bytes | None = None
         """What was found out about the request in this packet before the parser has seen it."""
+        self._leaving = Leaving()
+        """Of the latest plain request that takes the ordinary way: nothing else is under way then."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of everything, and end the call that nobody waits for."""
+        super().connection_lost(exc)
+        self._leaving.left()
 
     def _answer_as_before(self, data: bytes) -> bool:
         """Answer a packet with the end of the one before if that needs no wait; whether it is done.
@@ -121,6 +128,7 @@ class AtOnceProtocol(HeldProtocol):
         self._make_scope()
         if found is not None:
             self.scope[ASKED] = found  # type: ignore[typeddict-unknown-key]  # of this project
+            self._leaving = self.scope[LEAVING] = Leaving()  # type: ignore[typeddict-unknown-key]  # as above
         return False
 
     def _send(self, answer: bytes) -> None:

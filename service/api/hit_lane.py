@@ -23,7 +23,7 @@ from service.api.headers import (
     written,
 )
 from service.api.hits import HitAnswer, Hits
-from service.api.lifecycle import ACCESS_LINE, ASKED, CLIENT_GONE, FAILED, Asked, Lifecycle, Services
+from service.api.lifecycle import ACCESS_LINE, ASKED, CLIENT_GONE, FAILED, LEAVING, Asked, Lifecycle, Services
 from service.api.misses import Receive, answer_to
 from service.api.turns import Turns
 from service.constants import QUIET_PATHS, RANKING_PATH, RECOMMENDATIONS_PATH, SIMILAR_ITEMS_PATH
@@ -176,7 +176,7 @@ class HitLane:
     ) -> None:
         """Answer when the list has come; an error is the application's to put into words."""
         try:
-            answer = await answer_to(services, asked, scope["headers"], receive)
+            answer = await answer_to(services, asked, scope["headers"], receive, scope.get(LEAVING))
         except Exception as error:  # noqa: BLE001  # the route raises it again
             scope[FAILED] = error
             await self._pass_on(services, scope, receive, send, request_id, logged=logged)

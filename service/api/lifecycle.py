@@ -35,11 +35,35 @@ ACCESS_LINE: Final = "personalize_connect.access_line"
 ASKED: Final = "personalize_connect.asked"
 """Of a request's scope: what the hit lane has found out already, an `Asked`; absent if it has not looked."""
 
+LEAVING: Final = "personalize_connect.leaving"
+"""Of a request's scope: its `Leaving`; absent where only `receive` tells that the client has left."""
+
 FAILED: Final = "personalize_connect.failed"
 """Of a request's scope: the error of a call that the hit lane has tried to answer; absent if there is none."""
 
 CLIENT_GONE: Final = 499
 """For our own log only: nobody is there to read it."""
+
+
+class Leaving:
+    """Tells who answers a request that its client has left."""
+
+    __slots__ = ("_has_left", "on_leave")
+
+    def __init__(self) -> None:
+        self._has_left = False
+        self.on_leave: Callable[[], object] | None = None
+        """Called when it leaves."""
+
+    def has_left(self) -> bool:
+        """Whether it has."""
+        return self._has_left
+
+    def left(self) -> None:
+        """It has left."""
+        self._has_left = True
+        if self.on_leave is not None:
+            self.on_leave()
 
 
 def _nothing() -> None:

@@ -27,9 +27,7 @@ BLANKS: Final = "\t\n\v\f\r "
 STRIPPED: Final = BLANKS + "\0"
 """What Ruby's `strip` takes away."""
 
-NAME: Final = re.compile(rf"[{BLANKS}]*(#|\w+)")
-"""Of a tag, behind its bracket or at the beginning of its line."""
-
+_NAME: Final = re.compile(rf"[{BLANKS}]*(#|\w+)")
 _TAG: Final = re.compile(rf"\{{%-?[{BLANKS}]*(#|\w+)")
 _ENDRAW: Final = re.compile(rf"\{{%-?[{BLANKS}]*endraw(?!\w)")
 _SIMPLE: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -157,7 +155,7 @@ class _Cutter:
         self._trim = self._text[end - 3] == "-" and end - begin > 4  # noqa: PLR2004  # `{{-}}` has one dash, not two
         first = begin + 2 + (self._text[begin + 2] == "-")
         inner = self._text[first : end - 2 - self._trim]
-        match = NAME.match(inner) if kind == "tag" else None
+        match = _NAME.match(inner) if kind == "tag" else None
         name = match[1] if match else ""
         if max(map(len, inner.split("\n") if name == "liquid" else [inner])) > MAX_EXPRESSION_CHARACTERS:
             raise self._error(f"between two brackets may be {MAX_EXPRESSION_CHARACTERS:,} characters", begin)
@@ -253,7 +251,7 @@ def _nameless(inner: str) -> str:
 
 def first_word(line: str) -> str:
     """The name of the tag that a line of a `liquid` tag is; empty if there is none."""
-    match = NAME.match(line)
+    match = _NAME.match(line)
     return match[1] if match else ""
 
 

@@ -52,11 +52,11 @@ class Asking:
         self._within = AnswerWithin(client.timeout_seconds)
 
     async def __aenter__(self) -> AnyRedis:
-        await self._within.__aenter__()
+        self._within.__enter__()
         try:
             await self._turns.acquire()
         except BaseException as error:
-            await self._end(error)
+            self._end(error)
             raise
         try:
             return self._client.redis
@@ -68,12 +68,12 @@ class Asking:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._turns.release()
-        await self._end(error)
+        self._end(error)
 
-    async def _end(self, error: BaseException | None) -> None:
+    def _end(self, error: BaseException | None) -> None:
         """End the deadline, and raise what the users are to see in the place of this error."""
         try:
-            await self._within.__aexit__(None if error is None else type(error), error, None)
+            self._within.__exit__(None if error is None else type(error), error, None)
         except TimeoutError as late:
             error = late
         if error is not None:

@@ -5,6 +5,7 @@ waiting to be read, both at once. A plain timeout then blames the other side.
 """
 
 import asyncio
+from types import TracebackType
 from typing import Final
 
 STALL_SECONDS: Final = 0.05
@@ -17,34 +18,45 @@ MOMENT_SECONDS: Final = 0.05
 class AnswerWithin:
     """Ends its block with `TimeoutError`, as `asyncio.timeout` does, unless the loop was not there to hear the answer.
 
-    A stall is forgiven once, so the block ends in any case.
+    A stall is forgiven once, so the block ends in any case. It is no `asyncio.timeout` inside: each miss has three of
+    these, and a second object with a way in and a way out of its own would cost as much again.
 
     Args:
         seconds: For the answer.
     """
 
-    __slots__ = ("_due", "_seconds", "_timeout", "_timer")
+    __slots__ = ("_due", "_is_over", "_loop", "_requests", "_seconds", "_task", "_timer")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        self._is_over = False
 
-    async def __aenter__(self) -> None:
-        self._timeout = asyncio.timeout(None)
-        await self._timeout.__aenter__()
-        loop = asyncio.get_running_loop()
+    def __enter__(self) -> None:
+        self._loop = loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
+        assert task is not None  # noqa: S101  # nothing is awaited outside a task
+        self._task, self._requests = task, task.cancelling()
         self._due = loop.time() + self._seconds
-        self._timer = loop.call_at(self._due, self._look)
+        self._timer: asyncio.Handle = loop.call_at(self._due, self._look)
 
-    async def __aexit__(self, *ended: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self._timer.cancel()
-        await self._timeout.__aexit__(*ended)  # type: ignore[arg-type]  # the three of the protocol
+        # Where somebody else has cancelled the task too, it is that which ends the block.
+        if self._is_over and self._task.uncancel() <= self._requests and kind is asyncio.CancelledError:
+            raise TimeoutError from error
 
     def _look(self) -> None:
-        loop = asyncio.get_running_loop()
-        if loop.time() - self._due > STALL_SECONDS:
-            self._timer = loop.call_later(MOMENT_SECONDS, self._end)
+        if self._loop.time() - self._due > STALL_SECONDS:
+            self._timer = self._loop.call_later(MOMENT_SECONDS, self._end)
         else:
             self._end()
 
     def _end(self) -> None:
-        self._timeout.reschedule(asyncio.get_running_loop().time())
+        # What this turn of the loop has read goes first.
+        self._timer = self._loop.call_soon(self._cancel)
+
+    def _cancel(self) -> None:
+        self._is_over = True
+        self._task.cancel()

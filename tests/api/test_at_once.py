@@ -7,7 +7,7 @@ makes each answer item by item.
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -136,12 +136,21 @@ class Server:
     config: uvicorn.Config
     state: ServerState
     connections: Connections
+    personalize: NamingPersonalize
     is_short: bool
     at_once: int = 0
     """Packets that were answered before the parser returned."""
 
     @classmethod
-    def of(cls, app: HitLane, clock: StandingClock, http: httpx.AsyncClient, *, is_short: bool) -> "Server":
+    def of(
+        cls,
+        app: HitLane,
+        clock: StandingClock,
+        http: httpx.AsyncClient,
+        personalize: NamingPersonalize,
+        *,
+        is_short: bool,
+    ) -> "Server":
         config = uvicorn.Config(app, **SERVER)
         config.load()
         state = ServerState()
@@ -155,7 +164,7 @@ class Server:
             for placement in app.lifecycle.services.placements:
                 for arm in placement.arms:
                     arm.assembly._ready = None
-        return cls(clock, http, config, state, connections, is_short)
+        return cls(clock, http, config, state, connections, personalize, is_short)
 
     def connect(self) -> tuple[TolerantProtocol, Transport]:
         protocol, transport = TolerantProtocol(self.config, self.state, {}), Transport()
@@ -184,9 +193,14 @@ class Server:
 
 
 async def _answered(protocol: TolerantProtocol) -> None:
-    """Let the loop turn until nothing is under way; a poller's pause would cost a minute over all requests."""
+    """Let the loop turn until nothing is under way."""
+    await _turned(lambda: not protocol._asking)
+
+
+async def _turned(is_done: Callable[[], object]) -> None:
+    """Let the loop turn until that is so; a poller's pause would cost a minute over all requests."""
     for _ in range(1_000_000):
-        if not protocol._asking:
+        if is_done():
             return
         await asyncio.sleep(0)
     raise TimeoutError
@@ -230,7 +244,7 @@ async def servers(catalog_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path:
             await stack.enter_async_context(running(app))
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
             http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://recs.test"))
-            found.append(Server.of(app, clock, http, is_short=is_short))
+            found.append(Server.of(app, clock, http, personalize, is_short=is_short))
         yield found[0], found[1]
 
 
@@ -464,4 +478,25 @@ async def test_a_connection_that_is_not_quiet_is_answered_in_its_order_and_at_it
 
     short.connections.stop()
     assert b"\r\nconnection: close\r\n" in await short.answers(connection, [ann])
+    close(connection)
+
+
+async def test_a_client_that_leaves_gives_up_its_call_and_the_list_that_it_cost_is_kept(servers: Servers) -> None:
+    short, _ = servers
+    short.personalize.held = asyncio.Event()
+    protocol, transport = short.connect()
+    asked = head("GET", "/recommendations?user_id=new", {"Host": "recs.test", "X-API-Key": KEY})
+    with capture_logs() as logged:
+        protocol.data_received(asked)
+        await _turned(lambda: short.personalize.asked)
+        transport.closed = True
+        protocol.connection_lost(None)
+        await _turned(lambda: not short.state.tasks)
+    assert transport.written == b""
+    assert [line["status"] for line in logged if line["event"] == "answered"] == [499]
+
+    short.personalize.held.set()
+    connection = short.connect()
+    assert b"source: cache" in await short.answers(connection, [asked, asked])
+    assert len(short.personalize.asked) == 1
     close(connection)

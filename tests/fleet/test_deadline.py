@@ -19,7 +19,7 @@ def loop() -> Iterator[VirtualTimeLoop]:
 
 
 async def asked(answer: "asyncio.Future[str]") -> str:
-    async with AnswerWithin(SECONDS):
+    with AnswerWithin(SECONDS):
         return await answer
 
 
@@ -56,3 +56,10 @@ def test_a_stalled_loop_prolongs_silence_by_a_moment_and_once(loop: VirtualTimeL
     with pytest.raises(TimeoutError):
         loop.run_until_complete(asked(loop.create_future()))
     assert loop.time() - began < SECONDS + 2 * late + 2 * MOMENT_SECONDS
+
+
+def test_who_is_cancelled_in_the_moment_in_which_the_time_is_over_is_cancelled(loop: VirtualTimeLoop) -> None:
+    task = loop.create_task(asked(loop.create_future()))
+    loop.call_at(loop.time() + SECONDS, task.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        loop.run_until_complete(task)
