@@ -17,6 +17,7 @@ written anew. Credentials in hand are kept when they have ended, since only AWS 
 """
 
 import asyncio
+from collections import deque
 from contextlib import suppress
 from typing import Final
 
@@ -50,36 +51,22 @@ INSTANCE_LOOK_SECONDS: Final = 15.0
 FIRST_RETRY_SECONDS: Final = 0.5
 """After the first look that failed; doubled after each further one up to `MIN_LOOK_SECONDS`."""
 
+REFUSALS_LOGGED: Final = 2
+REFUSALS_LOGGED_SECONDS: Final = 60.0
+"""So many refusals in so long are logged: a role whose right is missing gives another key at each look, for ever."""
+
 MAX_SLEEP_SECONDS: Final = 60.0
 """Then the time is read again, which may have been set meanwhile."""
 
-REFUSALS: Final = frozenset(
-    {
-        "400",  # S3's answer to a HEAD has no body, so its status stands for the code
-        "403",
-        "AccessDenied",
-        "AccessDeniedException",
-        "AuthFailure",
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "IncompleteSignature",
-        "IncompleteSignatureException",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "InvalidSignature",
-        "InvalidSignatureException",
-        "InvalidToken",
-        "MissingAuthenticationToken",
-        "MissingAuthenticationTokenException",
-        "NotAuthorized",
-        "SignatureDoesNotMatch",
-        "TokenRefreshRequired",
-        "UnrecognizedClient",
-        "UnrecognizedClientException",
-    }
-)
+_REFUSALS: Final = """
+    400 403 AccessDenied AccessDeniedException AuthFailure ExpiredToken ExpiredTokenException IncompleteSignature
+    IncompleteSignatureException InvalidAccessKeyId InvalidClientTokenId InvalidSignature InvalidSignatureException
+    InvalidToken MissingAuthenticationToken MissingAuthenticationTokenException NotAuthorized SignatureDoesNotMatch
+    TokenRefreshRequired UnrecognizedClient UnrecognizedClientException
+"""
+REFUSALS: Final = frozenset(_REFUSALS.split())
 """Error codes of AWS that other credentials may cure. Missing rights are among them: a profile that was gone for a
-moment lets the chain find the machine's own role, which may do less."""
+moment lets the chain find the machine's own role, which may do less. 400 and 403: S3's answer to a HEAD has no body."""
 
 _MEANWHILE: Final = "kept lists and popular items"
 
@@ -114,6 +101,8 @@ class AwsCredentials:
         self._end_logged = self._awaited_logged = False
         self._patience_ends: float | None = None
         self._refused_key: str | None = None
+        self._refusals_logged_at: deque[float] = deque([float("-inf")] * REFUSALS_LOGGED, maxlen=REFUSALS_LOGGED)
+        self._refusal_logged = False
         self.found: FoundCredentials | None = None
         """What the last look that found something has found."""
 
@@ -199,7 +188,11 @@ class AwsCredentials:
             return
         if access_key != self._refused_key:
             self._refused_key = access_key
-            _log.warning("aws_credentials_refused", code=code, source=found.source)
+            now = self._clock.monotonic()
+            self._refusal_logged = now - self._refusals_logged_at[0] >= REFUSALS_LOGGED_SECONDS
+            if self._refusal_logged:
+                self._refusals_logged_at.append(now)
+                _log.warning("aws_credentials_refused", code=code, source=found.source)
         self._asked.set()
 
     async def _keep_looking(self) -> None:
@@ -245,7 +238,8 @@ class AwsCredentials:
         self.found = found
         self._arrived.set()
         self._failures, self._problem = 0, ""
-        if before is None or found.source != before.source or self._refused_key not in (None, found.access_key):
+        replaces_refused = self._refusal_logged and self._refused_key not in (None, found.access_key)
+        if before is None or found.source != before.source or replaces_refused:
             _log.info("aws_credentials_found", source=found.source, seconds_left=_finite(left))
         if self._refused_key != found.access_key:
             self._refused_key = None

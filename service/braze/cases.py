@@ -10,21 +10,27 @@ from urllib.parse import parse_qs, quote, urlsplit
 import orjson
 
 from service.braze.ports import UNREACHABLE, Answer, Call, Caller
-from service.constants import DEFAULT_NUM_RESULTS
+from service.constants import DEFAULT_NUM_RESULTS, MAX_NUM_RESULTS
 
 NASTY_NAME: Final = """Tom & Jerry's "Best of" <b>bold</b> {{ 7 | times: 7 }} \N{PILE OF POO}"""
 LONG_NAME: Final = "An extraordinarily long name of a product that nobody has cut " * 5
 POPULAR_USER: Final = ""
 """A blank user gets the list that everybody gets."""
 
+_MOST_DIGITS: Final = len(str(MAX_NUM_RESULTS))
 _NAMES: Final = ("Copper kettle", "Linen towel", "Oak board", "Steel pan", "Glass jug", "Wool blanket")
 
 
 def made_up(call: Call) -> Answer:
     """Items that depend on the user and the count that a call asks for, without any service."""
-    asked = parse_qs(urlsplit(call.url).query, keep_blank_values=True)
+    try:
+        asked = parse_qs(urlsplit(call.url).query, keep_blank_values=True)
+    except ValueError:
+        return Answer(UNREACHABLE, problem="this is no address")
     user = (asked.get("user_id") or asked.get("userID") or asked.get("userId") or [""])[0]
     count = (asked.get("num_results") or asked.get("numResults") or [str(DEFAULT_NUM_RESULTS)])[0]
+    if not (count.isdecimal() and len(count) <= _MOST_DIGITS and 1 <= int(count) <= MAX_NUM_RESULTS):
+        return Answer(422, problem=f"num_results takes a number from 1 to {MAX_NUM_RESULTS}")
     seed = int(hashlib.sha256(user.encode()).hexdigest(), 16)
     items = [
         {
@@ -34,7 +40,7 @@ def made_up(call: Call) -> Answer:
             "price": 9.5 + (seed + place * 7) % 90,
             "image": f"https://shop.example.com/images/item-{(seed + place) % 1000}.jpg",
         }
-        for place in range(int(count) if count.isdecimal() else DEFAULT_NUM_RESULTS)
+        for place in range(int(count))
     ]
     if asked.get("format") != ["object"]:
         return Answer(200, orjson.dumps(items).decode())

@@ -13,6 +13,7 @@ from liquid.exceptions import LiquidError
 from liquid.template import BoundTemplate
 from liquid.token import TOKEN_CONTENT, TOKEN_EXPRESSION, TOKEN_OUTPUT, TOKEN_TAG, Token
 
+from service.braze.conditions import BrazeIf, BrazeUnless
 from service.braze.filters import FILTERS, NOT_OF_BRAZE, UNSUPPORTED
 from service.braze.number_filters import number_filters
 from service.braze.outputs import MAX_OUTPUT_BYTES, BrazeEcho, BrazeOutput, BrazeTemplate, BrazeText
@@ -24,8 +25,7 @@ from service.braze.tags import (
     AbortMessage,
     BrazeAssign,
     BrazeCapture,
-    BrazeIf,
-    BrazeUnless,
+    BrazeLiquid,
     CallLog,
     ConnectedContent,
     MessageAborted,
@@ -63,7 +63,7 @@ class BrazeEnvironment(Environment):
         self._blocks = blocks
         for name in NOT_OF_BRAZE_TAGS:
             del self.tags[name]
-        for tag in (AbortMessage, BrazeAssign, BrazeCapture, BrazeIf, BrazeUnless, ConnectedContent):
+        for tag in (AbortMessage, BrazeAssign, BrazeCapture, BrazeIf, BrazeLiquid, BrazeUnless, ConnectedContent):
             self.add_tag(tag)
         for writer in (BrazeText, BrazeOutput, BrazeEcho):
             self.add_tag(writer)
@@ -148,10 +148,29 @@ def render(job: Job, caller: Caller) -> Message:
         aborted = str(abort)
     except LiquidError as error:
         raise _translated(error, job.template) from error
-    except (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError, ValueError, AttributeError) as error:
+    except (ArithmeticError, LookupError, MemoryError, OSError, TypeError, ValueError, AttributeError) as error:
         # A filter got a value that it does not take; which errors that raises is the filter's own affair.
-        raise TemplateError(f"a filter cannot take this value: {str(error) or type(error).__name__}") from error
+        raise TemplateError(f"a filter cannot take this value: {_said(error)}") from error
+    except RecursionError as error:
+        raise TemplateError(_TOO_DEEP) from error
     return Message(text, aborted, tuple(log.made))
+
+
+_TOO_DEEP: Final = "this is nested too deep"
+
+
+def _said(error: Exception) -> str:
+    """An error of Python in words for the author of a template."""
+    if isinstance(error, MemoryError):
+        return "it needs too much memory"
+    if isinstance(error, ArithmeticError):
+        return "the number is too large, or is none"
+    if isinstance(error, UnicodeError):
+        return "it is no text in UTF-8"
+    message = str(error)
+    if "integer string conversion" in message:
+        return "the number has too many digits"
+    return message or type(error).__name__
 
 
 def _translated(error: LiquidError, template: str) -> TemplateError:
@@ -159,11 +178,18 @@ def _translated(error: LiquidError, template: str) -> TemplateError:
         return error.__cause__
     token = error.token
     offset = token.start_index if token is not None and token.source == template and token.start_index >= 0 else None
+    if isinstance(error.__cause__, RecursionError):
+        return TemplateError(_TOO_DEEP)
     message = str(error.message)
     found = re.fullmatch(r"unknown filter '(\w+)'", message)
     if found and found[1] in UNSUPPORTED:
         message = f"Braze has no filter {found[1]}: {UNSUPPORTED[found[1]]}"
-    wanting = re.fullmatch(r"(\w+): .*positional argument.*", message)
+    wanting = re.match(r"(\w+): .*positional argument", message)
     if wanting:
         message = f"{wanting[1]}: this filter takes another number of arguments"
+    named = re.match(r"(\w+)\(\) got an unexpected keyword argument '(\w+)'", message)
+    if named:
+        message = f"{named[1]}: this filter has no option {named[2]}"
+    if isinstance(error.__cause__, TypeError) and not wanting and not named:
+        message = "a filter cannot take this value"
     return TemplateError(message, offset)

@@ -8,10 +8,11 @@ import hashlib
 import hmac
 import html
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any, Final
 from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -56,17 +57,25 @@ NOT_OF_BRAZE: Final = ("find", "find_index", "has", "reject", "lstrip", "rstrip"
 
 _CENT: Final = Decimal("0.01")
 _CENT_PLACES: Final = 2
+_MOST_PLACES: Final = 400
+"""Before and behind the point; no number that is not an integer has more."""
+
+_EXACT: Final = Context(prec=2 * _MOST_PLACES, rounding=ROUND_HALF_UP)
 
 
 def _to_places(value: float, places: int) -> Decimal:
     """Rounded as Ruby does it, halves away from zero; of the number as it is written."""
-    return Decimal(str(value)).quantize(_CENT if places == _CENT_PLACES else Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    if not math.isfinite(value) or abs(value) >= 10**_MOST_PLACES:
+        raise FilterArgumentError("this number is too large", token=None)
+    return Decimal(str(value)).quantize(
+        _CENT if places == _CENT_PLACES else Decimal(1).scaleb(-places, _EXACT), context=_EXACT
+    )
 
 
 def rounded(value: object, digits: object = 0) -> float | int:
     """`2.5` as `3`, and to digits behind the point."""
     exact, places = number(value), int(number(digits))
-    found = _to_places(exact, places)
+    found = _to_places(exact, max(-_MOST_PLACES, min(places, _MOST_PLACES)))
     return int(found) if places <= 0 or isinstance(exact, int) else float(found)
 
 
@@ -184,14 +193,19 @@ def property_accessor(value: object, key: object) -> object:
 
 def time_zone(value: object, zone: object) -> str:
     """A time as the clocks of a zone show it; a time without a zone is in UTC."""
-    moment = _moment(value)
-    try:
-        there = ZoneInfo(text(zone))
-    except ZoneInfoNotFoundError as error:
-        raise FilterArgumentError(f"there is no time zone {text(zone)!r}", token=None) from error
-    except ValueError:
+    moment, name = _moment(value), text(zone)
+    if not name.strip():
         return text(value)
+    try:
+        there = ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        # The name of a folder, or one that is too long for a file, is an error of the disk.
+        raise FilterArgumentError(f"there is no time zone {name[:_SHOWN]!r}", token=None) from error
     return text(value) if moment is None else moment.astimezone(there).strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+_SHOWN: Final = 50
+"""Characters of a wrong value that a message shows."""
 
 
 def _digest(name: str) -> Callable[[object], str]:

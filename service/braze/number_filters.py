@@ -4,7 +4,10 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Final
 
-from service.braze.values import number
+from liquid.exceptions import FilterArgumentError
+from liquid.undefined import is_undefined
+
+from service.braze.values import number, parts_of, text
 
 OF_NUMBERS: Final = (
     *("abs", "at_least", "at_most", "ceil", "divided_by", "floor", "minus", "modulo", "plus", "times"),
@@ -18,7 +21,7 @@ def number_filters(filters: Mapping[str, Callable[..., Any]]) -> dict[str, Calla
     Args:
         filters: python-liquid's own; it takes `12abc` for 0, and `1e3` for 1000.
     """
-    return {name: _reading(filters[name]) for name in OF_NUMBERS}
+    return {**{name: _reading(filters[name]) for name in OF_NUMBERS}, "sum": _summing(filters["sum"])}
 
 
 def _reading(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,3 +30,20 @@ def _reading(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(number(value), *map(number, arguments), **more)
 
     return read
+
+
+def _summing(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def summed(value: object, *name: object, **more: object) -> Any:  # noqa: ANN401  # as above
+        return function([_part(one, *name) for one in parts_of(value)], **more)
+
+    return summed
+
+
+def _part(one: object, name: object = None) -> float | int:
+    """What a part of a list, or its field of this name, adds to the sum."""
+    if name is None or is_undefined(name):
+        return number(one)
+    if not isinstance(one, Mapping):
+        raise FilterArgumentError(f"sum: there is a part that has no {text(name)!r}", token=None)
+    return number(one.get(name))

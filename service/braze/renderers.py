@@ -17,7 +17,15 @@ from typing import Any, Final, Self, TypeVar
 import orjson
 
 from service.braze.ports import Answer, Call, Job, Made, Message
-from service.braze.sandbox import MAX_LINE_BYTES, RENDER_SECONDS, ROOT, START_SECONDS, WORKER, worker_environment
+from service.braze.sandbox import (
+    MAX_LINE_BYTES,
+    RENDER_SECONDS,
+    ROOT,
+    START_SECONDS,
+    TOO_LARGE,
+    WORKER,
+    worker_environment,
+)
 from service.errors import TemplateError
 
 _Done = TypeVar("_Done")
@@ -36,8 +44,6 @@ RUN_SHARE: Final = 0.3
 
 MAX_PATIENCE: Final = 20.0
 """Times a template's time, at the very most."""
-
-_TOO_LARGE: Final = "the template needs too much memory: is a text or a range too long?"
 
 
 class Renderers:
@@ -129,7 +135,7 @@ class Renderers:
             ) from None
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
             await process.stop()
-            raise TemplateError(_TOO_LARGE) from None
+            raise TemplateError(TOO_LARGE) from None
         except asyncio.CancelledError:
             # It stopped in the middle of a message, so what it says next is not the next one's.
             await process.stop()

@@ -39,6 +39,9 @@ def worker_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name in {"PATH", "SYSTEMROOT"}} | {"TZ": "UTC"}
 
 
+TOO_LARGE: Final = "the template needs too much memory: is a text or a range too long?"
+
+
 class Sandbox:
     """Renders in a process of its own, which it starts when it is needed.
 
@@ -105,8 +108,12 @@ class Sandbox:
     def _write(self, value: Answer | Mapping[str, object]) -> None:
         assert self._process is not None  # noqa: S101  # it was started
         assert self._process.stdin is not None  # noqa: S101  # it is a pipe
-        self._process.stdin.write(orjson.dumps(value) + b"\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(orjson.dumps(value) + b"\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            self._stop()
+            raise TemplateError(TOO_LARGE) from error
 
     def _read(self, seconds: float) -> dict[str, Any]:
         """The next line of the process."""
@@ -124,7 +131,7 @@ class Sandbox:
                 read = os.read(self._process.stdout.fileno(), 1 << 16)
                 if not read or len(self._waiting) > MAX_LINE_BYTES:
                     self._stop()
-                    raise TemplateError("the template needs too much memory: is a text or a range too long?")
+                    raise TemplateError(TOO_LARGE)
                 self._waiting += read
         line, _, rest = bytes(self._waiting).partition(b"\n")
         self._waiting = bytearray(rest)

@@ -27,7 +27,9 @@ BLANKS: Final = "\t\n\v\f\r "
 STRIPPED: Final = BLANKS + "\0"
 """What Ruby's `strip` takes away."""
 
-_NAME: Final = re.compile(rf"[{BLANKS}]*(#|\w+)")
+NAME: Final = re.compile(rf"[{BLANKS}]*(#|\w+)")
+"""Of a tag, behind its bracket or at the beginning of its line."""
+
 _TAG: Final = re.compile(rf"\{{%-?[{BLANKS}]*(#|\w+)")
 _ENDRAW: Final = re.compile(rf"\{{%-?[{BLANKS}]*endraw(?!\w)")
 _SIMPLE: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -155,7 +157,7 @@ class _Cutter:
         self._trim = self._text[end - 3] == "-" and end - begin > 4  # noqa: PLR2004  # `{{-}}` has one dash, not two
         first = begin + 2 + (self._text[begin + 2] == "-")
         inner = self._text[first : end - 2 - self._trim]
-        match = _NAME.match(inner) if kind == "tag" else None
+        match = NAME.match(inner) if kind == "tag" else None
         name = match[1] if match else ""
         if max(map(len, inner.split("\n") if name == "liquid" else [inner])) > MAX_EXPRESSION_CHARACTERS:
             raise self._error(f"between two brackets may be {MAX_EXPRESSION_CHARACTERS:,} characters", begin)
@@ -251,7 +253,7 @@ def _nameless(inner: str) -> str:
 
 def first_word(line: str) -> str:
     """The name of the tag that a line of a `liquid` tag is; empty if there is none."""
-    match = _NAME.match(line)
+    match = NAME.match(line)
     return match[1] if match else ""
 
 

@@ -1,32 +1,22 @@
 """Braze's tags, and Shopify's that treat nil and blank otherwise."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any, Final, TextIO
 
 import orjson
-from liquid import RenderContext, TokenStream
+from liquid import Environment, RenderContext, TokenStream
 from liquid.ast import Node
-from liquid.builtin.expressions import BooleanExpression
-from liquid.builtin.expressions.logical import (
-    EqExpression,
-    LogicalAndExpression,
-    LogicalOrExpression,
-    NeExpression,
-)
-from liquid.builtin.expressions.primitive import Blank
 from liquid.builtin.tags.assign_tag import AssignTag
 from liquid.builtin.tags.capture_tag import CaptureTag
-from liquid.builtin.tags.if_tag import IfTag
-from liquid.builtin.tags.unless_tag import UnlessTag
+from liquid.builtin.tags.liquid_tag import LiquidTag
 from liquid.exceptions import LiquidError, LiquidSyntaxError
-from liquid.expression import Expression
 from liquid.tag import Tag
 from liquid.token import TOKEN_EXPRESSION, TOKEN_TAG, Token
-from liquid.undefined import is_undefined
 
 from service.braze.call_tag import FLAGS, LEAST_CACHE_SECONDS, VALUES, CallTag, parse_call
 from service.braze.ports import MAX_ANSWER_BYTES, Answer, Call, Caller, Made
+from service.braze.source import NAME
 
 CALLER: Final = "_caller"
 """The variable that holds what answers calls; no template can name it, since it is no dictionary."""
@@ -174,20 +164,27 @@ class _AbortNode(Node):
         raise MessageAborted(self._reason)
 
 
-class BrazeIf(IfTag):
-    """`if`, where nil and false are blank."""
+class BrazeLiquid(LiquidTag):
+    """`liquid`, a tag on each line; read in one go, however many blanks a line has."""
 
-    def parse(self, stream: TokenStream) -> Node:
-        """The tag."""
-        return _with_blank(super().parse(stream))
+    def __init__(self, env: Environment) -> None:
+        super().__init__(env)
+        self._tokenize = _tags_of_lines  # type: ignore[assignment]  # a partial of the same arguments
 
 
-class BrazeUnless(UnlessTag):
-    """`unless`, where nil and false are blank."""
-
-    def parse(self, stream: TokenStream) -> Node:
-        """The tag."""
-        return _with_blank(super().parse(stream))
+def _tags_of_lines(source: str, token: Token) -> Iterator[Token]:
+    at = token.start_index
+    for line in source.split("\n"):
+        match = NAME.match(line)
+        if match is not None:
+            rest = line[match.end() :]
+            yield Token(TOKEN_TAG, match[1], at + match.start(1), token.source)
+            if rest.strip():
+                begin = at + len(line) - len(rest.lstrip())
+                yield Token(TOKEN_EXPRESSION, rest.strip(), begin, token.source)
+        elif line.strip():
+            raise LiquidSyntaxError("a line of liquid begins with the name of a tag", token=token)
+        at += len(line) + 1
 
 
 class BrazeAssign(AssignTag):
@@ -213,46 +210,3 @@ class BrazeCapture(CaptureTag):
 def _check_name(name: str, token: Token) -> None:
     if not name.isascii():
         raise LiquidSyntaxError(f"{name!r}: a variable's name takes ASCII letters, digits and _ only", token=token)
-
-
-class _BlankEq(EqExpression):
-    __slots__ = ()
-
-    def evaluate(self, context: RenderContext) -> object:
-        left, right = self.left.evaluate(context), self.right.evaluate(context)
-        return _is_nothing(left, right) or _is_nothing(right, left) or EqExpression.evaluate(self, context)
-
-
-class _BlankNe(NeExpression):
-    __slots__ = ()
-
-    def evaluate(self, context: RenderContext) -> object:
-        return not _BlankEq(self.token, self.left, self.right).evaluate(context)
-
-
-def _is_nothing(value: object, blank: object) -> bool:
-    """Whether it is compared with blank, and is nil or false.
-
-    Source: braze.com/docs, Conditional messaging logic, "Blank attribute values".
-    """
-    return isinstance(blank, Blank) and (value is None or value is False or is_undefined(value))
-
-
-def _with_blank(node: Any) -> Node:  # noqa: ANN401  # python-liquid's nodes of if and unless
-    conditions: Iterable[BooleanExpression] = (
-        [node.condition, *(one.expression for one in node.alternatives)] if hasattr(node, "condition") else []
-    )
-    for condition in conditions:
-        condition.expression = _replaced(condition.expression)
-    found: Node = node
-    return found
-
-
-def _replaced(expression: Expression) -> Expression:
-    if isinstance(expression, LogicalAndExpression | LogicalOrExpression):
-        return type(expression)(expression.token, _replaced(expression.left), _replaced(expression.right))
-    if isinstance(expression, EqExpression):
-        return _BlankEq(expression.token, expression.left, expression.right)
-    if isinstance(expression, NeExpression):
-        return _BlankNe(expression.token, expression.left, expression.right)
-    return expression

@@ -1,13 +1,11 @@
 """python-liquid's filters of texts, made to read a value as Liquid writes it: `true`, and nothing for nil."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Final
 
-from liquid.undefined import is_undefined
-
 from service.braze.source import STRIPPED
-from service.braze.values import text
+from service.braze.values import parts_of, text
 
 OF_TEXTS: Final = (
     *("append", "prepend", "remove", "remove_first", "remove_last", "replace", "replace_first", "replace_last"),
@@ -37,23 +35,7 @@ def strip(value: object) -> str:
 
 def join(value: object, glue: object = " ") -> str:
     """The parts of a list, and of the lists in it, as one text."""
-    return text(glue).join(map(text, _parts(value)))
-
-
-def _parts(value: object) -> Iterable[object]:
-    if isinstance(value, list | tuple):
-        return _flat(value)
-    if isinstance(value, range):
-        return value
-    return () if value is None or is_undefined(value) else (value,)
-
-
-def _flat(values: Iterable[object]) -> Iterator[object]:
-    for one in values:
-        if isinstance(one, list | tuple):
-            yield from _flat(one)
-        else:
-            yield one
+    return text(glue).join(map(text, parts_of(value)))
 
 
 def _reading(function: Callable[..., Any], *, every: bool) -> Callable[..., Any]:

@@ -5,7 +5,7 @@ Source: Shopify/liquid, `Utils.to_s`, `Utils.to_number` and `Variable#render_obj
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from liquid.undefined import is_undefined
@@ -43,6 +43,23 @@ def number(value: object) -> float | int:
         return float(stripped)
     whole = _WHOLE.match(value)
     return int(whole[1]) if whole else 0
+
+
+def parts_of(value: object) -> Iterable[object]:
+    """The parts of a list and of the lists in it; anything else is its own one part, and nil has none."""
+    if isinstance(value, list | tuple):
+        return _flat(value)
+    if isinstance(value, range):
+        return value
+    return () if value is None or is_undefined(value) else (value,)
+
+
+def _flat(values: Iterable[object]) -> Iterator[object]:
+    for one in values:
+        if isinstance(one, list | tuple):
+            yield from _flat(one)
+        else:
+            yield one
 
 
 def _literal(value: object) -> str:

@@ -35,6 +35,7 @@ from service.fleet.address import HostPort, RedisAddress
 from service.fleet.asking import Asking
 from service.fleet.causes import Cause, Refusal, cause_of
 from service.fleet.connections import MAX_CONNECTIONS, AnyRedis, Connector, PatientCluster
+from service.fleet.memory_loss import MemoryLossLog
 from service.fleet.route import Pathfinder, Route
 from service.fleet.script import RunsScripts, Script
 from service.tasks import stop_task
@@ -85,6 +86,7 @@ class RedisClient:
         self.timeout_seconds = timeout_seconds
         self.up = False
         """Whether the last command was answered."""
+        self.memory_loss_log = MemoryLossLog()
         self._connector = Connector(self.address, timeout_seconds=timeout_seconds)
         self._paths = Pathfinder(self.address, self._connector)
         self._route: Route | None = None

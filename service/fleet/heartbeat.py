@@ -117,7 +117,7 @@ class Heartbeat:
         """Monotonic time after which Redis takes nothing that was sent for a sign of life."""
         self.own_share_until = float("-inf")
         """Monotonic time at which the last slot begins that the governor took of the share."""
-        self.memory_loss = MemoryLoss()
+        self.memory_loss = MemoryLoss(client.memory_loss_log)
         self._expected_share = Share(expected_replicas, int(self.replica, 16) % expected_replicas)
         self._known: list[bytes | int] = []
         self._version = b""

@@ -218,6 +218,46 @@ def test_refused_credentials_are_read_again_at_once_and_then_every_five_seconds(
     log_of(story)
 
 
+def test_a_role_without_a_right_gives_another_key_at_each_look_and_two_lines_a_minute() -> None:
+    """D4: STS gives a new key whenever it is asked, and each is refused for the same reason."""
+
+    async def story(source: Source, credentials: AwsCredentials, logs: list[Any]) -> None:
+        source.source = "assume-role-with-web-identity"
+        await credentials.arrive(1)
+        for number in range(3_000):
+            source.key = f"KEY{number + 2}"
+            credentials.refused("AccessDeniedException", credentials.frozen().access_key)
+            await asyncio.sleep(0.1)
+        assert 2 <= events(logs).count("aws_credentials_refused") <= 2 * 5 + 1
+        assert events(logs).count("aws_credentials_found") <= 2 * 5 + 2
+
+    log_of(story)
+
+
+def test_a_refresh_that_fails_of_one_thing_and_then_of_another_is_one_line() -> None:
+    """D3."""
+
+    async def story(source: Source, credentials: AwsCredentials, _: list[Any]) -> None:
+        source.lasts = None
+        await credentials.arrive(1)
+        await asyncio.sleep(60)
+        credentials.refused("ExpiredTokenException", "KEY1")
+        for source.problem in ("status 500", "no source has answered within 20 s", "no AWS credentials"):
+            await asyncio.sleep(20)
+            credentials.refused("UnrecognizedClientException", "KEY1")
+        source.problem = ""
+        await asyncio.sleep(20)
+        credentials.refused("ExpiredTokenException", "KEY1")
+        await asyncio.sleep(20)
+
+    assert events(log_of(story)) == [
+        "aws_credentials_found",
+        "aws_credentials_refused",
+        "aws_credentials_not_refreshed",
+        "aws_credentials_refreshed_again",
+    ]
+
+
 @pytest.mark.parametrize(("written_after", "looks"), [(0.0, 2), (1.0, 3)])
 def test_a_refusal_during_a_look_calls_for_another_one_unless_that_found_other_credentials(
     written_after: float, looks: int

@@ -1,3 +1,4 @@
+import gzip
 import json
 from collections.abc import Iterator
 from email.message import Message
@@ -66,6 +67,13 @@ def test_the_service_is_called_whatever_host_the_template_names(host: Host) -> N
     assert host.asked[0][2]["User-Agent"].startswith("Braze Sender ")
 
 
+@pytest.mark.parametrize("name", ["h", "t", "ps", "http", "user:secret@s", "[::1]", "2130706433", "S.example."])
+def test_no_name_of_a_host_becomes_a_part_of_the_address(name: str, host: Host) -> None:
+    assert ServiceCaller(host.url)(Call(f"https://{name}/a/recommendations?u={name}#x")).status == 200
+
+    assert [path for _, path, _ in host.asked] == [f"/recommendations?u={name}"]
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -103,6 +111,14 @@ def test_an_answer_that_is_too_long_or_nothing_at_all_is_no_answer(host: Host) -
     host.body = b"x" * 1_000_001
     assert ServiceCaller(host.url)(ITEMS).text == ""
 
+    host.headers, host.body = {"Content-Encoding": "gzip"}, gzip.compress(b"x" * 50_000_000)
+    host.headers["Content-Length"] = str(len(host.body))
+    assert ServiceCaller(host.url)(ITEMS) == Answer(200, "", "the answer is longer than 1 MB")
+
+    host.body = gzip.compress(b"[]")[:-4]
+    host.headers["Content-Length"] = str(len(host.body))
+    assert ServiceCaller(host.url)(ITEMS).status == 598
+
     host.server.server_close()
     assert ServiceCaller(host.url)(ITEMS).status == 598
 
@@ -131,6 +147,15 @@ def test_an_empty_object_counts_nothing_and_says_so() -> None:
     answer = json.loads(CASES["empty"](made_up)(OBJECT).text)
 
     assert (answer["count"], answer["source"], answer["items"]) == (0, "empty", [])
+
+
+@pytest.mark.parametrize("wanted", ["0", "101", "-1", "many", "1e2", "9" * 400, ""])
+def test_a_number_of_items_that_the_service_refuses_is_refused_without_it_too(wanted: str) -> None:
+    assert made_up(Call(ITEMS.url.replace("num_results=3", f"num_results={wanted}"))).status == 422
+
+
+def test_what_is_no_address_gets_no_items() -> None:
+    assert made_up(Call("https://[::1/recommendations?user_id=1")).status == 598
 
 
 def test_what_is_no_list_of_items_stays_as_it_is() -> None:

@@ -176,6 +176,8 @@ MISTAKES = {
     "filter in the address": (CALL.replace("url_param_escape", "urlencode"), "unknown-filter"),
     "font filter": ("{{ 'a' | font_face }}", "unsupported-filter"),
     "never closed": ("{% if true %}a", "syntax"),
+    "bracket that is never closed": ("{{ nobody[0 }}", "syntax"),
+    "no-break space": ("{%\N{NO-BREAK SPACE}if true %}{% endif %}", "syntax"),
     "else of nothing": ("{% endif %}", "syntax"),
     "output in a comment of Outlook": ("<!--[if mso]>{{ ${first_name} }}<![endif]-->", "html-comment"),
     "head": ("<html><head><title>{{${first_name}}}</title></head><body></body></html>", "outside-body"),
@@ -295,6 +297,9 @@ FINE = {
     "call in a Content Block": "{{content_blocks.${call}}}{{ r[0].name }}",
     "dollars of a script": "<script>var a = `${b}`;</script><p>${{custom_attribute.${price}}}</p>",
     "the same in lines": CALL + "{% liquid\n if r[0].name == blank\n abort_message('none')\n endif %}{{ r[0].name }}",
+    "comment in lines": "{% liquid\n comment\n if r | size > 3\n it's {{ x\n endcomment\n # assign a = 1 > 2\n%}",
+    "comments in a comment": "{% comment %}{% comment %}{{ x | no }}{% endcomment %}{% if a = 1 %}{% endcomment %}",
+    "brackets in a text": "{{ '{{' | append: \"{{\" }}",
     "comment": "<!-- a comment --><p>{{${first_name} | escape}}</p>",
 }
 
@@ -318,6 +323,8 @@ HOSTILE = {
     "comments": "<!--" * 50_000,
     "dollars": "{{ " + "${" * 30_000 + " }}",
     "a megabyte": "x" * 1_000_000,
+    "blanks in lines": "{% liquid\n" + ("echo 1" + " " * 3_900 + "| upcase\n") * 70 + "%}{% if",
+    "comments in comments": "{% comment %}" * 20_000,
 }
 
 

@@ -1,4 +1,6 @@
 import os
+import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +30,17 @@ HOSTILE = {
     "a thousand calls": "{% for i in (1..1000) %}{% connected_content https://a.example/recommendations %}{% endfor %}",
     "an include": "{% include '/etc/passwd' %}",
     "a render": "{% render '../../etc/passwd' %}",
+    "conditions without an end": "{% if " + " and ".join(["a"] * 600) + " %}{% endif %}",
+    "comments without an end": "{% comment %}{{ {% " * 9_000,
+    "a list in lists": "{{ '" + "[" * 900 + "]" * 900 + "' | json_parse }}",
+    "more digits than a number has": "{{ '" + "9" * 3_900 + "' | append: '" + "9" * 3_900 + "' | plus: 1 }}",
+    "a number that is too large": "{% assign a = 9.5 %}{% for i in (1..9) %}{% assign a = a | times: a %}{% endfor %}"
+    "{{ a | times: a | times: a | round }}",
+    "a folder for a time zone": "{{ 'now' | time_zone: 'America' }}",
+    "a long time zone": "{{ 'now' | time_zone: '" + "x" * 3_900 + "' }}",
+    "bytes that are no text": "{{ '/w==' | base64_decode }}",
+    "values that nothing sorts": """{{ '[3, "a", {"b": 1}]' | json_parse | sort | join }}""",
+    "an option that no filter has": "{{ 'a' | upcase: loud: true }}",
     "a Content Block of the system": "{{content_blocks.${/etc/passwd}}}",
 }
 
@@ -43,7 +56,8 @@ def test_a_hostile_template_ends_in_a_message_and_the_next_one_is_rendered(name:
     with pytest.raises(TemplateError) as ended:
         sandbox.render(Job(HOSTILE[name]))
 
-    assert len(ended.value.problem.splitlines()) == 1
+    assert re.fullmatch(r"[^\n]{1,200}", ended.value.problem)
+    assert not re.search(r"Error|class '|object |\(\)|sys\.|codec", ended.value.problem)
     assert sandbox.render(Job("{{ 'still' | append: ' there' }}")).text == "still there"
 
 
@@ -83,3 +97,18 @@ def test_the_caller_is_asked_in_this_process_and_its_time_is_not_the_templates()
     assert message.text == "Kettle \u2028 ü"
     assert [(call.url, call.credential) for call in calls] == [("https://a.example/r?u=1", "b")]
     assert [made.status for made in message.calls] == [200]
+
+
+def test_a_process_that_ends_during_a_call_is_named_and_the_next_template_is_rendered() -> None:
+    def caller(call: Call) -> Answer:
+        process = dying._process
+        assert process is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        return made_up(call)
+
+    with Sandbox(caller) as dying:
+        with pytest.raises(TemplateError, match="too much memory"):
+            dying.render(Job("{% connected_content https://a.example/recommendations?user_id=1 %}"))
+
+        assert dying.render(Job("{{ 1 }}")).text == "1"

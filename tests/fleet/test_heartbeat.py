@@ -102,6 +102,29 @@ async def test_a_redis_that_forgot_everything_is_noticed(redis_server: RedisServ
     assert [line["event"] for line in logs if line["log_level"] == "warning"] == ["redis_memory_lost"]
 
 
+async def test_a_redis_that_forgot_the_budgets_of_all_placements_is_said_once(
+    redis_server: RedisServer, clock: Clock
+) -> None:
+    """E1."""
+    with capture_logs() as logs:
+        async with RedisClient(redis_server.url) as client, AsyncExitStack() as stack:
+            groups = [
+                await stack.enter_async_context(
+                    Heartbeat(
+                        client, clock=clock, group=group, heartbeat_seconds=600, expected_replicas=1, patient=False
+                    )
+                )
+                for group in ("for-you", "similar", "events")
+            ]
+            async with client.use() as redis:
+                await redis.flushall()
+            for one in groups:
+                await one.beat()
+            assert all(one.memory_loss.at is not None for one in groups)
+
+    assert [line["event"] for line in logs if line["log_level"] == "warning"] == ["redis_memory_lost"]
+
+
 async def test_beats_follow_each_other_by_themselves(redis_server: RedisServer, clock: Clock) -> None:
     async with join(redis_server.url, clock, heartbeat_seconds=0.01) as member:
         await member.redis.flushall()

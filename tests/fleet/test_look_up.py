@@ -74,6 +74,72 @@ async def test_after_a_failure_the_next_look_up_waits_longer_each_time(names: Na
     await found.close()
 
 
+async def test_a_name_that_fails_for_ever_is_asked_for_every_ten_seconds(names: Names) -> None:
+    clock = StandingClock()
+    names.addresses = None
+    names.answer.set()
+    found = HostLookUp(names.resolve, clock.monotonic)
+    asked_at = []
+    for second in range(60):
+        clock.now = float(second)
+        before = len(names.asked)
+        with pytest.raises(socket.gaierror):
+            await found.addresses("a.example", 5)
+        if len(names.asked) > before:
+            asked_at.append(second)
+    assert asked_at == [0, 1, 3, 7, 15, 25, 35, 45, 55]
+    # One success, and the next failure is the first one.
+    names.addresses = ["127.0.0.1"]
+    clock.now = 65.0
+    assert await found.addresses("a.example", 5) == ["127.0.0.1"]
+    await found.close()
+
+
+async def test_a_name_is_known_for_a_second(names: Names) -> None:
+    clock = StandingClock()
+    names.answer.set()
+    found = HostLookUp(names.resolve, clock.monotonic)
+    asked = []
+    for clock.now in (0.0, 0.5, 0.999, 1.0, 1.5, 2.0):
+        assert await found.addresses("a.example", 5) == ["127.0.0.1"]
+        asked.append(len(names.asked))
+    assert asked == [1, 1, 1, 2, 2, 3]
+    # An address is no name.
+    for address in ("127.0.0.1", "::1", "fe80::1%eth0"):
+        assert await found.addresses(address, 5) == [address]
+    assert len(names.asked) == 3
+    await found.close()
+
+
+async def test_a_failure_of_an_address_or_a_name_that_is_not_known_is_nobodys(names: Names) -> None:
+    clock = StandingClock()
+    names.answer.set()
+    found = HostLookUp(names.resolve, clock.monotonic)
+    found.failed("b.example", "127.0.0.1")
+    assert await found.addresses("a.example", 5) == ["127.0.0.1"]
+    found.failed("a.example", "127.0.0.9")
+    assert await found.addresses("a.example", 5) == ["127.0.0.1"]
+    assert len(names.asked) == 1
+    found.failed("a.example", "127.0.0.1")
+    assert await found.addresses("a.example", 5) == ["127.0.0.1"]
+    assert len(names.asked) == 2
+    await found.close()
+
+
+async def test_addresses_that_failed_stay_last_also_when_the_name_is_looked_up_again(names: Names) -> None:
+    clock = StandingClock()
+    names.addresses = ["127.0.0.7", "127.0.0.8", "127.0.0.9"]
+    names.answer.set()
+    found = HostLookUp(names.resolve, clock.monotonic)
+    await found.addresses("a.example", 5)
+    found.failed("a.example", "127.0.0.7")
+    assert await found.addresses("a.example", 5) == ["127.0.0.8", "127.0.0.9", "127.0.0.7"]
+    names.addresses = ["127.0.0.7", "127.0.0.6"]
+    clock.now = 5.0
+    assert set(await found.addresses("a.example", 5)) == {"127.0.0.6", "127.0.0.7"}
+    await found.close()
+
+
 async def test_the_last_known_address_is_used_while_the_name_server_is_silent(
     names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:

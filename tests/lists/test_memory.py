@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.lists.envelope import seal
 from service.lists.keys import UserKeys
-from service.lists.memory import ENTRY_BYTES, BytesBoundedCache, ListMemory, list_bytes
+from service.lists.memory import ENTRY_BYTES, BytesBoundedCache, ListMemory, discard_where, list_bytes
 from service.models import ItemList, ListRequest
 
 LISTS = 2_750
@@ -107,6 +107,61 @@ def test_a_cache_without_room_keeps_nothing() -> None:
     cache = _cache(0)
     cache.keep(b"1", b"")
     assert len(cache) == 0
+
+
+@pytest.mark.parametrize("entry", [16, 32, 48])
+def test_a_cache_takes_as_much_as_fits_to_the_byte(entry: int) -> None:
+    value = bytes(entry)
+    for spare, fits in [(0, 3), (-1, 2), (15, 3)]:
+        cache = _cache(_room_for(3, value) + spare)
+        for number in range(3):
+            cache.keep(b"%d" % number, value)
+        assert len(cache) == fits
+
+
+def test_a_cleared_cache_knows_nothing_of_before() -> None:
+    cache = _cache(_room_for(3))
+    for number in range(3):
+        cache.keep(b"%d" % number, b"")
+    # One has another round, and one is gone.
+    cache.keep(b"0", b"")
+    cache.discard(b"1")
+    cache.clear()
+    for key in (b"1", b"0", b"2", b"3"):
+        cache.keep(key, b"")
+    assert sorted(cache) == [b"0", b"2", b"3"]
+    cache.keep(b"4", b"")
+    assert sorted(cache) == [b"2", b"3", b"4"]
+
+
+def test_a_key_that_was_discarded_and_comes_again_has_the_place_it_had_and_another_round() -> None:
+    cache = _cache(_room_for(3))
+    for key in (b"1", b"2", b"3"):
+        cache.keep(key, b"")
+    cache.discard(b"1")
+    cache.keep(b"1", b"")
+    cache.keep(b"4", b"")
+    assert sorted(cache) == [b"1", b"3", b"4"]
+
+
+def test_an_erased_key_that_comes_again_is_the_newest() -> None:
+    cache = _cache(_room_for(3))
+    for key in (b"1", b"2", b"3"):
+        cache.keep(key, b"")
+    cache.erase(b"1")
+    cache.erase(b"never here")
+    cache.keep(b"1", b"")
+    cache.keep(b"4", b"")
+    cache.keep(b"5", b"")
+    assert sorted(cache) == [b"1", b"4", b"5"]
+
+
+async def test_entries_of_somebody_go_and_no_others() -> None:
+    cache = _cache(10**6)
+    for number in range(30):
+        cache.keep(b"%d" % number, b"%d" % (number % 3))
+    await discard_where(cache, lambda key, value: value == b"1" and key != b"4")
+    assert sorted(cache, key=int) == [b"%d" % number for number in range(30) if number % 3 != 1 or number == 4]
 
 
 def test_a_cleared_cache_can_be_filled_again() -> None:

@@ -464,6 +464,23 @@ async def test_what_personalize_refuses_costs_no_transaction(
     assert runtime.asked == []
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        ListRequest("u" * 256, 25),
+        ListRequest("u", 500),
+        ListRequest("u", 1),
+        ListRequest("u", 25, filter_values=tuple((f"N{n}", "x") for n in range(25))),
+        ListRequest("u", 25, filter_values=(("N" * 50, "x"),)),
+        ListRequest("u", 25, filter_values=(("N", "x" * 998),)),
+    ],
+)
+async def test_what_is_as_long_as_personalize_allows_is_asked(runtime: Runtime, request_: ListRequest) -> None:
+    async with opened(campaign_arn=CAMPAIGN, filter_arn=FILTER) as recommender:
+        await recommender.recommend(request_, timeout_seconds=PATIENCE_SECONDS)
+    assert len(runtime.asked) == 1
+
+
 async def test_a_hundred_simultaneous_calls_share_the_pool(
     runtime: Runtime, recommender: PersonalizeRecommender
 ) -> None:

@@ -28,13 +28,15 @@ from typing import IO, Final
 import pytest
 
 from tools.mutants import cold, touched
-from tools.mutants.checkout import ROOT, Change, Mutant, pytest_arguments
+from tools.mutants.checkout import ROOT, Change, Checkout, Mutant, pytest_arguments
 from tools.mutants.hot import Attempt, Session, Verdict, whole_file
 from tools.mutants.operators import Edit, edits
 from tools.mutants.reach import lines_of
 from tools.mutants.rooms import BESIDES, EQUIVALENT, TESTS, tests_of
 
 NAMED: Final = Path(__file__).with_name("named.toml")
+
+_IN_A_COPY: Final = "MUTANTS_IN_A_COPY"
 
 
 @dataclass(slots=True)
@@ -89,6 +91,8 @@ def main() -> int:
     known = touched.Touched.known()
     if known is None:
         parser.error("learn first which tests run which line: --map")
+    if not os.environ.get(_IN_A_COPY):
+        return _in_a_copy()
     found = _named() if options.named else _drawn(options, known)
     attempts = [one for one in found if options.only in one.name]
     # Before anything of the service is loaded here.
@@ -102,6 +106,14 @@ def main() -> int:
             for helper in helpers:
                 helper.close()
         return _report(score, options.seed)
+
+
+def _in_a_copy() -> int:
+    """Do all this in a copy of the project, so that nobody need leave the project as it is meanwhile."""
+    with Checkout() as checkout:
+        environment = {**os.environ, _IN_A_COPY: "1", "PYTHONPATH": str(checkout.folder)}
+        command = [sys.executable, "-m", "tools.mutants", *sys.argv[1:]]
+        return subprocess.run(command, cwd=checkout.folder, env=environment, check=False).returncode  # noqa: S603  # as above
 
 
 def _begin(session: Session, attempts: list[Attempt]) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tools.mutants.checkout import ROOT
 
-FILE: Final = ROOT / ".venv" / "mutants-map.json"
+FILE: Final = Path(sys.prefix) / "mutants-map.json"
 
 MAX_SECONDS_OF_TESTS: Final = 8.0
 """The quickest tests that run a line, as far as they take so long together."""

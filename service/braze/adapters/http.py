@@ -1,6 +1,5 @@
 """Calls a service over HTTP as Braze does, and nothing else."""
 
-import gzip
 import string
 import time
 import urllib.error
@@ -75,9 +74,9 @@ class Addresses:
         credential = (
             self._credentials.get(call.credential or "", self._credentials.get("*", {})) if call.credential else {}
         )
-        _, _, asked = call.url.partition(parts.netloc)
         prefix = len(parts.path.rstrip("/")) - len(path)
-        url = (self._service + asked[prefix:]).partition("#")[0]
+        query = f"?{parts.query}" if parts.query else ""
+        url = self._service + parts.path[prefix:] + query
         return Asked(
             # `safe`: what is in the URL stays as it is; only what no client can send is escaped.
             urllib.parse.quote(url, safe=string.punctuation),
@@ -121,14 +120,28 @@ class ServiceCaller:
                     if time.monotonic() > end:
                         return Answer(UNREACHABLE, problem=f"no answer within {self._seconds:g} s")
                     if len(body) > MAX_ANSWER_BYTES:
-                        return Answer(answer.status, problem="the answer is longer than 1 MB")
-                raw = gzip.decompress(body) if answer.headers.get("Content-Encoding") == "gzip" else bytes(body)
+                        break
+                raw = _unpacked(body) if answer.headers.get("Content-Encoding") == "gzip" else bytes(body)
+                if len(raw) > MAX_ANSWER_BYTES:
+                    return Answer(answer.status, problem="the answer is longer than 1 MB")
                 return Answer(answer.status, raw.decode("utf-8", "replace"))
         except urllib.error.HTTPError as error:
             with error:
                 return Answer(error.code, problem=error.read(300).decode("utf-8", "replace"))
         except (OSError, HTTPException, ValueError, zlib.error, EOFError) as error:
             return Answer(UNREACHABLE, problem=f"no answer: {error}")
+
+
+def _unpacked(body: bytes | bytearray) -> bytes:
+    """What is packed by gzip, as far as an answer may be long and one byte more."""
+    unpacking = zlib.decompressobj(wbits=_GZIP)
+    raw = unpacking.decompress(body, MAX_ANSWER_BYTES + 1)
+    if not unpacking.eof and len(raw) <= MAX_ANSWER_BYTES:
+        raise EOFError("the answer is cut off")
+    return raw
+
+
+_GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

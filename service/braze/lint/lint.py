@@ -14,6 +14,7 @@ from service.errors import TemplateError
 RULES: Final = (*language_rules.RULES, *call_rules.RULES, *guard_rules.RULES, *value_rules.RULES)
 """All rules but `SYNTAX`, which is what Liquid itself says."""
 
+_OF_SYNTAX: Final = {one.id for one in (*language_rules.RULES, *call_rules.RULES) if one.severity == "error"}
 SYNTAX: Final = "syntax"
 _HAPPENS: Final = "Braze cannot read the template, and sends nothing."
 _REMEDY: Final = "Mend what is said to be wrong here."
@@ -47,8 +48,8 @@ class Lint:
             begin, end = next(
                 ((one.start, one.end) for one in reversed(parts) if one.start <= (wrong.offset or 0)), (0, len(text))
             )
-            # A rule that says more about the same tag goes before Liquid's own words.
-            if wrong.offset is None or not any(begin <= at < end and rule.severity == "error" for at, rule, _ in hits):
+            # A rule that says more about why the same tag cannot be read goes before Liquid's own words.
+            if wrong.offset is None or not any(begin <= at < end and rule.id in _OF_SYNTAX for at, rule, _ in hits):
                 found.append(self._syntax(name, text, wrong))
         return sorted(found, key=lambda one: (one.line, one.column, one.rule))
 

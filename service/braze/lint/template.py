@@ -12,7 +12,7 @@ from typing import Final, Literal
 from service.braze.call_tag import parse_call
 from service.braze.lint.call_site import OUTPUTS, CallSite
 from service.braze.lint.uses import ANY, Kind, Reference, Use, filtered, split_filters, step
-from service.braze.source import Piece, html_comments, pieces
+from service.braze.source import NAME, Piece, html_comments, pieces
 from service.braze.stand_ins import VARIABLES
 
 CONDITIONS: Final = frozenset({"if", "elsif", "unless", "case", "when"})
@@ -34,7 +34,6 @@ _WORDS: Final = frozenset(
     )
 )
 _LINE: Final = re.compile(r"[^\n]+")
-_LINE_TAG: Final = re.compile(r"\s*(\w+|#)\s*(.*?)\s*\Z", re.DOTALL)
 
 
 @dataclass
@@ -219,9 +218,10 @@ def _named(piece: Piece) -> list[str]:
 def _lines(piece: Piece) -> Iterator[Piece]:
     """The tags that a `liquid` tag is made of."""
     for line in _LINE.finditer(piece.inner):
-        match = _LINE_TAG.match(line[0])
+        match = NAME.match(line[0])
         if match is not None:
+            rest = line[0][match.end() :]
             begin = piece.inner_start + line.start()
-            start, end, inner_start = begin + match.start(1), begin + len(line[0]), begin + match.start(2)
-            part = Piece("tag", match[1], match[2], start, end, inner_start)
+            end = begin + len(line[0])
+            part = Piece("tag", match[1], rest.strip(), begin + match.start(1), end, end - len(rest.lstrip()))
             yield from _lines(part) if part.name == "liquid" else [part]
