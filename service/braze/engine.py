@@ -45,6 +45,9 @@ MAX_BLOCK_DEPTH: Final = 5
 NOT_OF_BRAZE_TAGS: Final = ("include", "render", "doc", "ifchanged")
 """Braze has no files to include, and Content Blocks instead."""
 
+BLOCKS: Final = "content_blocks"
+"""The variable that holds the Content Blocks; an `assign` of one gets its text as it is written."""
+
 _BLOCK: Final = re.compile(r"content_blocks\.\$\{([^}]*)\}\s*(?:\|.*)?", re.DOTALL)
 _RAW_TAGS: Final = frozenset({"connected_content", "abort_message", "#", *(one.name for one in STAND_INS)})
 
@@ -139,7 +142,7 @@ def render(job: Job, caller: Caller) -> Message:
     """
     template = _parsed(job.template, tuple(sorted(job.blocks.items())))
     log = CallLog(caller)
-    values = {**job.namespaces, USER: job.attributes, CALLER: log}
+    values = {BLOCKS: job.blocks, **job.namespaces, USER: job.attributes, CALLER: log}
     aborted = None
     text = ""
     try:

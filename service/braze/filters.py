@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any, Final
 from urllib.parse import quote
@@ -122,10 +122,16 @@ def _moment(value: object) -> datetime | None:
             return datetime.now(UTC)
         if written.isdecimal() or (isinstance(value, int | float) and not isinstance(value, bool)):
             return datetime.fromtimestamp(float(written), UTC)
-        found: datetime = parser.parse(written)
+        found: datetime = parser.parse(_MIDNIGHT.sub(r"\g<1>00:00", written))
+        if _MIDNIGHT.search(written):
+            found += timedelta(days=1)
     except (ValueError, OverflowError, OSError):
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+_MIDNIGHT: Final = re.compile(r"(\d[T ])24:00")
+"""The end of a day, which Ruby reads and Python does not."""
 
 
 def number_with_delimiter(value: object) -> str:
@@ -197,13 +203,19 @@ def time_zone(value: object, zone: object) -> str:
     if not name.strip():
         return text(value)
     try:
-        there = ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        there = _offset(zone) if isinstance(zone, int | float) else ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OverflowError, OSError) as error:
         # The name of a folder, or one that is too long for a file, is an error of the disk.
         raise FilterArgumentError(f"there is no time zone {name[:_SHOWN]!r}", token=None) from error
     return text(value) if moment is None else moment.astimezone(there).strftime("%Y-%m-%d %H:%M:%S %z")
 
 
+def _offset(wanted: float) -> tzinfo:
+    """The zone of a number: hours up to 13, else seconds, as Ruby on Rails has it."""
+    return timezone(timedelta(hours=wanted) if abs(wanted) <= _MOST_HOURS else timedelta(seconds=wanted))
+
+
+_MOST_HOURS: Final = 13
 _SHOWN: Final = 50
 """Characters of a wrong value that a message shows."""
 

@@ -422,6 +422,20 @@ USE_CASES = [
         {"last_used_app_date": "2024-01-01 00:00:00 UTC"},
     ),
     Case(LIBRARY, '{{ "2024-01-01" | date: "%s" | plus: 259200 | date: "%F" }}', "2024-01-04"),
+    Case(
+        LIBRARY,
+        "{{custom_attribute.${at} | time_zone: -0005 | date: '%B, %d %Y %H %z' }}",
+        "February, 29 2024 23 -0500",
+        {},
+        {"at": "2024-03-01 04:30:00 UTC"},
+    ),
+    Case(
+        LIBRARY,
+        "{{ '2023-12-22T24:00-05:00' | date: '%s' }} {{ '2023-12-31 24:00' | date: '%F' }}",
+        "1703307600 2024-01-01",
+    ),
+    Case(LIBRARY, "{{${first_name} | truncatewords: 1, '' | default: 'hi'}}", "Ann", {"first_name": "Ann Lee"}),
+    Case(LIBRARY, "{{${first_name} | truncatewords: 1, '' | default: 'hi'}}", "hi"),
     Case(LIBRARY, "{% abort_message %}", Aborted("{% abort_message %} called")),
     Case(
         LIBRARY,

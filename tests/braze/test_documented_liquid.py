@@ -144,6 +144,20 @@ def test_a_content_block_is_part_of_the_template() -> None:
     assert message.text == "Hi Janet, Janet"
 
 
+def test_a_content_block_may_be_assigned_as_brazes_library_of_use_cases_does() -> None:
+    template = (
+        "{% assign blocked = {{content_blocks.${Blocked}}} | split: ',' %}"
+        "{% for email in blocked %}{% if {{${email_address}}} == email %}{% abort_message('blocked') %}{% endif %}"
+        "{% endfor %}Hi"
+    )
+    users = ({"email_address": one} for one in ("a@example.com", "c@example.com"))
+    blocks = {"Blocked": "a@example.com,b@example.com"}
+
+    first, second = (render(Job(template, user, blocks=blocks), nobody) for user in users)
+
+    assert (first.aborted, second.text) == ("blocked", "Hi")
+
+
 @pytest.mark.parametrize(
     ("blocks", "problem"), [({}, "no Content Block 'a'"), ({"a": "{{content_blocks.${a}}}"}, "deep")]
 )

@@ -247,6 +247,24 @@ MISTAKES = {
     ),
     "too many items": (CALL.replace(" :save", "&num_results=101 :save"), "num-results"),
     "no user": (CALL.replace("user_id", "userid"), "missing-parameter"),
+    "product of the workshop": (CALL + GUARD + "{{ r[0].product.name }}", "unknown-field"),
+    "price of a product in a loop": (
+        CALL + GUARD + "{% for i in r %}{{ i.product.price }}{% endfor %}",
+        "price-without-money",
+    ),
+    "product beyond": (CALL + GUARD + "{{ r[10].product.name }}", "index-beyond"),
+    "list in the list": (CALL + GUARD + "{{ r.recommendations[0].name }}", "field-of-list"),
+    "list in the list, guarded": (
+        CALL + "{% if r.recommendations.size < 5 or r.foo.bar == nil %}{% abort_message() %}{% endif %}",
+        "field-of-list",
+    ),
+    "loop over a list in the list": (CALL + GUARD + "{% for i in r.items %}{{ i.name }}{% endfor %}", "field-of-list"),
+    "empty": (CALL + "{% if r == empty %}{% abort_message() %}{% endif %}{{ r[0].name }}", "size-guard"),
+    "empty name": (CALL + "{% if r[0].name != empty %}{{ r[0].name }}{% endif %}", "size-guard"),
+    "headers of Python": (CALL.replace(":save", ":headers {'X-API-Key': 'a'} :save") + GUARD, "call-option"),
+    "headers with a gap": (CALL.replace(":save", ':headers {"X-API-Key": <key>} :save') + GUARD, "call-option"),
+    "headers that are a list": (CALL.replace(":save", ':headers ["a"] :save') + GUARD, "call-option"),
+    "price rounded to cents": (CALL + GUARD + "${{ r[0].price | round: 2 }}", "price-without-money"),
 }
 
 
@@ -260,6 +278,13 @@ def test_the_same_mistake_in_another_dress_is_found(name: str) -> None:
 FINE = {
     "truth of a name": CALL + "{% unless r[0].name %}{% abort_message() %}{% endunless %}{{ r[0].name }}",
     "size above": CALL + "{% if r.size > 0 %}{{ r[0].name }}{% endif %}",
+    "headers of JSON": CALL.replace(":save", ':headers {"A": "{{ ${a} | json_escape }}", "B": {{ 1 }}} :save') + GUARD,
+    "headers of a variable": CALL.replace(":save", ":headers {{ ${headers} }} :save") + GUARD,
+    "empty beside blank": CALL + "{% if r == empty or r == blank %}{% abort_message() %}{% endif %}{{ r[0].name }}",
+    "column that holds more": CALL.replace(" :save", "&fields=size :save") + GUARD + "{{ r[0].size.eu }}",
+    "length of a name": CALL + GUARD + "{% if r[0].name.size > 20 %}{{ r[0].name | truncate: 20 }}{% endif %}",
+    "price without cents": CALL + GUARD + "${{ r[0].price | round }} ${{ r[0].price | round: 2 | money }}",
+    "bucket of the user": CALL.replace(" :save", "&bucket={{${random_bucket_number}}} :save") + GUARD,
     "size filter": CALL
     + "{% assign n = r | size %}{% if n < 1 or r == blank %}{% abort_message() %}{% endif %}{{ n }}",
     "size beside blank": CALL + "{% if r == blank or r.size < 3 %}{% abort_message() %}{% endif %}{{ r[2].name }}",

@@ -6,6 +6,8 @@ Longer than 300 lines, so that a rule stands beside its examples in one table.
 import re
 from typing import Final
 
+import orjson
+
 from service.braze.call_tag import FLAGS, LEAST_CACHE_SECONDS, MOST_CACHE_SECONDS, VALUES
 from service.braze.lint.call_site import OUTPUTS, CallSite
 from service.braze.lint.examples import CALL, GUARD, HOST, PUSH, call
@@ -19,7 +21,9 @@ SECRETS: Final = re.compile(
     r"(?i)(api[-_]?key|(access|auth|api)?[-_]?token|x[-_]api[-_]key|key|secret|password|passwd|pwd|auth(orization)?)"
 )
 BUSTERS: Final = re.compile(r"(?i)(_|cb|cache[-_]?bust(er)?|no[-_]?cache|rand(om)?|rnd|nonce|ts|time(stamp)?|now)")
-SAFE: Final = re.compile(r"(campaign|canvas)\.\$\{(dispatch_id|api_id|message_api_id|variation_api_id)\}|\d+(\.\d+)?")
+SAFE: Final = re.compile(
+    r"(campaign|canvas)\.\$\{(dispatch_id|api_id|message_api_id|variation_api_id)\}|\$\{random_bucket_number\}|\d+(\.\d+)?"
+)
 USER_NAMES: Final = ("user_id", "userID", "userId")
 BRAZE_PORTS: Final = ("", "80", "443")
 
@@ -134,6 +138,21 @@ def _option(template: Template) -> Hits:
                 yield one.at + option.at, f":{option.name}"
             elif option.name not in FLAGS and not option.value:
                 yield one.at + option.at, f":{option.name} without a value"
+            elif option.name == "headers" and not _is_object(option.value):
+                yield one.at + option.at, ":headers"
+
+
+_OUTPUT_IN_OBJECT: Final = re.compile(r"\{\{(?:[^{}]|\$\{[^}]*\})*\}\}")
+
+
+def _is_object(written: str) -> bool:
+    """Whether it may be a JSON object once its outputs are rendered."""
+    if OUTPUTS.fullmatch(written):
+        return True
+    try:
+        return isinstance(orjson.loads(_OUTPUT_IN_OBJECT.sub("1", written)), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _cache_age(template: Template) -> Hits:
@@ -316,7 +335,7 @@ RULES: Final = (
     Rule(
         "call-option",
         "Braze does not understand the tag; the message is not sent, or the address is cut.",
-        "Write the address without spaces, then options such as :save name.",
+        "Write the address without spaces, then options such as :save name. :headers takes a JSON object.",
         PUSH.replace(":save r", ":save r :timeout 5"),
         PUSH,
         _option,

@@ -53,6 +53,8 @@ def _size(template: Template) -> Hits:
             continue
         for use in conditions:
             operator, other = _compared(use)
+            if other == "empty":
+                yield use.at, f"{use.path} {operator} {other}"
             is_low = operator in {"<", "<="} or (operator in {"==", "!=", "<>"} and other == "0")
             if use.name in {"size", "count"} and is_low and other.isdecimal():
                 yield use.at, f"{use.path} {operator} {other}"
@@ -105,7 +107,7 @@ RULES: Final = (
     ),
     Rule(
         "size-guard",
-        "After a call that failed there is no size, and nothing is not below 1: the message is sent without items.",
+        "A call that failed leaves nothing. That has no size and is not empty, so the message is sent without items.",
         "Write {% if r[0].name == blank %}: it finds an empty list and a failed call.",
         PUSH.replace("r[0].name == blank", "r.size < 1"),
         PUSH,

@@ -23,6 +23,15 @@ STATUS: Final = "__http_status_code__"
 INDEXED: Final = "object[0]"
 """An item that is looked for in an object, and not in its list."""
 
+OF_LIST: Final = "list."
+"""Before the name of what is looked for in a list, and not in its items."""
+
+OF_OBJECT: Final = "object."
+"""Before the name of what is looked for in an object."""
+
+OF_ITEM: Final = "item."
+"""Before the names that lead to what is looked for within a field of an item."""
+
 LENGTH: Final = "| size"
 """What the filter says of a list; of nothing it says 0, where the property says nothing."""
 
@@ -95,15 +104,23 @@ def filtered(source: Reference | None, names: list[str], texts: list[Reference])
 def step(found: Reference, part: str | int) -> Reference:
     """What a part of a path leads to: a name, an index, or `ANY`."""
     call, name = found.call, str(part)
-    if found.name == INDEXED:
+    if found.name == INDEXED or found.name.startswith(OF_LIST):
         return found
     if found.kind == "list":
         return _step_of_list(call, part)
     if found.kind == "object":
-        if isinstance(part, int):
-            return Reference(call, "other", name=INDEXED)
-        return Reference(call, "list") if part == "items" else Reference(call, "field", name=f"object.{name}")
-    return Reference(call, "field" if found.kind == "item" else "other", found.index, name)
+        return _step_of_object(call, part)
+    if found.kind == "item":
+        return Reference(call, "field", found.index, name)
+    is_deeper = found.kind == "field" and name != "size" and not found.name.startswith((OF_OBJECT, LENGTH))
+    deeper = f"{OF_ITEM}{found.name.removeprefix(OF_ITEM)}.{name}" if is_deeper else name
+    return Reference(call, "field" if is_deeper else "other", found.index, deeper)
+
+
+def _step_of_object(call: CallSite, part: str | int) -> Reference:
+    if isinstance(part, int):
+        return Reference(call, "other", name=INDEXED)
+    return Reference(call, "list") if part == "items" else Reference(call, "field", name=f"{OF_OBJECT}{part}")
 
 
 def _step_of_list(call: CallSite, part: str | int) -> Reference:
@@ -111,7 +128,7 @@ def _step_of_list(call: CallSite, part: str | int) -> Reference:
         return Reference(call, "field", name="size")
     if isinstance(part, int) or part in {ANY, "first", "last"}:
         return Reference(call, "item", index=part if isinstance(part, int) else None)
-    return Reference(call, "field", name=f"list.{part}")
+    return Reference(call, "field", name=f"{OF_LIST}{part}")
 
 
 def split_filters(text: str) -> list[str]:

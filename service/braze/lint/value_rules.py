@@ -6,7 +6,7 @@ from typing import Final
 from service.braze.lint.examples import CALL, MAIL, NAME, PUSH, call
 from service.braze.lint.findings import Hits, Rule
 from service.braze.lint.template import Template
-from service.braze.lint.uses import INDEXED, LENGTH, STATUS, Use
+from service.braze.lint.uses import INDEXED, LENGTH, OF_ITEM, OF_LIST, OF_OBJECT, STATUS, Use
 
 FIELDS: Final = frozenset({"id", "url", "name", "price", "image"})
 ANSWER: Final = frozenset(
@@ -69,19 +69,20 @@ def _field(template: Template) -> Hits:
         found = use.reference
         if found is None or found.kind != "field" or not found.call.path:
             continue
-        if found.name.startswith("object."):
-            if found.name.removeprefix("object.") not in ANSWER:
+        if found.name.startswith(OF_OBJECT):
+            if found.name.removeprefix(OF_OBJECT) not in ANSWER:
                 yield use.at, use.path
-        elif "." not in found.name and found.name not in FIELDS | {"size", LENGTH}:
+        elif not found.name.startswith(OF_LIST):
+            name = found.name.removeprefix(OF_ITEM).partition(".")[0]
             asked = found.call.value("fields") or ""
-            if "{{" not in asked and found.name not in asked.split(","):
+            if name not in FIELDS | {"size", LENGTH} and "{{" not in asked and name not in asked.split(","):
                 yield use.at, use.path
 
 
 def _of_list(template: Template) -> Hits:
     for use in template.uses:
         found = use.reference
-        if found is not None and found.name.startswith("list.") and found.call.path and use.name != STATUS:
+        if found is not None and found.name.startswith(OF_LIST) and found.call.path and use.name != STATUS:
             yield use.at, use.path
 
 
@@ -97,12 +98,17 @@ def _whole(template: Template) -> Hits:
 def _price(template: Template) -> Hits:
     for use in template.uses:
         found = use.reference
-        if use.place != "output" or found is None or NUMBERS & set(use.filters):
+        if use.place != "output" or found is None or (NUMBERS & set(use.filters) and not _is_rounded(use)):
             continue
         # A number of a JSON object stays one.
         in_json = re.search(r"[\"']\s*:\s*\Z", template.text[max(0, use.at - MAX_LEAD) : use.at].rstrip("{ "))
         if found.call.path and use.name == "price" and not in_json and not _is_mended(template, use, NUMBERS):
             yield use.at, use.path
+
+
+def _is_rounded(use: Use) -> bool:
+    """Whether it is rounded to digits behind the point, of which the last is then left out where it is 0."""
+    return re.search(r"\|\s*round\s*:\s*[1-9]", use.rest) is not None and not {"money", "date"} & set(use.filters)
 
 
 def _is_mended(template: Template, use: Use, filters: frozenset[str]) -> bool:
