@@ -69,15 +69,41 @@ def serving(app: Application) -> Iterator[LocalPersonalize]:
                 yield LocalPersonalize(url=url, sdk=sdk, http=http)
         finally:
             sdk.close()
-            server.should_exit = True
+            server.end()
             thread.join(timeout=10)
 
 
 class _ThreadServer(uvicorn.Server):
+    """Ends as soon as it shall: the server's own looks ten times a second, and hundreds of tests have one."""
+
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._over = asyncio.Event()
+
+    def end(self) -> None:
+        """From another thread."""
+        self.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._over.set)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
         self.listening.set()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self._over.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        while self.server_state.connections or self.server_state.tasks:
+            await asyncio.sleep(0.002)  # noqa: ASYNC110  # the server has no event for it
+        await self.lifespan.shutdown()
