@@ -104,6 +104,6 @@ class _ThreadServer(uvicorn.Server):
             listener.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        while self.server_state.connections or self.server_state.tasks:
-            await asyncio.sleep(0.002)  # noqa: ASYNC110  # the server has no event for it
+        while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110  # the server has no event
+            await asyncio.sleep(0.002)
         await self.lifespan.shutdown()
