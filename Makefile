@@ -27,7 +27,7 @@ test: .venv/.dev .venv/.axe .venv/.golden  ## run all tests; ARGS="-k name" for 
 	$(PYTEST) $(ARGS)
 
 test-fast: .venv/.dev  ## run the tests that start no process and no Redis
-	$(PYTEST) -m "not processes" $(ARGS)
+	$(PYTEST) -m "not processes" --ignore tests/browser --ignore tests/integration $(ARGS)
 
 test-deep: .venv/.dev  ## run the tests of properties with 25 times as many examples; minutes
 	$(PYTEST) -m hypothesis --hypothesis-profile=deep -o timeout=1800 $(ARGS)

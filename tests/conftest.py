@@ -16,7 +16,8 @@ from service.clock import SystemClock
 from tests.support import calls, processes
 from tests.support.examples import register_profiles
 from tests.support.order import waiting_first
-from tests.support.quick_sdk import working_out_once
+from tests.support.quick_sdk import certificates_read_once, working_out_once
+from tests.support.quick_settings import fields_known
 from tests.support.redis import RedisServer
 from tests.support.waiting import PATIENCE_SECONDS
 
@@ -29,6 +30,9 @@ STARTS_A_PROCESS: Final = frozenset({"subprocess.Popen", "os.fork", "os.posix_sp
 """Audit events."""
 
 register_profiles()
+
+# What is collected stays; to walk it all the while takes an eighth of the collection.
+gc.disable()
 
 # Of small matrices the threads of numpy's library cost more than they do, and each worker has its own.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -49,6 +53,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish() -> None:
     """Spare the collector what is loaded for good: to walk it again and again takes a twentieth of a run."""
+    gc.enable()
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
@@ -102,8 +107,8 @@ def logging_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_sdk() -> Iterator[None]:
-    """Clients of AWS and Redis."""
-    with working_out_once():
+    """Clients of AWS and Redis, and settings."""
+    with working_out_once(), certificates_read_once(), fields_known():
         yield
 
 

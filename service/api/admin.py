@@ -3,6 +3,7 @@
 import logging
 from contextlib import nullcontext
 from dataclasses import asdict
+from functools import cache
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path as FilePath
@@ -148,6 +149,7 @@ def built_from() -> str | None:
         return None
 
 
+@cache
 def installed_version() -> str:
     """The version that is installed; `unknown` in a checkout that is not."""
     try:

@@ -20,7 +20,7 @@ from service.aws.models import _ModelFiles
 
 @contextmanager
 def working_out_once() -> Iterator[None]:
-    """Amazon's models, the names of its services and of the SDK's own events, certificates, the version of redis-py."""
+    """Amazon's models, the names of its services and of the SDK's own events, and the version of Redis's client."""
     read = cache(partial(JSONFileLoader.load_file, JSONFileLoader()))
     read_ours = cache(partial(_ModelFiles.load_file, _ModelFiles()))
     list_services, alias = Loader.list_available_services, EventAliaser._alias_event_name
@@ -41,6 +41,19 @@ def working_out_once() -> Iterator[None]:
     def trust(_: BaseEventHooks, handler: Any) -> None:  # noqa: ANN401  # any callable
         """A handler that takes no keywords fails when it is called."""
 
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: read(path))
+        patch.setattr(_ModelFiles, "load_file", lambda _, path: read_ours(path))
+        patch.setattr(Loader, "list_available_services", services_of)
+        patch.setattr(EventAliaser, "_alias_event_name", alias_of)
+        patch.setattr(BaseEventHooks, "_verify_accept_kwargs", trust)
+        patch.setattr(redis.utils, "get_lib_version", cache(redis.utils.get_lib_version))
+        yield
+
+
+@contextmanager
+def certificates_read_once() -> Iterator[None]:
+    """The certificates that clients of AWS and of HTTP trust."""
     build, trusted = AIOHTTPSession._build_verify_context, dict[tuple[str, int], ssl.SSLContext]()
 
     def context_of(session: AIOHTTPSession) -> ssl.SSLContext:
@@ -55,12 +68,6 @@ def working_out_once() -> Iterator[None]:
         return trusted[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JSONFileLoader, "load_file", lambda _, path: read(path))
-        patch.setattr(_ModelFiles, "load_file", lambda _, path: read_ours(path))
-        patch.setattr(Loader, "list_available_services", services_of)
-        patch.setattr(EventAliaser, "_alias_event_name", alias_of)
-        patch.setattr(BaseEventHooks, "_verify_accept_kwargs", trust)
         patch.setattr(AIOHTTPSession, "_build_verify_context", context_of)
         patch.setattr(httpx._transports.default, "create_ssl_context", cache(httpx.create_ssl_context))
-        patch.setattr(redis.utils, "get_lib_version", cache(redis.utils.get_lib_version))
         yield
