@@ -3,7 +3,7 @@
 import os
 from array import array
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +11,8 @@ from typing import Any, Final
 import orjson
 
 from service.catalog.adapters.seal import SEAL_BYTES, seal_of
-from service.catalog.adapters.sqlite_sink import HASHED_BY, MAX_BATCH_ROWS, PLACE_STEP, SqliteSink
+from service.catalog.adapters.sqlite_sink import HASHED_BY, PLACE_STEP, SqliteSink
+from service.catalog.reading.lines import MAX_LINE_CHARACTERS
 from service.catalog.reading.ports import RowSource, Unlike
 
 MAX_CHANGED: Final = 0.3
@@ -82,7 +83,7 @@ class DifferenceSink(SqliteSink):
         ]
         if not same or list(columns) != self._columns:
             raise Unlike
-        source.skip(self._is_known, self._before["numbers"])
+        source.skip(self, self._before["numbers"])
 
     def add(self, line: int, item_id: str, record: bytes, *, eligible: bool) -> None:
         """Take an item that was read."""
@@ -118,24 +119,40 @@ class DifferenceSink(SqliteSink):
         self._gone.clear()
         super()._flush()
 
-    def _is_known(self, raw: str, line: int) -> bool:
-        hashed = hash(raw)
-        found = self._next
-        if found >= len(self._old_hashes) or self._old_hashes[found] != hashed:
-            found = self._found(hashed)
-            if found < 0:
-                self._misses += 1
-                return False
-            self._pass_over(found)
-        self._misses = 0
-        place = self._old_places[found]
+    def read(self, line: str, number: int, readline: Callable[[int], str]) -> tuple[str, int]:
+        """Leave out lines that are known; a `LineReader`."""
+        old, end = self._old_hashes, len(self._old_hashes)
+        while line:
+            begin = place = self._next
+            while line and place < end and old[place] == hash(line):
+                place += 1
+                line = readline(MAX_LINE_CHARACTERS + 1)
+            if place > begin:
+                self._keep(place, number)
+                number += place - begin
+            if line and not self._is_further_on(line):
+                break
+        return line, number
+
+    def _keep(self, end: int, line: int) -> None:
+        """The rows up to here are as they were, in lines from this one on."""
+        begin = self._next
         if self._pending:
-            self._place(place)
-        self._hashes.append(hashed)
-        self._places.append(place)
-        self._lines.append(line)
-        self._next = found + 1
-        self.kept += 1
+            self._place(self._old_places[begin])
+        self._hashes += self._old_hashes[begin:end]
+        self._places += self._old_places[begin:end]
+        self._lines.extend(range(line, line + end - begin))
+        self._misses = 0
+        self._next = end
+        self.kept += end - begin
+
+    def _is_further_on(self, line: str) -> bool:
+        """Whether the earlier version has a line further on; what stands before is then passed over."""
+        found = self._found(hash(line))
+        if found < 0:
+            self._misses += 1
+            return False
+        self._pass_over(found)
         return True
 
     def _found(self, hashed: int) -> int:
@@ -174,13 +191,11 @@ class DifferenceSink(SqliteSink):
             raise Unlike
         for number, (line, item_id, eligible, record, hashed) in enumerate(self._pending, 1):
             place = begin + number * step
-            self._batch.append((place, item_id, eligible, record))
+            self._put(place, item_id, record, eligible=eligible)
             self._hashes.append(hashed)
             self._places.append(place)
             self._lines.append(line)
         self._pending.clear()
-        if len(self._batch) >= MAX_BATCH_ROWS:
-            self._flush()
 
     def _line_at(self, place: int) -> int:
         return self._lines[bisect_left(self._places, place)]

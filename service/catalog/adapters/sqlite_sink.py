@@ -4,6 +4,7 @@ import sqlite3
 import sys
 from array import array
 from collections.abc import Mapping, Sequence
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +23,19 @@ WITNESSES: Final = 50
 HASHED_BY: Final = f"{sys.hash_info.algorithm} {sys.hash_info.hash_bits} {sys.byteorder}"
 """How this interpreter hashes a line. The process that writes begins with PYTHONHASHSEED=0."""
 
-MAX_BATCH_ROWS: Final = 2_000
+_ROWS_A_STATEMENT: Final = 20
+"""They take a third less time than each by itself."""
+
+_ROW: Final = "(?, ?, ?, ?)"
+_VALUES: Final = 4
+_INSERT: Final = f"INSERT INTO item VALUES {_ROW}"  # noqa: S608  # marks only
+_INSERT_MANY: Final = f"INSERT INTO item VALUES {', '.join([_ROW] * _ROWS_A_STATEMENT)}"  # noqa: S608  # marks only
+
+_MAX_BATCH_VALUES: Final = _VALUES * 2_000
 _MAX_BATCH_BYTES: Final = 8 << 20
+
+_PAGE_BYTES: Final = 8_192
+"""Twice what is usual: half as many calls of the system."""
 
 _SCHEMA: Final = (
     "CREATE TABLE item (line INTEGER PRIMARY KEY, id TEXT NOT NULL, eligible INTEGER NOT NULL, item BLOB NOT NULL)",
@@ -52,9 +64,11 @@ class SqliteSink:
         self._path = path
         self._connection = sqlite3.connect(path, isolation_level=None)
         # It is read only when it is whole, and not missed after a crash.
-        for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "cache_size=-65536"):
+        memory = (f"page_size={_PAGE_BYTES}", "cache_size=-65536")
+        for pragma in (*memory, "journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE"):
             self._connection.execute(f"PRAGMA {pragma}").fetchall()
-        self._batch: list[tuple[int, str, bool, bytes]] = []
+        self._batch: list[int | str | bytes] = []
+        """Place, id, 1 where it is eligible, and record of one row after another."""
         self._batch_bytes = 0
         self._all_eligible = True
         self._hashes = array("q")
@@ -68,10 +82,14 @@ class SqliteSink:
 
     def add(self, line: int, item_id: str, record: bytes, *, eligible: bool) -> None:
         """Take an item."""
-        self._batch.append((line * PLACE_STEP, item_id, eligible, record))
+        self._put(line * PLACE_STEP, item_id, record, eligible=eligible)
+
+    def _put(self, place: int, item_id: str, record: bytes, *, eligible: bool) -> None:
+        # SQLite's module asks for an adapter of every bool.
+        self._batch += (place, item_id, int(eligible), record)
         self._batch_bytes += len(record)
         self._all_eligible = self._all_eligible and eligible
-        if len(self._batch) >= MAX_BATCH_ROWS or self._batch_bytes >= _MAX_BATCH_BYTES:
+        if len(self._batch) >= _MAX_BATCH_VALUES or self._batch_bytes >= _MAX_BATCH_BYTES:
             self._flush()
 
     def begin(self, source: RowSource, columns: Sequence[str]) -> None:
@@ -81,6 +99,18 @@ class SqliteSink:
         """See `LineTrace`."""
         self._hashes.append(hash(raw) if raw and len(self._hashes) >= WITNESSES else 0)
         self._places.append(line * PLACE_STEP)
+
+    def add_lines(self, line: int, lines: Sequence[str], item_ids: Sequence[str], records: Sequence[bytes]) -> None:
+        """See `LineTrace`."""
+        places = range(line * PLACE_STEP, (line + len(lines)) * PLACE_STEP, PLACE_STEP)
+        self._batch += chain.from_iterable(zip(places, item_ids, repeat(1), records, strict=False))
+        self._batch_bytes += sum(map(len, records))
+        if len(self._batch) >= _MAX_BATCH_VALUES or self._batch_bytes >= _MAX_BATCH_BYTES:
+            self._flush()
+        witnesses = min(max(0, WITNESSES - len(self._hashes)), len(lines))
+        self._hashes.extend([0] * witnesses)
+        self._hashes.extend(map(hash, lines[witnesses:]))
+        self._places.extend(places)
 
     def give_up(self) -> None:
         """See `LineTrace`."""
@@ -143,8 +173,13 @@ class SqliteSink:
         self._connection.close()
 
     def _flush(self) -> None:
-        self._connection.executemany("INSERT INTO item VALUES (?, ?, ?, ?)", self._batch)
-        self._batch.clear()
+        batch, many = self._batch, _VALUES * _ROWS_A_STATEMENT
+        rest = len(batch) - len(batch) % many
+        self._connection.executemany(_INSERT_MANY, (batch[place : place + many] for place in range(0, rest, many)))
+        self._connection.executemany(
+            _INSERT, (batch[place : place + _VALUES] for place in range(rest, len(batch), _VALUES))
+        )
+        batch.clear()
         self._batch_bytes = 0
 
     def _line_at(self, place: int) -> int:

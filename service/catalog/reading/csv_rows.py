@@ -25,6 +25,9 @@ _EXCERPT: Final = 200
 _ROWS_BEFORE_USUAL: Final = 200
 """Rows that show what the columns hold, before lines are read the quick way, and between looks at that."""
 
+_CHUNK_BYTES: Final = 1 << 16
+"""Bytes that are decoded at once."""
+
 _MAX_TRIED: Final = 2_000
 """Rows, after which a file has mostly usual lines or is read the ordinary way."""
 
@@ -61,7 +64,7 @@ class CsvRows:
         """The line of the last row; empty if the row has more than one, or shows what its column is."""
         self._numbers: frozenset[int] | None = None
         self._found_numbers: Sequence[int] = ()
-        self._skip: Callable[[str, int], bool] | None = None
+        self._known: LineReader | None = None
         self._unproven: set[int] | None = None
         self._usual: LineReader | None = None
 
@@ -71,9 +74,9 @@ class CsvRows:
         numbers = tuple(self._names[place] for place in self._found_numbers)
         return Shape(self._header.delimiter, tuple(self._names), numbers) if self._encoding == UTF_8 else None
 
-    def skip(self, is_known: Callable[[str, int], bool], numbers: Collection[str]) -> None:
+    def skip(self, known: LineReader, numbers: Collection[str]) -> None:
         """See `RowSource.skip`."""
-        self._skip = is_known
+        self._known = known
         self._numbers = frozenset(place for place, name in enumerate(self._names) if name and name in numbers)
         self._unproven = {place for place, name in enumerate(self._names) if name and name not in numbers}
 
@@ -96,7 +99,7 @@ class CsvRows:
 
     def records(self, *, texts: Collection[str] = (), quick: QuickWay | None = None) -> Iterator[Record | Unreadable]:
         """See `RowSource.records`; a row with more cells than the header cannot be read."""
-        if self._skip is not None:
+        if self._known is not None:
             yield from self._differing(texts)
             return
         width = len(self._names)
@@ -223,7 +226,10 @@ class CsvRows:
 
     def _wrapped(self, encoding: str) -> io.TextIOWrapper:
         self._stream.seek(0)
-        return io.TextIOWrapper(self._stream, encoding=encoding, errors="surrogateescape", newline="")
+        text = io.TextIOWrapper(self._stream, encoding=encoding, errors="surrogateescape", newline="")
+        # Its own 8 KiB cost a packed file a call of Python for every 25 lines.
+        text._CHUNK_SIZE = _CHUNK_BYTES  # type: ignore[attr-defined]  # noqa: SLF001  # there is no other way to say it
+        return text
 
     def _rows(self) -> Iterator[list[str] | Unreadable]:
         """Every row, as wide as the header; sets `line`."""
@@ -231,7 +237,7 @@ class CsvRows:
         self._text.seek(0)
         for _ in range(self._header.lines):
             self._text.readline(MAX_LINE_CHARACTERS + 1)
-        feed = _Feed(self._text.readline, self._skip, lambda: self._usual, self._header.lines)
+        feed = _Feed(self._text.readline, self._known, lambda: self._usual, self._header.lines)
         delimiter, width = self._header.delimiter, len(self._names)
         next_number = self._header.lines + 1
         while True:
@@ -296,7 +302,7 @@ class _Feed:
 
     Args:
         readline: Of the file.
-        skip: Whether a line that begins a row is left out, given with its number.
+        known: What reads lines that are left out, if there are any.
         usual: What reads lines that are rows by themselves, if there is anything.
         number: Of the last line before.
     """
@@ -304,12 +310,12 @@ class _Feed:
     def __init__(
         self,
         readline: Callable[[int], str],
-        skip: Callable[[str, int], bool] | None,
+        known: LineReader | None,
         usual: Callable[[], LineReader | None],
         number: int,
     ) -> None:
         self._readline = readline
-        self._skip = skip
+        self._known = known
         self._usual = usual
         self._number = number
         self.skipped = 0
@@ -321,11 +327,12 @@ class _Feed:
 
     def lines(self) -> Iterator[str]:
         """Every line to the end."""
-        readline, again, row, skip = self._readline, self._again, self.row, self._skip
+        readline, again, row, known = self._readline, self._again, self.row, self._known
         while line := again.popleft() if again else readline(MAX_LINE_CHARACTERS + 1):
             self._number += 1
-            if not row and not again and (usual := self._usual()) is not None:
-                line, number = usual.read(line, self._number, readline)
+            reader = None if row else known or (None if again else self._usual())
+            if reader is not None:
+                line, number = reader.read(line, self._number, self._next_line if again else readline)
                 self.skipped += number - self._number
                 self._number = number
                 if not line:
@@ -335,11 +342,11 @@ class _Feed:
                 while len(line) > MAX_LINE_CHARACTERS:
                     line = readline(MAX_LINE_CHARACTERS + 1)
                 line = "\n"
-            if skip is not None and not row and skip(line, self._number):
-                self.skipped += 1
-                continue
             row.append(line)
             yield line
+
+    def _next_line(self, characters: int) -> str:
+        return self._again.popleft() if self._again else self._readline(characters)
 
     def keep_back(self) -> None:
         """Leave of the row its first line only; the others come again."""

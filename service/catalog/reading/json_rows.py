@@ -9,7 +9,7 @@ import orjson
 from service.catalog.reading.cells import NOTHING, is_typed, plain_value, shown
 from service.catalog.reading.encoding import UTF_8, Recoded, judge, note_on
 from service.catalog.reading.lines import MAX_LINE_CHARACTERS, check_column_count, next_line
-from service.catalog.reading.ports import QuickWay, Record, Shape, Unit, Unreadable
+from service.catalog.reading.ports import LineReader, QuickWay, Record, Shape, Unit, Unreadable
 from service.errors import CatalogError
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -98,7 +98,7 @@ class JsonRows:
                 values = map(found.get, names)
                 yield [_trimmed(value) if type(value) is str else value for value in values]
 
-    def skip(self, is_known: Callable[[str, int], bool], numbers: Collection[str]) -> None:
+    def skip(self, known: LineReader, numbers: Collection[str]) -> None:
         """See `RowSource.skip`; nothing is left out."""
 
     def learn(self, observe: Callable[[Record], None]) -> None:

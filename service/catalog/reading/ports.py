@@ -49,13 +49,13 @@ class RowSource(Protocol):
     def shape(self) -> Shape | None:
         """What decides how lines are read, once all were; None where a line does not say the same wherever it is."""
 
-    def skip(self, is_known: Callable[[str, int], bool], numbers: Collection[str]) -> None:
+    def skip(self, known: "LineReader", numbers: Collection[str]) -> None:
         """Leave out lines that were rows by themselves in an earlier version of the source.
 
         `records` then raises `Surprise` where they might not be read now as they were then.
 
         Args:
-            is_known: Whether a line, given with its number, was one.
+            known: Reads those lines.
             numbers: The columns that held nothing but numbers then.
         """
 
@@ -155,7 +155,7 @@ class QuickWay(Protocol):
 
 
 class LineTrace(Protocol):
-    """Notes which line became which row, and leaves out those that are there already."""
+    """Notes which line became which row, and leaves out those that are there already; a sink has it."""
 
     @property
     def kept(self) -> int:
@@ -173,6 +173,16 @@ class LineTrace(Protocol):
 
         Raises:
             Unlike: Too much is different.
+        """
+
+    def add_lines(self, line: int, lines: Sequence[str], item_ids: Sequence[str], records: Sequence[bytes]) -> None:
+        """Take the items of lines that follow each other, all of them eligible; duplicates may be among them.
+
+        Args:
+            line: The first line's number.
+            lines: The lines.
+            item_ids: Of each line.
+            records: Likewise.
         """
 
     def give_up(self) -> None:

@@ -25,6 +25,15 @@ _MAX_COLUMNS: Final = 40
 _NEITHER: Final = r"\"\\\x00-\x1f\ud800-\udfff"
 """What JSON writes otherwise than it stands in the file: no cell of a usual line holds it."""
 
+_ASCII: Final = "".join(chr(code) for code in range(0x20, 0x80) if chr(code) not in '"\\')
+"""What is left of ASCII."""
+
+_MAX_CHARACTERS: Final = 1 << 16
+"""Of a usual line."""
+
+_MAX_TOGETHER: Final = 250
+"""Lines that are handed over at once, where duplicates are looked for later."""
+
 _PRICE: Final = r"(?!0\.00?(?![0-9]))(?:0|[1-9][0-9]{0,5})\.[0-9][1-9]?"
 _DECIMAL: Final = r"(?:0|-?[1-9][0-9]{0,5})\.(?:[0-9]{0,2}[1-9]|0)(?=0{0,6}(?![0-9]))"
 _WHOLE: Final = r"(?:0|-?[1-9][0-9]{0,14})(?![0-9.])"
@@ -39,7 +48,7 @@ class UsualLines:
     Args:
         columns: Where rows hold what.
         sink: Takes the items.
-        trace: Notes which line became which item.
+        trace: Notes which line became which item; it takes the items then, and leaves duplicates to be found later.
         max_rows: Most rows that may be there.
     """
 
@@ -76,6 +85,8 @@ class UsualLines:
         values = ",".join(_FORMATS[kinds[place]] for place in further)
         what = dict(zip(of_item, ITEM_COLUMNS, strict=True))
         cells = [(what.get(place), kind) for place, kind in enumerate(kinds)]
+        # A set of ASCII characters takes half the time of one of all the others.
+        ascii_only = [_held(None, *cell, delimiter, only_ascii=True) for cell in cells]
         bare = [_held(None, *cell, delimiter) for cell in cells]
         # Whether a cell is quoted takes a group more, and twice the time.
         quoted = [
@@ -85,7 +96,8 @@ class UsualLines:
         wanted = of_item + further
         return UsualLineReader(
             self,
-            _Way(_matcher(bare, delimiter), itemgetter(*wanted)),
+            _Way(_matcher(ascii_only, delimiter), itemgetter(*wanted)),
+            lambda: _Way(_matcher(bare, delimiter), itemgetter(*wanted)),
             lambda: _Way(_matcher(quoted, delimiter), itemgetter(*(2 * place + 1 for place in wanted))),
             f"{{{item}}}\n[{values}]",
         )
@@ -100,55 +112,73 @@ class _Way(NamedTuple):
 class UsualLineReader:
     """Reads usual lines; see `UsualLines.reader`."""
 
-    def __init__(self, lines: UsualLines, bare: _Way, quoted: Callable[[], _Way], record: str) -> None:
+    def __init__(
+        self, lines: UsualLines, ascii_only: _Way, bare: Callable[[], _Way], quoted: Callable[[], _Way], record: str
+    ) -> None:
         self._lines = lines
-        self._bare = bare
+        self._ascii_only = ascii_only
         # Compiling a pattern takes as long as a thousand lines, and many files have no quotes.
+        self._bare = cache(bare)
         self._quoted = cache(quoted)
         self._record = record
 
     def read(self, line: str, number: int, readline: Callable[[int], str]) -> tuple[str, int]:
         """See `LineReader.read`."""
         lines, form, sink, trace = self._lines, self._record, self._lines.sink, self._lines.trace
-        match, values_of = self._bare
-        add = sink.add
-        note = None if trace is None else trace.note
+        match, values_of = self._ascii_only
         first = number
         end = None if lines.max_rows is None else number + lines.max_rows + 1 - lines.count
-        while len(line) <= MAX_LINE_CHARACTERS and number != end:
-            if '"' not in line:
+        read: list[str] = []
+        item_ids: list[str] = []
+        records: list[bytes] = []
+        while len(line) <= _MAX_CHARACTERS and number != end:
+            if '"' not in line and line.isascii():
                 if (found := match(line)) is None:
                     break
                 values = values_of(found.groups("null"))
             else:
-                quoted = self._quoted()
-                if (found := quoted.match(line)) is None:
+                way = self._quoted() if '"' in line else self._bare()
+                if (found := way.match(line)) is None:
                     break
-                values = quoted.values(found.groups("null"))
+                values = way.values(found.groups("null"))
             item_id = values[0]
-            if item_id in sink:
+            if trace is None and item_id in sink:
                 break
             record = form % values
-            if "&amp;" in record:
+            if "&" in record and "&amp;" in record:
                 break
-            if '""' in record:
+            if "" in values:
                 record = record.replace('""', "null")
-            add(number, item_id, record.encode(), eligible=True)
-            if note is not None:
-                note(line, number)
+            if trace is None:
+                sink.add(number, item_id, record.encode(), eligible=True)
+            else:
+                read.append(line)
+                item_ids.append(item_id)
+                records.append(record.encode())
+                if len(read) == _MAX_TOGETHER:
+                    self._hand_over(number, read, item_ids, records)
             number += 1
             line = readline(MAX_LINE_CHARACTERS + 1)
+        self._hand_over(number - 1, read, item_ids, records)
         lines.count += number - first
         if number == end:
             raise TooLarge
         return line, number
+
+    def _hand_over(self, last: int, lines: list[str], item_ids: list[str], records: list[bytes]) -> None:
+        """Give lines to the trace, of which the last has this number, and empty the lists."""
+        if lines and self._lines.trace is not None:
+            self._lines.trace.add_lines(last - len(lines) + 1, lines, item_ids, records)
+        lines.clear()
+        item_ids.clear()
+        records.clear()
 
 
 def _matcher(cells: Sequence[str], delimiter: str) -> Callable[[str], re.Match[str] | None]:
     return re.compile(re.escape(delimiter).join(cells) + r"(?:\r?\n)?").fullmatch
 
 
-def _held(group: int | None, ours: str | None, kind: Kind, delimiter: str) -> str:
+def _held(group: int | None, ours: str | None, kind: Kind, delimiter: str, *, only_ascii: bool = False) -> str:
     """The pattern of what a cell holds, in a group.
 
     Args:
@@ -156,6 +186,7 @@ def _held(group: int | None, ours: str | None, kind: Kind, delimiter: str) -> st
         ours: Which column of an item it is, if any.
         kind: What the column holds.
         delimiter: Between cells; a quoted cell may hold it.
+        only_ascii: Whether the line holds nothing else.
     """
     if ours == "price":
         return f"({_PRICE})0?"
@@ -165,28 +196,45 @@ def _held(group: int | None, ours: str | None, kind: Kind, delimiter: str) -> st
         return f"(?:({_WHOLE}|{_DECIMAL})0{{0,6}})?"
     if ours is None and kind == "empty":
         return "()"
-    return _text(group, ours, delimiter)
+    text = _ascii_text(delimiter, ours) if only_ascii else _text(group, delimiter, ours)
+    if ours == "id":
+        return rf"((?!'|[0-9](?:\.[0-9]+)?E\+){text}(?<!\.0))"
+    return f"({text})" if ours is not None else f"((?:{text})?)"
 
 
 def _address(group: int | None, delimiter: str, *, is_image: bool) -> str:
     """As `rows` takes an address without a closer look; of several images, it looks for the first."""
     quoted = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"\\' + "," * is_image)
     ways = [
-        f"[{re.escape(characters.replace('/', ''))}][{re.escape(characters)}]*"
-        for characters in (quoted, quoted.replace(delimiter, ""))
+        f"{_any_of(characters, '/')}{_any_of(characters)}*" for characters in (quoted, quoted.replace(delimiter, ""))
     ]
     return f"(http{'s' if is_image else 's?'}://{_either(group, *ways)})"
 
 
-def _text(group: int | None, ours: str | None, delimiter: str) -> str:
+def _text(group: int | None, delimiter: str, ours: str | None) -> str:
     between = re.escape(delimiter)
     times = f"{{1,{MAX_ID_CHARACTERS}}}" if ours == "id" else "+"
     characters = _either(group, f"[^{_NEITHER}]{times}", f"[^{between}{_NEITHER}]{times}")
-    nothing = "|".join(re.escape(one) for one in sorted(NOTHING) if one)
-    text = rf"(?!\s|(?:{nothing})\"?(?:{between}|[\r\n]|\Z)){characters}(?<!\s)"
-    if ours == "id":
-        return rf"((?!'|[0-9](?:\.[0-9]+)?E\+){text}(?<!\.0))"
-    return f"({text})" if ours is not None else f"((?:{text})?)"
+    return rf"(?!\s|{_nothing(delimiter)}){characters}(?<!\s)"
+
+
+def _ascii_text(delimiter: str, ours: str | None) -> str:
+    """As `_text`, for a cell without quotes: most begin with what no sign for nothing begins with."""
+    characters = _any_of(_ASCII, delimiter)
+    times = f"{{0,{MAX_ID_CHARACTERS - 1}}}" if ours == "id" else "*"
+    doubtful = "".join({one[0] for one in NOTHING if one})
+    usual = _any_of(_ASCII, f"{delimiter}{doubtful} ")
+    return rf"(?:{usual}|(?!\s|{_nothing(delimiter)}){characters}){characters}{times}(?<!\s)"
+
+
+def _nothing(delimiter: str) -> str:
+    """A cell that says that it holds nothing."""
+    signs = "|".join(re.escape(one) for one in sorted(NOTHING) if one)
+    return rf"(?:{signs})\"?(?:{re.escape(delimiter)}|[\r\n]|\Z)"
+
+
+def _any_of(characters: str, without: str = "") -> str:
+    return f"[{re.escape(''.join(sorted(set(characters) - set(without))))}]"
 
 
 def _either(group: int | None, quoted: str, bare: str) -> str:
