@@ -125,22 +125,17 @@ class UsualLineReader:
     def read(self, line: str, number: int, readline: Callable[[int], str]) -> tuple[str, int]:
         """See `LineReader.read`."""
         lines, form, sink, trace = self._lines, self._record, self._lines.sink, self._lines.trace
-        match, values_of = self._ascii_only
+        ascii_only = self._ascii_only
         first = number
         end = None if lines.max_rows is None else number + lines.max_rows + 1 - lines.count
         read: list[str] = []
         item_ids: list[str] = []
         records: list[bytes] = []
         while len(line) <= _MAX_CHARACTERS and number != end:
-            if '"' not in line and line.isascii():
-                if (found := match(line)) is None:
-                    break
-                values = values_of(found.groups("null"))
-            else:
-                way = self._quoted() if '"' in line else self._bare()
-                if (found := way.match(line)) is None:
-                    break
-                values = way.values(found.groups("null"))
+            way = ascii_only if '"' not in line and line.isascii() else self._way_of(line)
+            if (found := way.match(line)) is None:
+                break
+            values = way.values(found.groups("null"))
             item_id = values[0]
             if trace is None and item_id in sink:
                 break
@@ -164,6 +159,9 @@ class UsualLineReader:
         if number == end:
             raise TooLarge
         return line, number
+
+    def _way_of(self, line: str) -> _Way:
+        return self._quoted() if '"' in line else self._bare()
 
     def _hand_over(self, last: int, lines: list[str], item_ids: list[str], records: list[bytes]) -> None:
         """Give lines to the trace, of which the last has this number, and empty the lists."""
