@@ -38,6 +38,53 @@ def test_what_was_recommended_5000_lists_ago_counts_half(new: int, best: str) ->
     assert learned(items, 1) == [best]
 
 
+@pytest.mark.parametrize("lists", [1, 2, 10, 100])
+def test_a_later_list_weighs_a_little_more_and_an_item_of_two_lists_twice_as_much(lists: int) -> None:
+    items = PopularItems((), StandingClock())
+    items.learn(["early"])
+    for _ in range(lists):
+        items.learn(["twice"])
+    items.learn(["late"])
+    assert learned(items) == (["late", "twice", "early"] if lists == 1 else ["twice", "late", "early"])
+
+
+def test_only_the_first_ten_of_a_list_count_and_curated_items_lead_once_each() -> None:
+    items = PopularItems(("x", "a", "x"), StandingClock())
+    items.learn([str(number) for number in range(COUNTED_RANKS + 1)])
+    assert learned(items)[:2] == ["x", "a"]
+    assert set(learned(items)[2:]) == {str(number) for number in range(COUNTED_RANKS)}
+
+
+def test_weights_are_made_small_before_floats_end_and_the_order_stays() -> None:
+    clock = StandingClock()
+    items = PopularItems((), clock)
+    items.learn(["often"])
+    items.learn(["often"])
+    items.learn(["seldom"])
+    # As after a million and more lists.
+    items._weight, items._weights = 9.9e99, {one: 5e99 * weight for one, weight in items._weights.items()}
+    for _ in range(200):
+        items.learn(["new"])
+    assert items._weight < 2
+    clock.now += RECOUNT_SECONDS
+    assert learned(items) == ["new", "often", "seldom"]
+    assert items._weights["new"] == pytest.approx(200, rel=0.02)
+
+
+def test_the_first_of_all_are_made_anew_only_when_the_order_or_the_catalogue_is() -> None:
+    clock, catalog = StandingClock(), FakeCatalog([f"item{number}" for number in range(400)])
+    items = PopularItems(("item7", "gone"), clock)
+    items.learn(["item9"])
+    first = items.first(catalog)
+    assert first[:3] == ("item7", "gone", "item9")
+    assert len(first) == len(set(first)) == popular._FIRST
+    assert items.first(catalog) is first
+    items.learn(["item5", "item6"])
+    assert items.first(catalog) is first
+    clock.now += RECOUNT_SECONDS
+    assert items.first(catalog)[1:5] == ("gone", "item6", "item5", "item9")
+
+
 @pytest.mark.parametrize("max_ids", [1_000, 20_000])
 def test_the_order_is_that_of_all_counts(monkeypatch: pytest.MonkeyPatch, max_ids: int) -> None:
     """Few of the items are looked at, and those that are seldom shown are forgotten."""
