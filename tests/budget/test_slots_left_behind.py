@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -10,6 +11,7 @@ from service.budget.adapters.embedded import EmbeddedGovernor
 from service.budget.ports import Lane, Reservation
 from service.budget.slot_queue import SlotQueue
 from service.errors import BudgetExhausted
+from tests.support.fakes import most_in_any_second
 from tests.support.virtual_time import VirtualClock, run_virtual, stall
 
 
@@ -216,3 +218,31 @@ def test_nothing_is_reserved_for_lower_lanes_while_a_caller_without_a_list_waits
 
     got = play(scenario, tps=1.0).got
     assert got == pytest.approx({"first": 0.0, "second": 1.0, "refresh": 2.0, "prewarm": 3.0}, abs=0.01)
+
+
+class FastGovernor(EmbeddedGovernor):
+    """Its slots come faster than it says, as those do that were used late."""
+
+    def __init__(self, max_tps: float, *, clock: VirtualClock) -> None:
+        super().__init__(1.8 * max_tps, clock=clock)
+        self.max_tps = max_tps
+
+
+@pytest.mark.parametrize("lane", [Lane.NO_LIST, Lane.STALE])
+def test_slots_that_begin_at_once_fill_a_second_too(lane: Lane) -> None:
+    async def run() -> list[float]:
+        clock = VirtualClock(asyncio.get_running_loop())
+        queue = SlotQueue(FastGovernor(5.0, clock=clock), clock)
+        begun = []
+        for _ in range(60):
+            with suppress(BudgetExhausted):
+                await queue.acquire(lane, clock.monotonic() + (3.0 if lane is Lane.NO_LIST else 0.0))
+                begun.append(clock.monotonic())
+            await asyncio.sleep(0.12)
+        queue.close()
+        await asyncio.sleep(5)
+        return begun
+
+    begun = run_virtual(run())
+    assert len(begun) > 30
+    assert most_in_any_second(begun) == 6

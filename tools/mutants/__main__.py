@@ -85,14 +85,15 @@ def main() -> int:
     parser.add_argument("--verbose", action="store_true", help="say of each change what has noticed it")
     parser.add_argument("--named", action="store_true", help="the changes in named.toml instead")
     parser.add_argument("--map", action="store_true", help="learn which tests run which line; minutes")
+    parser.add_argument("--add", nargs="+", default=[], help="learn it of these tests only, beside what is known")
     options = parser.parse_args()
-    if options.map:
-        return _learn(options.rooms.split(","))
+    if not os.environ.get(_IN_A_COPY):
+        return _in_a_copy()
+    if options.map or options.add:
+        return _learn(options.rooms.split(","), options.add)
     known = touched.Touched.known()
     if known is None:
         parser.error("learn first which tests run which line: --map")
-    if not os.environ.get(_IN_A_COPY):
-        return _in_a_copy()
     found = _named() if options.named else _drawn(options, known)
     attempts = [one for one in found if options.only in one.name]
     # Before anything of the service is loaded here.
@@ -124,10 +125,11 @@ def _begin(session: Session, attempts: list[Attempt]) -> None:
     pytest.main(["-s", "-o", "timeout=30", *pytest_arguments(files)], plugins=[session])
 
 
-def _learn(rooms: list[str]) -> int:
-    tests = sorted({one for room in rooms for one in TESTS[room]} | set(BESIDES))
+def _learn(rooms: list[str], only: list[str]) -> int:
+    tests = only or sorted({one for room in rooms for one in TESTS[room]} | set(BESIDES))
     command = ["-m", "pytest", "-q", "-p", "no:randomly", "-p", "tools.mutants.touched", *tests]
-    return subprocess.run([sys.executable, *command], cwd=ROOT, check=False).returncode  # noqa: S603  # our own interpreter
+    environment = {**os.environ, touched.ADDS: "1" if only else ""}
+    return subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, check=False).returncode  # noqa: S603  # our own interpreter
 
 
 def _named() -> Iterator[Attempt]:

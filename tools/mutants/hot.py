@@ -8,6 +8,7 @@ import gc
 import mmap
 import multiprocessing
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -137,19 +138,23 @@ class _Worker:
         """What becomes of a change."""
         self._spent, way = 0.0, "-"
         file = attempt.mutant.changes[0].file
+        items = self._session.items
+        tests = [one for one in attempt.tests if one in items and one not in self._bad]
+        if attempt.in_processes:
+            tests = [one for one in tests if items[one].get_closest_marker("processes")]
+        tests.sort(key=lambda one: -self._noticed[file, one])
+        left = tests
         while True:
-            tests = [one for one in attempt.tests if one not in self._bad]
-            if attempt.in_processes:
-                tests = [one for one in tests if self._session.items[one].get_closest_marker("processes")]
-            tests.sort(key=lambda one: -self._noticed[file, one])
             try:
-                way, noticed_by = self._run(attempt, tests)
+                way, noticed_by = self._run(attempt, left)
             except DoesNotApplyError as error:
                 return Verdict(number, "", False, str(error), way, len(tests), self._spent)
             if noticed_by is None:
                 return Verdict(number, "", True, "", way, len(tests), self._spent)
-            if noticed_by in self._session.items and not self._passes(noticed_by):
+            if noticed_by in left and not self._passes(noticed_by):
                 self._bad.add(noticed_by)
+                print(f"fails without a change: {noticed_by}", file=sys.stderr, flush=True)
+                left = left[left.index(noticed_by) + 1 :]
                 continue
             self._noticed[file, noticed_by] += 1
             return Verdict(number, noticed_by or "import", False, "", way, len(tests), self._spent)

@@ -3,6 +3,7 @@
 As a plugin of pytest it writes them down. What a test runs in other processes is not seen.
 """
 
+import os
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -15,6 +16,9 @@ import pytest
 from tools.mutants.checkout import ROOT
 
 FILE: Final = Path(sys.prefix) / "mutants-map.json"
+
+ADDS: Final = "MUTANTS_MAP_ADDS"
+"""Variable of the environment: what is found of these tests comes beside what is known of others."""
 
 MAX_SECONDS_OF_TESTS: Final = 8.0
 """The quickest tests that run a line, as far as they take so long together."""
@@ -62,7 +66,22 @@ class Recorder:
             }
             imported[name] = [line for line, names in by_line.items() if "" in names]
         found = {"seconds": passed, "lines": lines, "imported": imported, "modules": self._modules}
+        if os.environ.get(ADDS):
+            found = _added(orjson.loads(FILE.read_bytes()), found)
         FILE.write_bytes(orjson.dumps(found))
+
+
+def _added(known: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """What was known, with what was found of some more tests."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys([*known["seconds"], *found["seconds"]]))}
+    places = [numbers[name] for name in found["seconds"]]
+    for file, lines in found["lines"].items():
+        by_line = known["lines"].setdefault(file, {})
+        for line, some in lines.items():
+            by_line[line] = sorted({*by_line.get(line, ()), *(places[one] for one in some)})
+    known["seconds"] |= found["seconds"]
+    known["modules"] = sorted({*known["modules"], *found["modules"]}, key=[*known["modules"], *found["modules"]].index)
+    return known
 
 
 def pytest_configure(config: pytest.Config) -> None:
