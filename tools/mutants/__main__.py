@@ -167,10 +167,10 @@ def _attempt(room: str, file: str, edit: Edit, known: touched.Touched) -> Attemp
     line = source.splitlines()[edit.line - 1].strip()
     name = f"{file}:{edit.line}: {edit.what}: {line}"
     lines, more = lines_of(file, ast.parse(source), edit)
-    tests = known.tests_of(lines) or known.tests_of([(file, edit.line, edit.end_line)])
-    in_processes = not tests and lines != more
-    if not tests:
-        tests = known.of_files(tests_of(room, file)) if in_processes else known.tests_of(more)
+    tests = known.tests_of(lines) or known.tests_of([(file, edit.line, edit.end_line)]) or known.tests_of(more)
+    in_processes = not tests
+    if in_processes:
+        tests = known.of_files(tests_of(room, file))
     return Attempt(
         room,
         name,

@@ -6,6 +6,7 @@ As a plugin of pytest it writes them down. What a test runs in other processes i
 import os
 import sys
 from collections.abc import Collection
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,7 +66,14 @@ class Recorder:
                 if (numbers := [tests[one] for one in names if one in tests])
             }
             imported[name] = [line for line, names in by_line.items() if "" in names]
-        found = {"seconds": passed, "lines": lines, "imported": imported, "modules": self._modules}
+        sources = {file: (ROOT / file).read_text("utf-8") for file in lines}
+        found = {
+            "seconds": passed,
+            "lines": lines,
+            "imported": imported,
+            "modules": self._modules,
+            "sources": sources,
+        }
         if os.environ.get(ADDS):
             found = _added(orjson.loads(FILE.read_bytes()), found)
         FILE.write_bytes(orjson.dumps(found))
@@ -73,6 +81,7 @@ class Recorder:
 
 def _added(known: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     """What was known, with what was found of some more tests."""
+    _move_along(known)
     numbers = {name: number for number, name in enumerate(dict.fromkeys([*known["seconds"], *found["seconds"]]))}
     places = [numbers[name] for name in found["seconds"]]
     for file, lines in found["lines"].items():
@@ -80,8 +89,25 @@ def _added(known: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
         for line, some in lines.items():
             by_line[line] = sorted({*by_line.get(line, ()), *(places[one] for one in some)})
     known["seconds"] |= found["seconds"]
+    for what in ("sources", "imported"):
+        known[what] = found[what] | known[what]
     known["modules"] = sorted({*known["modules"], *found["modules"]}, key=[*known["modules"], *found["modules"]].index)
     return known
+
+
+def _move_along(known: dict[str, Any]) -> None:
+    """Let what was learnt of a line be known of the same line where it stands now."""
+    for file, text in known["sources"].items():
+        path = ROOT / file
+        if not path.exists() or (now := path.read_text("utf-8")) == text:
+            continue
+        blocks = SequenceMatcher(None, text.splitlines(), now.splitlines(), autojunk=False).get_matching_blocks()
+        places = {str(was + one + 1): str(at + one + 1) for was, at, size in blocks for one in range(size)}
+        lines = known["lines"][file]
+        known["lines"][file] = {places[line]: numbers for line, numbers in lines.items() if line in places}
+        imported = known["imported"].get(file, [])
+        known["imported"][file] = [int(places[str(line)]) for line in imported if str(line) in places]
+        known["sources"][file] = now
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -106,7 +132,11 @@ class Touched:
     @classmethod
     def known(cls) -> "Touched | None":
         """What was learnt last; None if nothing was."""
-        return cls(orjson.loads(FILE.read_bytes())) if FILE.exists() else None
+        if not FILE.exists():
+            return None
+        found = orjson.loads(FILE.read_bytes())
+        _move_along(found)
+        return cls(found)
 
     def by_import(self, file: str, first: int, last: int) -> bool:
         """Whether one of these lines runs before any test does."""
