@@ -1,7 +1,10 @@
 """What hits of every kind cost in one process, without sockets: `python -m bench.hit_profile [--profile NAME]`.
 
 Requests go into the protocol as packets, and the processor time of this thread is counted. Every kind has its turn in
-each round, so that other work on the machine slows all alike.
+each round, so that other work on the machine slows all alike. Users have the lists that the local Personalize makes of
+retail users.
+
+With rules, the first hit of each list is measured by itself: what it finds out stays with the list.
 """
 
 import argparse
@@ -16,6 +19,7 @@ import statistics
 import tempfile
 import time
 import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +27,7 @@ import uvicorn
 import uvloop
 from uvicorn.server import ServerState
 
-from bench.placements import PLAIN, RULES, paths_of, placements_file
+from bench.placements import NO_RULES, PLAIN, PREFIX, RULES, paths_of, placements_file
 from bench.reference_server import raw
 from bench.speed import DATA
 from service.api.connections import Connections, hold_connections
@@ -33,18 +37,24 @@ from service.api.lifecycle import Services, asked_by
 from service.api.query import parse_query
 from service.lists.envelope import seal
 from service.lists.ports import Outcome
+from service.local_personalize.data import read_dataset
+from service.local_personalize.learn import learn
 from service.main import create_app
 from service.models import ItemList
 from service.server import SERVER
 from service.settings import load_settings
 
 USERS: Final = 10_000
+LISTS: Final = 500
+"""That are different."""
+
 LIST_ITEMS: Final = 25
 ROUNDS: Final = 7
 EACH: Final = 2_000
 """Requests of one kind in a round."""
 
 RAW: Final = "raw ASGI"
+FIRST: Final = ", first hits"
 
 
 class _Sink(asyncio.Transport):
@@ -92,54 +102,106 @@ async def _ask(protocol: TolerantProtocol, packets: list[bytes]) -> float:
     return (time.thread_time() - began) / len(packets) * 1e6
 
 
-def _fill(services: Services, path: str, ids: list[str]) -> None:
-    """Have a list of 25 random items for each user, or one for the item, or the given items in some order."""
+def _retail_lists() -> list[list[str]]:
+    model = learn(read_dataset(DATA))
+    return [
+        [item.item_id for item in model.recommend(f"{PREFIX}{number}", count=LIST_ITEMS)] for number in range(LISTS)
+    ]
+
+
+def _fill(services: Services, path: str, lists: Sequence[list[str]], users: Iterable[int] | None = None) -> None:
+    """Have a list of 25 items for each user, or one for the item, or the given items in some order."""
     rng = random.Random(20)
     route, _, query = path.partition("?")
-    for number in range(USERS):
+    learns = users is None
+    for number in users or range(USERS):
         asked = asked_by(services, parse_query(f"{query}u{number}".encode(), KINDS[route]), 0.0)
         assert asked.key is not None
-        chosen = list(asked.query.item_ids) or rng.sample(ids, LIST_ITEMS)
+        chosen = list(asked.query.item_ids)
         rng.shuffle(chosen)
-        ranked = ItemList(tuple(chosen), f"RID-{uuid.uuid4()}", time.time())
+        ranked = ItemList(tuple(chosen or lists[number % LISTS]), f"RID-{uuid.uuid4()}", time.time())
         asked.arm.lists.keep(asked.key, Outcome(seal(ranked), "personalize"))
+        if learns and not chosen:
+            # What fills up is what was recommended.
+            asked.arm.assembly._popular.learn(ranked.item_ids)  # noqa: SLF001  # only a flight has it learn
         if asked.query.item_id:
             return
 
 
+class _Packets:
+    """Draws requests.
+
+    Args:
+        paths: What stands in front of a user's id, by the name of the kind.
+    """
+
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        self._paths = paths
+        self._random = random.Random(21)
+
+    def of(self, name: str, users: Iterable[int]) -> list[bytes]:
+        """A request for each of the users."""
+        return [_packet(f"{self._paths[name]}u{user}") for user in users]
+
+    def some(self, name: str) -> list[bytes]:
+        """For users drawn at random."""
+        return self.of(name, [self._random.randrange(USERS) for _ in range(EACH)])
+
+    def users(self) -> list[int]:
+        """Different ones."""
+        return self._random.sample(range(USERS), EACH)
+
+
 async def _measured(ids: list[str], profiled: str | None) -> dict[str, list[float]]:
     app = create_app(load_settings())
-    paths, draw = paths_of(ids), random.Random(21)
-
-    def packets(name: str, count: int = EACH) -> list[bytes]:
-        return [_packet(f"{paths[name]}u{draw.randrange(USERS)}") for _ in range(count)]
-
+    paths, lists = paths_of(ids), _retail_lists()
+    packets = _Packets(paths)
     async with app.application.router.lifespan_context(app.application):
+        services = app.lifecycle.services
         for name, path in paths.items():
             # Rules change no list.
             if name not in RULES:
-                _fill(app.lifecycle.services, path, ids)
+                _fill(services, path, lists)
         protocol, sink = _connected(app)
-        for name in reversed(paths):
-            await _ask(protocol, packets(name))
+        raws: dict[str, TolerantProtocol] = {}
+        for name in paths:
+            await _ask(protocol, packets.of(name, range(USERS)))
+            head, _, body = sink.latest.partition(b"\r\n\r\n")
+            names_and_values = (line.split(b": ", 1) for line in head.split(b"\r\n")[2:])
+            raws[name] = _connected(raw([(name, value) for name, value in names_and_values], body))[0]
         if profiled is not None:
-            some, profile = packets(profiled), cProfile.Profile()
+            some, profile = packets.some(profiled), cProfile.Profile()
             profile.enable()
             await _ask(protocol, some)
             profile.disable()
             pstats.Stats(profile).sort_stats("tottime").print_stats(30)
             return {}
-        head, _, body = sink.latest.partition(b"\r\n\r\n")
-        names_and_values = (line.split(b": ", 1) for line in head.split(b"\r\n")[2:])
-        bare, _ = _connected(raw([(name, value) for name, value in names_and_values], body))
-        found: dict[str, list[float]] = {name: [] for name in (RAW, *paths)}
         gc.collect()
         gc.freeze()
+        found: dict[str, list[float]] = {}
         for _ in range(ROUNDS):
-            found[RAW].append(await _ask(bare, packets(PLAIN)))
-            for name in paths:
-                found[name].append(await _ask(protocol, packets(name)))
+            for name, cost in (await _round(protocol, raws, packets, paths)).items():
+                found.setdefault(name, []).append(cost)
+            for name in RULES:
+                users = packets.users()
+                _fill(services, paths[PLAIN], lists, users)
+                found.setdefault(f"{name}{FIRST}", []).append(await _ask(protocol, packets.of(name, users)))
     return found
+
+
+async def _round(
+    protocol: TolerantProtocol, raws: Mapping[str, TolerantProtocol], packets: _Packets, paths: Iterable[str]
+) -> dict[str, float]:
+    """What later hits cost."""
+    costs = {}
+    for name in paths:
+        some = packets.some(name)
+        if name in KINDS:
+            costs[f"{RAW} {name}"] = await _ask(raws[name], some)
+        # Lists of the former round's first hits are new to the others.
+        await _ask(protocol, some)
+        costs[name] = await _ask(protocol, some)
+    return costs
 
 
 def main() -> None:
@@ -167,13 +229,12 @@ def main() -> None:
         )
         found = uvloop.run(_measured(ids, options.profile))
     for name, costs in found.items():
-        ratios = (
-            statistics.median(cost / other for cost, other in zip(costs, found[of], strict=True)) for of in (RAW, PLAIN)
-        )
-        of_raw, of_plain = ratios
-        print(f"{name:<24}{min(costs):8.1f}{statistics.median(costs):8.1f} us {of_raw:8.2f} {of_plain:6.2f}")
+        of = f"{NO_RULES}{FIRST}" if name.endswith(FIRST) else NO_RULES if name in RULES else f"{RAW} {name}"
+        others = found.get(of, costs)
+        ratio = statistics.median(cost / other for cost, other in zip(costs, others, strict=True))
+        print(f"{name:<36}{min(costs):8.1f}{statistics.median(costs):8.1f} us {ratio:8.2f}")
     if found:
-        print("least and median; of raw ASGI, and of a plain hit, both medians of ratios within a round")
+        print("least and median; of raw ASGI, or of a hit without rules: the median of ratios within a round")
 
 
 if __name__ == "__main__":

@@ -133,7 +133,13 @@ class Arm:
         # Another one of this user may have come since.
         if kept is None or made_at(kept) != created_at(envelope):
             return None
-        return self.assembly.joined_answer(query, source, envelope, kept, timings)
+        joined = self.assembly.joined_answer(query, source, envelope, kept, timings)
+        if joined is None:
+            return None
+        answer, with_choice = joined
+        if with_choice is not None:
+            self.lists.keep_choice(key, with_choice)
+        return answer
 
     def at_hand(self, query: RecommendationQuery, key: UserKey | None) -> Outcome | None:
         """What is shown without a look at another place; None if a list is to be fetched, or looked for."""

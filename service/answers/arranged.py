@@ -4,17 +4,19 @@
 one version of the rules.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from service.answers.arrangement import Arrangement
+from service.answers.chosen import Period, Popular
 from service.answers.kinds import Kinds, UnknownKind
-from service.answers.ready import Choice, Joined, Pinned, Popular, ReadyItems, behind
+from service.answers.ready import Choice, Joined, Pinned, ReadyItems
 from service.answers.rules import ItemRules
 from service.catalog.item import CatalogRow
 from service.catalog.ports import ItemCatalog
 from service.clock import Clock
-from service.lists.numbers import ItemNumbers, NumberedList, first_numbers
+from service.lists.numbers import ItemNumbers, NumberedList, behind
 from service.models import RecommendationQuery
 
 MAX_STANDING: Final = 1_000
@@ -50,6 +52,8 @@ class ArrangedItems(ReadyItems):
         arrangement: The operator's order, the same for all users.
     """
 
+    _always_chooses = True
+
     def __init__(
         self,
         rules: ItemRules,
@@ -60,6 +64,7 @@ class ArrangedItems(ReadyItems):
         arrangement: Arrangement,
     ) -> None:
         super().__init__(rules, numbers, clock, max_bytes)
+        self._pins_end = any(pin.until < math.inf for pin in arrangement.pins)
         self._arrangement = arrangement
         self._has_pins, self._moves = bool(arrangement.pins), arrangement.moves
         # Lists of small numbers, which cost the garbage collector nothing.
@@ -67,10 +72,13 @@ class ArrangedItems(ReadyItems):
         self._kinds = Kinds.of(arrangement.bounds) if arrangement.bounds else None
         self._standing: dict[tuple[int, frozenset[int] | None], _Standing] = {}
 
-    def join(self, kept: NumberedList, wanted: int, popular: Popular | None = None) -> Joined | None:
+    def join(
+        self, kept: NumberedList, wanted: int, popular: Popular | None = None, *, looks_again: bool = False
+    ) -> Joined | None:
         """See `ReadyItems.join`."""
         self._renew()
-        return self._full(first_numbers(kept, len(kept)), wanted, popular)
+        joined = None if looks_again else self._as_before(kept, wanted, popular)
+        return joined or self._full(kept, wanted, popular, keeps=not looks_again)
 
     def _choice(
         self, found: Sequence[int], wanted: int, given: frozenset[int] | None = None, *, further: Sequence[int] = ()
@@ -107,6 +115,10 @@ class ArrangedItems(ReadyItems):
             self._look_at(kinds.unknown((*found, *further)))
             shown, skipped = kinds.choose(behind(found, further), wanted, standing)
         return shown, skipped, pinned
+
+    def _period(self, wanted: int, given: frozenset[int] | None = None) -> Period | None:
+        standing = self._standing.get((wanted, given)) if self._pins_end else None
+        return None if standing is None else (standing.since, standing.until)
 
     def _pins(self, wanted: int, given: frozenset[int] | None) -> _Standing | None:
         """The pins of an answer of this length now; None if one of them can have no number."""

@@ -119,7 +119,13 @@ class Assembly:
         return self._ready is not None
 
     def join(
-        self, query: RecommendationQuery, user_id: str, kept: NumberedList, given: GivenItems | None = None
+        self,
+        query: RecommendationQuery,
+        user_id: str,
+        kept: NumberedList,
+        given: GivenItems | None = None,
+        *,
+        looks_again: bool = False,
     ) -> Joined | None:
         """The answer that shows a fresh list, if nothing about the request or its user makes it another than for all.
 
@@ -128,24 +134,27 @@ class Assembly:
             user_id: Whose answer it is.
             kept: The list.
             given: The items to rank; None in any other query.
+            looks_again: Whether to choose once more what has been chosen before.
         """
-        if self._ready is None:
+        ready = self._ready
+        if ready is None:
             return None
+        bought, item_id = self.own_events.items(user_id), query.item_id
+        looks_again = looks_again or bool(bought)
         if is_traced():
             with span("render"):
-                joined = self._of_ready(self._ready, query.num_results, kept, given)
+                joined = self._of_ready(ready, query.num_results, kept, given, looks_again=looks_again)
         else:
-            joined = self._of_ready(self._ready, query.num_results, kept, given)
+            joined = self._of_ready(ready, query.num_results, kept, given, looks_again=looks_again)
         if joined is None:
             return None
-        _, shown, skipped, _, listed, pinned = joined
-        bought, item_id = self.own_events.items(user_id), query.item_id
-        if bought or item_id:
-            seen = self._ready.ids_of([*shown, *skipped])
+        _, shown, skipped, _, examined, listed, _ = joined
+        # What was chosen before has been looked through for the item then: the list is the item's own.
+        if skipped is not None and (bought or item_id):
+            seen = ready.ids_of([*shown, *skipped])
             if item_id in seen or not bought.isdisjoint(seen) or (bought and self._rules.knows_variants):
                 return None
         if given is None:
-            examined = len(shown) + len(skipped) - pinned
             self._length.observe(asked=query.num_results, examined=examined, kept=listed)
         return joined
 
@@ -156,8 +165,10 @@ class Assembly:
         envelope: Envelope,
         kept: NumberedList,
         timings: Iterable[tuple[str, float]],
-    ) -> Answer | None:
-        """The same with all that is said of an answer; None where it is to be made item by item.
+    ) -> tuple[Answer, NumberedList | None] | None:
+        """The same with all that is said of an answer, and the list with what was chosen, if it is to be kept instead.
+
+        None where it is to be made item by item.
 
         Args:
             query: A plain one for a list of its user or its item.
@@ -166,13 +177,14 @@ class Assembly:
             kept: The list again, as numbers.
             timings: Name and milliseconds of each wait.
         """
-        joined = self.join(query, query.user_id, kept)
+        promoted = envelopes.promoted_ids(envelope)
+        # Promoted are those too that were looked at, and are not shown.
+        joined = self.join(query, query.user_id, kept, looks_again=bool(promoted))
         if joined is None or self._ready is None:
             return None
-        body, shown, skipped, dropped, *_ = joined
+        body, shown, skipped, dropped, _, _, with_choice = joined
         terms, made_at = self._terms, envelopes.created_at(envelope)
-        promoted = envelopes.promoted_ids(envelope)
-        return Answer(
+        answer = Answer(
             body=body,
             source=source,
             degraded_reason=None,
@@ -184,13 +196,18 @@ class Assembly:
             asked_placement=terms.placement,
             variant=terms.variant,
             shown=tuple(self._ready.ids_of(shown)),
-            promoted=tuple(promoted.intersection(self._ready.ids_of([*shown, *skipped]))) if promoted else (),
+            promoted=tuple(promoted.intersection(self._ready.ids_of([*shown, *(skipped or ())]))) if promoted else (),
             made_at=made_at,
             popular=envelopes.is_popular(envelope),
         )
+        return answer, with_choice
 
-    def _of_ready(self, ready: ReadyItems, wanted: int, kept: NumberedList, given: GivenItems | None) -> Joined | None:
-        return ready.join(kept, wanted, self._filling) if given is None else ready.rank(kept, wanted, given)
+    def _of_ready(
+        self, ready: ReadyItems, wanted: int, kept: NumberedList, given: GivenItems | None, *, looks_again: bool
+    ) -> Joined | None:
+        if given is None:
+            return ready.join(kept, wanted, self._filling, looks_again=looks_again)
+        return ready.rank(kept, wanted, given, looks_again=looks_again)
 
     def _first_popular(self) -> tuple[str, ...]:
         return self._popular.first(self._rules.catalog)

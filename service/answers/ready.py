@@ -4,16 +4,16 @@ Which items may be shown depends on the catalogue, the block list and the operat
 all users while none of them changes. What depends on the request or its user is decided elsewhere.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, filterfalse
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
+from service.answers.chosen import Choices, Chosen, Dropped, Period, Popular
 from service.answers.rules import ItemRules
 from service.answers.selection import reason_to_drop
 from service.catalog.item import CatalogRow
 from service.catalog.ports import ItemCatalog
 from service.clock import Clock
-from service.lists.numbers import GivenItems, ItemNumbers, NumberedList, first_numbers
+from service.lists.numbers import GivenItems, ItemNumbers, NumberedList, behind, first_numbers
 from service.models import RecommendationQuery
 
 READY_BYTES: Final = 60
@@ -26,13 +26,11 @@ EMPTY_SECONDS: Final = 60.0
 Pinned: TypeAlias = Sequence[tuple[int, int]]
 """Place, from 0, and number of each pinned item, by place."""
 
-Joined: TypeAlias = tuple[bytes, Sequence[int], Sequence[int], tuple[tuple[str, int], ...], int, int]
-"""What an answer shows of a list: a JSON array; the numbers of its items; those of others that were looked at; why
-these are not shown, and how many; how many of the items are of the list or pinned; how many are pinned. A tuple is
-made faster than any class."""
-
-Popular: TypeAlias = Callable[[], tuple[str, ...]]
-"""What is popular now; the same object as long as it is the same."""
+Joined: TypeAlias = tuple[bytes, Sequence[int], Sequence[int] | None, Dropped, int, int, NumberedList | None]
+"""What an answer shows of a list: a JSON array; the numbers of its items; those of others that were looked at, None
+where they were not looked at again; why these are not shown, and how many; how many items of the list were looked at;
+how many of those shown are of the list or pinned; and the list with what was chosen, if it is to be kept instead. A
+tuple is made faster than any class."""
 
 Choice: TypeAlias = tuple[Sequence[int], Sequence[int], Pinned]
 """Numbers: what is shown of a list, in its order; those before the last of them that are not shown; and the pins."""
@@ -51,6 +49,9 @@ class ReadyItems:
         max_bytes: Of all fragments together.
     """
 
+    _always_chooses = False
+    """Whether an answer may differ from the beginning of a list although nothing of it is dropped."""
+
     def __init__(self, rules: ItemRules, numbers: Callable[[], ItemNumbers], clock: Clock, max_bytes: int) -> None:
         self._rules = rules
         self._numbers = numbers
@@ -63,6 +64,7 @@ class ReadyItems:
         self._fragments: list[bytes | None] = []
         self._reasons: dict[int, str] = {}
         self._popular: tuple[tuple[str, ...] | None, Sequence[int]] = None, ()
+        self._choices = Choices(clock)
         self._emptied_at = clock.monotonic()
         self.bytes = 0
         """Memory in use, about."""
@@ -70,13 +72,16 @@ class ReadyItems:
     def __len__(self) -> int:
         return len(self._fragments)
 
-    def join(self, kept: NumberedList, wanted: int, popular: Popular | None = None) -> Joined | None:
+    def join(
+        self, kept: NumberedList, wanted: int, popular: Popular | None = None, *, looks_again: bool = False
+    ) -> Joined | None:
         """The first items of a list that may be shown; None if there are not as many as wanted, or no room for them.
 
         Args:
             kept: A list of the numbers of now.
             wanted: Items.
             popular: What fills up a list that is too short; None: nothing does.
+            looks_again: Whether to choose once more what has been chosen before.
         """
         self._renew()
         found = first_numbers(kept, wanted)
@@ -84,22 +89,53 @@ class ReadyItems:
             fragments = self._fragments
             shown = [fragments[number] for number in found]
             if all(shown):
-                return b"[%b]" % b",".join(shown), found, (), (), wanted, 0  # type: ignore[arg-type]  # none is None
-        return self._full(first_numbers(kept, len(kept)), wanted, popular)
+                return b"[%b]" % b",".join(shown), found, (), (), wanted, wanted, None  # type: ignore[arg-type]  # none is None
+        joined = None if looks_again else self._as_before(kept, wanted, popular)
+        return joined or self._full(kept, wanted, popular, keeps=not looks_again)
 
-    def _full(self, found: Sequence[int], wanted: int, popular: Popular | None) -> Joined | None:
+    def _as_before(self, kept: NumberedList, wanted: int, popular: Popular | None) -> Joined | None:
+        """What was chosen of the list before, if it would be chosen again."""
+        found = self._choices.find(kept, wanted, popular)
+        if found is None:
+            return None
+        chosen, shown = found
+        fragments = self._fragments
+        parts = [fragments[number] for number in shown]
+        if not all(parts):
+            return None
+        _, dropped, examined, listed, _, _ = chosen
+        return b"[%b]" % b",".join(parts), shown, None, dropped, examined, listed, None  # type: ignore[arg-type]  # none is None
+
+    def _full(self, kept: NumberedList, wanted: int, popular: Popular | None, *, keeps: bool) -> Joined | None:
+        found = first_numbers(kept, len(kept))
         choice = self._choice(found, wanted)
         if choice is None:
             return None
-        listed = len(choice[0]) + len(choice[2])
+        listed, filled = len(choice[0]) + len(choice[2]), None
         if listed < wanted:
             # Without any of the list it is another answer.
             if popular is None or not choice[0]:
                 return None
-            choice = self._choice(found, wanted, further=self._numbers_of(popular()))
+            filled = popular()
+            choice = self._choice(found, wanted, further=self._numbers_of(filled))
             if choice is None or len(choice[0]) + len(choice[2]) < wanted:
                 return None
-        return self._joined(choice, listed)
+        joined = self._joined(choice, listed)
+        return self._with_choice(joined, kept, wanted, filled, self._period(wanted)) if joined and keeps else joined
+
+    def _with_choice(
+        self, joined: Joined, kept: NumberedList, wanted: int, filled: tuple[str, ...] | None, period: Period | None
+    ) -> Joined:
+        body, shown, skipped, dropped, examined, listed, _ = joined
+        if not (skipped or filled or self._always_chooses):
+            return joined
+        chosen = Chosen(wanted, dropped, examined, listed, filled is not None, period)
+        return body, shown, skipped, dropped, examined, listed, self._choices.added(kept, chosen, shown, filled)
+
+    def _period(self, wanted: int, given: frozenset[int] | None = None) -> Period | None:
+        """When an answer of this length has the pins that it has now; None: always."""
+        del wanted, given
+        return None
 
     def _numbers_of(self, popular: tuple[str, ...]) -> Sequence[int]:
         """Those of popular items, as far as they have any."""
@@ -109,7 +145,7 @@ class ReadyItems:
             self._popular = popular, found
         return self._popular[1]
 
-    def rank(self, kept: NumberedList, wanted: int, given: GivenItems) -> Joined | None:
+    def rank(self, kept: NumberedList, wanted: int, given: GivenItems, *, looks_again: bool = False) -> Joined | None:
         """The first of the given items that may be shown; None if nothing of the list is, or there is no room for it.
 
         Those that the list leaves out are at the end, before the operator's order is applied to them all.
@@ -118,8 +154,12 @@ class ReadyItems:
             kept: A list of the numbers of now.
             wanted: Items; fewer are shown if fewer are left.
             given: What is ranked.
+            looks_again: Whether to choose once more what has been chosen before.
         """
         self._renew()
+        joined = None if looks_again else self._as_before(kept, wanted, None)
+        if joined is not None:
+            return joined
         numbers = given.numbers(self._of)
         if numbers is None:
             return None
@@ -137,7 +177,11 @@ class ReadyItems:
         shown, _, pinned = choice
         if len(pinned) < wanted and not (shown if listed is None else listed & set(shown)):
             return None
-        return self._joined(choice, 0)
+        joined = self._joined(choice, 0)
+        # What follows behind the list is in the order in which this caller gave it.
+        if joined is None or looks_again or listed is not None:
+            return joined
+        return self._with_choice(joined, kept, wanted, None, self._period(wanted, members))
 
     def ids_of(self, numbers: Sequence[int]) -> list[str]:
         """The items of these numbers."""
@@ -191,14 +235,12 @@ class ReadyItems:
                 return None
             parts = [fragments[number] for number in shown]
         body = b"[%b]" % b",".join(parts)  # type: ignore[arg-type]  # none is None
+        examined = len(shown) + len(skipped) - len(pinned)
         if not skipped:
-            return body, shown, (), (), listed, len(pinned)
-        reasons = set(map(self._reasons.get, skipped))
-        if len(reasons) == 1:
-            return body, shown, skipped, ((reasons.pop() or "max_per", len(skipped)),), listed, len(pinned)
+            return body, shown, (), (), examined, listed, None
         counted = [self._reasons.get(number, "max_per") for number in skipped]
         dropped = tuple((reason, counted.count(reason)) for reason in dict.fromkeys(counted))
-        return body, shown, skipped, dropped, listed, len(pinned)
+        return body, shown, skipped, dropped, examined, listed, None
 
     def _are_ready(self, numbers: Sequence[int]) -> bool:
         """Whether each of them has a fragment, or is known not to be shown; after making ready what is not."""
@@ -250,12 +292,8 @@ class ReadyItems:
         self._fragments = [None] * len(self._of)
         self._reasons.clear()
         self._popular = None, ()
+        self._choices.forget(self._of)
         self.bytes = 0
 
     def _grow(self) -> None:
         self._fragments.extend([None] * (len(self._of) - len(self._fragments)))
-
-
-def behind(found: Sequence[int], further: Sequence[int]) -> Iterable[int]:
-    """A list, and behind it what it does not hold; looked for as far as it is needed."""
-    return chain(found, filterfalse(frozenset(found).__contains__, further)) if further else found

@@ -84,7 +84,9 @@ class Hits:
         joined = arm.arm.assembly.join(form.query, user_id, kept, form.given)
         if joined is None:
             return None
-        body, _, _, dropped, *_ = joined
+        body, _, _, dropped, _, _, with_choice = joined
+        if with_choice is not None:
+            arm.arm.lists.keep_choice(key, with_choice)
         counted = (*arm.counted[:3], dropped) if dropped else arm.counted
         age = max(0, int(now - made_at(kept)))
         seconds = self._clock.monotonic() - began

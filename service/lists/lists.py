@@ -92,6 +92,10 @@ class Lists:
             return None
         return kept
 
+    def keep_choice(self, key: UserKey, with_choice: NumberedList) -> None:
+        """Keep the list that `fresh_numbered` has just found with a choice, if there is room."""
+        self._memory.keep_choice(key, with_choice)
+
     def kept(self, key: UserKey) -> Envelope | None:
         """The list in memory, fresh or stale; no wait."""
         return self.usable(self._memory.get(key))

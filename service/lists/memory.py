@@ -200,6 +200,15 @@ class ListMemory(BytesBoundedCache[bytes]):
             if len(keys) > MAX_LISTS_WITH_VALUES:
                 self.discard(keys[0])
 
+    def keep_choice(self, key: bytes, with_choice: NumberedList) -> None:
+        """Keep a list of numbers that is here with a choice, if there is room without another list going."""
+        kept = self._values.get(key)
+        if kept is None:
+            return
+        size = self._bytes - self._entry_bytes(kept) + self._entry_bytes(with_choice)
+        if size <= self._max_bytes:
+            self._values[key], self._bytes = with_choice, size
+
     def kept_keys(self) -> Iterable[bytes]:
         """See `Searchable`."""
         return list(self)

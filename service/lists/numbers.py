@@ -4,15 +4,18 @@ A list of 25 numbers takes 50 bytes; 25 ids take 400 and more. Each id gets its 
 not the catalogue holds it. Numbers are never given anew: what is no longer in any list goes when the lists are
 renumbered, see `ListMemory.renumber`.
 
-    0 u8 | series u8 | flags u8 | created_at f64 | id length u8 | recommendation id | promoted | numbers
+    0 u8 | series u8 | flags u8 | created_at f64 | id length u8 | recommendation id | promoted | numbers | choices
 
 It begins with 0, where an envelope has its version. A number takes two bytes; flag 1 says that it takes four. Flag 8
-says that the recommendation id can stand in a header. The other flags, and what is promoted, are those of the envelope.
+says that the recommendation id can stand in a header, flag 16 that there are choices; see `service.lists.choices`. The
+other flags, and what is promoted, are those of the envelope.
 """
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain, filterfalse
+from itertools import count as counted
 from typing import Final, NamedTuple, NewType
 
 from service.lists import envelope as envelopes
@@ -36,6 +39,12 @@ _WIDE: Final = 1
 _PROMOTED: Final = 2
 _POPULAR: Final = 4
 _VISIBLE_ID: Final = 8
+CHOSEN: Final = 16
+"""Flag of a list with choices."""
+
+CHOICES_END: Final = struct.Struct("<H")
+"""The last two bytes of such a list: what its choices take, without these."""
+
 _MAX_NARROW: Final = 1 << 16
 
 _VISIBLE: Final = re.compile(rb"[\x20-\x7e]+")
@@ -59,6 +68,8 @@ class ItemNumbers:
         self.bytes = 0
         """Memory in use, about."""
         self.max_numbers: Final = max_numbers
+        self.choosers: Final = counted()
+        """Each of those who keep choices with lists of these numbers takes one, and nobody else has it."""
         self._number_of: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -151,7 +162,7 @@ def envelope_of(kept: NumberedList, numbers: ItemNumbers) -> Envelope:
         start += len(promoted)
     size = 4 if flags & _WIDE else 2
     ids = numbers.ids
-    found = struct.unpack_from(f"<{(len(kept) - start) // size}{'I' if flags & _WIDE else 'H'}", kept, start)
+    found = struct.unpack_from(f"<{(end_of_numbers(kept) - start) // size}{'I' if flags & _WIDE else 'H'}", kept, start)
     return envelopes.sealed(
         [ids[number] for number in found],
         made_at,
@@ -180,9 +191,28 @@ def first_numbers(kept: NumberedList, count: int) -> tuple[int, ...]:
     start = _HEAD.size + kept[_HEAD.size - 1]
     if flags & _PROMOTED:
         start = envelopes.end_of_promoted(kept, start)
-    structs = _WIDER if flags & _WIDE else _NARROW
-    there = (len(kept) - start) >> (2 if flags & _WIDE else 1)
-    count = min(count, there)
+    end = end_of_numbers(kept) if flags & CHOSEN else len(kept)
+    wide = flags & _WIDE
+    there = (end - start) >> (2 if wide else 1)
+    return unpacked(kept, start, min(count, there), wide=wide)
+
+
+def end_of_numbers(kept: NumberedList) -> int:
+    """Where its numbers end."""
+    if not kept[2] & CHOSEN:
+        return len(kept)
+    end = len(kept) - CHOICES_END.size
+    length: int = CHOICES_END.unpack_from(kept, end)[0]
+    return end - length
+
+
+def unpacked(kept: NumberedList, start: int, count: int, *, wide: int) -> tuple[int, ...]:
+    """So many numbers of two bytes from here on, or of four."""
     if count < _FEW:
-        return structs[count].unpack_from(kept, start)
-    return struct.unpack_from(f"<{count}{'I' if flags & _WIDE else 'H'}", kept, start)
+        return (_WIDER if wide else _NARROW)[count].unpack_from(kept, start)
+    return struct.unpack_from(f"<{count}{'I' if wide else 'H'}", kept, start)
+
+
+def behind(found: Sequence[int], further: Sequence[int]) -> Iterable[int]:
+    """A list, and behind it what it does not hold; looked for as far as it is needed."""
+    return chain(found, filterfalse(frozenset(found).__contains__, further)) if further else found

@@ -109,6 +109,9 @@ class LocalLists(Searchable, Protocol):
     def numbered(self, key: UserKey) -> NumberedList | None:
         """The same as numbers; None also where it is not kept as numbers of now."""
 
+    def keep_choice(self, key: UserKey, with_choice: NumberedList) -> None:
+        """Keep a list of numbers that is here with a choice, if there is room without another list going."""
+
     def put(self, key: UserKey, envelope: Envelope) -> None:
         """Keep a list; the lists put first make room for it."""
 

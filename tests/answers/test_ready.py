@@ -21,7 +21,7 @@ from service.catalog.current import CurrentCatalog
 from service.catalog.item import CatalogRow
 from service.filters import parse_filter
 from service.lists.envelope import Envelope, seal
-from service.lists.numbers import GivenItems, ItemNumbers, numbered
+from service.lists.numbers import GivenItems, ItemNumbers, NumberedList, numbered
 from service.lists.ports import Outcome
 from service.models import ItemList, RecommendationQuery, RequestKind
 from service.personalize.list_length import ListLength
@@ -35,7 +35,7 @@ ENDS = 50.0
 """When the pins are over that have an end."""
 
 BUYER = "buyer"
-STEPS = 30
+STEPS = 40
 
 
 class Shop(FakeCatalog):
@@ -117,6 +117,8 @@ class World:
         self.clock, self.blocked, self.events = StandingClock(), MemoryBlockList(), Bought()
         self.shop, self.numbers, self.length = Shop(self.versions), ItemNumbers(), WrittenLength()
         self.popular = PopularItems(IDS[20:22], self.clock)
+        self.kept: dict[Asked, NumberedList] = {}
+        """Lists as memory has them, with what was chosen of them."""
         catalog = CurrentCatalog(self.shop)
         rules = ItemRules(
             catalog=catalog,
@@ -149,6 +151,7 @@ class World:
             self.events.bought = change.bought
         if change.renumber:
             self.numbers = ItemNumbers(self.numbers.series + 1)
+            self.kept.clear()
         self.popular.learn(change.learned)
         self.clock.now += change.seconds
 
@@ -162,15 +165,20 @@ class World:
         elif self.kind == "similar-items":
             query = RecommendationQuery(asked.user_id, asked.wanted, kind=self.kind, item_id=asked.item_id)
         envelope: Envelope = seal(ItemList(asked.listed, "RID", self.clock.time(), frozenset(asked.listed[::3])))
-        kept = numbered(envelope, self.numbers)
+        # The same list for all lengths of answers and all users, in whatever order a caller gives the items to rank.
+        key = replace(asked, wanted=0, user_id="", given=tuple(sorted(asked.given)))
+        kept = self.kept.get(key) or numbered(envelope, self.numbers)
         assert kept is not None
         self.length.learned.clear()
         joined = self.assembly.join(query, asked.user_id, kept, given)
         if joined is not None:
-            # Twice: an answer leaves nothing behind that changes the next one.
-            again = self.assembly.join(query, asked.user_id, kept, given)
+            was_chosen = joined[2] is None
+            event(f"joined as before: {was_chosen}")
+            # Twice: an answer leaves nothing behind that changes the next one, but for what was chosen.
+            self.kept[key] = joined[-1] or kept
+            again = self.assembly.join(query, asked.user_id, self.kept[key], given)
             assert again is not None
-            assert (again[0], again[3]) == (joined[0], joined[3])
+            assert (again[0], *again[1], again[3]) == (joined[0], *joined[1], joined[3])
         learned = self.length.learned[: len(self.length.learned) // 2]
         self.length.learned.clear()
         answer = self.assembly.answer(query, Outcome(envelope, "cache"))
@@ -191,8 +199,9 @@ class World:
             assert sorted(dropped) == sorted(answer.dropped)
             assert learned == self.length.learned
         if given is None:
-            whole = self.assembly.joined_answer(query, "cache", envelope, kept, ())
-            assert whole is not None
+            found = self.assembly.joined_answer(query, "cache", envelope, self.kept[key], ())
+            assert found is not None
+            whole, _ = found
             assert whole.dropped == dropped
             if self.exclusion is None:
                 assert set(whole.promoted) == set(answer.promoted)
@@ -227,8 +236,14 @@ def _steps(rng: random.Random) -> Iterator[Asked | Change]:
     def some(most: int) -> frozenset[str]:
         return frozenset(rng.sample(IDS, rng.randint(0, most)))
 
+    again: list[Asked] = []
     for _ in range(STEPS):
-        if rng.random() < 0.1:
+        if again and rng.random() < 0.5:
+            asked = rng.choice(again)
+            given = rng.sample(asked.given, len(asked.given))
+            wanted, user_id = rng.choice([asked.wanted, asked.wanted, 4]), rng.choice(["u", "u", BUYER])
+            yield replace(asked, given=tuple(given), wanted=wanted, user_id=user_id)
+        elif rng.random() < 0.1:
             yield Change(seconds=ENDS)
         elif rng.random() < 0.2:
             yield Change(
@@ -240,13 +255,15 @@ def _steps(rng: random.Random) -> Iterator[Asked | Change]:
                 learned=tuple(rng.sample(IDS, 5)),
             )
         else:
-            yield Asked(
+            asked = Asked(
                 listed=tuple(rng.sample([*IDS, "gone"], rng.randint(0, len(IDS)))),
                 wanted=rng.choice([3, 5, rng.randint(1, 8)]),
                 user_id=rng.choice(["u", "u", BUYER]),
                 given=tuple(rng.sample([*IDS, "gone", "nowhere"], rng.randint(1, 12))),
                 item_id=rng.choice(["", "away", *IDS[:2]]),
             )
+            again.append(asked)
+            yield asked
 
 
 @examples(60, phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink))

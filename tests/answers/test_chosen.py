@@ -1,0 +1,148 @@
+"""What was chosen of a list holds as long as nothing changes that it depends on, and goes where its list goes."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from service.answers.arrangement import ArrangementTerms, Pin
+from service.lists.envelope import seal
+from service.lists.numbers import NumberedList, numbered
+from service.models import ItemList, RecommendationQuery
+from tests.answers.test_ready import ENDS, IDS, Change, World
+
+TWO_OF_A_KIND = ArrangementTerms(max_per={"kind": 2})
+OF_ONE_KIND = tuple(IDS[::4])
+"""Items of which two may be shown, so that popular ones fill up a list of them."""
+
+
+class Lists:
+    """Lists in memory, which are asked for again and again."""
+
+    def __init__(self, terms: ArrangementTerms) -> None:
+        self.world = World(terms, "recommendations", None, 10_000_000, top_up=True)
+        self._kept: dict[tuple[str, ...], NumberedList] = {}
+
+    def ask(self, listed: Sequence[str], wanted: int = 4, user_id: str = "u") -> tuple[list[str], bool]:
+        """What an answer shows, and whether it is what was chosen before."""
+        key = tuple(listed)
+        kept = self._kept.get(key) or numbered(seal(ItemList(key, "RID", 0.0)), self.world.numbers)
+        assert kept is not None
+        joined = self.world.assembly.join(RecommendationQuery(user_id, wanted), user_id, kept)
+        assert joined is not None
+        self._kept[key] = joined[-1] or kept
+        return [self.world.numbers.ids[number] for number in joined[1]], joined[2] is None
+
+    def beside(self, terms: ArrangementTerms) -> "Lists":
+        """Another placement that shows the same lists."""
+        other = Lists(terms)
+        other.world.numbers, other._kept = self.world.numbers, self._kept
+        return other
+
+    def size(self, listed: Sequence[str]) -> int:
+        """Bytes of a list."""
+        return len(self._kept[tuple(listed)])
+
+
+@pytest.fixture
+def lists() -> Lists:
+    """With two of a kind at most."""
+    return Lists(TWO_OF_A_KIND)
+
+
+def test_the_second_answer_shows_what_was_chosen_for_the_first(lists: Lists) -> None:
+    assert lists.ask(IDS[:12]) == (IDS[:4], False)
+    assert lists.ask(IDS[:12]) == (IDS[:4], True)
+
+
+def test_an_item_that_is_no_longer_blocked_is_shown_again(lists: Lists) -> None:
+    lists.world.change(Change(blocked=frozenset(IDS[:1])))
+    assert lists.ask(IDS[:12]) == (IDS[1:5], False)
+    lists.world.change(Change(blocked=frozenset()))
+    # Another list has made ready all that was chosen of the first.
+    lists.ask(IDS[1:13])
+
+    assert lists.ask(IDS[:12]) == (IDS[:4], False)
+
+
+def test_a_reload_of_the_catalogue_chooses_anew(lists: Lists) -> None:
+    lists.world.change(Change(catalog=frozenset(IDS[1:])))
+    assert lists.ask(IDS[:12])[0] == IDS[1:5]
+    lists.world.change(Change(catalog=frozenset(IDS)))
+    lists.ask(IDS[1:13])
+
+    assert lists.ask(IDS[:12]) == (IDS[:4], False)
+
+
+def test_a_pin_that_ends_frees_its_place() -> None:
+    starts = 1_700_000_000.0
+    lists = Lists(ArrangementTerms(pins=(Pin(IDS[20], 1, starts + ENDS),)))
+    pinned = [IDS[20], *IDS[:3]]
+    assert lists.ask(IDS[:12]) == (pinned, False)
+    assert lists.ask(IDS[:12]) == (pinned, True)
+    size = lists.size(IDS[:12])
+
+    lists.world.change(Change(seconds=ENDS))
+
+    assert lists.ask(IDS[:12]) == (IDS[:4], False)
+    assert lists.ask(IDS[:12]) == (IDS[:4], True)
+    assert lists.size(IDS[:12]) == size
+
+
+def test_rules_of_two_placements_keep_a_choice_each_with_the_same_list(lists: Lists) -> None:
+    pinned = lists.beside(ArrangementTerms(pins=(Pin(IDS[20], 1, float("inf")),)))
+    for _ in range(2):
+        lists.ask(IDS[:12])
+        pinned.ask(IDS[:12])
+
+    assert lists.ask(IDS[:12]) == (IDS[:4], True)
+    assert pinned.ask(IDS[:12]) == ([IDS[20], *IDS[:3]], True)
+
+
+def test_other_popular_items_fill_up_every_list_anew(lists: Lists) -> None:
+    others = OF_ONE_KIND[1:]
+    before = lists.ask(OF_ONE_KIND)
+    lists.ask(others)
+    assert lists.ask(OF_ONE_KIND) == (before[0], True)
+
+    lists.world.change(Change(learned=(IDS[3], IDS[7]), seconds=60.0))
+    # Popular are what the operator wants first, and then what was recommended.
+    filled = [*lists.ask(OF_ONE_KIND)[0][2:]]
+
+    assert lists.ask(others) == ([*others[:2], *filled], False)
+    lists.world.change(Change(learned=(IDS[2], IDS[6], IDS[3]), seconds=60.0))
+    lists.ask(OF_ONE_KIND)
+    assert not lists.ask(others)[1]
+
+
+def test_answers_of_two_lengths_keep_a_choice_each(lists: Lists) -> None:
+    for wanted in (3, 4, 3, 4):
+        lists.ask(IDS[:12], wanted)
+
+    assert lists.ask(IDS[:12], 3) == (IDS[:3], True)
+    assert lists.ask(IDS[:12], 4) == (IDS[:4], True)
+
+
+def test_a_buyer_is_shown_what_others_are_until_it_is_bought(lists: Lists) -> None:
+    lists.ask(IDS[:12])
+    lists.world.change(Change(bought=frozenset(IDS[20:])))
+
+    assert lists.ask(IDS[:12], user_id="buyer") == (IDS[:4], False)
+    assert lists.ask(IDS[:12]) == (IDS[:4], True)
+
+
+def test_reload_after_reload_a_list_takes_no_more_memory(lists: Lists) -> None:
+    lists.ask(IDS[:12])
+    size = lists.size(IDS[:12])
+
+    for _ in range(5):
+        lists.world.change(Change(catalog=frozenset(IDS)))
+        lists.ask(IDS[:12])
+
+    assert lists.size(IDS[:12]) == size
+
+
+def test_numbers_beyond_two_bytes_are_kept(lists: Lists) -> None:
+    lists.world.numbers.of([f"x{number}" for number in range(70_000)])
+    assert lists.ask(IDS[:12]) == (IDS[:4], False)
+
+    assert lists.ask(IDS[:12]) == (IDS[:4], True)
