@@ -1,6 +1,6 @@
 """What rules made of a list, kept behind its numbers, so that later answers find it there.
 
-A choice is a tag and the numbers of the items that are shown. Whoever made it knows by the tag what else it depends on,
+A choice is a tag and the numbers of the items that are shown. Its maker knows by the tag what else it depends on,
 and whether it still holds. It goes where its list goes.
 
     each choice: tag u32 | size u16 | numbers        the latest first; at the end of all: their length u16
