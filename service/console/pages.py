@@ -3,13 +3,15 @@
 import hashlib
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from fastapi import Response
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
 from service.console.access import Visit
+
+if TYPE_CHECKING:  # loaded with the first page
+    from jinja2 import Environment
 
 PATH: Final = "/console"
 
@@ -72,7 +74,12 @@ class Pages:
 
     def __init__(self, root_path: str) -> None:
         self.root = f"{root_path}{PATH}"
-        self._environment = Environment(
+
+    @cached_property
+    def _environment(self) -> "Environment":
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415  # most replicas show no page
+
+        return Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
             undefined=StrictUndefined,

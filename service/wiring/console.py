@@ -3,7 +3,6 @@
 import orjson
 import structlog
 
-from service.batch.load import LoadProgress, SetDescription
 from service.braze.preview import Previews
 from service.clock import Clock
 from service.console.access import Reception
@@ -73,6 +72,7 @@ def _send_tools(settings: Settings) -> SendTools:
 
 
 def _batch_state(settings: Settings, placement: str) -> BatchState:
+    from service.batch.load import LoadProgress, SetDescription  # noqa: PLC0415  # as the next line
     from service.wiring.tools import open_batch_sets  # noqa: PLC0415  # as large as a replica; for who asks only
 
     try:
