@@ -22,7 +22,7 @@ from service.api.headers import (
     taken_apart,
     written,
 )
-from service.api.hits import HitAnswer, Hits
+from service.api.hits import Hits
 from service.api.lifecycle import ACCESS_LINE, ASKED, CLIENT_GONE, FAILED, LEAVING, Asked, Lifecycle, Services
 from service.api.misses import Receive, answer_to
 from service.api.turns import Turns
@@ -107,15 +107,16 @@ class HitLane:
         if begin is None:
             return None
         found = hits.find(kind, query_string, services.clock.monotonic(), is_parsed=False)
-        if not isinstance(found, HitAnswer):
+        if not isinstance(found, tuple):
             return found
-        request_id = request_id_of(headers)
+        head, body, age_seconds, counted, seconds = found
+        request_id = request_id_of(headers) if headers else None
         logged = services.telemetry.sampled()
         if logged and request_id is None:
             request_id = new_request_id()
-        services.telemetry.hit(found.counted, found.age_seconds, found.seconds, request_id if logged else None)
+        services.telemetry.hit(counted, age_seconds, seconds, request_id if logged else None)
         named = b"" if request_id is None else written([(REQUEST_ID, request_id)])
-        return b"".join((begin, found.head, named, b"\r\n", found.body))
+        return b"".join((begin, head, named, b"\r\n", body))
 
     def _begin(self, servers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
         """How the server begins an answer; None where it would end the connection behind it."""
@@ -156,12 +157,13 @@ class HitLane:
         if found is None:
             await self._pass_on(services, scope, receive, send, request_id, logged=logged)
             return
-        headers = taken_apart(found.head)
+        head, body, age_seconds, counted, seconds = found
+        headers = taken_apart(head)
         if request_id is not None:
             headers.append((REQUEST_ID, request_id))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": found.body})
-        services.telemetry.hit(found.counted, found.age_seconds, found.seconds, request_id if logged else None)
+        await send({"type": "http.response.body", "body": body})
+        services.telemetry.hit(counted, age_seconds, seconds, request_id if logged else None)
 
     async def _missed(
         self,

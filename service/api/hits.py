@@ -5,7 +5,7 @@ A plain answer is a join of ready items. For any other the rules look at each it
 
 import re
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 from service.api.headers import lasting_headers, naming_list, passing_head, written
 from service.api.lifecycle import Asked, Services, asked_by
@@ -22,17 +22,9 @@ from service.telemetry import Hit
 _QUERY: Final = re.compile(rb"[!\"$-~]*")
 
 
-class HitAnswer(NamedTuple):
-    """An answer to be sent."""
-
-    head: bytes
-    """All headers but that of its request, as they are written."""
-    body: bytes
-    age_seconds: int
-    """Of its list."""
-    counted: Hit
-    seconds: float
-    """What it took."""
+HitAnswer: TypeAlias = tuple[bytes, bytes, int, Hit, float]
+"""An answer to be sent: all headers but that of its request, as they are written; the body; the age of its list in
+seconds; what telemetry counts; what it took in seconds. A tuple is made faster than any class."""
 
 
 class Hits:
@@ -91,7 +83,7 @@ class Hits:
         age = max(0, int(now - made_at(kept)))
         seconds = self._clock.monotonic() - began
         head = arm.head % (len(body), naming_list(visible_id(kept)), seconds * 1000, age)
-        return HitAnswer(head, body, age, counted, seconds)
+        return head, body, age, counted, seconds
 
     def _of(self, asked: Asked) -> HitAnswer | Asked:
         query = asked.query
@@ -109,7 +101,7 @@ class Hits:
             return replace(asked, answer=answer)
         age = max(0, int(self._clock.time() - created_at(envelope)))
         seconds = self._clock.monotonic() - asked.began
-        return HitAnswer(
+        return (
             written(lasting_headers(answer)) + passing_head(seconds, age),
             answer.body,
             age,

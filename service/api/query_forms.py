@@ -74,12 +74,25 @@ class QueryForms:
     def __init__(self, placements: Placements) -> None:
         self._placements = placements
         self._forms: dict[tuple[RequestKind, bytes, bytes], QueryForm] = {}
+        self._latest: dict[RequestKind, tuple[bytes, bytes, QueryForm]] = {}
+        """Of each kind what stands before and behind the user in the latest query that had a form, and that form."""
         # Hashes only: a query without a form may name its user.
         self._once: set[int] = set()
         self._formless: set[int] = set()
 
     def find(self, kind: RequestKind, query_string: bytes) -> tuple[QueryForm, str] | None:
         """The form of a query, and its user; None for one that is to be parsed as a whole."""
+        latest = self._latest.get(kind)
+        if latest is not None:
+            before, behind, form = latest
+            if query_string.startswith(before) and query_string.endswith(behind):
+                written = query_string[len(before) : len(query_string) - len(behind)]
+                # Such an id stands for itself, and all that could be another begins before it or behind it.
+                if written.replace(b"-", b"0").isalnum() and len(written) <= MAX_ID_CHARACTERS:
+                    return form, written.decode()
+        return self._found(kind, query_string)
+
+    def _found(self, kind: RequestKind, query_string: bytes) -> tuple[QueryForm, str] | None:
         user = _user_in(query_string)
         if user is None:
             key, user_id = (kind, query_string, b""), ""
@@ -91,6 +104,8 @@ class QueryForms:
             key = (kind, query_string[:start], query_string[end:])
         form = self._forms.get(key)
         if form is not None:
+            if user_id:
+                self._latest[kind] = key[1], key[2], form
             return form, user_id
         if len(query_string) <= MAX_FORM_BYTES and self._comes_again(key):
             form = self._made(key, has_user=user is not None)
