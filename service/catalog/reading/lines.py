@@ -11,6 +11,8 @@ MAX_COLUMNS: Final = 1_000
 MAX_LINE_CHARACTERS: Final = 1 << 20
 """Characters of a line. A line without an end is no row, and a small file unpacks to gigabytes of it."""
 
+_ENDS: Final[frozenset[str | bytes]] = frozenset(("\n", b"\n"))
+
 _Line = TypeVar("_Line", str, bytes)
 
 
@@ -20,7 +22,7 @@ def next_line(readline: Callable[[int], _Line]) -> tuple[_Line, bool]:
     if len(line) <= MAX_LINE_CHARACTERS:
         return line, True
     rest = line
-    while len(rest) > MAX_LINE_CHARACTERS:
+    while len(rest) > MAX_LINE_CHARACTERS and rest[-1:] not in _ENDS:
         rest = readline(MAX_LINE_CHARACTERS + 1)
     return line[:MAX_LINE_CHARACTERS], False
 
