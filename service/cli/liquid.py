@@ -5,6 +5,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import click
 
@@ -101,6 +102,8 @@ def render(
 
     Exit status 0: rendered, or aborted as the template wants it. 1: Braze would fail to render it.
     """
+    if service:
+        check_service(service)
     caller: Caller = ServiceCaller(service, {"*": credentials()}) if service else made_up
     if not service:
         click.echo("without --service the items are made up", err=True)
@@ -119,6 +122,21 @@ def render(
                 click.echo(f"{file}:{line}:{column}: Braze sends nothing: {error.problem}", err=True)
     if failed:
         sys.exit(EXIT_FAILED)
+
+
+def check_service(address: str) -> None:
+    """Refuse what no service has for an address.
+
+    Raises:
+        BadParameter: It does not begin with http:// or https:// and a host.
+    """
+    try:
+        parts = urlsplit(address)
+        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise click.BadParameter(f"{address!r} is no http:// or https:// address", param_hint="--service")
 
 
 def _show(message: Message, channel: str) -> None:

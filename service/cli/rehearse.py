@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import click
 import orjson
 
 from service.cli.display import TerminalDisplay
 from service.cli.group import EXIT_FAILED
-from service.cli.liquid import CHANNELS, FILE, FOLDER, credentials, job_for
+from service.cli.liquid import CHANNELS, FILE, FOLDER, check_service, credentials, job_for
 from service.cli.options import Number
 from service.cli.prewarm import named_files
 from service.errors import MissingPackage, ServiceError
@@ -128,8 +127,7 @@ def command(  # its options
 
     Exit status 0: enough messages are good. 1: fewer than --at-least. 2: a file or an option is wrong.
     """
-    if urlsplit(service).scheme not in {"http", "https"} or not urlsplit(service).hostname:
-        raise click.BadParameter(f"{service!r} is no http:// or https:// address", param_hint="--service")
+    check_service(service)
     with ExitStack() as stack:
         terms = _Terms(
             templates,

@@ -246,6 +246,12 @@ MISTAKES = {
         "object-as-list",
     ),
     "too many items": (CALL.replace(" :save", "&num_results=101 :save"), "num-results"),
+    "JSON that is cut": (CALL + GUARD + "{{ r[0].name | json_escape | slice: 0, 9 }}", "cut-after-escape"),
+    "a name that is cut in an assign": (
+        CALL + GUARD + "<p>{% assign n = r[0].name | escape | truncate: 9 %}{{ n }}</p>",
+        "cut-after-escape",
+    ),
+    "a greeting that is cut": ("<p>{{ ${first_name} | escape | upcase | truncate: 9 }}</p>", "cut-after-escape"),
     "no user": (CALL.replace("user_id", "userid"), "missing-parameter"),
     "product of the workshop": (CALL + GUARD + "{{ r[0].product.name }}", "unknown-field"),
     "price of a product in a loop": (

@@ -71,7 +71,13 @@ def test_the_mark_that_windows_writes_before_a_text_is_not_sent(tmp_path: Path) 
     assert run(tmp_path, "\ufeffa{{content_blocks.${footer}}}", "--blocks", str(blocks)).stdout == "abye\n"
 
 
-@pytest.mark.parametrize("options", [("--attribute", "name"), ("--case", "nobody"), ("--as", "letter")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(("--attribute", "name"), ("--case", "nobody"), ("--as", "letter"), ("--service", "ftp://a.example")),
+        *(("--service", "a.example"), ("--service", "http://[::1"), ("--service", "https://a.example:99999")),
+    ],
+)
 def test_a_wrong_option_is_refused(tmp_path: Path, options: tuple[str, str]) -> None:
     assert run(tmp_path, "a", *options).exit_code == 2
 

@@ -6,7 +6,7 @@ from typing import Final
 from service.braze.lint.examples import CALL, MAIL, NAME, PUSH, call
 from service.braze.lint.findings import Hits, Rule
 from service.braze.lint.template import Template
-from service.braze.lint.uses import INDEXED, LENGTH, OF_ITEM, OF_LIST, OF_OBJECT, STATUS, Use
+from service.braze.lint.uses import INDEXED, LENGTH, OF_ITEM, OF_LIST, OF_OBJECT, STATUS, Use, split_filters
 
 FIELDS: Final = frozenset({"id", "url", "name", "price", "image"})
 ANSWER: Final = frozenset(
@@ -16,6 +16,10 @@ ANSWER: Final = frozenset(
     )
 )
 ESCAPES: Final = frozenset({"escape", "escape_once", "url_param_escape", "url_encode", "strip_html", "json_escape"})
+MARKS: Final = frozenset({"escape", "escape_once", "url_param_escape", "url_encode", "json_escape"})
+"""Filters that write several characters for one."""
+
+CUTS: Final = frozenset({"truncate", "slice"})
 NUMBERS: Final = frozenset({"money", "number_with_delimiter", "round", "ceil", "floor", "times", "divided_by", "date"})
 MAX_LEAD: Final = 200
 """Characters before a price that are looked at; a search of all of them would take minutes in a large template."""
@@ -148,6 +152,18 @@ def _html(template: Template) -> Hits:
                 yield use.at, use.path
 
 
+def _cut(template: Template) -> Hits:
+    for piece in template.pieces:
+        if piece.kind != "output" and piece.name not in {"assign", "echo"}:
+            continue
+        head, *filters = split_filters(piece.inner)
+        names = [match[0] if (match := re.search(r"\w+", one)) else "" for one in filters]
+        escaped = [place for place, name in enumerate(names) if name in MARKS]
+        cut = [place for place, name in enumerate(names) if name in CUTS]
+        if escaped and cut and escaped[0] < cut[-1]:
+            yield piece.inner_start, f"{head.strip()} | {' | '.join(names)}"
+
+
 def _plain(template: Template) -> Hits:
     if not template.is_html:
         for use in _texts(template):
@@ -218,6 +234,14 @@ RULES: Final = (
         MAIL.replace(" | escape }}", " }}"),
         MAIL,
         _html,
+    ),
+    Rule(
+        "cut-after-escape",
+        "An escaped sign is several characters. Where it is cut in two, its beginning is shown: &am...",
+        "Cut first: {{ r[0].name | truncate: 40 | escape }}.",
+        MAIL.replace("| escape }}", "| escape | truncate: 40 }}"),
+        MAIL.replace("| escape }}", "| truncate: 40 | escape }}"),
+        _cut,
     ),
     Rule(
         "escape-in-plain-text",
