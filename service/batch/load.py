@@ -123,8 +123,10 @@ def load(
             on_progress(done, progress.lists)
     if not progress.lists:
         first = f", the first: {errors.first}" if errors.first else ""
+        others = progress.other_kinds
+        other = f"; {others} lines of another kind: --placement names the placement of theirs" if others else ""
         raise BatchError(
-            f"no list of this placement in {len(files)} files; {progress.errors} lines with errors{first}; "
+            f"no list of this placement in {len(files)} files; {progress.errors} lines with errors{first}{other}; "
             "nothing was changed"
         )
     made = [file.made_at for file in files]

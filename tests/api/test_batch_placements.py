@@ -30,6 +30,7 @@ async def test_a_batch_of_a_placement_stands_in_for_it(open_door: OpenDoor, tmp_
             query, shown = "/ranking?user_id=ann&item_ids=item001,item002", ["item002", "item001"]
         wrong = CliRunner().invoke(main, ["batch", "load", str(path)])
         assert (wrong.exit_code, "no list of this placement" in wrong.output) == (1, True)
+        assert "1 lines of another kind: --placement names the placement of theirs" in wrong.output
         loaded = CliRunner().invoke(main, ["batch", "load", "--placement", placement, str(path)])
         assert loaded.exit_code == 0, loaded.output
         answer = await door.http.get(query)
