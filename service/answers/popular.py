@@ -1,5 +1,6 @@
 """The non-personalised list: curated items, then what was lately recommended most, then the catalogue."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
@@ -39,7 +40,7 @@ class PopularItems:
     def __init__(self, curated: Sequence[str], clock: Clock) -> None:
         self._curated = tuple(dict.fromkeys(curated))
         self._clock = clock
-        self._weights: dict[str, float] = {}
+        self._weights = defaultdict[str, float](float)
         self._weight = 1.0
         self._is_counted = True
         self._ranked_at = float("-inf")
@@ -52,14 +53,15 @@ class PopularItems:
         """Count the head of a live list."""
         weights = self._weights
         for item_id in item_ids[:COUNTED_RANKS]:
-            weights[item_id] = weights.get(item_id, 0.0) + self._weight
+            weights[item_id] += self._weight
         self._weight *= _GROWTH
         if self._weight > 1e100:  # noqa: PLR2004  # far from a float's end; only ratios matter
-            self._weights = {item_id: one / self._weight for item_id, one in weights.items()}
+            for item_id in weights:
+                weights[item_id] /= self._weight
             self._weight = 1.0
-        if len(self._weights) > _MAX_IDS:
-            least = sorted(self._weights.values())[-_KEPT_IDS]
-            self._weights = {item_id: one for item_id, one in self._weights.items() if one >= least}
+        if len(weights) > _MAX_IDS:
+            least = sorted(weights.values())[-_KEPT_IDS]
+            self._weights = defaultdict(float, {one: weight for one, weight in weights.items() if weight >= least})
         self._is_counted = False
 
     def ids(self, catalog: ItemCatalog) -> Iterator[str]:

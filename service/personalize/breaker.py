@@ -11,6 +11,7 @@ belongs to an earlier era is not heard: it says nothing about now.
 """
 
 from enum import IntEnum
+from itertools import count
 
 from service.clock import Clock
 from service.errors import BreakerOpen
@@ -43,7 +44,8 @@ class Breaker:
         self._failures = 0
         self._opened_at: float | None = None
         self._probing = False
-        self._era = 0
+        self._eras = count()
+        self._era = next(self._eras)
 
     @property
     def state(self) -> BreakerState:
@@ -74,7 +76,7 @@ class Breaker:
         self.check()
         if self.state is BreakerState.HALF_OPEN:
             self._probing = True
-            self._era += 1
+            self._era = next(self._eras)
         elif self._opened_at is not None:
             # The failures still count, so that one more opens it.
             self._begin_era(opened_at=None)
@@ -103,4 +105,4 @@ class Breaker:
     def _begin_era(self, opened_at: float | None) -> None:
         self._opened_at = opened_at
         self._probing = False
-        self._era += 1
+        self._era = next(self._eras)

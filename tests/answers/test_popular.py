@@ -62,7 +62,9 @@ def test_weights_are_made_small_before_floats_end_and_the_order_stays() -> None:
     items.learn(["often"])
     items.learn(["seldom"])
     # As after a million and more lists.
-    items._weight, items._weights = 9.9e99, {one: 5e99 * weight for one, weight in items._weights.items()}
+    items._weight = 9.9e99
+    for item_id in items._weights:
+        items._weights[item_id] *= 5e99
     for _ in range(200):
         items.learn(["new"])
     assert items._weight < 2

@@ -151,6 +151,9 @@ async def test_what_remains_is_the_answer_to_the_next_call(placed: Door, seed: i
         if placement == "ranked":
             query["item_ids"] = ",".join(f"item{dice.randrange(60):03}" for _ in range(12))
         found = await explained(placed, user, **query)
+        for one in found["items"]:
+            assert (one["from"] == "list") == (one["rank"] is not None)
+            assert (one["place"] is None) == (one["dropped_by"] is not None)
         spent = len(placed.personalize.asked)
         answer: httpx.Response = await placed.get(PATHS[placement], user_id=user, **query)
         if found["next_call"]["does"] == "ask":

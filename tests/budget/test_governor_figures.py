@@ -109,6 +109,18 @@ def test_a_redis_that_took_over_hears_of_the_last_slot_also_by_a_clock_that_was_
     play(scenario, 5)
 
 
+def test_of_several_slots_the_last_is_the_one_behind_which_the_next_begins() -> None:
+    async def scenario(scene: Scene) -> None:
+        reservation = await scene.governor.reserve(Lane.STALE, HORIZON, 3)
+        assert reservation.granted == 3
+        last = reservation.begins(scene.clock.monotonic())[-1]
+        scene.server.redis.command("HSET", scene.governor.budget_key, "next_free", "0", "last", "0")
+        following = await scene.governor.reserve(Lane.NO_LIST, HORIZON)
+        assert scene.clock.monotonic() + following.wait_seconds == pytest.approx(last + 1 / 400, abs=EXACT)
+
+    play(scenario, 400)
+
+
 def test_a_redis_that_forgets_a_replica_again_and_again_leaves_it_its_own_share(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -220,6 +220,27 @@ def test_nothing_is_reserved_for_lower_lanes_while_a_caller_without_a_list_waits
     assert got == pytest.approx({"first": 0.0, "second": 1.0, "refresh": 2.0, "prewarm": 3.0}, abs=0.01)
 
 
+def test_a_refresh_that_wants_a_slot_at_once_gives_up_when_a_caller_has_had_it() -> None:
+    refused_at = []
+
+    async def scenario(scene: Scene) -> None:
+        scene.call("first")
+        await scene.until(0.197)
+        refresh = scene.call("refresh", Lane.STALE, within=0.0)
+        refresh.add_done_callback(lambda _: refused_at.append(scene.clock.monotonic() - 1000.0))
+        await scene.until(0.198)
+        scene.call("caller")
+        await scene.until(0.3)
+        # It waits for a slot that a caller may leave.
+        assert "refresh" not in scene.got
+        await scene.until(4.0)
+
+    got = play(scenario, tps=5.0).got
+    assert got == {"first": 0.0, "caller": 0.2, "refresh": None}
+    # Two leads, and a slot.
+    assert refused_at == pytest.approx([0.197 + 2 * 0.005 + 0.2], abs=1e-6)
+
+
 class FastGovernor(EmbeddedGovernor):
     """Its slots come faster than it says, as those do that were used late."""
 

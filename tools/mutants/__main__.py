@@ -32,7 +32,7 @@ from tools.mutants.checkout import ROOT, Change, Checkout, Mutant, pytest_argume
 from tools.mutants.hot import Attempt, Session, Verdict, whole_file
 from tools.mutants.operators import Edit, edits
 from tools.mutants.reach import lines_of
-from tools.mutants.rooms import BESIDES, EQUIVALENT, TESTS, tests_of
+from tools.mutants.rooms import BESIDES, TESTS, is_equivalent, tests_of
 
 NAMED: Final = Path(__file__).with_name("named.toml")
 
@@ -158,8 +158,8 @@ def _drawn(options: argparse.Namespace, known: touched.Touched) -> Iterator[Atte
 
 
 def _is_equivalent(path: Path, edit: Edit) -> bool:
-    line = path.read_text("utf-8").splitlines()[edit.line - 1].strip()
-    return f"{path.relative_to(ROOT)}: {edit.what}: {line}" in EQUIVALENT
+    line = path.read_text("utf-8").splitlines()[edit.line - 1]
+    return is_equivalent(str(path.relative_to(ROOT)), edit.what, line)
 
 
 def _attempt(room: str, file: str, edit: Edit, known: touched.Touched) -> Attempt:

@@ -1,5 +1,7 @@
 """Which tests should notice a change in which room, the quickest first; and what no test can notice."""
 
+import re
+from dataclasses import dataclass
 from typing import Final
 
 from tools.mutants.checkout import ROOT
@@ -24,8 +26,61 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
 BESIDES: Final = ("tests/sends", "tests/settings", "tests/console", "tests/batch", "tests/doctor", "tests/cli")
 """May notice a change in any room."""
 
-EQUIVALENT: Final[dict[str, str]] = {}
-"""Mutants that behave as the right code does, by `file: what: line of code`, and why."""
+
+@dataclass(frozen=True, slots=True)
+class Equivalent:
+    """Changes that behave as the right code does, and why.
+
+    Attributes:
+        file: Whose.
+        what: A pattern of the change.
+        line: A pattern of what stands in its line.
+        why: No test can notice.
+    """
+
+    file: str
+    what: str
+    line: str
+    why: str
+
+
+_NO_INSTANT: Final = "no float of a clock that runs is that very instant"
+_ITS_OWN_ORDER: Final = "each has the same, and only ratios count"
+_LATE_ENOUGH: Final = "stamps are microseconds of today"
+_HARMLESS: Final = "a harmless way to try a command is as good"
+_UNUSED: Final = "the time of a missing token is not looked at"
+_NO_SOURCE: Final = "a head by itself names no source"
+
+EQUIVALENT: Final = (
+    Equivalent("service/budget/schedule.py", "LtE", r"if wait < _NOW_SECONDS", _NO_INSTANT),
+    Equivalent("service/budget/slot_queue.py", "1.0 is 5.0", r"weight_of: .* = lambda _: 1\.0", _ITS_OWN_ORDER),
+    Equivalent("service/budget/turns.py", "1.0 is 5.0", r"lambda _: 1\.0|\+= 1\.0 / ", _ITS_OWN_ORDER),
+    Equivalent(
+        "service/fleet/ledger.py", "0 is 1", r"names\.get\(name, 0\)|_newest = 0", "stamps are microseconds of today"
+    ),
+    Equivalent(
+        "service/fleet/rights.py", r"\d+ is \d+", r'^"\w+(\|\w+)?": \(', "a harmless way to try a command is as good"
+    ),
+    Equivalent(
+        "service/lists/adapters/redis.py",
+        "0.0 is 1.0",
+        r"_tokens\.pop\(key, ",
+        "the time of a missing token is not looked at",
+    ),
+    Equivalent(
+        "service/lists/adapters/outcome_codec.py",
+        "LtE",
+        r"len\(packed\) < _HEAD\.size",
+        "a head by itself names no source",
+    ),
+)
+
+
+def is_equivalent(file: str, what: str, line: str) -> bool:
+    """Whether `EQUIVALENT` names this change."""
+    return any(
+        one.file == file and re.fullmatch(one.what, what) and re.search(one.line, line.strip()) for one in EQUIVALENT
+    )
 
 
 def tests_of(room: str, file: str) -> list[str]:
