@@ -5,9 +5,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# More workers than processors, since many tests wait; a worker that has no more tests takes some of another.
-WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN) && echo $$((n < 2 ? 2 : 4)))
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+# More workers than processors, since many tests wait; a worker that has no more tests takes some of another. Each
+# imports everything, so that more than these make two processors slower again.
+PROCESSORS := $(shell getconf _NPROCESSORS_ONLN)
+WORKERS ?= $(shell echo $$(($(PROCESSORS) < 2 ? 2 : 6)))
+test-fast: WORKERS = $(shell echo $$(($(PROCESSORS) < 2 ? 2 : 4)))
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
 # Otherwise each of the many processes that tests start compiles the service anew.
