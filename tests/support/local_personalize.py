@@ -4,8 +4,9 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import boto3
@@ -23,9 +24,17 @@ class LocalPersonalize:
     """A local Personalize that listens, and the ways to talk to it."""
 
     url: str
-    sdk: Any
-    """The real boto3 client, without retries."""
     http: httpx.Client
+
+    @cached_property
+    def sdk(self) -> Any:  # noqa: ANN401  # botocore makes the client's class at run time
+        """The real boto3 client, without retries."""
+        return _sdk(self.url)
+
+    def close(self) -> None:
+        """The client of the SDK, if it was asked for."""
+        if "sdk" in self.__dict__:
+            self.sdk.close()
 
     def recommend(self, **arguments: object) -> dict[str, Any]:
         answer: dict[str, Any] = self.sdk.get_recommendations(**{"campaignArn": CAMPAIGN_ARN, **arguments})
@@ -50,7 +59,7 @@ def _sdk(url: str) -> Any:  # noqa: ANN401  # botocore makes the client's class 
         region_name="us-east-1",
         aws_access_key_id="local",
         aws_secret_access_key="local",
-        config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=10),
+        config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=10, user_agent="tests"),
     )
 
 
@@ -62,13 +71,11 @@ def serving(app: Application) -> Iterator[LocalPersonalize]:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
         thread.start()
-        sdk = _sdk(url)
         try:
             assert server.listening.wait(timeout=10)
-            with httpx.Client(base_url=url, timeout=10) as http:
-                yield LocalPersonalize(url=url, sdk=sdk, http=http)
+            with httpx.Client(base_url=url, timeout=10) as http, closing(LocalPersonalize(url=url, http=http)) as local:
+                yield local
         finally:
-            sdk.close()
             server.end()
             thread.join(timeout=10)
 

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +70,29 @@ class Clock:
 class Account:
     """The clients of the three services, and short ways to what most tests need."""
 
-    personalize: Any
-    runtime: Any
-    events: Any
     server: LocalPersonalize
     clock: Clock
     control: ControlPlane
     folder: Path
+    clients: ExitStack
+    """Closes those that were made: to make one takes longer than most of what a test asks of it."""
+
     made: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def personalize(self) -> Any:  # noqa: ANN401  # botocore makes the client's class at run time
+        return self._client("personalize")
+
+    @cached_property
+    def runtime(self) -> Any:  # noqa: ANN401  # as above
+        return self._client("personalize-runtime")
+
+    @cached_property
+    def events(self) -> Any:  # noqa: ANN401  # as above
+        return self._client("personalize-events")
+
+    def _client(self, service: str) -> Any:  # noqa: ANN401  # as above
+        return self.clients.enter_context(closing(client(service, self.server.url)))
 
     def wait(self, minutes: float = 60) -> None:
         """Let Amazon's time pass."""
@@ -188,19 +204,7 @@ def opened_account(
     )
     try:
         with serving(create_app(None, tps=0, latency_ms=0, control=control)) as server, ExitStack() as stack:
-            personalize, runtime, events = (
-                stack.enter_context(closing(client(f"personalize{name}", server.url)))
-                for name in ("", "-runtime", "-events")
-            )
-            yield Account(
-                personalize=personalize,
-                runtime=runtime,
-                events=events,
-                server=server,
-                clock=clock,
-                control=control,
-                folder=folder,
-            )
+            yield Account(server=server, clock=clock, control=control, folder=folder, clients=stack)
     finally:
         control.close()
 
@@ -212,7 +216,7 @@ def client(service: str, url: str) -> Any:  # noqa: ANN401  # botocore makes the
         region_name="us-east-1",
         aws_access_key_id="local",
         aws_secret_access_key="local",
-        config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30),
+        config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30, user_agent="tests"),
     )
     check_answers_of(made)
     return made
