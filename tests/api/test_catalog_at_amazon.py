@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import operator
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,6 @@ from werkzeug.wrappers import Response
 
 from service.catalog import curated
 from service.catalog.adapters import dynamodb_catalog, dynamodb_source, s3
-from service.catalog.adapters.dynamodb_catalog import MAX_SAMPLE_ITEMS
 from service.errors import ConfigurationError
 from tests.support.amazon import DENIED, THROTTLED, Amazon
 from tests.support.front_door import ITEMS, Door, OpenDoor
@@ -24,6 +24,7 @@ from tests.support.waiting import PATIENCE_SECONDS, until
 PATH = "/recommendations"
 S3 = "s3://shop/items.csv"
 DEADLINE_SECONDS = 0.5
+SAMPLE_ITEMS = 100
 
 
 @pytest.fixture
@@ -48,11 +49,19 @@ def table(amazon: Amazon) -> None:
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    for n in range(ITEMS):
-        texts = {"id": f"item{n:03}", "url": "http://u", "name": "Item", "image": "http://i"}
-        item = {**{name: {"S": text} for name, text in texts.items()}, "price": {"N": "5"}}
-        client.put_item(TableName="items", Item=item)
+    put(client, "items", [item_of(n) for n in range(ITEMS)])
     client.close()
+
+
+def item_of(number: int) -> dict[str, Any]:
+    texts = {"id": f"item{number:03}", "url": "http://u", "name": "Item", "image": "http://i"}
+    return {**{name: {"S": text} for name, text in texts.items()}, "price": {"N": "5"}}
+
+
+def put(client: Any, table: str, items: list[dict[str, Any]]) -> None:  # noqa: ANN401  # of the SDK, made at run time
+    puts = [{"PutRequest": {"Item": item}} for item in items]
+    for start in range(0, len(puts), 25):
+        client.batch_write_item(RequestItems={table: puts[start : start + 25]})
 
 
 async def look(door: Door, amazon: Amazon, is_so: Callable[[], object]) -> None:
@@ -183,8 +192,10 @@ async def test_a_throttled_table_is_waited_for_until_the_deadline_and_no_longer(
 
 
 @pytest.fixture
-def long_table(amazon: Amazon) -> None:
-    """1,005 items; only the last have attributes of their own, and they come last in a scan, too."""
+def long_table(amazon: Amazon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five items more than are looked at; only they have attributes of their own, and they come last in a scan, too."""
+    for module in (dynamodb_source, dynamodb_catalog):
+        monkeypatch.setattr(module, "MAX_SAMPLE_ITEMS", SAMPLE_ITEMS)
     client = amazon.client("dynamodb")
     client.create_table(
         TableName="long",
@@ -192,15 +203,9 @@ def long_table(amazon: Amazon) -> None:
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    puts: list[dict[str, Any]] = []
-    for n in range(MAX_SAMPLE_ITEMS + 5):
-        texts = {"id": f"item{n:03}", "url": "http://u", "name": "Item", "image": "http://i"}
-        item: dict[str, Any] = {**{name: {"S": text} for name, text in texts.items()}, "price": {"N": "5"}}
-        if n >= MAX_SAMPLE_ITEMS:
-            item |= {"sale_price": {"N": "3"}, "sold_out": {"BOOL": n % 2 == 0}}
-        puts.append({"PutRequest": {"Item": item}})
-    for start in range(0, len(puts), 25):
-        client.batch_write_item(RequestItems={"long": puts[start : start + 25]})
+    late: list[dict[str, Any]] = [{"sale_price": {"N": "3"}, "sold_out": {"BOOL": n % 2 == 0}} for n in range(5)]
+    items = [item_of(n) for n in range(SAMPLE_ITEMS + 5)]
+    put(client, "long", [*items[:SAMPLE_ITEMS], *map(operator.or_, items[SAMPLE_ITEMS:], late)])
     client.close()
 
 
@@ -209,15 +214,15 @@ async def test_an_attribute_that_only_later_items_have_can_be_shown_and_excluded
 ) -> None:
     """A2."""
     del long_table
-    last = [f"item{n}" for n in range(MAX_SAMPLE_ITEMS, MAX_SAMPLE_ITEMS + 5)]
+    last = [f"item{n}" for n in range(SAMPLE_ITEMS, SAMPLE_ITEMS + 5)]
     rule = 'EXCLUDE ItemID WHERE Items.sold_out IN ("true")'
     popular = ",".join([*last, "item000"])
     async with open_door(CATALOG_URL="dynamodb://long", EXCLUSION_FILTER=rule, POPULAR_ITEMS=popular) as door:
         answer = await door.get(PATH, user_id="", num_results=3, fields="sale_price,never_seen")
     assert answer.status_code == 200
     assert [(item["id"], item["sale_price"], item["never_seen"]) for item in answer.json()] == [
-        ("item1001", 3, None),
-        ("item1003", 3, None),
+        ("item101", 3, None),
+        ("item103", 3, None),
         ("item000", None, None),
     ]
 
@@ -228,9 +233,9 @@ async def test_a_filter_of_requests_may_name_an_attribute_that_no_item_has_shown
     """A2."""
     del long_table
     rule = "EXCLUDE ItemID WHERE Items.sale_price < $MOST"
-    popular = "item1000,item000"
+    popular = "item100,item000"
     async with open_door(CATALOG_URL="dynamodb://long", EXCLUSION_FILTER=rule, POPULAR_ITEMS=popular) as door:
-        for most, first in (("1", "item1000"), ("9", "item000")):
+        for most, first in (("1", "item100"), ("9", "item000")):
             answer = await door.get(PATH, user_id="", num_results=1, **{"filter_values.MOST": most})
             assert [item["id"] for item in answer.json()] == [first]
 
@@ -240,7 +245,7 @@ async def test_popular_items_anywhere_in_a_table_are_shown_first_also_after_an_h
 ) -> None:
     """A3."""
     del long_table
-    first = ["item1004", "item1002"]
+    first = ["item104", "item102"]
     async with open_door(CATALOG_URL="dynamodb://long", POPULAR_ITEMS=",".join(first)) as door:
         shown = (await door.get(PATH, user_id="", num_results=4)).json()
         assert [item["id"] for item in shown][:2] == first
@@ -257,7 +262,7 @@ async def test_popular_items_that_a_table_lacks_are_said(
     del long_table
     monkeypatch.setattr(curated, "FETCH_SECONDS", PATIENCE_SECONDS)
     with capture_logs() as logs:
-        async with open_door(CATALOG_URL="dynamodb://long", POPULAR_ITEMS="item1004,gone"):
+        async with open_door(CATALOG_URL="dynamodb://long", POPULAR_ITEMS="item104,gone"):
             pass
     assert [(log["count"], log["first"]) for log in logs if log["event"] == "popular_items_unknown"] == [(1, ["gone"])]
 
