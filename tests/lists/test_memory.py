@@ -12,10 +12,10 @@ from service.lists.keys import UserKeys
 from service.lists.memory import ENTRY_BYTES, BytesBoundedCache, ListMemory, discard_where, list_bytes
 from service.models import ItemList, ListRequest
 
-LISTS = 2_750
+LISTS = 1_380
 """Just above what a dict grows at, where each entry costs most."""
 
-IDS = 125
+IDS = 63
 """Different ones in all lists; some 22 lists for each, as of a small catalogue and many users."""
 
 

@@ -5,6 +5,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from itertools import chain
 from pathlib import Path
@@ -25,6 +26,11 @@ ROOT = Path(__file__).parents[2]
 
 def text_of(path: str) -> str:
     return (ROOT / path).read_text("utf-8")
+
+
+@cache
+def trees() -> dict[Path, ast.Module]:
+    return {path: ast.parse(path.read_text("utf-8")) for path in (ROOT / "service").rglob("*.py")}
 
 
 def pins(lock: str) -> dict[str, str]:
@@ -59,8 +65,8 @@ def test_every_package_that_the_service_imports_is_a_dependency_by_name() -> Non
     named = {re.split(r"[^a-z0-9-]", one)[0] for one in listed}
     imported = {
         name.partition(".")[0]
-        for path in (ROOT / "service").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for path, tree in trees().items()
+        for node in ast.walk(tree)
         for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else imports(node))
     }
     packages = packages_distributions()
@@ -109,8 +115,8 @@ def test_the_image_keeps_every_service_that_the_code_asks() -> None:
     makers = {"AwsClient", "blocking_client", "client", "create_client", "regions_of"}
     data = Path(botocore.__file__).parent / "data"
     asked = {"personalize-runtime"}
-    for path in (ROOT / "service").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for tree in trees().values():
+        for node in ast.walk(tree):
             if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in makers:
                 asked |= {str(one.value) for one in node.args if isinstance(one, ast.Constant)}
 
