@@ -12,6 +12,7 @@ from service.attribution import ATTRIBUTION_SOURCE, RECOMMENDATION_ID, attributi
 from service.events.event import (
     MAX_ATTRIBUTION_SOURCE_CHARACTERS,
     MAX_RECOMMENDATION_ID_CHARACTERS,
+    MAX_TEXT_CHARACTERS,
     Event,
     EventProblem,
     event_id_of,
@@ -104,6 +105,8 @@ def _events(given: object, terms: BrazeTerms, now: float) -> Iterator[Event]:
             line_id = event_id_of(user_id or device_id, event_type, item_id, sent_at)
         elif len(items) > 1:
             line_id = f"{event_id}:{number}"
+            if len(line_id) > MAX_TEXT_CHARACTERS:
+                line_id = event_id_of(line_id, event_type, item_id, 0.0)
         yield Event(
             event_type=event_type,
             user_id=user_id,

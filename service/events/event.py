@@ -260,6 +260,8 @@ def _impression(value: object) -> tuple[str, ...]:
         raise EventProblem("impression: is not a list of item ids")
     if len(value) > MAX_IMPRESSION:
         raise EventProblem(f"impression: at most {MAX_IMPRESSION} items, not {len(value)}")
+    if any(len(one) > MAX_TEXT_CHARACTERS for one in value):
+        raise EventProblem(f"impression: an id of more than {MAX_TEXT_CHARACTERS} characters")
     return tuple(value)
 
 

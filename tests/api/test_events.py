@@ -116,10 +116,11 @@ async def test_events_are_counted_one_by_one(door: Door) -> None:
         {"eventType": "View", "itemId": "x" * 257},
         {"eventType": "View", "properties": [1]},
         {"eventType": "View", "sentAt": "9999-12-31T23:59:59Z"},  # was read as milliseconds, and as 1978
+        {"eventType": "View", "impression": ["item001", "x" * 257]},  # Personalize would never take it
     )
     body = answer.json()
     assert (answer.status_code, body["accepted"], body["duplicate"], body["ignored"]) == (202, 1, 1, 0)
-    assert [one["index"] for one in body["rejected"]] == [2, 3, 4, 5, 6]
+    assert [one["index"] for one in body["rejected"]] == [2, 3, 4, 5, 6, 7]
     assert "sentAt" in body["rejected"][1]["problem"]
     again = await send(door, {"eventType": "View", "itemId": "item001", "eventId": "e1"})
     assert again.json()["duplicate"] == 1

@@ -233,3 +233,11 @@ async def test_properties_that_personalize_refuses_cost_no_purchase(door: Door, 
     assert (await post(door, currents("users.behaviors.Purchase", "p-2", properties)))["accepted"] == 1
     await until(lambda: len(arrived(local)) >= 1)
     assert "properties" not in arrived(local)[0]
+
+
+async def test_line_items_of_an_order_with_the_longest_id_arrive(door: Door, local: LocalPersonalize) -> None:
+    """Their ids were longer than Personalize takes, so they were put aside."""
+    assert (await post(door, {**ORDER, "id": "o" * 256}))["accepted"] == 2
+    assert (await post(door, {**ORDER, "id": "o" * 256}))["duplicate"] == 2
+    await until(lambda: len(arrived(local)) >= 2)
+    assert sorted(event["itemId"] for event in arrived(local)) == ["item002", "item003"]
