@@ -92,7 +92,7 @@ class Event:
         try:
             # An event that an earlier version kept has fewer fields; new ones come last and have defaults.
             given = dict(zip(cls.__slots__, orjson.loads(packed), strict=False))
-            given["impression"] = tuple(given["impression"])
+            given["impression"] = tuple(given.get("impression", ()))
             return cls(**given)
         except (ValueError, TypeError) as error:
             raise EventProblem(f"not a kept event: {type(error).__name__}") from error

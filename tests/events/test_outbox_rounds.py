@@ -122,6 +122,16 @@ def test_of_a_refused_call_each_event_is_sent_by_itself_and_the_wrong_one_is_put
     assert [line["event"] for line in logs] == ["event_put_aside"]
 
 
+def test_each_call_has_a_slot_of_the_budget() -> None:
+    async def scenario(scene: Scene, outbox: Outbox) -> None:
+        for number in range(6):
+            scene.add(f"{number}", user=f"u{number}")
+        outbox.wake()
+        await asyncio.sleep(5)
+
+    assert [at for at, _ in play(scenario, tps=2.0).calls] == pytest.approx([0.0, 0.5, 1.0, 1.5, 2.0, 2.5], abs=0.01)
+
+
 def test_what_is_put_aside_for_one_reason_has_a_line_a_minute() -> None:
     async def scenario(scene: Scene, outbox: Outbox) -> None:
         scene.fails = lambda _: RecommenderRefused("No")

@@ -167,7 +167,8 @@ def _attempt(room: str, file: str, edit: Edit, known: touched.Touched) -> Attemp
     line = source.splitlines()[edit.line - 1].strip()
     name = f"{file}:{edit.line}: {edit.what}: {line}"
     lines, more = lines_of(file, ast.parse(source), edit)
-    tests = known.tests_of(lines) or known.tests_of([(file, edit.line, edit.end_line)]) or known.tests_of(more)
+    places = (lines, [(file, edit.line, edit.end_line)], more)
+    tests = next((found for one in places if (found := known.tests_of(one, room))), [])
     in_processes = not tests
     if in_processes:
         tests = known.of_files(tests_of(room, file))

@@ -21,8 +21,8 @@ FILE: Final = Path(sys.prefix) / "mutants-map.json"
 ADDS: Final = "MUTANTS_MAP_ADDS"
 """Variable of the environment: what is found of these tests comes beside what is known of others."""
 
-MAX_SECONDS_OF_TESTS: Final = 8.0
-"""The quickest tests that run a line, as far as they take so long together."""
+MAX_SECONDS_OF_TESTS: Final = 10.0
+"""The likeliest tests that run a line, as far as they take so long together."""
 
 
 class Recorder:
@@ -142,8 +142,8 @@ class Touched:
         """Whether one of these lines runs before any test does."""
         return not self._imported.get(file, set()).isdisjoint(range(first, last + 1))
 
-    def tests_of(self, lines: Collection[tuple[str, int, int]]) -> list[str]:
-        """Those that run one of these lines of a file, first to last, the quickest first."""
+    def tests_of(self, lines: Collection[tuple[str, int, int]], room: str) -> list[str]:
+        """Those that run one of these lines of a file, first to last: those of the room, and the quickest, first."""
         found: set[int] = set()
         for file, first, last in lines:
             by_line = self._lines.get(file, {})
@@ -151,7 +151,7 @@ class Touched:
                 found.update(number for line, some in by_line.items() if first <= int(line) <= last for number in some)
             else:
                 found.update(number for line in range(first, last + 1) for number in by_line.get(str(line), ()))
-        return self._quickest([self._tests[number] for number in found])
+        return self._likeliest([self._tests[number] for number in found], f"tests/{room}/")
 
     def of_files(self, files: Collection[str]) -> list[str]:
         """Tests of these files or folders."""
@@ -162,9 +162,9 @@ class Touched:
         """How long they take together."""
         return sum(self.seconds[name] for name in tests)
 
-    def _quickest(self, tests: Collection[str]) -> list[str]:
+    def _likeliest(self, tests: Collection[str], folder: str) -> list[str]:
         found, left = [], MAX_SECONDS_OF_TESTS
-        for name in sorted(tests, key=self.seconds.__getitem__):
+        for name in sorted(tests, key=lambda one: (not one.startswith(folder), self.seconds[one])):
             left -= self.seconds[name]
             if found and left < 0:
                 break

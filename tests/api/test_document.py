@@ -1,0 +1,61 @@
+"""What the OpenAPI document says of every route: who may call it, and how it answers."""
+
+import pytest
+
+from service.api.document import PROBES, SCHEMES
+from tests.support.front_door import Door
+
+Document = dict[str, dict[str, dict[str, dict[str, object]]]]
+
+
+@pytest.fixture
+async def paths(door: Door) -> dict[str, dict[str, dict[str, object]]]:
+    document: Document = (await door.http.get("/openapi.json")).json()
+    assert document["components"]["securitySchemes"] == SCHEMES
+    return document["paths"]
+
+
+async def test_every_route_but_the_probes_wants_a_credential_and_administration_no_basic_one(
+    paths: dict[str, dict[str, dict[str, object]]],
+) -> None:
+    schemes = {}
+    for path, operations in paths.items():
+        for method, operation in operations.items():
+            allowed = operation.get("security", [])
+            assert isinstance(allowed, list)
+            tags = operation.get("tags", [])
+            assert isinstance(tags, list)
+            schemes[method, path] = [name for one in allowed for name in one], "administration" in tags
+            responses = operation["responses"]
+            assert isinstance(responses, dict)
+            assert ("401" in responses) == (path not in PROBES)
+            assert all(100 <= int(status) < 600 for status in responses), (path, sorted(responses))
+    assert schemes["get", "/livez"][0] == []
+    for (method, path), (names, administration) in schemes.items():
+        if path not in PROBES:
+            assert names == ["key", "bearer", *([] if administration else ["basic"])], (method, path)
+    assert schemes["get", "/recommendations"][1] is False
+    assert schemes["get", "/items/blocked"][1] is True
+
+
+async def test_a_head_is_documented_where_a_get_is_without_a_body(
+    paths: dict[str, dict[str, dict[str, object]]],
+) -> None:
+    for path, operations in paths.items():
+        assert ("head" in operations) == ("get" in operations), path
+        if "get" in operations:
+            get, head = operations["get"], operations["head"]
+            assert head["operationId"] == f"{get['operationId']}_head"
+            responses = head["responses"]
+            assert isinstance(responses, dict)
+            assert not any("content" in response for response in responses.values())
+    ids = [one["operationId"] for operations in paths.values() for one in operations.values()]
+    assert len(ids) == len(set(ids))
+
+
+async def test_pages_for_people_and_the_files_of_them_are_no_part_of_it(
+    paths: dict[str, dict[str, dict[str, object]]],
+) -> None:
+    assert [path for path in paths if path.startswith(("/docs", "/openapi", "/console"))] == []
+    assert "/users/{user_id}/explain" in paths or any(path.endswith("/explain") for path in paths)
+    assert "422" in paths["/recommendations"]["get"]["responses"]  # type: ignore[operator]  # a dictionary

@@ -1,0 +1,121 @@
+"""What an event may hold: each bound as it is met, and one beyond it."""
+
+from typing import Any
+
+import pytest
+
+from service.events.event import (
+    MAX_ATTRIBUTION_SOURCE_CHARACTERS,
+    MAX_ENTRIES,
+    MAX_EVENTS,
+    MAX_IMPRESSION,
+    MAX_PROPERTIES_CHARACTERS,
+    MAX_RECOMMENDATION_ID_CHARACTERS,
+    MAX_TEXT_CHARACTERS,
+    Event,
+    EventProblem,
+    camel_case,
+    events_of,
+)
+
+NOW = 1_700_000_000.0
+
+
+def read(**given: Any) -> Event | EventProblem:  # noqa: ANN401  # JSON
+    entry = {"userId": "ann", "eventList": [{"eventType": "View", "itemId": "a", **given}]}
+    [found] = events_of(entry, NOW)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "attribute"),
+    [
+        ("eventType", MAX_TEXT_CHARACTERS, "event_type"),
+        ("itemId", MAX_TEXT_CHARACTERS, "item_id"),
+        ("eventId", MAX_TEXT_CHARACTERS, "event_id"),
+        ("recommendationId", MAX_RECOMMENDATION_ID_CHARACTERS, "recommendation_id"),
+    ],
+)
+def test_a_text_may_be_so_long_and_no_longer(name: str, most: int, attribute: str) -> None:
+    assert getattr(read(**{name: "x" * most}), attribute) == "x" * most
+    found = read(**{name: "x" * (most + 1)})
+    assert str(found) == f"{name}: at most {most} characters, not {most + 1}"
+    assert getattr(read(**{name: " 12 "}), attribute) == getattr(read(**{name: 12}), attribute) == "12"
+    assert str(read(**{name: True})) == str(read(**{name: ["x"]})) == f"{name}: is not text"
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"impression": ["a"] * MAX_IMPRESSION}, None),
+        ({"impression": ["a"] * (MAX_IMPRESSION + 1)}, "impression: at most 25 items, not 26"),
+        ({"impression": []}, None),
+        ({"impression": None}, None),
+        ({"impression": "a"}, "impression: is not a list of item ids"),
+        ({"impression": ["a", ""]}, "impression: is not a list of item ids"),
+        ({"impression": ["a", 1]}, "impression: is not a list of item ids"),
+        ({"properties": {"a": "x" * (MAX_PROPERTIES_CHARACTERS - len('{"a":""}'))}}, None),
+        (
+            {"properties": {"a": "x" * MAX_PROPERTIES_CHARACTERS}},
+            "properties: at most 1024 characters as JSON",
+        ),
+        ({"metricAttribution": {"eventAttributionSource": "x" * MAX_ATTRIBUTION_SOURCE_CHARACTERS}}, None),
+        ({"metricAttribution": "x"}, "metricAttribution: is not a JSON object"),
+        ({"eventType": ""}, "eventType: is missing"),
+        ({"eventType": "$x"}, "eventType: begins with $"),
+        ({"eventValue": "3"}, "eventValue"),
+        ({"eventValue": 3}, None),
+    ],
+)
+def test_each_part_is_as_personalize_takes_it_or_the_event_is_refused(
+    given: dict[str, object], problem: str | None
+) -> None:
+    found = read(**given)
+    if problem is None:
+        assert isinstance(found, Event)
+    else:
+        assert isinstance(found, EventProblem)
+        assert str(found).startswith(problem)
+
+
+def test_so_many_entries_of_so_many_events_are_taken_and_no_more() -> None:
+    event = {"eventType": "View"}
+    entry = {"userId": "ann", "eventList": [event]}
+    assert len(list(events_of([entry] * MAX_ENTRIES, NOW))) == MAX_ENTRIES
+    assert len(list(events_of({**entry, "eventList": [event] * MAX_EVENTS}, NOW))) == MAX_EVENTS
+    for odd in (
+        [entry] * (MAX_ENTRIES + 1),
+        {**entry, "eventList": [event] * (MAX_EVENTS + 1)},
+        {**entry, "eventList": []},
+        {**entry, "eventList": event},
+        ["x"],
+    ):
+        with pytest.raises(EventProblem):
+            list(events_of(odd, NOW))
+
+
+def test_an_entry_names_a_user_or_a_session_and_a_wrong_event_leaves_the_others_theirs() -> None:
+    events = [{"eventType": "View", "itemId": "a"}, "x", {"eventType": "View", "itemId": "b"}]
+    found = list(events_of({"sessionId": "s", "eventList": events}, NOW))
+    assert [getattr(one, "item_id", None) for one in found] == ["a", None, "b"]
+    assert isinstance(found[0], Event)
+    assert (found[0].user_id, found[0].session_id, found[0].owner) == ("", "s", "s")
+    [nobody] = events_of({"eventList": [{"eventType": "View"}]}, NOW)
+    assert str(nobody) == "userId: is missing, and there is no sessionId"
+
+
+def test_an_event_comes_back_from_its_bytes_and_anything_else_does_not() -> None:
+    event = read(eventId="e", impression=["a", "b"], eventValue=2.5, properties={"a": 1}, recommendationId="r")
+    assert isinstance(event, Event)
+    assert Event.unpacked(event.packed()) == event
+    for odd in (b"", b"{}", b"[1]", b"null", event.packed()[:-1]):
+        with pytest.raises(EventProblem, match="not a kept event"):
+            Event.unpacked(odd)
+
+
+@pytest.mark.parametrize(
+    ("column", "name"),
+    [("NUM_RATINGS", "numRatings"), ("PRICE", "price"), ("numRatings", "numRatings"), ("A_B_C", "aBC")],
+)
+def test_a_column_has_the_name_that_the_events_api_wants(column: str, name: str) -> None:
+    assert camel_case(column) == name
