@@ -180,9 +180,8 @@ def _item_list(output: Mapping[str, object], key: str, *, created_at: float) -> 
         raise RecommenderError(f"the answer holds no {key}")
     # The SDK turns a body that is not an object, or an entry that is null, into None rather than an error.
     items = [item for item in items if isinstance(item, dict)]
-    ids = (item.get("itemId") for item in items)
-    promoted = (item.get("itemId") for item in items if item.get("promotionName"))
-    item_ids = tuple(dict.fromkeys(item_id for item_id in ids if isinstance(item_id, str) and item_id))
+    promoted = [item.get("itemId") for item in items if item.get("promotionName")]
+    item_ids = tuple(dict.fromkeys([one for item in items if isinstance(one := item.get("itemId"), str) and one]))
     recommendation_id = output.get("recommendationId")
     return ItemList(
         item_ids=item_ids,
