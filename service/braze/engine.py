@@ -13,8 +13,16 @@ from liquid.exceptions import LiquidError
 from liquid.template import BoundTemplate
 from liquid.token import TOKEN_CONTENT, TOKEN_EXPRESSION, TOKEN_OUTPUT, TOKEN_TAG, Token
 
+from service.braze.complaints import (
+    MAX_DEPTH,
+    MAX_ITERATIONS,
+    MAX_VARIABLE_BYTES,
+    TOO_DEEP,
+    said,
+    translated,
+)
 from service.braze.conditions import BrazeIf, BrazeUnless
-from service.braze.filters import FILTERS, NOT_OF_BRAZE, UNSUPPORTED
+from service.braze.filters import FILTERS, NOT_OF_BRAZE
 from service.braze.number_filters import number_filters
 from service.braze.outputs import MAX_OUTPUT_BYTES, BrazeEcho, BrazeOutput, BrazeTemplate, BrazeText
 from service.braze.ports import Caller, Job, Message
@@ -33,12 +41,6 @@ from service.braze.tags import (
 from service.braze.text_filters import text_filters
 from service.errors import TemplateError
 
-MAX_ITERATIONS: Final = 100_000
-"""Of all loops, inner ones multiplied."""
-
-MAX_VARIABLE_BYTES: Final = 10_000_000
-"""Of all variables of a template."""
-
 MAX_BLOCK_DEPTH: Final = 5
 """Content Blocks within Content Blocks."""
 
@@ -56,7 +58,7 @@ class BrazeEnvironment(Environment):
     """Tags, filters and limits. Content Blocks become part of the template, as if they were written there."""
 
     template_class = BrazeTemplate
-    block_nesting_limit = 100
+    block_nesting_limit = MAX_DEPTH
     loop_iteration_limit = MAX_ITERATIONS
     output_stream_limit = MAX_OUTPUT_BYTES
     local_namespace_limit = MAX_VARIABLE_BYTES
@@ -79,6 +81,12 @@ class BrazeEnvironment(Environment):
 
     def __hash__(self) -> int:
         return id(self)
+
+    def error(self, exc: type[LiquidError] | LiquidError, msg: str | None = None, token: Token | None = None) -> None:
+        """Raises it, with the place of its tag where it says only that something ended."""
+        if isinstance(exc, LiquidError) and token is not None and (exc.token is None or exc.token.start_index < 0):
+            exc.token = token
+        super().error(exc, msg, token)
 
     def tokenizer(self) -> Callable[[str], Iterator[Token]]:
         """Cuts a template into python-liquid's tokens."""
@@ -126,7 +134,7 @@ def parse(template: str, blocks: Mapping[str, str] | None = None) -> BoundTempla
     try:
         return BrazeEnvironment(blocks or {}).from_string(template)
     except LiquidError as error:
-        raise _translated(error, template) from error
+        raise translated(error, template) from error
 
 
 @lru_cache(maxsize=32)
@@ -150,49 +158,10 @@ def render(job: Job, caller: Caller) -> Message:
     except MessageAborted as abort:
         aborted = str(abort)
     except LiquidError as error:
-        raise _translated(error, job.template) from error
+        raise translated(error, job.template) from error
     except (ArithmeticError, LookupError, MemoryError, OSError, TypeError, ValueError, AttributeError) as error:
         # A filter got a value that it does not take; which errors that raises is the filter's own affair.
-        raise TemplateError(f"a filter cannot take this value: {_said(error)}") from error
+        raise TemplateError(f"a filter cannot take this value: {said(error)}") from error
     except RecursionError as error:
-        raise TemplateError(_TOO_DEEP) from error
+        raise TemplateError(TOO_DEEP) from error
     return Message(text, aborted, tuple(log.made))
-
-
-_TOO_DEEP: Final = "this is nested too deep"
-
-
-def _said(error: Exception) -> str:
-    """An error of Python in words for the author of a template."""
-    if isinstance(error, MemoryError):
-        return "it needs too much memory"
-    if isinstance(error, ArithmeticError):
-        return "the number is too large, or is none"
-    if isinstance(error, UnicodeError):
-        return "it is no text in UTF-8"
-    message = str(error)
-    if "integer string conversion" in message:
-        return "the number has too many digits"
-    return message or type(error).__name__
-
-
-def _translated(error: LiquidError, template: str) -> TemplateError:
-    if isinstance(error.__cause__, TemplateError):
-        return error.__cause__
-    token = error.token
-    offset = token.start_index if token is not None and token.source == template and token.start_index >= 0 else None
-    if isinstance(error.__cause__, RecursionError):
-        return TemplateError(_TOO_DEEP)
-    message = str(error.message)
-    found = re.fullmatch(r"unknown filter '(\w+)'", message)
-    if found and found[1] in UNSUPPORTED:
-        message = f"Braze has no filter {found[1]}: {UNSUPPORTED[found[1]]}"
-    wanting = re.match(r"(\w+): .*positional argument", message)
-    if wanting:
-        message = f"{wanting[1]}: this filter takes another number of arguments"
-    named = re.match(r"(\w+)\(\) got an unexpected keyword argument '(\w+)'", message)
-    if named:
-        message = f"{named[1]}: this filter has no option {named[2]}"
-    if isinstance(error.__cause__, TypeError) and not wanting and not named:
-        message = "a filter cannot take this value"
-    return TemplateError(message, offset)

@@ -96,6 +96,35 @@ def test_what_liquid_does_not_read_is_refused(template: str, problem: str) -> No
         rendered(template)
 
 
+@pytest.mark.parametrize(
+    ("template", "where", "problem"),
+    [
+        ("a\n{% if true %}b{% if false %}{% endif %}", "{% if true", "if is never closed: endif is missing"),
+        ("a{% for i in l %}{% for j in l %}", "{% for j", "for is never closed: endfor is missing"),
+        ("a{% case n %}{% when 1 %}", "{% case", "case is never closed: endcase is missing"),
+        ("a{% liquid\n if n\n echo 1\n%}b", "if n", "if is never closed: endif is missing"),
+        ("a\n{% if n == %}\nb{% endif %}", "{% if", "expected a primitive expression"),
+        ("a\n{% for i in %}{% endfor %}", "{% for", "expected a primitive expression"),
+        ("{{ 1 }}{% assign a = %}", "a =", "expected"),
+        ("a {{ n | }}", "n |", "expected word"),
+        ("a{{ 'b' | truncate: 'c' }}", "truncate", "truncate expected an integer, and this is a text"),
+        ("a{{ 'b' | append }}", "append", "append: this filter takes another number of arguments"),
+        ("a{{ 'b' | append: 'c', d: 1 }}", "append", "append: this filter has no option d"),
+        ("a{{ 'b' | uppercase }}", "uppercase", "there is no filter uppercase"),
+        ("{% if 'a' < 3 %}{% endif %}", "< 3", "a text and a number cannot be compared by < or >"),
+        ("{% if true %}" * 101, "", "blocks stand within each other more than 100 deep"),
+        ("a{% for i in (1..100001) %}{% endfor %}", "", "the loops take more than 100,000 turns"),
+    ],
+)
+def test_an_error_is_in_words_and_names_its_place(template: str, where: str, problem: str) -> None:
+    with pytest.raises(TemplateError) as refused:
+        rendered(template, l=[])
+
+    assert refused.value.problem.startswith(problem)
+    if where:
+        assert template[refused.value.offset :].startswith(where)
+
+
 LIST = ["a", None, True, 1.0, [2, ["b"]], {"k": 'say "hi"\n', "n": None, "l": [1.5, "x"]}]
 OBJECT = '{"k"=>"say \\"hi\\"\\n", "n"=>nil, "l"=>[1.5, "x"]}'
 
