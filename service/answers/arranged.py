@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from service.answers.arrangement import Arrangement
-from service.answers.chosen import Period, Popular
+from service.answers.chosen import Period
 from service.answers.kinds import Kinds, UnknownKind
-from service.answers.ready import Choice, Joined, Pinned, ReadyItems
+from service.answers.ready import Choice, Pinned, ReadyItems
 from service.answers.rules import ItemRules
 from service.catalog.item import CatalogRow
 from service.catalog.ports import ItemCatalog
 from service.clock import Clock
-from service.lists.numbers import ItemNumbers, NumberedList, behind
+from service.lists.numbers import ItemNumbers, behind
 from service.models import RecommendationQuery
 
 MAX_STANDING: Final = 1_000
@@ -71,14 +71,6 @@ class ArrangedItems(ReadyItems):
         self._groups: list[int] = []
         self._kinds = Kinds.of(arrangement.bounds) if arrangement.bounds else None
         self._standing: dict[tuple[int, frozenset[int] | None], _Standing] = {}
-
-    def join(
-        self, kept: NumberedList, wanted: int, popular: Popular | None = None, *, looks_again: bool = False
-    ) -> Joined | None:
-        """See `ReadyItems.join`."""
-        self._renew()
-        joined = None if looks_again else self._as_before(kept, wanted, popular)
-        return joined or self._full(kept, wanted, popular, keeps=not looks_again)
 
     def _choice(
         self, found: Sequence[int], wanted: int, given: frozenset[int] | None = None, *, further: Sequence[int] = ()

@@ -9,9 +9,10 @@ from itertools import islice
 from typing import Final, Literal
 
 from service.answers.arrangement import Arrangement
+from service.answers.chosen import Joined
 from service.answers.popular import PopularItems
 from service.answers.ports import NO_RECORD, OwnEvents, SendRecord
-from service.answers.ready import Joined, ReadyItems
+from service.answers.ready import ReadyItems
 from service.answers.rendering import render_items, render_object, with_attribution
 from service.answers.rules import ItemRules
 from service.answers.showing import Showing, ShowingTerms, Shown

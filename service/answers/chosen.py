@@ -20,6 +20,12 @@ Popular: TypeAlias = Callable[[], tuple[str, ...]]
 Dropped: TypeAlias = tuple[tuple[str, int], ...]
 """Why items are not shown, and how many."""
 
+Joined: TypeAlias = tuple[bytes, Sequence[int], Sequence[int] | None, Dropped, int, int, NumberedList | None]
+"""What an answer shows of a list: a JSON array; the numbers of its items; those of others that were looked at, None
+where they were not looked at again; why these are not shown, and how many; how many items of the list were looked at;
+how many of those shown are of the list or pinned; and the list with what was chosen, if it is to be kept instead. A
+tuple is made faster than any class."""
+
 Period: TypeAlias = tuple[float, float]
 """Unix seconds: from, and before."""
 
@@ -52,7 +58,8 @@ class Choices:
         self._chooser = 0
         self._tags_given = 0
         self._chosen: dict[int, Chosen] = {}
-        self._of_length: dict[int, dict[int, Chosen]] = {}
+        self.of_length: dict[int, dict[int, Chosen]] = {}
+        """What is known, by the length of the answer and tag."""
         self._tags: dict[Chosen, int] = {}
         self._popular: tuple[str, ...] | None = None
 
@@ -64,7 +71,7 @@ class Choices:
             wanted: Items.
             popular: What fills up a list that is too short; None: nothing does.
         """
-        known = self._of_length.get(wanted)
+        known = self.of_length.get(wanted)
         found = choice_in(kept, known) if known else None
         if found is None:
             return None
@@ -95,7 +102,7 @@ class Choices:
             if tag is None:
                 return kept
             self._tags[chosen] = tag
-            self._chosen[tag] = self._of_length.setdefault(chosen.wanted, {})[tag] = chosen
+            self._chosen[tag] = self.of_length.setdefault(chosen.wanted, {})[tag] = chosen
         return with_choice(kept, tag, shown, self._living_beside(chosen.wanted))
 
     def forget(self, numbers: ItemNumbers) -> None:
@@ -109,7 +116,7 @@ class Choices:
     def _clear(self) -> None:
         self._tags.clear()
         self._chosen.clear()
-        self._of_length.clear()
+        self.of_length.clear()
 
     def _begin(self) -> None:
         """Give tags that nobody else gives."""
@@ -136,4 +143,9 @@ class Choices:
         """Forget what other popular items filled up."""
         for chosen, tag in list(self._tags.items()):
             if chosen.is_filled:
-                del self._tags[chosen], self._chosen[tag], self._of_length[chosen.wanted][tag]
+                del self._tags[chosen], self._chosen[tag], self.of_length[chosen.wanted][tag]
+
+
+def counted(reasons: Sequence[str]) -> Dropped:
+    """How often each reason is there, in the order in which they come."""
+    return tuple((reason, reasons.count(reason)) for reason in dict.fromkeys(reasons))

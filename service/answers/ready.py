@@ -7,13 +7,13 @@ all users while none of them changes. What depends on the request or its user is
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
-from service.answers.chosen import Choices, Chosen, Dropped, Period, Popular
+from service.answers.chosen import Choices, Chosen, Joined, Period, Popular, counted
 from service.answers.rules import ItemRules
 from service.answers.selection import reason_to_drop
 from service.catalog.item import CatalogRow
 from service.catalog.ports import ItemCatalog
 from service.clock import Clock
-from service.lists.numbers import GivenItems, ItemNumbers, NumberedList, behind, first_numbers
+from service.lists.numbers import GivenItems, GivenNumbers, ItemNumbers, NumberedList, behind, first_numbers
 from service.models import RecommendationQuery
 
 READY_BYTES: Final = 60
@@ -22,19 +22,11 @@ READY_BYTES: Final = 60
 EMPTY_SECONDS: Final = 60.0
 """At most so often all fragments make room at once; what is shown most is there again first."""
 
-
 Pinned: TypeAlias = Sequence[tuple[int, int]]
 """Place, from 0, and number of each pinned item, by place."""
 
-Joined: TypeAlias = tuple[bytes, Sequence[int], Sequence[int] | None, Dropped, int, int, NumberedList | None]
-"""What an answer shows of a list: a JSON array; the numbers of its items; those of others that were looked at, None
-where they were not looked at again; why these are not shown, and how many; how many items of the list were looked at;
-how many of those shown are of the list or pinned; and the list with what was chosen, if it is to be kept instead. A
-tuple is made faster than any class."""
-
 Choice: TypeAlias = tuple[Sequence[int], Sequence[int], Pinned]
 """Numbers: what is shown of a list, in its order; those before the last of them that are not shown; and the pins."""
-
 
 _NOBODY: Final = RecommendationQuery("", 1)
 
@@ -84,14 +76,23 @@ class ReadyItems:
             looks_again: Whether to choose once more what has been chosen before.
         """
         self._renew()
-        found = first_numbers(kept, wanted)
-        if len(found) == wanted:
-            fragments = self._fragments
-            shown = [fragments[number] for number in found]
-            if all(shown):
-                return b"[%b]" % b",".join(shown), found, (), (), wanted, wanted, None  # type: ignore[arg-type]  # none is None
-        joined = None if looks_again else self._as_before(kept, wanted, popular)
+        joined = None
+        if wanted in self._choices.of_length and not looks_again:
+            joined = self._as_before(kept, wanted, popular)
+        if joined is None and not self._always_chooses:
+            found = first_numbers(kept, wanted)
+            joined = self._as_it_is(found) if len(found) == wanted else None
         return joined or self._full(kept, wanted, popular, keeps=not looks_again)
+
+    def _body_of(self, numbers: Sequence[int]) -> bytes | None:
+        """All these items; None if one of them is not to be shown, or not ready."""
+        fragments = self._fragments
+        parts = [fragments[number] for number in numbers]
+        return b"[%b]" % b",".join(parts) if all(parts) else None  # type: ignore[arg-type]  # none is None
+
+    def _as_it_is(self, found: Sequence[int]) -> Joined | None:
+        body, count = self._body_of(found), len(found)
+        return None if body is None else (body, found, (), (), count, count, None)
 
     def _as_before(self, kept: NumberedList, wanted: int, popular: Popular | None) -> Joined | None:
         """What was chosen of the list before, if it would be chosen again."""
@@ -99,12 +100,8 @@ class ReadyItems:
         if found is None:
             return None
         chosen, shown = found
-        fragments = self._fragments
-        parts = [fragments[number] for number in shown]
-        if not all(parts):
-            return None
-        _, dropped, examined, listed, _, _ = chosen
-        return b"[%b]" % b",".join(parts), shown, None, dropped, examined, listed, None  # type: ignore[arg-type]  # none is None
+        body = self._body_of(shown)
+        return None if body is None else (body, shown, None, chosen.dropped, chosen.examined, chosen.listed, None)
 
     def _full(self, kept: NumberedList, wanted: int, popular: Popular | None, *, keeps: bool) -> Joined | None:
         found = first_numbers(kept, len(kept))
@@ -157,21 +154,26 @@ class ReadyItems:
             looks_again: Whether to choose once more what has been chosen before.
         """
         self._renew()
-        joined = None if looks_again else self._as_before(kept, wanted, None)
-        if joined is not None:
-            return joined
-        numbers = given.numbers(self._of)
+        joined = None
+        if wanted in self._choices.of_length and not looks_again:
+            joined = self._as_before(kept, wanted, None)
+        numbers = given.numbers(self._of) if joined is None else None
         if numbers is None:
-            return None
+            return joined
+        found = first_numbers(kept, len(kept))
+        if not self._always_chooses and len(found) == wanted and numbers.are_all_of(found):
+            joined = self._as_it_is(found)
+        return joined or self._ranked(kept, wanted, numbers, found, keeps=not looks_again)
+
+    def _ranked(
+        self, kept: NumberedList, wanted: int, numbers: GivenNumbers, found: Sequence[int], *, keeps: bool
+    ) -> Joined | None:
         if len(self._fragments) < len(self._of.ids):
             self._grow()
-        order, members = numbers
-        found = first_numbers(kept, len(kept))
-        listed: frozenset[int] | None = None
-        if len(found) != len(order) or not members.issuperset(found):
-            listed = members.intersection(found)
-            found = (*filter(members.__contains__, found), *(number for number in order if number not in listed))
-        choice = self._choice(found, wanted, members)
+        listed = None
+        if not numbers.are_all_of(found):
+            found, listed = numbers.ranked(found)
+        choice = self._choice(found, wanted, numbers.members)
         if choice is None:
             return None
         shown, _, pinned = choice
@@ -179,9 +181,9 @@ class ReadyItems:
             return None
         joined = self._joined(choice, 0)
         # What follows behind the list is in the order in which this caller gave it.
-        if joined is None or looks_again or listed is not None:
+        if joined is None or not keeps or listed is not None:
             return joined
-        return self._with_choice(joined, kept, wanted, None, self._period(wanted, members))
+        return self._with_choice(joined, kept, wanted, None, self._period(wanted, numbers.members))
 
     def ids_of(self, numbers: Sequence[int]) -> list[str]:
         """The items of these numbers."""
@@ -238,8 +240,7 @@ class ReadyItems:
         examined = len(shown) + len(skipped) - len(pinned)
         if not skipped:
             return body, shown, (), (), examined, listed, None
-        counted = [self._reasons.get(number, "max_per") for number in skipped]
-        dropped = tuple((reason, counted.count(reason)) for reason in dict.fromkeys(counted))
+        dropped = counted([self._reasons.get(number, "max_per") for number in skipped])
         return body, shown, skipped, dropped, examined, listed, None
 
     def _are_ready(self, numbers: Sequence[int]) -> bool:

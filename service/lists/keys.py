@@ -41,8 +41,9 @@ class UserKeys:
         """
         self._seed = hashlib.sha256(secret.encode()).digest()
         self._keyed = hashlib.blake2b(key=self._seed, digest_size=_USER_BYTES)
-        self._scope_seed = hashlib.blake2b(scope.encode(), key=self._seed).digest()
-        self._scope = self._scope_seed[: KEY_BYTES - _USER_BYTES]
+        scope_seed = hashlib.blake2b(scope.encode(), key=self._seed).digest()
+        self._scope = scope_seed[: KEY_BYTES - _USER_BYTES]
+        self._scope_keyed = hashlib.blake2b(key=scope_seed, digest_size=KEY_BYTES + 1 - USER_PREFIX_BYTES)
 
     def of(self, request: ListRequest) -> UserKey:
         """The key of the list that answers this request; the same on every replica."""
@@ -66,7 +67,8 @@ class UserKeys:
         return UserPrefix(self._user(f"{len(user_id)}:{user_id}")[:USER_PREFIX_BYTES])
 
     def _changed(self, user: bytes, changes: bytes) -> UserKey:
-        digest = hashlib.blake2b(user + changes, key=self._scope_seed, digest_size=KEY_BYTES + 1 - USER_PREFIX_BYTES)
+        digest = self._scope_keyed.copy()
+        digest.update(user + changes)
         return UserKey(user[:USER_PREFIX_BYTES] + digest.digest())
 
     def _user(self, owner: str) -> bytes:

@@ -101,6 +101,15 @@ class GivenNumbers(NamedTuple):
     members: frozenset[int]
     """The same."""
 
+    def are_all_of(self, found: Sequence[int]) -> bool:
+        """Whether a list, which holds none twice, has all of them and nothing else."""
+        return len(found) == len(self.order) and self.members.issuperset(found)
+
+    def ranked(self, found: Sequence[int]) -> tuple[Sequence[int], frozenset[int]]:
+        """Those that a list has in its order, the others behind them as given; and which it has."""
+        listed = self.members.intersection(found)
+        return [*filter(listed.__contains__, found), *(one for one in self.order if one not in listed)], listed
+
 
 class GivenItems:
     """Items that callers give again and again, such as an edit that is ranked for each user.

@@ -1,12 +1,13 @@
 """The rules of placements through the front door: what they name, what they show, and how the answer calls itself."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from service.answers.arranged import ArrangedItems
 from service.errors import ConfigurationError, RecommenderError
 from tests.support.front_door import OpenDoor
 
@@ -160,3 +161,23 @@ async def test_ids_in_a_json_list_are_whole_and_wrong_types_are_named(with_file:
         ):
             wrong = await door.http.post("/ranking", json={"user_id": "ann", "item_ids": ["a"], name: value})
             assert (wrong.status_code, wrong.json()["field"]) == (422, name), value
+
+
+async def test_what_rules_choose_of_a_list_is_chosen_when_it_comes_and_then_no_more(
+    with_file: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[int] = []
+    choose = ArrangedItems._choice
+
+    def noted(items: ArrangedItems, found: Sequence[int], wanted: int, *others: Any, **more: Any) -> Any:  # noqa: ANN401  # as it is
+        chosen.append(wanted)
+        return choose(items, found, wanted, *others, **more)
+
+    monkeypatch.setattr(ArrangedItems, "_choice", noted)
+    async with with_file(f"{GOOD}max_per = {{ category = 8 }}") as door:
+        users = ("ann", "bob", "bob", "ann", "ann")
+        answers = [await door.get("/recommendations", user_id=user, num_results=5) for user in users]
+
+    assert [label(one)[0] for one in answers] == ["personalize", "personalize", "cache", "cache", "cache"]
+    assert answers[0].content == answers[3].content == answers[4].content
+    assert chosen == [5, 5]
