@@ -76,6 +76,10 @@ class Route:
             await self.scripts.close()
 
 
+_ODD_ANSWERS: Final = (ValueError, TypeError, LookupError, AttributeError)
+"""What reading an answer raises that is none of Redis's, here and in the library."""
+
+
 class Pathfinder:
     """Finds a route, and says why there is none.
 
@@ -103,6 +107,8 @@ class Pathfinder:
             if await self._speaks_otherwise(error):
                 raise Refusal("tls", _NO_TLS if self._tls else _TLS_WANTED) from error
             raise
+        except _ODD_ANSWERS as error:
+            raise _no_redis() from error
 
     async def _speaks_otherwise(self, error: BaseException) -> bool:
         """Whether TLS meets a port without it, or the reverse: neither side understands that, so one just waits."""
@@ -138,7 +144,7 @@ class Pathfinder:
             for one in asyncio.as_completed(asking):
                 try:
                     found = await one
-                except (RedisError, OSError, TimeoutError) as failure:
+                except (Refusal, RedisError, OSError, TimeoutError) as failure:
                     error = error or failure
                     continue
                 if found is not None:
@@ -158,8 +164,11 @@ class Pathfinder:
             )
         if found is None:
             return None
-        host, port = found
-        return HostPort(_text(host), int(port))
+        try:
+            host, port = found
+            return HostPort(_text(host), int(port))
+        except _ODD_ANSWERS as error:
+            raise _no_redis() from error
 
     async def _judged(self, client: aioredis.Redis, at: HostPort | None, *, reused: bool = False) -> Route:
         keep = False
@@ -236,11 +245,21 @@ async def greet(client: aioredis.Redis) -> Greeting:
     try:
         answer: Any = await client.execute_command("HELLO")  # type: ignore[no-untyped-call]  # the library's
     except ResponseError as error:
-        # A proxy may not know it. Everything else about it is found out by what it does.
+        # A proxy may not know it, and neither does Redis 5.
         if cause_of(error, tls=False).kind != "command":
             raise
-        return Greeting("", "standalone", "master")
+        return await _greet_in_old_words(client)
     return greeting_of(answer)
+
+
+async def _greet_in_old_words(client: aioredis.Redis) -> Greeting:
+    try:
+        said: Any = await client.info("server")
+    except ResponseError:
+        # Everything about a proxy is found out by what it does.
+        said = {}
+    version = said.get("redis_version") if isinstance(said, dict) else None
+    return greeting_of({"version": version}) if version else Greeting("", "standalone", "master")
 
 
 def greeting_of(answer: Any) -> Greeting:  # noqa: ANN401  # a list or a mapping, as the server and the library like
@@ -259,6 +278,10 @@ def greeting_of(answer: Any) -> Greeting:  # noqa: ANN401  # a list or a mapping
         raise Refusal("version", f"{server} is too old; {NEEDED}")
     role = "master" if _text(said.get("role", "master")) == "master" else "replica"
     return Greeting(server, _text(said.get("mode", "standalone")), role)
+
+
+def _no_redis() -> Refusal:
+    return Refusal("protocol", "what answers there does not answer as Redis does", lasting=False)
 
 
 def _text(value: object) -> str:

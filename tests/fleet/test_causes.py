@@ -307,6 +307,51 @@ async def test_an_old_server_is_named_at_the_start(clock: Clock, server: bytes, 
     assert says in line["cause"]
 
 
+def answering(others: bytes, **answers: bytes) -> Serve:
+    """A server that answers some commands, and all others alike."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                count = int((await reader.readuntil(b"\r\n"))[1:])
+                words = []
+                for _ in range(count):
+                    length = int((await reader.readuntil(b"\r\n"))[1:])
+                    words.append((await reader.readexactly(length + 2))[:-2])
+                writer.write(answers.get(words[0].decode().upper(), others))
+
+    return talk
+
+
+UNKNOWN = b"-ERR unknown command\r\n"
+INFO = b"# Server\r\nredis_version:5.0.7\r\nredis_mode:standalone"
+
+
+@pytest.mark.parametrize(
+    ("serve", "address", "says"),
+    [
+        (
+            answering(b"+OK\r\n", HELLO=UNKNOWN, INFO=b"$%d\r\n%s\r\n" % (len(INFO), INFO)),
+            "redis://127.0.0.1:{port}",
+            "Redis 5.0.7 is too old",
+        ),
+        (answering(b"+OK\r\n", HELLO=UNKNOWN, INFO=UNKNOWN), "redis://127.0.0.1:{port}", "does not answer as Redis"),
+        (answering(b"+OK\r\n"), "redis://127.0.0.1:{port}", "does not answer as Redis"),
+        (answering(b":1\r\n"), "redis+sentinel://127.0.0.1:{port}/shop", "does not answer as Redis"),
+    ],
+    ids=["Redis 5 knows no HELLO", "a proxy of its own kind", "a friendly server", "an odd sentinel"],
+)
+async def test_what_answers_in_another_way_than_redis_is_named_and_stops_nothing(
+    clock: Clock, serve: Serve, address: str, says: str
+) -> None:
+    """E1, E4: the start ended with a traceback."""
+    async with serving(serve) as port:
+        with capture_logs() as logs:
+            async with join(address.format(port=port), clock, heartbeat_seconds=600) as member:
+                assert not member.client.up
+    assert says in logs[0]["cause"]
+
+
 @pytest.mark.parametrize(
     "said",
     [
