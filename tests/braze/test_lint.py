@@ -267,6 +267,16 @@ MISTAKES = {
     "loop over a list in the list": (CALL + GUARD + "{% for i in r.items %}{{ i.name }}{% endfor %}", "field-of-list"),
     "empty": (CALL + "{% if r == empty %}{% abort_message() %}{% endif %}{{ r[0].name }}", "size-guard"),
     "empty name": (CALL + "{% if r[0].name != empty %}{{ r[0].name }}{% endif %}", "size-guard"),
+    "size in a case that is not nothing": (
+        CALL + "{% case r.size %}{% when 0 %}{% abort_message() %}{% else %}{{ r[0].name }}{% endcase %}",
+        "size-guard",
+    ),
+    "name that is no text": (
+        CALL + "{% if r[0].name == '' %}{% abort_message() %}{% endif %}{{ r[0].name }}",
+        "size-guard",
+    ),
+    "no text on the left": (CALL + '{% if "" != r[0].name %}{{ r[0].name }}{% endif %}', "size-guard"),
+    "price and tax": (CALL + GUARD + "{{ r[0].price | times: 1.2 }}", "price-without-money"),
     "headers of Python": (CALL.replace(":save", ":headers {'X-API-Key': 'a'} :save") + GUARD, "call-option"),
     "headers with a gap": (CALL.replace(":save", ':headers {"X-API-Key": <key>} :save') + GUARD, "call-option"),
     "headers that are a list": (CALL.replace(":save", ':headers ["a"] :save') + GUARD, "call-option"),
@@ -284,6 +294,16 @@ def test_the_same_mistake_in_another_dress_is_found(name: str) -> None:
 FINE = {
     "truth of a name": CALL + "{% unless r[0].name %}{% abort_message() %}{% endunless %}{{ r[0].name }}",
     "size above": CALL + "{% if r.size > 0 %}{{ r[0].name }}{% endif %}",
+    "size or 0": CALL
+    + "{% assign n = r.size | default: 0 %}{% if n < 3 %}{% abort_message() %}{% endif %}{{ r[0].name }}",
+    "size and 0": CALL
+    + "{% assign n = r.size | plus: 0 %}{% if n == 0 %}{% abort_message() %}{% endif %}{{ r[0].name }}",
+    "size that is nil or 0": CALL
+    + "{% if r.size == nil or r.size == 0 %}{% abort_message() %}{% endif %}{{ r[0].name }}",
+    "length in a case": CALL
+    + "{% assign n = r | size %}{% case n %}{% when 0 %}{% abort_message() %}{% endcase %}{{ r[0].name }}",
+    "price and tax as money": CALL + GUARD + "{{ r[0].price | times: 1.2 | money }}",
+    "text that is no guard": CALL + GUARD + "{% if r[0].brand == '' %}{% endif %}".replace("brand", "name"),
     "headers of JSON": CALL.replace(":save", ':headers {"A": "{{ ${a} | json_escape }}", "B": {{ 1 }}} :save') + GUARD,
     "headers of a variable": CALL.replace(":save", ":headers {{ ${headers} }} :save") + GUARD,
     "empty beside blank": CALL + "{% if r == empty or r == blank %}{% abort_message() %}{% endif %}{{ r[0].name }}",

@@ -32,8 +32,8 @@ def _status(template: Template) -> Hits:
 
 
 _OPERATOR: Final = re.compile(r"(==|!=|<>|<=|>=|<|>|\bcontains\b)")
-_BEFORE: Final = re.compile(r"([\w.]+)[\s}]*(==|!=|<>|<=|>=|<|>)[\s{]*\Z")
-_AFTER: Final = re.compile(r"[\s}]*(==|!=|<>|<=|>=|<|>)[\s{]*([\w.]+)")
+_BEFORE: Final = re.compile(r"([\w.]+|''|\"\")[\s}]*(==|!=|<>|<=|>=|<|>)[\s{]*\Z")
+_AFTER: Final = re.compile(r"[\s}]*(==|!=|<>|<=|>=|<|>)[\s{]*([\w.]+|''|\"\")")
 _TURNED: Final = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 
 
@@ -53,18 +53,29 @@ def _size(template: Template) -> Hits:
             continue
         for use in conditions:
             operator, other = _compared(use)
-            if other == "empty":
-                yield use.at, f"{use.path} {operator} {other}"
+            if other in _EMPTY or (use.name in {"size", "count"} and _is_case(template, use)):
+                yield use.at, f"{use.path} {operator} {other}".strip()
             is_low = operator in {"<", "<="} or (operator in {"==", "!=", "<>"} and other == "0")
             if use.name in {"size", "count"} and is_low and other.isdecimal():
                 yield use.at, f"{use.path} {operator} {other}"
 
 
+_EMPTY: Final = frozenset({"empty", "''", '""'})
+"""What nothing does not equal."""
+
+
+def _is_case(template: Template, use: Use) -> bool:
+    """Whether a `case` asks for it, so that nothing is the `else`."""
+    return any(one.inner_start <= use.at < one.end for one in template.tags("case"))
+
+
 def _catches_failure(template: Template, use: Use) -> bool:
     """Whether a condition also finds the call that failed."""
     operator, other = _compared(use)
-    if use.name == LENGTH or other in {"blank", "nil", "null", "empty"} or operator in {">", ">="}:
-        return other != "empty"
+    if other in _EMPTY or _is_case(template, use):
+        return use.name == LENGTH
+    if use.name == LENGTH or other in {"blank", "nil", "null"} or operator in {">", ">="}:
+        return True
     if not operator and not _OPERATOR.match(use.rest.lstrip(" }")):
         return True
     if use.reference is not None and _is_array(template, use.reference.call):

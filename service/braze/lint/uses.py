@@ -15,6 +15,9 @@ _KEEPS_TEXT: Final = frozenset(
 )
 """Filters after which a text of the catalogue is still one."""
 
+_MAKES_NUMBER: Final = frozenset({"default", "plus", "at_least", "times", "abs"})
+"""Filters that make a number of the size of nothing."""
+
 ANY: Final = "*"
 """An index that a variable holds."""
 
@@ -33,7 +36,7 @@ OF_ITEM: Final = "item."
 """Before the names that lead to what is looked for within a field of an item."""
 
 LENGTH: Final = "| size"
-"""What the filter says of a list; of nothing it says 0, where the property says nothing."""
+"""How long a list is; of nothing, too, that is a number, where the property `size` says nothing."""
 
 Kind = Literal["list", "item", "object", "field", "other"]
 
@@ -95,6 +98,8 @@ def filtered(source: Reference | None, names: list[str], texts: list[Reference])
     if source is not None and source.kind == "list" and names and names[0] in {"first", "last"}:
         return Reference(source.call, "item")
     if source is not None and source.kind == "list" and names == ["size"]:
+        return Reference(source.call, "field", name=LENGTH)
+    if source is not None and source.name == "size" and names and set(names) <= _MAKES_NUMBER:
         return Reference(source.call, "field", name=LENGTH)
     if not names or (source is not None and source.kind == "list" and set(names) <= _KEEPS_LIST):
         return source

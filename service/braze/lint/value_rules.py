@@ -21,6 +21,9 @@ MARKS: Final = frozenset({"escape", "escape_once", "url_param_escape", "url_enco
 
 CUTS: Final = frozenset({"truncate", "slice"})
 NUMBERS: Final = frozenset({"money", "number_with_delimiter", "round", "ceil", "floor", "times", "divided_by", "date"})
+PRICES: Final = NUMBERS - {"times", "divided_by"}
+"""Filters of which one, at least, must have been asked how a price looks."""
+
 MAX_LEAD: Final = 200
 """Characters before a price that are looked at; a search of all of them would take minutes in a large template."""
 
@@ -102,11 +105,11 @@ def _whole(template: Template) -> Hits:
 def _price(template: Template) -> Hits:
     for use in template.uses:
         found = use.reference
-        if use.place != "output" or found is None or (NUMBERS & set(use.filters) and not _is_rounded(use)):
+        if use.place != "output" or found is None or (PRICES & set(use.filters) and not _is_rounded(use)):
             continue
         # A number of a JSON object stays one.
         in_json = re.search(r"[\"']\s*:\s*\Z", template.text[max(0, use.at - MAX_LEAD) : use.at].rstrip("{ "))
-        if found.call.path and use.name == "price" and not in_json and not _is_mended(template, use, NUMBERS):
+        if found.call.path and use.name == "price" and not in_json and not _is_mended(template, use, PRICES):
             yield use.at, use.path
 
 
