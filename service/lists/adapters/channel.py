@@ -139,7 +139,8 @@ class FlightChannel:
             if message is None:
                 if asked:
                     return
-                await subscription.ping()
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    await subscription.ping()
                 asked = True
                 continue
             asked = False
