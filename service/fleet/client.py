@@ -162,7 +162,7 @@ class RedisClient:
         node = self._route.node_of(keys)
         if node is not None and _now() < self._nodes_asked_from.get(node, float("-inf")):
             raise SharedStateUnavailable("this node of Redis is down")
-        spread = node is None and (spread or bool(keys)) and isinstance(self._route.redis, PatientCluster)
+        spread = self._route.cluster is not None and node is None and (spread or bool(keys))
         return Asking(self, self._turns, node, spread=spread)
 
     def attempt(self) -> Asking:

@@ -15,10 +15,13 @@ local keep = {tonumber(ARGV[1]), tonumber(ARGV[2])}
 local most = tonumber(ARGV[3])
 local text = function(stamp) return string.format('%.0f', stamp) end
 
+-- Most only look, and what they find is mostly empty: whatever a look does not need is left out.
 local last = tonumber(ARGV[4])
-for set = 1, 2 do
-  local top = redis.call('ZRANGE', KEYS[set], -1, -1, 'WITHSCORES')
-  if top[2] then last = math.max(last, tonumber(top[2])) end
+if #ARGV > 7 or ARGV[7] == '1' then
+  for set = 1, 2 do
+    local top = redis.call('ZRANGE', KEYS[set], -1, -1, 'WITHSCORES')
+    if top[2] then last = math.max(last, tonumber(top[2])) end
+  end
 end
 
 for at = 8, #ARGV, 3 do
@@ -36,17 +39,23 @@ for at = 8, #ARGV, 3 do
   end
 end
 
+local since, page = '(' .. ARGV[5], ARGV[6]
+local counts, new, oldest = {}, {{}, {}}, {}
 for set = 1, 2 do
-  if keep[set] > 0 then redis.call('ZREMRANGEBYSCORE', KEYS[set], '-inf', '(' .. text(now - keep[set])) end
-  local over = redis.call('ZCARD', KEYS[set]) - most
-  if over > 0 then redis.call('ZREMRANGEBYRANK', KEYS[set], 0, over - 1) end
+  local count = redis.call('ZCARD', KEYS[set])
+  if count > 0 and keep[set] > 0 then
+    count = count - redis.call('ZREMRANGEBYSCORE', KEYS[set], '-inf', '(' .. text(now - keep[set]))
+  end
+  if count > most then
+    redis.call('ZREMRANGEBYRANK', KEYS[set], 0, count - most - 1)
+    count = most
+  end
+  if count > 0 then
+    if set == 1 then oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES') end
+    new[set] = redis.call('ZRANGE', KEYS[set], since, '+inf', 'BYSCORE', 'LIMIT', 0, page, 'WITHSCORES')
+  end
+  counts[set] = count
 end
 if ARGV[7] == '1' then redis.call('SET', KEYS[3], text(math.max(now, last + 1))) end
 
-local since, page = '(' .. ARGV[5], ARGV[6]
-local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-local after = function(key) return redis.call('ZRANGE', key, since, '+inf', 'BYSCORE', 'LIMIT', 0, page, 'WITHSCORES') end
-return {
-  text(now), redis.call('GET', KEYS[3]), redis.call('ZCARD', KEYS[1]), redis.call('ZCARD', KEYS[2]), oldest[2] or '0',
-  after(KEYS[1]), after(KEYS[2]),
-}
+return {text(now), redis.call('GET', KEYS[3]), counts[1], counts[2], oldest[2] or '0', new[1], new[2]}

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import redis.asyncio as aioredis
@@ -55,12 +55,19 @@ class Route:
     at: HostPort | None = None
     """The one server; None for a socket and for a cluster."""
 
+    cluster: PatientCluster | None = field(init=False)
+    """The same client, if it is a cluster's."""
+
+    def __post_init__(self) -> None:
+        # Every command asks, and to look at the library's classes takes longer than all the rest.
+        self.cluster = self.redis if isinstance(self.redis, PatientCluster) else None
+
     def node_of(self, keys: Sequence[str]) -> str | None:
         """The cluster's node for these keys; None if it is not known, if there are several, or without a cluster."""
-        if not keys or not isinstance(self.redis, PatientCluster):
+        if not keys or self.cluster is None:
             return None
         try:
-            nodes = {node.name for node in map(self.redis.get_node_from_key, keys) if node is not None}
+            nodes = {node.name for node in map(self.cluster.get_node_from_key, keys) if node is not None}
         except RedisError:
             return None
         return nodes.pop() if len(nodes) == 1 else None
