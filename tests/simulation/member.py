@@ -80,6 +80,12 @@ class Member:
         return next(iter(self.wired.placements)).arms[0]
 
     @property
+    def replica(self) -> bytes:
+        """As Redis knows it."""
+        assert self.shared.way is not None
+        return self.shared.way.heartbeat.replica.encode()
+
+    @property
     def is_at_rest(self) -> bool:
         """Whether nothing is under way that was not asked for by a clock."""
         campaign = self.arm.campaign

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -29,11 +30,11 @@ from tests.simulation.promises import FRESH_SECONDS, STALE_SECONDS, Promises, Sh
 from tests.support.fakes import FakeCatalog
 from tests.support.redis_network import RedisServerModel
 from tests.support.replica import ARN, ITEMS
-from tests.support.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
+from tests.support.virtual_time import BlindLoop, VirtualClock, run_virtual
 
 NUM_RESULTS: Final = 10
 PARTS: Final = 3
-QUIET_SECONDS: Final = 12.0
+QUIET_SECONDS: Final = 8.0
 """After so long without a happening, pins, flights and second deletions are over."""
 
 WARM_SECONDS: Final = 2.0
@@ -58,7 +59,9 @@ class World:
     def __init__(self, plan: Plan, seconds: float) -> None:
         self.plan = plan
         self.seconds = seconds
-        self.loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, BlindLoop)
+        self.loop = loop
         self.clock = VirtualClock(self.loop)
         self.chance = random.Random(plan.seed + 1)
         self.fast_seconds = 0.0
@@ -66,20 +69,7 @@ class World:
         latency = (0.03, 0.15) if plan.deadline_seconds > 1 else (0.02, 0.03)  # a short one
         self.personalize = Personalize(self.clock, self.chance, latency)
         self.catalog = FakeCatalog(ITEMS)
-        self.settings: Settings = load(
-            Settings,
-            None,
-            personalize_campaign_arn=ARN,
-            personalize_tps=plan.tps,
-            redis_url="redis://model",
-            catalog_url="file:///none.csv",
-            allow_anonymous=True,
-            cache_fresh_seconds=FRESH_SECONDS,
-            cache_stale_seconds=STALE_SECONDS,
-            request_deadline_seconds=plan.deadline_seconds,
-            expected_replicas=plan.replicas + 1,
-            **({"event_keys": "events-key-of-24-characters", "exclude_after": "Purchase:1d"} if plan.shop else {}),
-        )
+        self.settings = _settings(plan.tps, plan.deadline_seconds, plan.replicas, shop=plan.shop)
         self.members: list[Member] = []
         self.messages: list[Message] = []
         self.sources: Counter[str] = Counter()
@@ -109,7 +99,7 @@ class World:
         self._end()
         for member in list(self.members):
             await self._leave(member, killed=False)
-        if timers := [one for one in self.loop._scheduled if not one.cancelled()]:  # type: ignore[attr-defined]  # asyncio's own
+        if timers := self.loop.timers:
             self.promises.break_("timers are left", repr(timers[:3]))
 
     # Time
@@ -117,7 +107,6 @@ class World:
     async def _pass(self, until: float) -> None:
         """Let time go by; where nothing is under way, at once."""
         loop = self.loop
-        assert isinstance(loop, VirtualTimeLoop)
         rested = 0.0
         while until - self.clock.monotonic() > WARM_SECONDS + 1.0:
             await asyncio.sleep(1.0)
@@ -126,7 +115,7 @@ class World:
             if rested >= QUIET_SECONDS and skipped > 0:
                 self._look_around()
                 loop.pass_by(skipped)
-                self.server.redis.pass_by(skipped, _beats)
+                self.server.redis.pass_by(skipped, _beats, {one.replica for one in self.members})
                 self.skipped_seconds += skipped
         await asyncio.sleep(max(0.0, until - self.clock.monotonic()))
 
@@ -358,6 +347,25 @@ class World:
         if others:
             await asyncio.wait(others)
         await member.stack.aclose()
+
+
+@cache
+def _settings(tps: float, deadline_seconds: float, replicas: int, *, shop: bool) -> Settings:
+    """To read them takes as long as some seconds of a world."""
+    return load(
+        Settings,
+        None,
+        personalize_campaign_arn=ARN,
+        personalize_tps=tps,
+        redis_url="redis://model",
+        catalog_url="file:///none.csv",
+        allow_anonymous=True,
+        cache_fresh_seconds=FRESH_SECONDS,
+        cache_stale_seconds=STALE_SECONDS,
+        request_deadline_seconds=deadline_seconds,
+        expected_replicas=replicas + 1,
+        **({"event_keys": "events-key-of-24-characters", "exclude_after": "Purchase:1d"} if shop else {}),
+    )
 
 
 def _beats(key: bytes) -> bool:

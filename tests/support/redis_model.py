@@ -11,7 +11,8 @@ import hashlib
 import importlib
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from itertools import takewhile
 from typing import Any, Final
 
 from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
@@ -31,7 +32,7 @@ _OUT_OF_MEMORY: Final = "command not allowed when used memory > 'maxmemory'."
 _AROUND: Final = """
 function(call, failing)
   redis = {
-    call = function(...) return call(...) end,
+    call = call,
     pcall = function(name, ...)
       local err = failing(name)
       if err then return {err = err} end
@@ -40,6 +41,19 @@ function(call, failing)
   }
 end
 """
+
+
+_SCRIPT: Final = """
+function(count, ...)
+  local KEYS, ARGV = {...}, {select(count + 1, ...)}
+  for at = #KEYS, count + 1, -1 do KEYS[at] = nil end
+  local reply = (function() %s
+  end)()
+  if type(reply) == 'table' and not reply.err then return true, unpack(reply) end
+  return false, reply
+end
+"""
+"""Values go to and fro one by one: a table made of a list takes longer."""
 
 
 class RedisModel:
@@ -96,14 +110,16 @@ class RedisModel:
         self._turn()
         return self._values.keys() - self._expires_at.keys()
 
-    def pass_by(self, seconds: float, beats: Callable[[bytes], bool]) -> None:
-        """So much time has gone by, in which nothing happened but the replicas' signs of life under these keys."""
+    def pass_by(self, seconds: float, beats: Callable[[bytes], bool], alive: Collection[bytes]) -> None:
+        """So much time has gone by, in which nothing happened but the signs of life of these under these keys."""
         for key, value in self._values.items():
             if not beats(key):
                 continue
             if key in self._expires_at:
                 self._expires_at[key] += seconds
             for member, one in value.items():
+                if member not in alive:
+                    continue  # it is silent, and in time forgotten
                 if isinstance(one, float):
                     value[member] = one + seconds * 1e6
                 elif one.count(b" ") == 2 and not one.endswith(b" 0 0"):  # a share: when Redis has heard of its replica
@@ -120,7 +136,7 @@ class RedisModel:
             lines = text.splitlines()
             shebang = lines[0] if lines[0].startswith("#!") else ""
             body = "\n".join(lines[1:] if shebang else lines)
-            self._compiled[sha] = (self._lua.eval(f"function(KEYS, ARGV) {body}\nend"), "allow-oom" in shebang)
+            self._compiled[sha] = (self._lua.eval(_SCRIPT % body), "allow-oom" in shebang)
         return self.evalsha(sha, keys, args)
 
     def evalsha(self, sha: str, keys: Sequence[Any], args: Sequence[Any]) -> Any:  # noqa: ANN401  # as above
@@ -130,13 +146,19 @@ class RedisModel:
         # Redis's time stands still in a script.
         self._turn()
         function, allows_oom = self._compiled[sha]
-        table = self._lua.table_from
         self._may_fill = allows_oom or not self.full
         try:
-            reply = function(table(list(map(_bytes, keys))), table(list(map(_bytes, args))))
+            reply = function(len(keys), *map(_bytes, keys), *map(_bytes, args))
         finally:
             self._may_fill = True
-        return self._reply(reply)
+        if reply is True:
+            return []
+        if not reply[0]:
+            return self._reply(reply[1])
+        return [
+            one if type(one) is bytes or type(one) is int else self._reply(one)
+            for one in takewhile(_is_there, reply[1:])
+        ]
 
     def _failing(self, name: bytes) -> bytes | None:
         return None if self._may_fill or name not in _TAKES_MEMORY else f"OOM {_OUT_OF_MEMORY}".encode()
@@ -436,6 +458,10 @@ class RedisModel:
     def _xack(self, key: bytes, group: bytes, *numbers: bytes) -> int:
         del key, group, numbers
         return 0
+
+
+def _is_there(one: object) -> bool:
+    return one is not None
 
 
 def _span(start: int, stop: int, count: int) -> int:

@@ -1,8 +1,11 @@
 """An event loop that jumps to its next timer instead of waiting for it."""
 
 import asyncio
+import heapq
 import selectors
-from collections.abc import Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -26,26 +29,11 @@ class _JumpingSelector(selectors.DefaultSelector):
         return super().select(0)
 
 
-class _BlindSelector(_JumpingSelector):
-    """Never looks whether anything has come from outside, which takes longer than most of what a loop does."""
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise DeadlockError("the loop waits for nothing")
-        if timeout > 0:
-            self.loop.advance(timeout)
-        return []
-
-
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """Its time stands still while code runs, and jumps to the next timer when none does.
+    """Its time stands still while code runs, and jumps to the next timer when none does."""
 
-    Args:
-        blind: Nothing comes from outside, neither bytes nor the results of threads.
-    """
-
-    def __init__(self, *, blind: bool = False) -> None:
-        selector = _BlindSelector() if blind else _JumpingSelector()
+    def __init__(self) -> None:
+        selector = _JumpingSelector()
         super().__init__(selector)
         selector.loop = self
         self._virtual_now = 1000.0
@@ -53,15 +41,66 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._virtual_now
 
-    def pass_by(self, seconds: float) -> None:
-        """So much time has gone by in which nothing was due: every timer is as far away as it was."""
-        self._virtual_now += seconds
-        for timer in self._scheduled:  # type: ignore[attr-defined]  # asyncio's own heap, whose order stays
-            timer._when += seconds
-
     def advance(self, seconds: float) -> None:
         """Let time pass at once; called from running code it is a loop that stood still."""
         self._virtual_now += seconds
+
+
+class BlindLoop(VirtualTimeLoop):
+    """Never looks whether anything has come from outside, neither bytes nor the results of threads.
+
+    What asyncio does around that takes longer than most of what a loop runs.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._handles: deque[asyncio.Handle] = deque()
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        """A heap; of two that are due at a time, the first one made comes first."""
+        self._made = 0
+
+    def call_soon(self, callback: Callable[..., Any], *args: object, context: Context | None = None) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        self._handles.append(handle)
+        return handle
+
+    def call_later(
+        self, delay: float, callback: Callable[..., Any], *args: object, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._virtual_now + delay, callback, *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[..., Any], *args: object, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        self._made += 1
+        heapq.heappush(self._timers, (when, self._made, timer))
+        return timer
+
+    @property
+    def timers(self) -> list[asyncio.TimerHandle]:
+        """Those that are still to come."""
+        return [timer for _, _, timer in self._timers if not timer.cancelled()]
+
+    def pass_by(self, seconds: float) -> None:
+        """So much time has gone by in which nothing was due: every timer is as far away as it was."""
+        self._virtual_now += seconds
+        self._timers = [(when + seconds, number, timer) for when, number, timer in self._timers]
+
+    def _run_once(self) -> None:
+        handles, timers = self._handles, self._timers
+        while timers and timers[0][2]._cancelled:
+            heapq.heappop(timers)
+        if not handles and not self._stopping:  # type: ignore[attr-defined]  # asyncio's own
+            if not timers:
+                raise DeadlockError("the loop waits for nothing")
+            self._virtual_now = max(self._virtual_now, timers[0][0])
+        while timers and timers[0][0] <= self._virtual_now:
+            handles.append(heapq.heappop(timers)[2])
+        for _ in range(len(handles)):
+            handle = handles.popleft()
+            if not handle._cancelled:
+                handle._run()
 
 
 class VirtualClock:
@@ -79,8 +118,8 @@ class VirtualClock:
 
 
 def run_virtual(coroutine: Coroutine[Any, Any, Result], *, blind: bool = False) -> Result:
-    """Run to the end in virtual time; a task left behind is a failure. For `blind` see `VirtualTimeLoop`."""
-    with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(blind=blind)) as runner:
+    """Run to the end in virtual time; a task left behind is a failure. For `blind` see `BlindLoop`."""
+    with asyncio.Runner(loop_factory=BlindLoop if blind else VirtualTimeLoop) as runner:
         return runner.run(_nothing_left(coroutine))
 
 
