@@ -15,6 +15,10 @@ OF_NUMBERS: Final = (
 """Those whose arguments are numbers too."""
 
 
+_MOST_BITS: Final = 13_000
+"""About 4,000 digits. Python writes few more, and a loop that squares a number would otherwise take all its time."""
+
+
 def number_filters(filters: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
     """These of python-liquid's filters, by name.
 
@@ -27,7 +31,10 @@ def number_filters(filters: Mapping[str, Callable[..., Any]]) -> dict[str, Calla
 def _reading(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def read(value: object, *arguments: object, **more: object) -> Any:  # noqa: ANN401  # the filter's own result
-        return function(number(value), *map(number, arguments), **more)
+        result = function(number(value), *map(number, arguments), **more)
+        if isinstance(result, int) and result.bit_length() > _MOST_BITS:
+            raise FilterArgumentError("this number is too large", token=None)
+        return result
 
     return read
 
