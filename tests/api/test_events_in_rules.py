@@ -131,7 +131,8 @@ bury = 'INCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("Click")'
         assert before[3] not in after
         assert before[1] not in after
         assert before[1] in await shown(door, num_results=60)
-        assert await shown(door, user_id="ann ", num_results=5) != after[:5]
+        assert await shown(door, user_id="ann ", num_results=5) == after[:5]
+        assert await shown(door, user_id="anna", num_results=5) != after[:5]
 
 
 async def test_a_placement_finds_the_item_among_what_the_user_did(open_door: OpenDoor, tmp_path: Path) -> None:
