@@ -180,6 +180,10 @@ MISTAKES = {
     "no-break space": ("{%\N{NO-BREAK SPACE}if true %}{% endif %}", "syntax"),
     "else of nothing": ("{% endif %}", "syntax"),
     "output in a comment of Outlook": ("<!--[if mso]>{{ ${first_name} }}<![endif]-->", "html-comment"),
+    "output in an HTML comment behind a comment": (
+        "{% comment %}a{% endcomment %} b <!-- {{ ${x} }} -->",
+        "html-comment",
+    ),
     "head": ("<html><head><title>{{${first_name}}}</title></head><body></body></html>", "outside-body"),
     "small letters of the scheme": (CALL.replace("https://", "HTTP://") + GUARD, "url-http"),
     "one slash after HTTPS": (CALL.replace("https://", "HTTPS:/") + GUARD, "url-slash"),
@@ -350,6 +354,7 @@ FINE = {
     "the same in lines": CALL + "{% liquid\n if r[0].name == blank\n abort_message('none')\n endif %}{{ r[0].name }}",
     "comment in lines": "{% liquid\n comment\n if r | size > 3\n it's {{ x\n endcomment\n # assign a = 1 > 2\n%}",
     "comments in a comment": "{% comment %}{% comment %}{{ x | no }}{% endcomment %}{% if a = 1 %}{% endcomment %}",
+    "HTML comment in a comment": "a{% comment %}b<!--[if mso]>{{ ${x} }}<![endif]-->{% endcomment %}<p>c</p>",
     "brackets in a text": "{{ '{{' | append: \"{{\" }}",
     "comment": "<!-- a comment --><p>{{${first_name} | escape}}</p>",
 }

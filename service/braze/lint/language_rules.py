@@ -147,7 +147,7 @@ def _ascii(template: Template) -> Hits:
 def _comment(template: Template) -> Hits:
     for start, end in template.comments:
         match = re.search(r"\{%.*?%\}|\{\{.*?\}\}", template.text[start:end], re.DOTALL)
-        if match:
+        if match and not template.is_silent(start):
             yield start + match.start(), match[0][:60]
 
 

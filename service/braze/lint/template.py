@@ -4,9 +4,11 @@ It follows variables as far as `assign` and `for` lead, from top to bottom. It r
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import Final, Literal
 
 from service.braze.call_tag import parse_call
@@ -26,6 +28,7 @@ _CURLY: Final = re.compile(
     "[\N{LEFT SINGLE QUOTATION MARK}\N{LEFT DOUBLE QUOTATION MARK}].*?"
     "[\N{RIGHT SINGLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}]"
 )
+_COMMENT: Final = re.compile(r"\{%-?\s*comment\b")
 _BLOCK: Final = re.compile(r"content_blocks\.\$\{([^}]*)\}")
 _WORDS: Final = frozenset(
     (
@@ -76,6 +79,12 @@ class Template:
     def comments(self) -> list[tuple[int, int]]:
         """Where HTML comments are."""
         return list(html_comments(self.text))
+
+    def is_silent(self, at: int) -> bool:
+        """Whether a place is in a `comment`, which is no piece: it stands between two of them, behind the tag."""
+        number = bisect_right(self.pieces, at, key=attrgetter("start"))
+        before = self.pieces[number - 1].end if number else 0
+        return _COMMENT.search(self.text, before, max(before, at)) is not None
 
     @cached_property
     def _assigned(self) -> set[str]:
