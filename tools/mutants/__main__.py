@@ -31,8 +31,8 @@ from tools.mutants import cold, touched
 from tools.mutants.checkout import ROOT, Change, Checkout, Mutant, pytest_arguments
 from tools.mutants.hot import Attempt, Session, Verdict, whole_file
 from tools.mutants.operators import Edit, edits
-from tools.mutants.reach import lines_of
-from tools.mutants.rooms import BESIDES, TESTS, is_equivalent, tests_of
+from tools.mutants.reach import lines_of, of_a_route
+from tools.mutants.rooms import BESIDES, OF_ROUTES, TESTS, is_equivalent, tests_of
 
 NAMED: Final = Path(__file__).with_name("named.toml")
 
@@ -169,6 +169,8 @@ def _attempt(room: str, file: str, edit: Edit, known: touched.Touched) -> Attemp
     lines, more = lines_of(file, ast.parse(source), edit)
     places = (lines, [(file, edit.line, edit.end_line)], more)
     tests = next((found for one in places if (found := known.tests_of(one, room))), [])
+    if of_a_route(ast.parse(source), edit):
+        tests = [*known.of_files(OF_ROUTES), *tests]
     in_processes = not tests
     if in_processes:
         tests = known.of_files(tests_of(room, file))

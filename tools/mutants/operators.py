@@ -152,7 +152,9 @@ class _Skipped(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:  # as above
-        """Decorators."""
+        """Decorators; and ports, whose own bodies and defaults nobody runs."""
+        if any(ast.unparse(one).partition("[")[0] == "Protocol" for one in node.bases):
+            _skip(node)
         for one in node.decorator_list:
             if ast.unparse(one).startswith(_OF_NO_EFFECT):
                 _skip(one)

@@ -32,6 +32,23 @@ def lines_of(file: str, tree: ast.Module, edit: Edit) -> tuple[Lines, Lines]:
     return [], [(file, 1, 1_000_000)]
 
 
+def of_a_route(tree: ast.Module, edit: Edit) -> bool:
+    """Whether the edit stands in what a route says of itself, or a router of all its routes."""
+    routes = [
+        one
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for one in node.decorator_list
+        if ast.unparse(one).startswith("router.")
+    ]
+    routers = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("APIRouter(")
+    ]
+    return any(one.lineno <= edit.line and edit.end_line <= (one.end_lineno or 0) for one in (*routes, *routers))
+
+
 def _within(node: ast.stmt, edit: Edit) -> bool:
     first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))])
     return first <= edit.line and edit.end_line <= (node.end_lineno or 0)

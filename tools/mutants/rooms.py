@@ -27,6 +27,10 @@ BESIDES: Final = ("tests/sends", "tests/settings", "tests/console", "tests/batch
 """May notice a change in any room."""
 
 
+OF_ROUTES: Final = ("tests/api/test_document.py",)
+"""Sees what a route says of itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Equivalent:
     """Changes that behave as the right code does, and why.
