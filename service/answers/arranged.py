@@ -22,6 +22,9 @@ from service.models import RecommendationQuery
 MAX_STANDING: Final = 1_000
 """Sets of pins that are kept, for answers of different lengths."""
 
+LOOKED_AT: Final = 100
+"""Popular items that are looked at together, when what is known of others does not fill up a list."""
+
 _UNKNOWN: Final = -1
 _NEITHER: Final = 1
 """What the catalogue does not hold is neither boosted nor buried, and is not shown."""
@@ -101,12 +104,19 @@ class ArrangedItems(ReadyItems):
         if kinds is None:
             first = super()._choice(found, wanted, further=further)
             return None if first is None else (*first[:2], pinned)
-        try:
-            shown, skipped = kinds.choose(behind(found, further), wanted, standing)
-        except UnknownKind:
-            self._look_at(kinds.unknown((*found, *further)))
-            shown, skipped = kinds.choose(behind(found, further), wanted, standing)
+        shown, skipped = self._of_kinds(kinds, found, further, wanted, standing)
         return shown, skipped, pinned
+
+    def _of_kinds(
+        self, kinds: Kinds, found: Sequence[int], further: Sequence[int], wanted: int, standing: Sequence[int]
+    ) -> tuple[list[int], list[int]]:
+        """What there is room for, and what there is not; items that are not known yet are looked at few by few."""
+        for looked_at in range(0, len(further) + LOOKED_AT, LOOKED_AT):
+            try:
+                return kinds.choose(behind(found, further), wanted, standing)
+            except UnknownKind:
+                self._look_at(kinds.unknown((*found, *further[:looked_at])))
+        return kinds.choose(behind(found, further), wanted, standing)
 
     def _period(self, wanted: int, given: frozenset[int] | None = None) -> Period | None:
         standing = self._standing.get((wanted, given)) if self._pins_end else None

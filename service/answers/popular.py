@@ -22,7 +22,7 @@ COUNTED_RANKS = 10
 RECOUNT_SECONDS = PIN_SECONDS
 """The order is made anew so often at most, whatever the rate of live lists, and only where somebody is shown it."""
 
-_FIRST = 200
+_FIRST = 1_000
 _MAX_IDS = 20_000
 _KEPT_IDS = 5_000
 _MAX_ELIGIBLE = 1_000
@@ -72,10 +72,10 @@ class PopularItems:
         yield from catalog.first_ids()
 
     def first(self, catalog: ItemCatalog) -> tuple[str, ...]:
-        """The first of `ids`, each once, some hundred; the same object as long as they are the same."""
+        """The first of `ids`, each once, a thousand; the same object as long as they are the same."""
         best = self._best()
         if self._first[0] is not best or self._first[1] != catalog.version:
-            found = dict.fromkeys(islice(self.ids(catalog), 4 * _FIRST))
+            found = dict.fromkeys(islice(self.ids(catalog), 2 * _FIRST))
             self._first = best, catalog.version, tuple(islice(found, _FIRST))
         return self._first[2]
 

@@ -28,6 +28,7 @@ Pinned: TypeAlias = Sequence[tuple[int, int]]
 Choice: TypeAlias = tuple[Sequence[int], Sequence[int], Pinned]
 """Numbers: what is shown of a list, in its order; those before the last of them that are not shown; and the pins."""
 
+_SOME: Final = 200
 _NOBODY: Final = RecommendationQuery("", 1)
 
 
@@ -168,8 +169,7 @@ class ReadyItems:
     def _ranked(
         self, kept: NumberedList, wanted: int, numbers: GivenNumbers, found: Sequence[int], *, keeps: bool
     ) -> Joined | None:
-        if len(self._fragments) < len(self._of.ids):
-            self._grow()
+        self._grow()
         listed = None
         if not numbers.are_all_of(found):
             found, listed = numbers.ranked(found)
@@ -211,7 +211,7 @@ class ReadyItems:
         if len(first) == wanted and all(map(fragments.__getitem__, first)):
             return first, (), ()
         # Few are dropped as a rule, but a list may be long.
-        for some in (order[: 2 * wanted], order):
+        for some in (order[: 2 * wanted], order[:_SOME], order):
             shown = [number for number in some if fragments[number]][:wanted]
             place = some.index(shown[-1]) + 1 if len(shown) == wanted else len(some)
             if place == len(shown) == wanted:

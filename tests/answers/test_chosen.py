@@ -4,11 +4,19 @@ from collections.abc import Sequence
 
 import pytest
 
-from service.answers.arrangement import ArrangementTerms, Pin
+from service.answers.arranged import ArrangedItems
+from service.answers.arrangement import Arrangement, ArrangementTerms, Pin
+from service.answers.popular import PopularItems
+from service.answers.ports import NoEvents
+from service.answers.rules import ItemRules
+from service.catalog.current import CurrentCatalog
+from service.catalog.item import CatalogRow
 from service.lists.envelope import seal
-from service.lists.numbers import NumberedList, numbered
+from service.lists.numbers import ItemNumbers, NumberedList, numbered
 from service.models import ItemList, RecommendationQuery
 from tests.answers.test_ready import ENDS, IDS, Change, World
+from tests.support.clocks import StandingClock
+from tests.support.fakes import FakeCatalog, MemoryBlockList
 
 TWO_OF_A_KIND = ArrangementTerms(max_per={"kind": 2})
 OF_ONE_KIND = tuple(IDS[::4])
@@ -146,3 +154,27 @@ def test_numbers_beyond_two_bytes_are_kept(lists: Lists) -> None:
     assert lists.ask(IDS[:12]) == (IDS[:4], False)
 
     assert lists.ask(IDS[:12]) == (IDS[:4], True)
+
+
+class SortedShop(FakeCatalog):
+    """Hundreds of items of each kind, one kind behind the other."""
+
+    def __init__(self, kinds: int) -> None:
+        super().__init__([f"i{number}" for number in range(kinds * 300)], columns=("kind",))
+        for number, item_id in enumerate(self._rows):
+            item = {"id": item_id, "url": "u", "name": "n", "price": 1.0, "image": "i"}
+            self._rows[item_id] = CatalogRow.from_values(item, [f"kind{number // 300}"])
+
+
+def test_a_catalogue_that_is_sorted_by_kind_fills_up_a_list_of_one_kind() -> None:
+    shop, clock, numbers = SortedShop(4), StandingClock(), ItemNumbers()
+    rules = ItemRules(catalog=CurrentCatalog(shop), blocked=MemoryBlockList(), own_events=NoEvents())
+    items = ArrangedItems(rules, lambda: numbers, clock, 10**7, arrangement=Arrangement(TWO_OF_A_KIND))
+    kept = numbered(seal(ItemList(("i7", "i8", "i9"), "RID", 0.0)), numbers)
+    assert kept is not None
+    popular = PopularItems((), clock)
+
+    joined = items.join(kept, 6, lambda: popular.first(shop))
+
+    assert joined is not None
+    assert items.ids_of(joined[1]) == ["i7", "i8", "i300", "i301", "i600", "i601"]

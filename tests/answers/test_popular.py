@@ -74,7 +74,7 @@ def test_weights_are_made_small_before_floats_end_and_the_order_stays() -> None:
 
 
 def test_the_first_of_all_are_made_anew_only_when_the_order_or_the_catalogue_is() -> None:
-    clock, catalog = StandingClock(), FakeCatalog([f"item{number}" for number in range(400)])
+    clock, catalog = StandingClock(), FakeCatalog([f"item{number}" for number in range(1_200)])
     items = PopularItems(("item7", "gone"), clock)
     items.learn(["item9"])
     first = items.first(catalog)
