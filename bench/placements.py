@@ -137,7 +137,7 @@ def _ratio(turns: Sequence[Mapping[str, Answers]], what: str, of: str, to: str) 
 
 
 def _warm(replica: Process, path: str) -> None:
-    """Have a list for each user, and with it what the rules choose of it; `bench.hit_profile` measures first hits too."""
+    """Have a list for each user, and with it what the rules choose of it."""
     for number in range(USERS):
         with urllib.request.urlopen(f"{replica.url}{path}{PREFIX}{number}", timeout=10) as answer:  # noqa: S310  # loopback only
             answer.read()
