@@ -4,25 +4,30 @@ Only a plain request on a quiet connection is answered so. It came whole in one 
 is under way; nothing waits to be sent; the connection stays open. Everything else takes the ordinary way, which would
 have sent the same bytes. `tests/api/test_at_once.py` compares the two.
 
-The calls of a send differ in their target. Where all that stands behind it has been read before on a connection, the
+The calls of a send differ in their target. Where all that counts behind it has been read before on a connection, the
 parser is not asked again.
 """
 
+import re
 from typing import Any, Final
 
+from service.api.auth import CREDENTIALS
 from service.api.held_protocol import HeldProtocol
 from service.api.hit_lane import AT_ONCE_HEADERS, HitLane
+from service.api.known_heads import OF_BODIES, OF_CONNECTIONS, Shape
 from service.api.lifecycle import ASKED, LEAVING, Asked, Leaving
 from service.api.limits import MAX_HEADER_BYTES, MAX_PATH_BYTES
 
 _HEAD_END: Final = b"\r\n\r\n"
 _METHOD: Final = b"GET "
 _VERSION: Final = b" HTTP/1.1\r"
-_OF_BODIES: Final = frozenset({b"content-length", b"transfer-encoding"})
-# Of those that the parser looks at for its own sake.
-_OF_CONNECTIONS: Final = frozenset({b"connection", b"proxy-connection", b"upgrade"})
-_UNUSUAL: Final = _OF_BODIES | _OF_CONNECTIONS
+_UNUSUAL: Final = OF_BODIES | OF_CONNECTIONS
 _TELLING: Final = AT_ONCE_HEADERS | _UNUSUAL
+_NAMING: Final = AT_ONCE_HEADERS - CREDENTIALS
+"""Those that are others in every request."""
+
+MAX_LESSONS: Final = 16
+"""So many heads of a connection are looked at in vain for their shape: some clients never send one that is known."""
 
 MAX_KNOWN_BYTES: Final = 4_096
 """Of a request whose headers are kept for the next one of its connection. A send's calls differ in their target."""
@@ -46,6 +51,11 @@ class AtOnceProtocol(HeldProtocol):
         """Where its target ends."""
         self._known_end = b""
         """What the latest plain request that was answered at once had behind its target; empty before there was one."""
+        self._lessons = 0
+        self._known_shape: Shape | None = None
+        """That of the same."""
+        self._known_head: re.Pattern[bytes] | None = None
+        """Matches requests of that shape, once two had it."""
         self._known_headers: list[tuple[bytes, bytes]] = []
         """Those in it that an answer depends on, as the parser found them."""
         self._found: Asked | bytes | None = None
@@ -59,21 +69,43 @@ class AtOnceProtocol(HeldProtocol):
         self._leaving.left()
 
     def _answer_as_before(self, data: bytes) -> bool:
-        """Answer a packet with the end of the one before if that needs no wait; whether it is done.
+        """Answer a packet with the head of the one before if that needs no wait; whether it is done.
 
         The parser has read these headers behind this method and version, and would find the same again. A target that
         has an answer is a path and a query of visible ASCII: no second request hides in it.
         """
         lane = self._lane
-        if lane is None or not data.startswith(_METHOD) or len(data) > MAX_KNOWN_BYTES or not self._is_quiet():
+        if lane is None or len(data) > MAX_KNOWN_BYTES:
             return False
-        target = data[len(_METHOD) : -len(self._known_end)]
+        if data.endswith(self._known_end) and data.startswith(_METHOD):
+            target = data[len(_METHOD) : -len(self._known_end)]
+        else:
+            match = None if self._known_head is None else self._known_head.fullmatch(data)
+            if match is None:
+                return False
+            target = match[1]
+            self._lessons = 0
+        if not self._is_quiet():
+            return False
         found = lane.at_once(target, self._known_headers, self.server_state.default_headers)
         if isinstance(found, bytes):
             self._send(found)
             return True
         self._found = found
         return False
+
+    def _learn(self, lane: HitLane, headers: list[tuple[bytes, bytes]]) -> None:
+        """Know the head of this packet again, which has been answered at once."""
+        if self._lessons == MAX_LESSONS and self._known_head is not None:
+            return
+        self._known_end, self._known_headers = self._packet[self._target_end :], headers
+        shape = None
+        if self._lessons < MAX_LESSONS and self._known_end and not any(name in _NAMING for name, _ in headers):
+            self._lessons += 1
+            shape = lane.heads.shape(self._known_end)
+        # What was seen once is not worth a pattern.
+        self._known_head = None if shape is None or shape != self._known_shape else lane.heads.pattern(shape)
+        self._known_shape = shape
 
     def _note_packet(self, line: bytes, data: bytes) -> None:
         """Note whether a packet holds one plain request and nothing else; `line` is its first line, without its end."""
@@ -162,9 +194,9 @@ class AtOnceProtocol(HeldProtocol):
                 return None
         found = self._lane.at_once(self.url, headers, self.server_state.default_headers)
         if isinstance(found, bytes):
-            self._known_end, self._known_headers = self._packet[self._target_end :], headers
+            self._learn(self._lane, headers)
         return found
 
     def _stays_open(self, name: bytes) -> bool:
         """Whether the connection goes on as it was behind a request with such a header."""
-        return name in _OF_CONNECTIONS and self.parser.should_keep_alive() and not self.parser.should_upgrade()
+        return name in OF_CONNECTIONS and self.parser.should_keep_alive() and not self.parser.should_upgrade()

@@ -4,6 +4,7 @@ It stands in front of the FastAPI application, answers what `service.api.hits` f
 come. It lets everything else through, errors included.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -23,6 +24,7 @@ from service.api.headers import (
     written,
 )
 from service.api.hits import Hits
+from service.api.known_heads import KnownHeads
 from service.api.lifecycle import ACCESS_LINE, ASKED, CLIENT_GONE, FAILED, LEAVING, Asked, Lifecycle, Services
 from service.api.misses import Receive, answer_to
 from service.api.turns import Turns
@@ -65,6 +67,8 @@ class HitLane:
         self._answering: App = self._answer
         self._is_surrounded = False
         self._turns = Turns()
+        self.heads = KnownHeads(AT_ONCE_HEADERS, time.monotonic)
+        """Heads of requests that the parser has read before."""
         self._hits: Hits | None = None
         self._kinds = {f"{prefix}{path}".encode(): kind for path, kind in KINDS.items() for prefix in {"", root_path}}
         self._begins: tuple[Sequence[tuple[bytes, bytes]], int, bytes | None] = ((), -1, None)

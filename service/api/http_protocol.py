@@ -79,13 +79,7 @@ class TolerantProtocol(AtOnceProtocol):
         """Parse; a request's first line is held until it is there as a whole."""
         if self._refused:
             return
-        if (
-            data.endswith(self._known_end)
-            and self._known_end
-            and self._between_requests
-            and not self._unparsed
-            and self._answer_as_before(data)
-        ):
+        if self._known_end and self._between_requests and not self._unparsed and self._answer_as_before(data):
             return
         self._packet_bytes = len(data)
         if self._between_requests:

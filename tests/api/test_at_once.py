@@ -24,6 +24,7 @@ from service.api.connections import Connections, hold_connections
 from service.api.delays import Delays
 from service.api.hit_lane import HitLane
 from service.api.http_protocol import TolerantProtocol
+from service.api.known_heads import EMPTIED_SECONDS, MAX_SHAPES, KnownHeads
 from service.main import create_app
 from service.models import ItemList, ListRequest
 from service.server import SERVER
@@ -289,6 +290,10 @@ class Generator:
     def packets(self) -> list[bytes]:
         rng = self.rng
         method, version, headers, body = "GET", "1.1", {"Host": "recs.test", "X-API-Key": KEY}, b""
+        if rng.random() < 0.6:
+            headers |= {"X-Amzn-Trace-Id": f"Root=1-{rng.random()}", "User-Agent": rng.choice(["Braze Sender", "curl"])}
+        if rng.random() < 0.02:
+            headers |= {"User-Agent": rng.choice(["two  blanks", " first", "last ", "a\ttab", "", "ü", "a\x01b"])}
         if rng.random() < 0.2:
             headers |= rng.choice(HARMLESS)
         if rng.random() < 0.03:
@@ -451,6 +456,48 @@ async def test_the_parser_is_asked_for_headers_that_the_connection_has_not_sent_
     protocol.parser = parser
     assert await status("/recommendations?user_id=ann", {"Host": "recs.test"}) == b"401"
     close(connection)
+
+
+async def test_a_header_that_counts_for_nothing_may_change_without_the_parser(servers: Servers) -> None:
+    short, _ = servers
+    protocol, _ = connection = short.connect()
+    sent = {"Host": "recs.test", "X-API-Key": KEY}
+
+    async def status(**others: str) -> bytes:
+        headers = sent | {name.replace("_", "-"): value for name, value in others.items()}
+        return (await short.answers(connection, [head("GET", "/recommendations?user_id=ann", headers)]))[9:12]
+
+    for number in range(4):
+        assert await status(Trace=f"Root={number}", User_Agent="Braze") == b"200"
+    parser = protocol.parser
+    protocol.parser = None  # type: ignore[assignment]  # taken away
+    assert await status(Trace="Root=7;Self=8", User_Agent="Braze 2") == b"200"
+    for others in (
+        {"trace": "1", "User_Agent": "Braze"},
+        {"User_Agent": "Braze", "Trace": "1"},
+        {"Trace": "1", "User_Agent": "Braze", "Expect": "100-continue"},
+        {"Trace": "1", "User_Agent": "a  b"},
+        {"Trace": "1", "User_Agent": "a\r\nX-API-Key: other"},
+        {"Trace": "1\r\n\r\nGET / HTTP/1.1\r\nTrace: 1", "User_Agent": "a"},
+        {"Trace": "1", "User_Agent": "a", "X_API_Key": KEY[::-1]},
+    ):
+        with pytest.raises(AttributeError):
+            await status(**others)
+    protocol.parser = parser
+    close(connection)
+
+
+def test_shapes_make_room_for_others_once_a_minute() -> None:
+    now = 0.0
+    heads = KnownHeads(frozenset({b"x-api-key"}), lambda: now)
+    made = [heads.pattern((b"Host", b"A%d" % number)) for number in range(MAX_SHAPES + 2)]
+    assert [one is None for one in made] == [False] * MAX_SHAPES + [True] * 2
+    now = EMPTIED_SECONDS
+    assert heads.pattern((b"Host", b"B")) is not None
+    assert heads.shape(b" HTTP/1.1\r\nHost: a\r\nX-API-Key: b\r\n\r\n") == (b"Host", b"X-API-Key: b")
+    assert heads.shape(b" HTTP/1.1\r\nHost:a\r\n\r\n") is None
+    # The server looks at it for its own sake.
+    assert heads.shape(b" HTTP/1.1\r\nExpect: nothing\r\n\r\n") == (b"Expect: nothing",)
 
 
 async def test_a_connection_that_is_not_quiet_is_answered_in_its_order_and_at_its_pace(servers: Servers) -> None:
