@@ -56,6 +56,16 @@ def test_the_lead_is_two_round_trips_and_a_little_more() -> None:
     play(scenario, 20)
 
 
+def test_a_slot_that_is_free_begins_when_its_word_arrives() -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.governor.reserve(Lane.NO_LIST, HORIZON)
+        await asyncio.sleep(1)
+        reservation = await scene.governor.reserve(Lane.NO_LIST, HORIZON)
+        assert reservation.wait_seconds == pytest.approx(0.0, abs=WAY_SECONDS / 10)
+
+    play(scenario, 20)
+
+
 def test_what_is_granted_and_what_is_refused_is_said_as_the_embedded_governor_says_it() -> None:
     async def scenario(scene: Scene) -> None:
         rule = EmbeddedGovernor(20, clock=scene.clock)
