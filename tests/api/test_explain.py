@@ -151,6 +151,8 @@ async def test_what_remains_is_the_answer_to_the_next_call(placed: Door, seed: i
         if placement == "ranked":
             query["item_ids"] = ",".join(f"item{dice.randrange(60):03}" for _ in range(12))
         found = await explained(placed, user, **query)
+        ranks = [one["rank"] for one in found["items"] if one["rank"] is not None]
+        assert ranks == list(range(1, len(ranks) + 1))
         for one in found["items"]:
             assert (one["from"] == "list") == (one["rank"] is not None)
             assert (one["place"] is None) == (one["dropped_by"] is not None)

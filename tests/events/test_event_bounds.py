@@ -45,6 +45,25 @@ def test_a_text_may_be_so_long_and_no_longer(name: str, most: int, attribute: st
 
 
 @pytest.mark.parametrize(
+    ("sent_at", "seconds"),
+    [
+        (NOW, NOW),
+        (NOW * 1000, NOW),
+        (NOW * 1000 + 250, NOW + 0.25),
+        (str(int(NOW)), NOW),
+        ("2023-11-14T22:13:20Z", NOW),
+        ("2023-11-14T23:13:20.5+01:00", NOW + 0.5),
+        (None, NOW),
+        (1e11 / 1000, 1e8),
+    ],
+)
+def test_a_moment_is_seconds_milliseconds_or_iso_8601(sent_at: object, seconds: float) -> None:
+    found = read(sentAt=sent_at)
+    assert isinstance(found, Event), found
+    assert found.sent_at == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
     ("given", "problem"),
     [
         ({"impression": ["a"] * MAX_IMPRESSION}, None),

@@ -169,6 +169,10 @@ class _Worker:
             tests = attempt.tests
         ended, failed = self._cold.run(attempt.mutant, tests, **_patience(attempt.seconds))
         self._spent += ended.cpu_seconds
+        if ended.status is None and not failed:
+            # It hangs, or the machine is busy.
+            ended, failed = self._cold.run(attempt.mutant, tests, **_patience(3 * attempt.seconds + PATIENCE_SECONDS))
+            self._spent += ended.cpu_seconds
         return "copy", None if ended.status == 0 else failed
 
     def _in_fork(self, attempt: Attempt, tests: Sequence[str]) -> str | None:
@@ -183,6 +187,9 @@ class _Worker:
             return self._failed_at(tests)
 
         ended = self._fork(work, attempt.seconds)
+        if ended.status is None:
+            # It hangs, or the machine is busy.
+            ended = self._fork(work, 3 * attempt.seconds + PATIENCE_SECONDS)
         if ended.status == cannot:
             return None
         return "" if ended.status == 0 else tests[int.from_bytes(self._at[:8], "little")]
