@@ -55,6 +55,8 @@ EACH: Final = 2_000
 
 RAW: Final = "raw ASGI"
 FIRST: Final = ", first hits"
+BALANCED: Final = ", load balancer"
+"""The same, as a load balancer passes it on: with ten headers, of which one is another in each request."""
 
 
 class _Sink(asyncio.Transport):
@@ -90,6 +92,14 @@ def _connected(app: Any) -> tuple[TolerantProtocol, _Sink]:  # any ASGI applicat
 
 def _packet(target: str) -> bytes:
     return f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n".encode()
+
+
+def _passed_on(packet: bytes) -> bytes:
+    return packet[:-2] + (
+        b"X-Forwarded-For: 54.1.2.3\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 443\r\n"
+        b"X-Amzn-Trace-Id: Root=1-67891233-%b\r\nUser-Agent: Braze Sender 1.0\r\nAccept: */*\r\n"
+        b"Accept-Encoding: gzip\r\nConnection: keep-alive\r\nX-API-Key: %b\r\n\r\n"
+    ) % (uuid.uuid4().hex.encode(), b"k" * 32)
 
 
 async def _ask(protocol: TolerantProtocol, packets: list[bytes]) -> float:
@@ -201,6 +211,9 @@ async def _round(
         # Lists of the former round's first hits are new to the others.
         await _ask(protocol, some)
         costs[name] = await _ask(protocol, some)
+    passed_on = [_passed_on(packet) for packet in packets.some(PLAIN)]
+    costs[f"{RAW} {PLAIN}{BALANCED}"] = await _ask(raws[PLAIN], passed_on)
+    costs[f"{PLAIN}{BALANCED}"] = await _ask(protocol, passed_on)
     return costs
 
 
@@ -232,7 +245,7 @@ def main() -> None:
         of = f"{NO_RULES}{FIRST}" if name.endswith(FIRST) else NO_RULES if name in RULES else f"{RAW} {name}"
         others = found.get(of, costs)
         ratio = statistics.median(cost / other for cost, other in zip(costs, others, strict=True))
-        print(f"{name:<36}{min(costs):8.1f}{statistics.median(costs):8.1f} us {ratio:8.2f}")
+        print(f"{name:<42}{min(costs):8.1f}{statistics.median(costs):8.1f} us {ratio:8.2f}")
     if found:
         print("least and median; of raw ASGI, or of a hit without rules: the median of ratios within a round")
 
