@@ -127,13 +127,14 @@ class Arm:
         envelope, source = outcome.envelope, outcome.source
         if key is None or envelope is None or outcome.degraded_reason or source not in ("personalize", "cache"):
             return None
-        if not (self.assembly.joins and query.is_plain) or query.kind == "ranking":
+        answers = self.assembly.joined
+        if answers is None or not query.is_plain or query.kind == "ranking":
             return None
         kept = self.lists.fresh_numbered(key, self._clock.time())
         # Another one of this user may have come since.
         if kept is None or made_at(kept) != created_at(envelope):
             return None
-        joined = self.assembly.joined_answer(query, source, envelope, kept, timings)
+        joined = answers.answer(query, source, envelope, kept, timings)
         if joined is None:
             return None
         answer, with_choice = joined

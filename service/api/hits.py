@@ -73,7 +73,8 @@ class Hits:
         kept = arm.arm.lists.fresh_numbered(key, now)
         if kept is None or not self._services.knows_events_of(user_id):
             return None
-        joined = arm.arm.assembly.join(form.query, user_id, kept, form.given)
+        answers = arm.arm.assembly.joined
+        joined = None if answers is None else answers.join(form.query, user_id, kept, form.given)
         if joined is None:
             return None
         body, _, _, dropped, _, _, with_choice = joined

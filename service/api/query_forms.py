@@ -190,7 +190,7 @@ def _of_arm(arm: Arm, query: RecommendationQuery, placement: Placement) -> ArmFo
         arm,
         arm.maker_of_keys(query),
         # What the query says besides is not in a plain answer.
-        is_plain=said == query and arm.assembly.joins,
+        is_plain=said == query and arm.assembly.joined is not None,
         head=head_of_hits(answer),
         counted=(placement.name, variant or "", "", ()),
     )

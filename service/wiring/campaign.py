@@ -13,7 +13,7 @@ from typing import Final
 from service.answers.arm import Arm, AskingTerms
 from service.answers.arranged import ArrangedItems
 from service.answers.arrangement import Arrangement, ArrangementTerms, Pin
-from service.answers.assembly import Assembly, AssemblyTerms
+from service.answers.assembly import Assembly
 from service.answers.exclusions import RequestExclusion
 from service.answers.placement import Placement, Placements
 from service.answers.popular import PopularItems, PopularLists
@@ -24,6 +24,7 @@ from service.answers.recommend import Recommend
 from service.answers.rules import ItemRules
 from service.answers.similar import SimilarItems
 from service.answers.split import Split
+from service.answers.terms import AssemblyTerms
 from service.attribution import Click
 from service.budget.budget import Budget
 from service.budget.ports import TpsGovernor

@@ -35,7 +35,7 @@ class Lists:
         key = tuple(listed)
         kept = self._kept.get(key) or numbered(seal(ItemList(key, "RID", 0.0)), self.world.numbers)
         assert kept is not None
-        joined = self.world.assembly.join(RecommendationQuery(user_id, wanted), user_id, kept)
+        joined = self.world.joined.join(RecommendationQuery(user_id, wanted), user_id, kept)
         assert joined is not None
         self._kept[key] = joined[-1] or kept
         return [self.world.numbers.ids[number] for number in joined[1]], joined[2] is None

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from service.answers.arranged import ArrangedItems
 from service.answers.arrangement import Arrangement, ArrangementTerms, Pin
-from service.answers.assembly import Assembly, AssemblyTerms
+from service.answers.assembly import Assembly
 from service.answers.exclusions import RequestExclusion
 from service.answers.popular import PopularItems
 from service.answers.ports import NoEvents
 from service.answers.ready import READY_BYTES, ReadyItems
 from service.answers.rules import ItemRules
+from service.answers.terms import AssemblyTerms
 from service.catalog.current import CurrentCatalog
 from service.catalog.item import CatalogRow
 from service.filters import parse_filter
@@ -141,6 +142,8 @@ class World:
             terms=AssemblyTerms("a", kind=self.kind, top_up=self.top_up),
             ready=ready,
         )
+        assert self.assembly.joined is not None
+        self.joined = self.assembly.joined
 
     def change(self, change: Change) -> None:
         if change.catalog is not None:
@@ -170,13 +173,13 @@ class World:
         kept = self.kept.get(key) or numbered(envelope, self.numbers)
         assert kept is not None
         self.length.learned.clear()
-        joined = self.assembly.join(query, asked.user_id, kept, given)
+        joined = self.joined.join(query, asked.user_id, kept, given)
         if joined is not None:
             was_chosen = joined[2] is None
             event(f"joined as before: {was_chosen}")
             # Twice: an answer leaves nothing behind that changes the next one, but for what was chosen.
             self.kept[key] = joined[-1] or kept
-            again = self.assembly.join(query, asked.user_id, self.kept[key], given)
+            again = self.joined.join(query, asked.user_id, self.kept[key], given)
             assert again is not None
             assert (again[0], *again[1], again[3]) == (joined[0], *joined[1], joined[3])
         learned = self.length.learned[: len(self.length.learned) // 2]
@@ -199,7 +202,7 @@ class World:
             assert sorted(dropped) == sorted(answer.dropped)
             assert learned == self.length.learned
         if given is None:
-            found = self.assembly.joined_answer(query, "cache", envelope, self.kept[key], ())
+            found = self.joined.answer(query, "cache", envelope, self.kept[key], ())
             assert found is not None
             whole, _ = found
             assert whole.dropped == dropped

@@ -1,0 +1,18 @@
+"""How the answers of one arm of a placement are made."""
+
+from dataclasses import dataclass
+
+from service.models import RequestKind
+
+
+@dataclass(frozen=True, slots=True)
+class AssemblyTerms:
+    """How the answers of one arm of a placement are made."""
+
+    placement: str
+    variant: str | None = None
+    kind: RequestKind = "recommendations"
+    top_up: bool = True
+    """Whether popular items fill a list that is short."""
+    category_column: str | None = None
+    """Popular items with the item's value in this column go first."""
