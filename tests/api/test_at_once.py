@@ -164,7 +164,7 @@ class Server:
             app._hits._forms.find = lambda *_: None  # type: ignore[method-assign]  # taken away
             for placement in app.lifecycle.services.placements:
                 for arm in placement.arms:
-                    arm.assembly._ready = None
+                    arm.assembly.joined = None
         return cls(clock, http, config, state, connections, personalize, is_short)
 
     def connect(self) -> tuple[TolerantProtocol, Transport]:
