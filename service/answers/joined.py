@@ -1,4 +1,4 @@
-"""Plain answers of fresh lists: joins of ready items, whoever has fetched the list."""
+"""Plain answers of fresh lists: joins of ready items, both for hits and for misses whose list has come."""
 
 from collections.abc import Iterable
 from typing import Literal
