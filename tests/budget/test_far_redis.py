@@ -23,7 +23,11 @@ WAY_SECONDS = 0.001
 at_any_rate = pytest.mark.parametrize("tps", [20, 400, 2500])
 
 
-def far(scenario: Callable[[RedisGovernor, VirtualClock], Awaitable[None]], tps: float) -> None:
+def far(
+    scenario: Callable[[RedisGovernor, VirtualClock], Awaitable[None]],
+    tps: float,
+    later_way_seconds: float = WAY_SECONDS,
+) -> None:
     async def run() -> None:
         clock = VirtualClock(asyncio.get_running_loop())
         server = RedisServerModel(clock.time, way_seconds=WAY_SECONDS)
@@ -31,6 +35,7 @@ def far(scenario: Callable[[RedisGovernor, VirtualClock], Awaitable[None]], tps:
             model_client(server) as client,
             Heartbeat(client, clock=clock, expected_replicas=1, patient=False) as heartbeat,
         ):
+            server.way_seconds = later_way_seconds
             await scenario(
                 RedisGovernor(tps, client=client, heartbeat=heartbeat, clock=clock, horizon_seconds=1.5), clock
             )
@@ -102,3 +107,17 @@ def test_callers_without_lists_get_the_whole_budget_through_redis(tps: float) ->
 
     far(scenario, tps)
     assert len(begun) >= 0.95 * tps * 2 * SECONDS
+
+
+@pytest.mark.parametrize("tps", [20, 400])
+def test_a_redis_that_becomes_slower_costs_callers_no_slot(tps: float) -> None:
+    """The way was known from a better time: every slot came too late, until the clocks were compared anew."""
+    begun: list[float] = []
+
+    async def scenario(governor: RedisGovernor, clock: VirtualClock) -> None:
+        queue = SlotQueue(governor, clock)
+        begun.extend(await asyncio.gather(*(queue.acquire(Lane.NO_LIST, clock.monotonic() + 1) for _ in range(10))))
+        queue.close()
+
+    far(scenario, tps, later_way_seconds=0.03)
+    assert len(begun) == 10

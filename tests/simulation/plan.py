@@ -12,6 +12,11 @@ OF_PERSONALIZE: Final = ("slow", "fails", "throttles", "hangs", "refuses")
 OF_REPLICAS: Final = ("join", "stop", "kill", "skew")
 OF_REDIS: Final = ("down", "older", "pause", "cut", "clock", "full", "odd message")
 OF_PEOPLE: Final = ("prewarm", "block", "unblock", "forget", "reload", "buy")
+OF_BOARDED: Final = ("lag", "boarded prewarm")
+"""Redis takes its time, and users call in the moment in which their lists are fetched before a send."""
+
+LAG_SECONDS: Final = 0.03
+"""To Redis, or back, while it takes its time: all is answered, and the slot of a prewarm is late."""
 
 KINDS: Final[Sequence[tuple[str, ...]]] = (
     (),
@@ -84,6 +89,8 @@ class Plan:
     def of(cls, seed: int, replicas: int = REPLICAS, seconds: float = SECONDS) -> "Plan":
         chance = random.Random(seed)
         troubles = _recipe(chance, seconds) if chance.random() < 0.4 else _anything(chance, seconds)
+        if seed % 10 == 4:  # one in ten
+            troubles = _boarded(chance, seconds)
         tps = chance.choice([1.0, 4.0, 10.0, 10.0, 400.0])
         deadline_seconds = chance.choice([1.5] * 7 + [0.1])
         users = chance.choice([4, 12, 60, 1000])
@@ -96,6 +103,8 @@ class Plan:
             last = max(one.at for one in troubles if one.what == "burst")
             troubles = [replace(one, at=last + 0.2) if one.what == "prewarm" else one for one in troubles]
             tps, users, rush = 400.0, 60, 3.0
+        if any(one.what in OF_BOARDED for one in troubles):
+            tps, users, deadline_seconds = 400.0, 1000, 1.5
         return cls(
             seed=seed,
             tps=tps if deadline_seconds > 1 else 10.0,
@@ -136,6 +145,13 @@ def _recipe(chance: random.Random, seconds: float) -> list[Happening]:
         found.append(_trouble(chance, at, what))
         at += chance.choice([0.1, 0.6, 2.0, 6.0])
     return found
+
+
+def _boarded(chance: random.Random, seconds: float) -> list[Happening]:
+    """Prewarms whose users call meanwhile, while Redis takes its time."""
+    first = chance.uniform(0, seconds - 60)
+    prewarms = [Happening(first + chance.uniform(0.1, 2), OF_BOARDED[1], 1.0, chance.randrange(2**32)) for _ in "123"]
+    return [_burst(chance, first, 4.0), Happening(first, OF_BOARDED[0], 3.0, 0), *prewarms]
 
 
 def _anything(chance: random.Random, seconds: float) -> list[Happening]:

@@ -31,7 +31,7 @@ OF_RULES: Final = ("block", "unblock", "reload", "buy")
 CLIMB_SECONDS: Final = 35.0
 """Until the rate is whole again, whatever happened."""
 
-WAYS_AT_ONCE: Final = 10
+WAYS_AT_ONCE: Final = 12
 """To Redis and back, of one who waits for nothing else."""
 
 SKEW_SECONDS: Final = 3.1
@@ -269,7 +269,7 @@ class Promises:
             # What repeats an earlier answer says nothing of this moment.
             if any(0 < message.at - at < PIN_SECONDS + 0.1 for at in self._degraded_at.get(message.user, ())):
                 continue
-            if not self.is_calm(message.at - CLIMB_SECONDS, message.at + 1.0, *OF_PEOPLE):
+            if not self.is_calm(message.at - CLIMB_SECONDS, message.at + 1.0, *OF_PEOPLE, "lag"):
                 continue
             yield from self._refused(message.user, message.at)
 

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 import service
-from tests.simulation.plan import KINDS, Plan
+from tests.simulation.plan import KINDS, OF_BOARDED, Plan
 from tests.simulation.world import play
 
 SEEDS_OF_THE_CODE: Final = 6
@@ -57,6 +57,7 @@ def test_seeds_bring_every_kind_of_happening_and_none() -> None:
     assert {one.what for plan in plans for one in plan.happenings} == {
         "burst",
         *(one for kinds in KINDS for one in kinds),
+        *OF_BOARDED,
     }
     assert any({one.what for one in plan.happenings} == {"burst"} for plan in plans)
     assert any(plan.shop for plan in plans)

@@ -25,7 +25,7 @@ from service.settings import Settings, load
 from service.wiring.names import redis_prefix
 from tests.simulation.member import Member, open_member, with_modelled_redis
 from tests.simulation.personalize import FAILURES, Personalize
-from tests.simulation.plan import OF_REDIS, SECONDS, Happening, Plan
+from tests.simulation.plan import LAG_SECONDS, OF_REDIS, SECONDS, Happening, Plan
 from tests.simulation.promises import FRESH_SECONDS, STALE_SECONDS, Promises, Shown, Window
 from tests.support.fakes import FakeCatalog
 from tests.support.redis_network import RedisServerModel
@@ -149,9 +149,7 @@ class World:
         calls: set[asyncio.Task[None]] = set()
         until = self.clock.monotonic() + happening.seconds
         while self.clock.monotonic() < until:
-            message = Message(f"user{chance.randrange(self.plan.users)}", self.clock.monotonic())
-            self.messages.append(message)
-            self.promises.asked_at.setdefault(message.user, []).append(message.at)
+            message = self._asked(f"user{chance.randrange(self.plan.users)}")
             for part in range(PARTS):
                 within = self.plan.deadline_seconds
                 if self.plan.hurried:
@@ -214,7 +212,7 @@ class World:
             await self._burst(happening, chance)
             return
         began = self.clock.monotonic()
-        window = Window(began - 0.1, float("inf"), what)
+        window = Window(began - 0.1, float("inf"), what.removeprefix("boarded "))
         self.promises.windows.append(window)
         lasts = await self._cause(what, happening.seconds, chance)
         window.until = self.clock.monotonic() + lasts
@@ -233,6 +231,9 @@ class World:
         elif what == "slow":
             self.personalize.slow_seconds = chance.choice([0.6, 1.4, 2.0])
             self.loop.call_later(seconds, setattr, self.personalize, "slow_seconds", 0.0)
+        elif what == "lag":
+            self.server.way_seconds = LAG_SECONDS
+            self.loop.call_later(seconds, setattr, self.server, "way_seconds", self.plan.way_seconds)
         elif what == "join" and len(self.members) <= self.plan.replicas:
             await self._join()
         elif what in ("stop", "kill") and member is not None and len(self.members) > 1:
@@ -300,8 +301,8 @@ class World:
                 event = Event("Purchase", user, "session", self.clock.time(), chance.randbytes(8).hex(), item_id=item)
                 await member.events.intake.take([event])
                 promises.bought[user, item] = self.clock.monotonic()
-            elif what == "prewarm":
-                await self._prewarm(member, chance)
+            elif what in ("prewarm", "boarded prewarm"):
+                await self._prewarm(member, chance, boarded=what != "prewarm")
             elif what == "reload":
                 await self._reload(chance)
         except (SharedStateUnavailable, asyncio.CancelledError):
@@ -309,7 +310,7 @@ class World:
         finally:
             member.tasks.discard(task)
 
-    async def _prewarm(self, member: Member, chance: random.Random) -> None:
+    async def _prewarm(self, member: Member, chance: random.Random, *, boarded: bool) -> None:
         users = [f"user{chance.randrange(self.plan.users)}" for _ in range(20)]
         users += [f"prewarmed{chance.randrange(1000)}" for _ in range(20)]
         users = list(dict.fromkeys(users))
@@ -317,8 +318,27 @@ class World:
         self.promises.prewarmed.update(users)
         for user in users:
             self.promises.key_of(member, user)
-        report = await member.prewarmer.make(users, PrewarmTerms(spare=1.0), seconds=seconds)
-        self.promises.saw_prewarm(began, report, len(users))
+        making = member.prewarmer.make(users, PrewarmTerms(spare=1.0), seconds=seconds)
+        if not boarded:
+            self.promises.saw_prewarm(began, await making, len(users))
+            return
+        await asyncio.gather(
+            making,
+            *(self._message(user, chance, after=chance.uniform(0.0, 3 * LAG_SECONDS)) for user in users[:20]),
+        )
+
+    async def _message(self, user: str, chance: random.Random, *, after: float) -> None:
+        await asyncio.sleep(after)
+        message = self._asked(user)
+        within = self.plan.deadline_seconds
+        calls = [self._call(message, chance.uniform(0, 0.02), within, chance) for _ in range(PARTS)]
+        await asyncio.gather(*map(asyncio.create_task, calls))
+
+    def _asked(self, user: str) -> Message:
+        message = Message(user, self.clock.monotonic())
+        self.messages.append(message)
+        self.promises.asked_at.setdefault(user, []).append(message.at)
+        return message
 
     async def _reload(self, chance: random.Random) -> None:
         gone = set(chance.sample(ITEMS, 15))

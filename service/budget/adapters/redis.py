@@ -7,6 +7,7 @@ from typing import Any, Final
 import structlog
 
 from service.budget.ports import Lane, Reservation
+from service.budget.rate_window import MAX_LATE_SECONDS
 from service.budget.schedule import CLIMB_SECONDS, LEAD_SECONDS
 from service.budget.shares import Moment, ShareSchedule
 from service.clock import Clock
@@ -27,6 +28,9 @@ _REPLY_PARTS: Final = 6
 
 MAX_ASKS: Final = 3
 """Questions for one reservation: Redis may forget the replica, and its clock may be set, while it is asked."""
+
+SLOW_SECONDS: Final = 1.0
+"""How long one answer that took long says that the next ones do."""
 
 UNHEARD_SECONDS: Final = 2 * HEARTBEAT_SECONDS
 """After the last slot that Redis may have given it, a replica waits this long before it spends its whole share. One
@@ -84,6 +88,8 @@ class RedisGovernor:
         self._reserved_at = float("-inf")
         self._latest: _LatestSlot | None = None
         self._seen_rate, self._seen_at = max_tps, float("-inf")
+        self._slow_seconds, self._slow_at = 0.0, float("-inf")
+        """What the last question took, if that was much longer than the way had been, and when."""
         client.on_change(self._on_change)
 
     async def reserve(self, lane: Lane, within_seconds: float, slots: int = 1) -> Reservation:
@@ -126,7 +132,19 @@ class RedisGovernor:
 
     @property
     def _round_trip_seconds(self) -> float:
+        usual = self._usual_round_trip_seconds
+        return max(usual, self._slow_seconds) if self._clock.monotonic() - self._slow_at < SLOW_SECONDS else usual
+
+    @property
+    def _usual_round_trip_seconds(self) -> float:
+        """That of the best comparison of the clocks."""
         return min(2 * self._heartbeat.shared_clock.error_seconds, self._client.timeout_seconds)
+
+    def _note_way(self, seconds: float) -> None:
+        # Else every slot would be late from a Redis that has become slower, until the clocks are compared anew.
+        is_slow = seconds > self._usual_round_trip_seconds + MAX_LATE_SECONDS
+        self._slow_seconds = min(seconds, self._client.timeout_seconds) if is_slow else 0.0
+        self._slow_at = self._clock.monotonic()
 
     async def _reserve_shared(self, lane: Lane, within_seconds: float, slots: int) -> Reservation:
         heartbeat, clock = self._heartbeat, self._heartbeat.shared_clock
@@ -136,6 +154,8 @@ class RedisGovernor:
             granted, redis_time, wait_us, interval_us, rate, odd = await self._ask(lane, within_seconds, slots)
             if granted == _TOO_LATE:
                 clock.distrust()
+            else:
+                self._note_way(self._clock.monotonic() - sent_at)
             heartbeat.compare(redis_time, sent_at)
             if granted == _UNKNOWN_REPLICA:
                 await heartbeat.beat()
