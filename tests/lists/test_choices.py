@@ -113,3 +113,11 @@ async def test_renumbered_lists_lose_their_choices() -> None:
     assert choice_in(renumbered, {1: True}) is None
     assert memory.get(b"key") == seal(RANKED)
     assert memory.bytes == memory._entry_bytes(renumbered)
+
+
+def test_a_choice_of_ten_items_takes_28_bytes_and_each_further_one_26() -> None:
+    kept = _kept(ItemNumbers())
+    one = with_choice(kept, 1, range(10), lambda _: True)
+    two = with_choice(one, 2, range(10), lambda _: True)
+
+    assert (len(one) - len(kept), len(two) - len(one)) == (28, 26)
