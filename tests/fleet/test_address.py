@@ -79,6 +79,11 @@ def test_the_options_of_tls_are_taken() -> None:
         ("redis://a?sentinel_password=x", "is for redis+sentinel://"),
         ("rediss://a?ssl_cert_reqs=maybe", "one of required, optional, none"),
         ("rediss://a?ssl_check_hostname=perhaps", "true or false"),
+        ("redis+sentinel://a/main/1/2", "behind the hosts there may be the master's name and the database's number"),
+        ("redis://cache:65536", "a port from 1 to 65535"),
+        (f"redis://cache?{'x' * 40}=1", f"there is no option {'x' * 40}; "),
+        (f"redis://cache?{'x' * 41}=1", "there is no option; "),
+        ("redis://cache?%C3%A4=1", "there is no option; "),
         ("unix://", "must name a socket"),
         ("valkey://cache", "must begin with one of redis://, rediss://"),
         ("cache:6379", "must begin with one of"),
@@ -122,3 +127,23 @@ def test_any_text_is_an_address_or_one_line(text: str, scheme: str) -> None:
         said = said_of(url)
         assert "\n" not in said
         assert SECRET not in said
+
+
+@pytest.mark.parametrize(
+    ("options", "terms"),
+    [
+        ("", TlsTerms(cert_reqs="required", check_hostname=True)),
+        ("?ssl_check_hostname=false", TlsTerms(cert_reqs="required", check_hostname=False)),
+        ("?ssl_check_hostname=TRUE&ssl_cert_reqs=Optional", TlsTerms(cert_reqs="optional", check_hostname=True)),
+        ("?ssl_check_hostname=true&ssl_cert_reqs=none", TlsTerms(cert_reqs="none", check_hostname=False)),
+    ],
+)
+def test_a_certificate_and_its_name_are_checked_unless_the_operator_says_otherwise(
+    options: str, terms: TlsTerms
+) -> None:
+    assert RedisAddress.parse(f"rediss://cache{options}").tls == terms
+
+
+@pytest.mark.parametrize("port", [1, 65_535])
+def test_every_port_is_taken(port: int) -> None:
+    assert RedisAddress.parse(f"redis://a:{port}").hosts == (HostPort("a", port),)
