@@ -7,6 +7,7 @@ import asyncio
 from types import TracebackType
 from typing import Protocol
 
+from service.fleet.causes import read_wrong
 from service.fleet.connections import AnyRedis
 from service.fleet.deadline import AnswerWithin
 
@@ -77,6 +78,7 @@ class Asking:
         except TimeoutError as late:
             error = late
         if error is not None:
+            error = read_wrong(error)
             shown = self._client.error_of(error, self._node, spread=self._spread)
             if shown is not None:
                 raise shown from error

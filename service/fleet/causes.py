@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from redis.exceptions import AuthenticationError, ResponseError
+from redis.exceptions import AuthenticationError, InvalidResponse, ResponseError
 
 from service.errors import ServiceError
 
@@ -111,6 +111,20 @@ _CLOSED: Final = (
     "0 bytes",
     "incompleteread",
 )
+
+
+def read_wrong(error: BaseException) -> BaseException:
+    """What the library raised as it read an answer that is none of Redis's, as such; any other error as it is."""
+    traceback = error.__traceback__
+    if traceback is None or not isinstance(error, (ValueError, TypeError, LookupError, AttributeError)):
+        return error
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if not str(traceback.tb_frame.f_globals.get("__name__")).startswith("redis."):
+        return error
+    wrong = InvalidResponse(f"Protocol error: {type(error).__name__}")
+    wrong.__cause__ = error
+    return wrong
 
 
 def cause_of(error: BaseException, *, tls: bool) -> Cause:

@@ -37,7 +37,7 @@ from service.fleet.causes import Cause, Refusal, cause_of
 from service.fleet.connections import MAX_CONNECTIONS, AnyRedis, Connector, PatientCluster
 from service.fleet.memory_loss import MemoryLossLog
 from service.fleet.route import Pathfinder, Route
-from service.fleet.script import RunsScripts, Script
+from service.fleet.script import Answers, RunsScripts, Script
 from service.tasks import stop_task
 
 _FAULTS_OF_A_KEY: Final = ("WRONGTYPE", "NOGROUP", "no such key", "ERR no such key")
@@ -142,9 +142,9 @@ class RedisClient:
         """Call `listener(up)` on every change of `up`, in order of registration; it must not raise."""
         self._listeners.append(listener)
 
-    def script(self, path: Path) -> Script:
-        """The script in a Lua file."""
-        return Script(lambda: self.scripts, path.read_text("utf-8"))
+    def script(self, path: Path, answers: Answers) -> Script:
+        """The script in a Lua file, and what it returns."""
+        return Script(lambda: self.scripts, path.read_text("utf-8"), answers)
 
     def use(self, *keys: str, spread: bool = False) -> Asking:
         """The library's client, for one command.

@@ -13,6 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from service.fleet.address import HostPort, Login, RedisAddress
+from service.fleet.answers import check_answers
 from service.fleet.look_up import HostLookUp
 from service.fleet.tls import tls_context
 
@@ -150,7 +151,7 @@ class Connector:
 
     def cluster(self, nodes: Sequence[HostPort]) -> PatientCluster:
         """A client of the cluster that these nodes belong to."""
-        return PatientCluster(
+        cluster = PatientCluster(
             connection={"connection_class": HostConnection, **self._way()},
             startup_nodes=[ClusterNode(*node) for node in nodes],
             retry=Retry(NoBackoff(), 0),
@@ -165,6 +166,8 @@ class Connector:
             password=self._address.login.password,
             **self._terms(),
         )
+        check_answers(cluster)
+        return cluster
 
     async def speaks(self, at: HostPort, *, tls: bool) -> bool:
         """Whether a server answers there with, or without, TLS; who it is does not matter."""
@@ -198,7 +201,9 @@ class Connector:
             **reached_at,
             **self._terms(),
         )
-        return aioredis.Redis.from_pool(pool)
+        client = aioredis.Redis.from_pool(pool)
+        check_answers(client)
+        return client
 
     def _reached_at(self, at: HostPort) -> dict[str, Any]:
         return {"host": at.host, "port": at.port, **self._way()}

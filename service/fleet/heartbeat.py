@@ -127,8 +127,8 @@ class Heartbeat:
         self._questions = NEWCOMER_QUESTIONS
         self._seen = b"" if patient else b"-"
         self._following = asyncio.Lock()
-        self._script = client.script(Path(__file__).with_name("heartbeat.lua"))
-        self._rebase = client.script(Path(__file__).with_name("rebase.lua"))
+        self._script = client.script(Path(__file__).with_name("heartbeat.lua"), (int, bytes))
+        self._rebase = client.script(Path(__file__).with_name("rebase.lua"), int)
         self._stack = AsyncExitStack()
 
     @property

@@ -113,7 +113,9 @@ class Ledger:
         self._looking = asyncio.Lock()
         self._due = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._script = client.script(Path(__file__).with_name("ledger.lua"))
+        self._script = client.script(
+            Path(__file__).with_name("ledger.lua"), (bytes, object, int, int, bytes, list, list)
+        )
         client.on_change(self._on_redis_change)
 
     async def __aenter__(self) -> Self:

@@ -2,9 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from types import UnionType
 from typing import Any, Final, Protocol
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import InvalidResponse, NoScriptError
+
+Answers = type | UnionType | tuple[type, ...]
+"""What a script returns: one of these types; of a tuple, a list that begins with values of its types."""
 
 
 class RunsScripts(Protocol):
@@ -31,10 +35,12 @@ class Script:
     Args:
         way: The one in use now.
         text: In Lua.
+        answers: What it returns. Anything else is not Redis's answer to it: a proxy's, or that to another question.
     """
 
-    def __init__(self, way: Callable[[], RunsScripts], text: str) -> None:
+    def __init__(self, way: Callable[[], RunsScripts], text: str, answers: Answers) -> None:
         self._way = way
+        self._answers = answers
         self._text: Final = text
         self._sha: Final = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
@@ -46,6 +52,15 @@ class Script:
         """
         way = self._way()
         try:
-            return await way.evalsha(self._sha, len(keys), *keys, *args)
+            answer = await way.evalsha(self._sha, len(keys), *keys, *args)
         except NoScriptError:
-            return await way.eval(self._text, len(keys), *keys, *args)
+            answer = await way.eval(self._text, len(keys), *keys, *args)
+        if not _is_one_of(answer, self._answers):
+            raise InvalidResponse("Protocol error: a script answered with something else than it returns")
+        return answer
+
+
+def _is_one_of(answer: object, answers: Answers) -> bool:
+    if not isinstance(answers, tuple):
+        return isinstance(answer, answers)
+    return isinstance(answer, list) and len(answer) >= len(answers) and all(map(isinstance, answer, answers))

@@ -352,3 +352,20 @@ async def test_a_redis_that_is_away_for_a_moment_costs_no_event(open_door: OpenD
             server.start()
             answer = await sending
     assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("odd", [b"OK", b"abc", b"abc\x02" + bytes(15), b"\xff" * 40])
+async def test_whatever_redis_holds_of_a_user_events_are_taken_and_known(
+    open_door: OpenDoor, redis_server: RedisServer, odd: bytes
+) -> None:
+    """J8."""
+    async with open_door(**SETTINGS, REDIS_URL=redis_server.url) as door:
+        first, second = (await shown(door))[:2]
+        await buy(door, first)
+        [key] = await asyncio.to_thread(redis_server.ask, "KEYS", "pc:*:k:*")
+    await asyncio.to_thread(redis_server.ask, "SET", key, odd)
+    async with open_door(**SETTINGS, REDIS_URL=redis_server.url) as door:
+        assert first in await shown(door)
+        await buy(door, second)
+        assert second not in await shown(door)

@@ -235,6 +235,24 @@ async def test_whatever_stands_in_redis_the_user_gets_a_live_list(
         assert await source(door) == "personalize"
 
 
+@pytest.mark.parametrize("answer", [b"$-1\r\n", b"+OK\r\n", b":7\r\n", b"*0\r\n", b"*2\r\n:0\r\n$1\r\n0\r\n"])
+async def test_a_redis_that_answers_something_else_costs_no_answer_and_is_back_by_itself(
+    open_door: OpenDoor, redis_server: RedisServer, answer: bytes
+) -> None:
+    """E1, J8: calls got 500, and the heartbeat ended, so that Redis was missed until the restart."""
+    events = {"EVENT_KEYS": "events-key-of-24-characters", "EXCLUDE_AFTER": "Purchase:1d"}
+    async with relay(redis_server.port) as between, open_door(REDIS_URL=between.url, **SETTINGS, **events) as door:
+        await door.shows("redis_up 1.0")
+        between.answer = answer
+        for number in range(20):
+            answered = await door.get("/recommendations", user_id=f"user{number}")
+            assert answered.status_code == 200
+        await door.shows("redis_up 0.0")
+        between.answer = None
+        await door.shows("redis_up 1.0")
+        assert await source(door, "somebody") == "personalize"
+
+
 @newcomers_ask_first
 async def test_a_block_is_known_to_a_replica_that_starts_as_redis_comes_back_empty(
     open_door: OpenDoor, redis_server: RedisServer

@@ -335,9 +335,9 @@ INFO = b"# Server\r\nredis_version:5.0.7\r\nredis_mode:standalone"
             "redis://127.0.0.1:{port}",
             "Redis 5.0.7 is too old",
         ),
-        (answering(b"+OK\r\n", HELLO=UNKNOWN, INFO=UNKNOWN), "redis://127.0.0.1:{port}", "does not answer as Redis"),
-        (answering(b"+OK\r\n"), "redis://127.0.0.1:{port}", "does not answer as Redis"),
-        (answering(b":1\r\n"), "redis+sentinel://127.0.0.1:{port}/shop", "does not answer as Redis"),
+        (answering(b"+OK\r\n", HELLO=UNKNOWN, INFO=UNKNOWN), "redis://127.0.0.1:{port}", "what answers there does not"),
+        (answering(b"+OK\r\n"), "redis://127.0.0.1:{port}", "what answers there does not"),
+        (answering(b":1\r\n"), "redis+sentinel://127.0.0.1:{port}/shop", "what answers there does not"),
     ],
     ids=["Redis 5 knows no HELLO", "a proxy of its own kind", "a friendly server", "an odd sentinel"],
 )

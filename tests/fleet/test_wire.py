@@ -27,7 +27,7 @@ async def client(redis_server: RedisServer) -> AsyncIterator[RedisClient]:
 
 
 async def test_scripts_that_run_at_a_time_share_a_connection_and_each_gets_its_reply(client: RedisClient) -> None:
-    echo = Script(lambda: client.scripts, ECHO)
+    echo = Script(lambda: client.scripts, ECHO, bytes)
     before = await connections(client)
     words = [b"%d" % number * (number % 7 * 1_000) for number in range(300)]
     assert await asyncio.gather(*(echo(keys=["k"], args=[word]) for word in words)) == words
@@ -39,7 +39,7 @@ async def connections(client: RedisClient) -> int:
 
 
 async def test_who_gives_up_takes_nobodys_reply_along(client: RedisClient) -> None:
-    echo = Script(lambda: client.scripts, ECHO)
+    echo = Script(lambda: client.scripts, ECHO, bytes)
     await echo(keys=["k"], args=["known"])
     asking = [asyncio.create_task(echo(keys=["k"], args=[str(number)])) for number in range(100)]
     await asyncio.sleep(0)
@@ -51,8 +51,8 @@ async def test_who_gives_up_takes_nobodys_reply_along(client: RedisClient) -> No
 
 
 async def test_a_refusal_is_the_refused_scripts_own(client: RedisClient) -> None:
-    echo = Script(lambda: client.scripts, ECHO)
-    wrong = Script(lambda: client.scripts, "return redis.call('HGET', 'k')")
+    echo = Script(lambda: client.scripts, ECHO, bytes)
+    wrong = Script(lambda: client.scripts, "return redis.call('HGET', 'k')", bytes)
     replies = await asyncio.gather(
         *(one(keys=["k"], args=["x"]) for one in (echo, wrong, echo)), return_exceptions=True
     )
@@ -61,7 +61,7 @@ async def test_a_refusal_is_the_refused_scripts_own(client: RedisClient) -> None
 
 
 async def test_a_server_that_has_forgotten_the_scripts_is_sent_them_again(client: RedisClient) -> None:
-    echo = Script(lambda: client.scripts, ECHO)
+    echo = Script(lambda: client.scripts, ECHO, bytes)
     assert await echo(keys=["k"], args=["a"]) == b"a"
     await client.redis.script_flush()
     assert await asyncio.gather(*(echo(keys=["k"], args=[one]) for one in "bc")) == [b"b", b"c"]

@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from service.fleet.client import RedisClient
-from service.fleet.script import Script
+from service.fleet.script import Answers, Script
 from tests.support.clocks import StandingClock
 from tests.support.redis import RedisServer
 from tests.support.virtual_time import EPOCH
@@ -72,7 +72,7 @@ class RedisTime:
 def use_redis_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every script that is registered from now on read the time of a `RedisTime`."""
 
-    def script(client: RedisClient, path: Path) -> Script:
-        return Script(lambda: client.scripts, path.read_text("utf-8").replace(_READS_TIME, _READS_KEY))
+    def script(client: RedisClient, path: Path, answers: Answers) -> Script:
+        return Script(lambda: client.scripts, path.read_text("utf-8").replace(_READS_TIME, _READS_KEY), answers)
 
     monkeypatch.setattr(RedisClient, "script", script)

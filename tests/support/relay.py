@@ -1,7 +1,7 @@
 """A way to a server that a test can cut."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from tests.support.streams import connected, serving
@@ -15,6 +15,8 @@ class Relay:
         self._writers: set[asyncio.StreamWriter] = set()
         self._whole = True
         self.port = 0
+        self.answer: bytes | None = None
+        """What stands in the place of every answer."""
 
     @property
     def url(self) -> str:
@@ -40,15 +42,24 @@ class Relay:
                     return
                 self._writers |= {writer, back}
                 try:
-                    await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer))
+                    await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer, self._answered))
                 finally:
                     self._writers -= {writer, back}
 
+    def _answered(self, data: bytes) -> bytes:
+        return data if self.answer is None else self.answer
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+
+def _as_it_is(data: bytes) -> bytes:
+    return data
+
+
+async def _pass_on(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, change: Callable[[bytes], bytes] = _as_it_is
+) -> None:
     with suppress(OSError):
         while data := await reader.read(65_536):
-            writer.write(data)
+            writer.write(change(data))
             await writer.drain()
     writer.close()
 

@@ -60,8 +60,8 @@ class RedisBatchLists:
     def __init__(self, client: RedisClient, *, prefix: str) -> None:
         self._client = client
         self._prefix = prefix
-        self._get = client.script(_HERE / "batch_get.lua")
-        self._forget = client.script(_HERE / "batch_forget.lua")
+        self._get = client.script(_HERE / "batch_get.lua", list | None)
+        self._forget = client.script(_HERE / "batch_forget.lua", int)
         self._turn = asyncio.Semaphore(MAX_LOOK_UPS_AT_ONCE)
 
     async def get(self, key: UserKey) -> Envelope | None:

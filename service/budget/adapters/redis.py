@@ -82,8 +82,8 @@ class RedisGovernor:
         self._horizon_seconds = horizon_seconds
         self.budget_key = heartbeat.key("budget")
         """Hash of the next free slot and the rate in use."""
-        self._reserve = client.script(_HERE / "reserve.lua")
-        self._throttled = client.script(_HERE / "throttled.lua")
+        self._reserve = client.script(_HERE / "reserve.lua", (int, bytes))
+        self._throttled = client.script(_HERE / "throttled.lua", int)
         self._share_schedule = ShareSchedule(max_tps)
         self._reserved_at = float("-inf")
         self._latest: _LatestSlot | None = None

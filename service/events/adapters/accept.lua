@@ -21,11 +21,13 @@ if redis.call('XLEN', stream) + (#ARGV - FIRST + 1) / WIDTH > most_entries then 
 
 local function unpacked(packed)
   local types, entries, at = {}, {}, 1
-  while at <= #packed do
+  while at + KIND <= #packed do
     local kind = string.sub(packed, at, at + KIND - 1)
     at = at + KIND
     local bytes = string.byte(packed, at) * ENTRY
-    types[#types + 1], entries[kind] = kind, string.sub(packed, at + 1, at + bytes)
+    -- Of bytes that were cut, what is whole.
+    local there = math.min(bytes, #packed - at)
+    types[#types + 1], entries[kind] = kind, string.sub(packed, at + 1, at + there - there % ENTRY)
     at = at + 1 + bytes
   end
   return types, entries

@@ -28,13 +28,15 @@ def digest_of_kind(event_type: str) -> bytes:
 
 
 def unpacked(packed: bytes) -> list[tuple[bytes, bytes, float]]:
-    """Digests of type and item, and Unix seconds of each event, by type."""
+    """Digests of type and item, and Unix seconds of each event, by type; of bytes that were cut, what is whole."""
     found: list[tuple[bytes, bytes, float]] = []
     at = 0
-    while at < len(packed):
+    while at + KIND_DIGEST_BYTES < len(packed):
         kind = packed[at : at + KIND_DIGEST_BYTES]
-        at += KIND_DIGEST_BYTES
-        end = at + 1 + packed[at] * _ENTRY.size
-        found += [(kind, digest, float(seconds)) for digest, seconds in _ENTRY.iter_unpack(packed[at + 1 : end])]
+        at += KIND_DIGEST_BYTES + 1
+        end = at + packed[at - 1] * _ENTRY.size
+        entries = packed[at:end]
+        whole = entries[: len(entries) // _ENTRY.size * _ENTRY.size]
+        found += [(kind, digest, float(seconds)) for digest, seconds in _ENTRY.iter_unpack(whole)]
         at = end
     return found

@@ -119,7 +119,7 @@ class RedisEventStore:
         self._names: dict[bytes, str] = {}
         self._on_events: Callable[[UserPrefix, Iterable[KnownEvent]], None] = lambda _, __: None
         self._on_gap: Callable[[], None] = lambda: None
-        self._accept = client.script(_HERE / "accept.lua")
+        self._accept = client.script(_HERE / "accept.lua", list)
         self._last = "$"
         self._follower: asyncio.Task[None] | None = None
         self._grouped = False

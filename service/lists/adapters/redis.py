@@ -83,9 +83,9 @@ class RedisLists:
         self._prefix = prefix
         self._prefix_of_values = prefix_of_values
         self._put_back = put_back
-        self._board = client.script(_HERE / "board.lua")
-        self._land = client.script(_HERE / "land.lua")
-        self._offer = client.script(_HERE / "offer.lua")
+        self._board = client.script(_HERE / "board.lua", (object, object, int, int))
+        self._land = client.script(_HERE / "land.lua", (int, object, int, object))
+        self._offer = client.script(_HERE / "offer.lua", bytes | None)
         self._tokens: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
         self.channel = FlightChannel(client, f"{prefix}:flights", recorder=recorder, on_forget=on_forget)
 

@@ -37,7 +37,7 @@ class RedisSendStore:
     def __init__(self, client: RedisClient, *, prefix: str) -> None:
         self._client = client
         self._prefix = prefix
-        self._pin = client.script(_HERE / "pin.lua")
+        self._pin = client.script(_HERE / "pin.lua", bytes | None)
 
     async def look(self, key: UserKey) -> tuple[bytes | None, Sequence[ShownItems]]:
         """See `SendStore.look`."""
