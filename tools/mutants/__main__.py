@@ -5,16 +5,18 @@
     make mutants ARGS=--named
 
 `--map` runs the tests of the rooms once and learns which of them run which line. From then on a change meets only the
-tests that run it, the quickest first; without it, those of its room.
+tests that run it, those of its room first. `--add` learns it of some more tests, beside what is known.
 
-Changes are drawn at random; `--seed` draws the same again. It prints the score of each room and every survivor. Exit
-status 1: a change survived that `rooms.EQUIVALENT` does not name. Each change is made in a copy of the project.
+Changes are drawn at random; `--seed` draws the same again. It prints the score of each room and every survivor.
+`--again` tries only what survived in an earlier run. Exit status 1: something survived. All of it is done in a copy of
+the project.
 """
 
 import argparse
 import ast
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -37,6 +39,7 @@ from tools.mutants.rooms import BESIDES, OF_ROUTES, TESTS, is_equivalent, tests_
 NAMED: Final = Path(__file__).with_name("named.toml")
 
 _IN_A_COPY: Final = "MUTANTS_IN_A_COPY"
+"""Variable of the environment: this runs in a copy, and was begun in that folder."""
 
 
 @dataclass(slots=True)
@@ -82,6 +85,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", default="", help="changes whose names have this in them")
+    parser.add_argument("--again", type=Path, help="only what survived in an earlier run, from what that has written")
     parser.add_argument("--verbose", action="store_true", help="say of each change what has noticed it")
     parser.add_argument("--named", action="store_true", help="the changes in named.toml instead")
     parser.add_argument("--map", action="store_true", help="learn which tests run which line; minutes")
@@ -112,7 +116,7 @@ def main() -> int:
 def _in_a_copy() -> int:
     """Do all this in a copy of the project, so that nobody need leave the project as it is meanwhile."""
     with Checkout() as checkout:
-        environment = {**os.environ, _IN_A_COPY: "1", "PYTHONPATH": str(checkout.folder)}
+        environment = {**os.environ, _IN_A_COPY: str(Path.cwd()), "PYTHONPATH": str(checkout.folder)}
         command = [sys.executable, "-m", "tools.mutants", *sys.argv[1:]]
         return subprocess.run(command, cwd=checkout.folder, env=environment, check=False).returncode  # noqa: S603  # as above
 
@@ -141,25 +145,26 @@ def _named() -> Iterator[Attempt]:
 def _drawn(options: argparse.Namespace, known: touched.Touched) -> Iterator[Attempt]:
     """Changes of all rooms in turn, so that a run that is stopped has tried some of each."""
     chance = random.Random(options.seed)  # noqa: S311  # a sample
+    # Its name is one of where the command was begun.
+    written = None if options.again is None else Path(os.environ[_IN_A_COPY]) / options.again
+    again = None if written is None else _survivors(written.read_text("utf-8"))
     by_room = []
     for room in options.rooms.split(","):
-        found = [
-            (str(path.relative_to(ROOT)), edit)
-            for path in sorted((ROOT / "service" / room).rglob("*.py"))
-            for edit in edits(path.read_text("utf-8"))
-            if not _is_equivalent(path, edit)
-        ]
+        found = []
+        for path in sorted((ROOT / "service" / room).rglob("*.py")):
+            file, source = str(path.relative_to(ROOT)), path.read_text("utf-8")
+            lines = source.splitlines()
+            for edit in edits(source):
+                line = lines[edit.line - 1].strip()
+                is_wanted = again is None or f"{file}: {edit.what}: {line}" in again
+                if is_wanted and not is_equivalent(file, edit.what, line):
+                    found.append((file, edit))
         chance.shuffle(found)
         by_room.append((room, found[: options.most]))
     for number in range(max(len(found) for _, found in by_room)):
         for room, found in by_room:
             if number < len(found):
                 yield _attempt(room, *found[number], known)
-
-
-def _is_equivalent(path: Path, edit: Edit) -> bool:
-    line = path.read_text("utf-8").splitlines()[edit.line - 1]
-    return is_equivalent(str(path.relative_to(ROOT)), edit.what, line)
 
 
 def _attempt(room: str, file: str, edit: Edit, known: touched.Touched) -> Attempt:
@@ -185,6 +190,12 @@ def _attempt(room: str, file: str, edit: Edit, known: touched.Touched) -> Attemp
         by_import=known.by_import(file, edit.line, edit.end_line),
         in_processes=in_processes,
     )
+
+
+def _survivors(written: str) -> set[str]:
+    """Names of the changes that survived, without the numbers of their lines, which move."""
+    names = [line.partition(" tests  ")[2] for line in written.splitlines() if line.startswith("survives ")]
+    return {re.sub(r"^([^:]*):\d+:", r"\1:", name) for name in names}
 
 
 def _report(score: Score, seed: int) -> int:

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import util
@@ -73,10 +73,12 @@ class Session:
         attempts: All of them.
         cold: A process for each worker.
         until: No change is begun later.
-        show: Told each verdict.
+        show: Called with each verdict.
     """
 
-    def __init__(self, attempts: Sequence[Attempt], cold: Sequence[Cold], until: float, show: object) -> None:
+    def __init__(
+        self, attempts: Sequence[Attempt], cold: Sequence[Cold], until: float, show: Callable[[Verdict], None]
+    ) -> None:
         self._attempts, self._cold, self._until, self._show = attempts, cold, until, show
         self.items: dict[str, pytest.Item] = {}
         self.functions: Functions
@@ -199,7 +201,7 @@ class _Worker:
             self._good.add(test)
         return test in self._good
 
-    def _fork(self, work: object, seconds: float) -> Ended:
+    def _fork(self, work: Callable[[], int], seconds: float) -> Ended:
         self._at[:8] = bytes(8)
         ended = run_in_child(work, **_patience(seconds))
         self._spent += ended.cpu_seconds
