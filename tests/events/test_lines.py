@@ -72,6 +72,18 @@ def test_a_recommendation_id_of_a_row_is_left_out_if_it_is_longer_than_amazon_ta
         assert (event.user_id, event.item_id, event.sent_at) == ("ann", "a", NOW)
 
 
+def test_each_column_of_a_row_is_what_amazon_calls_it_and_any_other_a_property() -> None:
+    names = ["USER_ID", "ITEM_ID", "TIMESTAMP", "EVENT_TYPE", "EVENT_VALUE", "IMPRESSION", "NUM_RATINGS", "COLOR", ""]
+    columns = InteractionColumns(names, event_type="Click")
+    event = columns.event(["ann", "a", int(NOW), "View", "2.5", "x|a", 7, "red", "nameless"], NOW)
+    assert (event.event_type, event.event_value, event.impression) == ("View", 2.5, ("x", "a"))
+    assert event.properties == '{"numRatings":"7","color":"red"}'
+    plain = columns.event(["ann", "a", int(NOW)], NOW)
+    assert (plain.event_type, plain.event_value, plain.impression, plain.properties) == ("Click", None, (), "")
+    again = columns.event(["ann", "a", int(NOW)], NOW + 5)
+    assert again.event_id == plain.event_id
+
+
 @pytest.mark.parametrize("cells", [["", "a", "1"], ["ann", None, "1"], ["ann", "a", ""], ["ann", "a"]])
 def test_a_row_without_user_item_or_time_says_what_is_missing(cells: list[object]) -> None:
     columns = InteractionColumns(["USER_ID", "ITEM_ID", "TIMESTAMP"], event_type="Click")
