@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.personalize.list_length import REMEMBER_SECONDS, ListLength
+from service.personalize.list_length import ListLength
 from tests.support.clocks import StandingClock
 
 
@@ -18,7 +18,7 @@ def test_the_largest_question_is_reckoned_with_for_one_to_two_times_as_long() ->
     length = ListLength(clock)
     length.observe(asked=80, examined=80, kept=80)
     fetched = []
-    for seconds in (0.0, 1.0, REMEMBER_SECONDS, REMEMBER_SECONDS + 0.5, 2 * REMEMBER_SECONDS + 0.5):
+    for seconds in (0.0, 1.0, 900.0, 900.5, 1800.5):
         clock.now = seconds
         length.observe(asked=40, examined=40, kept=40)
         fetched.append(length.to_fetch(10))
