@@ -26,6 +26,7 @@ pytestmark = pytest.mark.processes
 
 ADMIN = {"X-API-Key": "an-admin-key-of-the-tests"}
 SETTINGS = {"ADMIN_KEYS": ADMIN["X-API-Key"], "REQUEST_DEADLINE_SECONDS": "0.5"}
+PATIENT = SETTINGS | {"REQUEST_DEADLINE_SECONDS": "5"}
 USER = "ann@shop.test"
 newcomers_ask_first = pytest.mark.parametrize("newcomers_ask_first", [True], ids=["asking"])
 RIGHTS_USER, PASSWORD = "personalize", "a-password-of-the-test"
@@ -157,7 +158,7 @@ async def test_a_batch_that_is_older_than_the_request_to_forget_does_not_bring_t
     output.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
     hour_ago = time.time() - 3_600
     os.utime(output, (hour_ago, hour_ago))
-    async with open_door(**SETTINGS | where | {"REQUEST_DEADLINE_SECONDS": "5"}) as door:
+    async with open_door(**PATIENT | where) as door:
         await forget(door)
         result = await asyncio.to_thread(CliRunner().invoke, main, ["batch", "load", str(output)])
         assert result.exit_code == 0, result.output
@@ -226,7 +227,7 @@ async def test_whatever_stands_in_redis_the_user_gets_a_live_list(
     open_door: OpenDoor, redis_server: RedisServer, which: str, value: bytes
 ) -> None:
     """J8: a pin of an unknown source left the user without an answer."""
-    async with open_door(REDIS_URL=redis_server.url, **SETTINGS) as door:
+    async with open_door(REDIS_URL=redis_server.url, **PATIENT) as door:
         assert await source(door) == "personalize"
         await until(lambda: bool(redis_server.ask("KEYS", "pc:*:list")))
         [key] = redis_server.ask("KEYS", "pc:*:list")
@@ -241,7 +242,7 @@ async def test_a_redis_that_answers_something_else_costs_no_answer_and_is_back_b
 ) -> None:
     """E1, J8: calls got 500, and the heartbeat ended, so that Redis was missed until the restart."""
     events = {"EVENT_KEYS": "events-key-of-24-characters", "EXCLUDE_AFTER": "Purchase:1d"}
-    async with relay(redis_server.port) as between, open_door(REDIS_URL=between.url, **SETTINGS, **events) as door:
+    async with relay(redis_server.port) as between, open_door(REDIS_URL=between.url, **PATIENT, **events) as door:
         await door.shows("redis_up 1.0")
         between.answer = answer
         for number in range(20):
@@ -416,7 +417,7 @@ def allow(servers: Iterable[RedisServer], *, cluster: bool) -> None:
 
 async def two_replicas_do_everything(open_door: OpenDoor, url: str, tmp_path: Path) -> None:
     """And neither finds Redis away meanwhile."""
-    settings = SETTINGS | {"REDIS_URL": url, "REQUEST_DEADLINE_SECONDS": "5"}
+    settings = PATIENT | {"REDIS_URL": url}
     async with open_door(**settings) as one, open_door(**settings) as other:
         await try_everything([one, other], tmp_path)
         for door in (one, other):
