@@ -26,6 +26,7 @@ pytestmark = pytest.mark.processes
 
 ADMIN = {"X-API-Key": "an-admin-key-of-the-tests"}
 SETTINGS = {"ADMIN_KEYS": ADMIN["X-API-Key"], "REQUEST_DEADLINE_SECONDS": "0.5"}
+"""How long a forgotten user is watched for follows from the deadline."""
 PATIENT = SETTINGS | {"REQUEST_DEADLINE_SECONDS": "5"}
 USER = "ann@shop.test"
 newcomers_ask_first = pytest.mark.parametrize("newcomers_ask_first", [True], ids=["asking"])
@@ -186,7 +187,7 @@ ODD = [
 async def test_odd_messages_on_the_channel_end_with_themselves(open_door: OpenDoor, redis_server: RedisServer) -> None:
     """J8: `PUBLISH channel ""` left the replica deaf until a restart."""
     async with AsyncExitStack() as stack:
-        doors = [await stack.enter_async_context(open_door(REDIS_URL=redis_server.url, **SETTINGS)) for _ in range(2)]
+        doors = [await stack.enter_async_context(open_door(REDIS_URL=redis_server.url, **PATIENT)) for _ in range(2)]
         await until(lambda: sum(redis_server.ask("PUBSUB", "NUMSUB", channel(redis_server))[1::2]) == 2)
         for message in ODD:
             assert await asyncio.to_thread(redis_server.ask, "PUBLISH", channel(redis_server), message) == 2
@@ -260,14 +261,14 @@ async def test_a_block_is_known_to_a_replica_that_starts_as_redis_comes_back_emp
 ) -> None:
     """K7."""
     async with AsyncExitStack() as stack:
-        old = await stack.enter_async_context(open_door(REDIS_URL=redis_server.url, **SETTINGS))
+        old = await stack.enter_async_context(open_door(REDIS_URL=redis_server.url, **PATIENT))
         await block(old, "item007")
         await block(old, "item008")
         assert (await old.http.delete("/items/item008/block", headers=ADMIN)).status_code == 200
         await asyncio.to_thread(redis_server.kill)
         await old.shows("redis_up 0.0")
         await asyncio.to_thread(redis_server.start)
-        new = await stack.enter_async_context(open_door(REDIS_URL=redis_server.url, **SETTINGS))
+        new = await stack.enter_async_context(open_door(REDIS_URL=redis_server.url, **PATIENT))
         assert await blocked(new) == await blocked(old) == ["item007"]
 
 
@@ -280,7 +281,7 @@ async def test_lists_of_the_time_without_redis_are_everybodys_when_it_is_back(
     open_door: OpenDoor, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     be_patient_with_redis(monkeypatch)
-    async with three_doors(open_door, REDIS_URL=redis_server.url, **SETTINGS) as doors:
+    async with three_doors(open_door, REDIS_URL=redis_server.url, **PATIENT) as doors:
         first, second, third = doors
         # The second replica's Personalize answers otherwise.
         second.personalize.unknown_items = 3
@@ -321,7 +322,7 @@ async def test_a_confirmed_block_outlives_a_failover_to_a_copy_that_lagged(
     async with AsyncExitStack() as stack:
         lagging = stack.enter_context(RedisServer())
         way = await stack.enter_async_context(relay(redis_server.port))
-        doors = [await stack.enter_async_context(open_door(REDIS_URL=way.url, **SETTINGS)) for _ in range(2)]
+        doors = [await stack.enter_async_context(open_door(REDIS_URL=way.url, **PATIENT)) for _ in range(2)]
         await block(doors[0], "item001")
         await asyncio.to_thread(lagging.ask, "REPLICAOF", "127.0.0.1", redis_server.port)
         await until(lambda: bool(lagging.ask("KEYS", "pc:*:blocked")))
@@ -340,7 +341,7 @@ async def test_a_confirmed_block_outlives_a_failover_to_a_copy_that_lagged(
         way.mend()
         for door in doors:
             await door.shows("redis_up 1.0")
-        late = await stack.enter_async_context(open_door(REDIS_URL=way.url, **SETTINGS))
+        late = await stack.enter_async_context(open_door(REDIS_URL=way.url, **PATIENT))
         assert [await blocked(door) for door in (*doors, late)] == [["item002"]] * 3
 
 
