@@ -103,8 +103,7 @@ class PopularItems:
 
     def _best(self) -> tuple[str, ...]:
         """What is recommended most, best first."""
-        now = self._clock.monotonic()
-        if not self._is_counted and now - self._ranked_at >= RECOUNT_SECONDS:
+        if not self._is_counted and (now := self._clock.monotonic()) - self._ranked_at >= RECOUNT_SECONDS:
             self._is_counted, self._ranked_at = True, now
             weights, least = self._weights, 0.0
             # Weights only grow: nothing that weighs less than the last of the best so far has come to be one of them.

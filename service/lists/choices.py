@@ -35,6 +35,11 @@ def _struct_of(count: int, kind: str = "H") -> struct.Struct:
 
 _NARROW: Final = tuple(map(_struct_of, range(_FEW)))
 
+# Bound once: every hit of a placement with rules asks them.
+_head_at: Final = _CHOICE.unpack_from
+_length_at: Final = CHOICES_END.unpack_from
+_narrow_at: Final = tuple(struct.Struct(f"<{count}H").unpack_from for count in range(_FEW))
+
 Known = TypeVar("Known")
 
 
@@ -43,14 +48,16 @@ def choice_in(kept: NumberedList, known: Mapping[int, Known]) -> tuple[Known, tu
     if not kept[2] & CHOSEN:
         return None
     end = len(kept) - CHOICES_END.size
-    start = end_of_numbers(kept)
+    start = end - _length_at(kept, end)[0]
     while start < end:
-        tag, size = _CHOICE.unpack_from(kept, start)
+        tag, size = _head_at(kept, start)
         start += _CHOICE.size
         found = known.get(tag)
         if found is not None:
-            wide = size & 1
-            return found, unpacked(kept, start, size >> (2 if wide else 1), wide=wide)
+            if size & 1:
+                return found, unpacked(kept, start, size >> 2, wide=True)
+            count = size >> 1
+            return found, _narrow_at[count](kept, start) if count < _FEW else unpacked(kept, start, count, wide=False)
         start += size & ~1
     return None
 
