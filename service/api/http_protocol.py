@@ -163,7 +163,7 @@ class TolerantProtocol(AtOnceProtocol):
 
         Raises:
             ValueError: Too many requests wait; those are answered, then the connection is closed. Or the target is
-                too long to be taken apart.
+                too long to be taken apart, or the headers are longer than any that are read.
         """
         if len(self.pipeline) >= MAX_PIPELINED:
             raise ValueError("too many requests without an answer")
@@ -177,6 +177,10 @@ class TolerantProtocol(AtOnceProtocol):
         refusal = None
         if self._head_bytes > MAX_HEADER_BYTES or self.parser.get_method() != b"GET":
             refusal = refusal_of(self.headers)
+            if refusal is HEAD_TOO_LARGE:
+                # The connection ends with it: long headers cost more to read than to send.
+                self._refusal = refusal
+                raise ValueError("headers too large")
         application = self.app
         if refusal is not None:
             self.app = refusal

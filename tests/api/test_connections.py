@@ -301,6 +301,7 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
         (b"GET /call HTTP/1.1\r\n" + b"X-API-Key: a\r\n" * MAX_HEADERS + b"\r\n", 200),
         (b"GET /call HTTP/1.1\r\n" + b"X-API-Key: a\r\n" * (MAX_HEADERS + 1) + b"\r\n", 431),
         (b"GET /call HTTP/1.1\r\n" + b"a:\r\n" * 8_000, 431),
+        (b"GET /call HTTP/1.1\r\na: " + b"x" * 60_000 + b"\r\n\r\n", 431),
         (b"GET /" + b"%41" * 1_300 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 200),
         (b"GET /" + b"%41" * 20_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 431),
         (b"GET /" + "ü".encode() * 20_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 431),
@@ -319,6 +320,7 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
         "100 credentials",
         "101 credentials",
         "8,000 headers",
+        "a header of 60 kB",
         "a long id in the path",
         "an escaped path of 60 kB",
         "an unescaped path of 40 kB",
@@ -360,17 +362,17 @@ async def test_a_body_that_is_refused_by_its_length_is_answered_once(server: Ser
     assert await client.end() == b""
 
 
-async def test_refusals_of_a_flood_come_late_and_keep_nobody_out(server: Server) -> None:
+@pytest.mark.parametrize("headers", [b"a:\r\n" * 8_000, b"a: " + b"x" * 60_000 + b"\r\n\r\n"], ids=["many", "long"])
+async def test_refusals_of_a_flood_come_late_and_keep_nobody_out(server: Server, headers: bytes) -> None:
     """I3"""
-    too_many = b"GET /call HTTP/1.1\r\n" + b"a:\r\n" * 8_000
     for _ in range(UNDELAYED):
-        client = await server.connect(too_many)
+        client = await server.connect(b"GET /call HTTP/1.1\r\n" + headers)
         assert await client.status() == 431
         server.pass_seconds(0)
         client.writer.close()
         await until(lambda: not len(server.connections))
 
-    late = await server.connect(too_many + b"x" * 100_000)
+    late = await server.connect(b"GET /call HTTP/1.1\r\n" + headers + b"x" * 100_000)
     await server.sees("read_refusal")
     [one] = server.connections._until
     assert not one.has_unread()
