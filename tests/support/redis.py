@@ -73,6 +73,7 @@ class RedisServer:
         self._listening_option = str(self.port) if listens else "0"
         self._binary = binary
         self._process: subprocess.Popen[bytes] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def url(self) -> str:
@@ -97,7 +98,10 @@ class RedisServer:
             RuntimeError: It ended.
             TimeoutError: It does not listen.
         """
-        command = [self._binary, "--port", self._listening_option, "--bind", "127.0.0.1"]
+        self._clean_up()
+        # A copy of another server writes what it gets to disk, where the next one would read it.
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        command = [self._binary, "--port", self._listening_option, "--bind", "127.0.0.1", "--dir", self._folder.name]
         command += ["--save", "", "--appendonly", "no", *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         wait_until(self._listens)
@@ -108,6 +112,12 @@ class RedisServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+        self._clean_up()
+
+    def _clean_up(self) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
 
     def freeze(self) -> None:
         """Let it accept connections and commands, and answer none, until `thaw`."""
