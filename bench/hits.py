@@ -107,12 +107,20 @@ def list_memory(repeats: int) -> list[Figure]:
         replica.post(f"/_fill?users={USERS}")
         empty = replica.resident_mib()
         filled = replica.post(f"/_fill?users={MANY_USERS}")
-        each = (replica.resident_mib() - empty) * 2**20 / filled["entries"]
+        # The dictionary has just doubled here, which weighs on few lists more than on many.
+        few = (replica.resident_mib() - empty) * 2**20 / filled["entries"]
         accounted = filled["bytes"] / filled["entries"]
         for first in range(MANY_USERS, MILLION, MANY_USERS):
             filled = replica.post(f"/_fill?users={MANY_USERS}&first={first}")
         grown = (replica.resident_mib() - empty) * 2**20 / 1e6
     return [
-        Figure("a cached list of 25", each, "bytes", "<= 275", each <= 275, f"{accounted:.0f} as accounted"),
+        Figure(
+            "a cached list of 25, of a million",
+            grown,
+            "bytes",
+            "<= 275",
+            grown <= 275,
+            f"{accounted:.0f} as accounted; {few:.0f} of {MANY_USERS:,}",
+        ),
         Figure(f"{filled['entries']:,} of them", grown, "MB", "<= 300 MB", grown <= 300),
     ]
