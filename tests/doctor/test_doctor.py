@@ -5,11 +5,12 @@ import re
 import resource
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from service.budget.adapters.embedded import EmbeddedGovernor
+from service.budget.ports import Lane, Reservation
 from service.local_personalize.arns import TRACKING_ID
 from tests.doctor.conftest import Doctor
 from tests.support.amazon import Amazon
@@ -205,16 +206,25 @@ def test_an_address_where_nobody_listens_is_found(doctor: Doctor) -> None:
 
 
 def test_transactions_stay_within_the_tps_and_the_number_that_was_allowed(
-    doctor: Doctor, local: LocalPersonalize
+    doctor: Doctor, local: LocalPersonalize, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     users = [argument for number in range(9) for argument in ("--user", f"user{number}")]
+    rates: list[float] = []
+    reserve = EmbeddedGovernor.reserve
+
+    async def noted(self: EmbeddedGovernor, lane: Lane, within_seconds: float, count: int = 1) -> Reservation:
+        found = await reserve(self, lane, within_seconds, count)
+        rates.extend([self.max_tps] * found.granted)
+        return found
+
+    monkeypatch.setattr(EmbeddedGovernor, "reserve", noted)
 
     report = doctor("--transactions", "4", *users, PERSONALIZE_TPS="10")
 
     assert report.says("Personalize", "ok", "at most 4 transactions")
-    arrivals = local.stats()["arrivals"]
-    assert len(arrivals) == 4
-    assert all(later - earlier > 0.09 for earlier, later in pairwise(arrivals))
+    # Each has a slot of that budget; when it arrives there depends on the machine too.
+    assert local.stats()["transactions"] == len(rates) == 4
+    assert 9 < min(rates) == max(rates) <= 10
 
 
 EVENTS = {"EVENT_KEYS": "an-event-key-of-these-tests", "PERSONALIZE_TRACKING_ID": TRACKING_ID}
