@@ -1,7 +1,4 @@
-"""From a list to an answer: what is shown of it, what fills it up, and its JSON.
-
-Longer than 300 lines: an answer that is joined and one that is made item by item must say the same of themselves.
-"""
+"""From a list to an answer: what is shown of it, what fills it up, and its JSON."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice

@@ -1,4 +1,4 @@
-"""How the answers of one arm of a placement are made."""
+"""What placement and arm are to their answers."""
 
 from dataclasses import dataclass
 

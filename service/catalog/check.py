@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 import orjson
 
@@ -187,7 +187,7 @@ class _Counts:
         ]
         tests = [test for _, test in self.parts if test is not None]
         removed = self.removed = [0] * len(tests)
-        named = [_texts(expression) for tree in self._filters for expression in tree.expressions]
+        named = [_Named.by_column(expression) for tree in self._filters for expression in tree.expressions]
         self.nearly = [{} for _ in named]
 
         def counted(row: Mapping[str, object]) -> bool:
@@ -231,23 +231,32 @@ def _check(
     )
 
 
-def _texts(expression: Expression) -> dict[str, set[str]]:
-    """The texts that an expression names, by column in small letters."""
-    texts: dict[str, set[str]] = {}
-    for condition in expression.conditions():
-        if isinstance(condition, Membership) and condition.field.dataset is Dataset.ITEMS:
-            members = [] if isinstance(condition.members, Field) else condition.members
-            texts.setdefault(condition.field.name.lower(), set()).update(one for one in members if isinstance(one, str))
-    return texts
+class _Named(NamedTuple):
+    """The texts that an expression names for a column."""
+
+    texts: frozenset[str]
+    plain: frozenset[str]
+    """The same, as `_plain` makes them."""
+
+    @classmethod
+    def by_column(cls, expression: Expression) -> dict[str, Self]:
+        """Those of each column, in small letters."""
+        texts: dict[str, set[str]] = {}
+        for condition in expression.conditions():
+            if isinstance(condition, Membership) and condition.field.dataset is Dataset.ITEMS:
+                members = [] if isinstance(condition.members, Field) else condition.members
+                found = texts.setdefault(condition.field.name.lower(), set())
+                found.update(one for one in members if isinstance(one, str))
+        return {name: cls(frozenset(found), frozenset(map(_plain, found))) for name, found in texts.items() if found}
 
 
-def _nearly(texts: Mapping[str, set[str]], row: Mapping[str, object]) -> Iterator[str]:
+def _nearly(named: Mapping[str, _Named], row: Mapping[str, object]) -> Iterator[str]:
     """What a row's columns hold that only looks like one of the texts."""
     for name, value in row.items():
-        named = texts.get(name.lower())
-        if named and isinstance(value, str):
-            known = set(map(_plain, named))
-            yield from (part for part in value.split("|") if part not in named and _plain(part) in known)
+        of_column = named.get(name.lower())
+        if of_column and isinstance(value, str):
+            parts = value.split("|")
+            yield from (part for part in parts if part not in of_column.texts and _plain(part) in of_column.plain)
 
 
 def _plain(text: str) -> str:

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
-from service.lists.numbers import CHOICES_END, CHOSEN, NumberedList, end_of_numbers, unpacked
+from service.lists.numbers import CHOICES_END, CHOSEN, FEW, NARROW_AT, NumberedList, end_of_numbers, unpacked
 
 MAX_CHOICES: Final = 8
 """Kept with one list: as many placements with rules of their own may show it, or as many lengths of answers."""
@@ -26,19 +26,17 @@ TAGS_EACH: Final = 1 << 20
 
 _CHOICE: Final = struct.Struct("<IH")
 _FLAGS: Final = tuple(bytes((flags,)) for flags in range(256))
-_FEW: Final = 128
 
 
 def _struct_of(count: int, kind: str = "H") -> struct.Struct:
     return struct.Struct(f"{_CHOICE.format}{count}{kind}")
 
 
-_NARROW: Final = tuple(map(_struct_of, range(_FEW)))
+_NARROW: Final = tuple(map(_struct_of, range(FEW)))
 
 # Bound once: every hit of a placement with rules asks them.
 _head_at: Final = _CHOICE.unpack_from
 _length_at: Final = CHOICES_END.unpack_from
-_narrow_at: Final = tuple(struct.Struct(f"<{count}H").unpack_from for count in range(_FEW))
 
 Known = TypeVar("Known")
 
@@ -57,7 +55,7 @@ def choice_in(kept: NumberedList, known: Mapping[int, Known]) -> tuple[Known, tu
             if size & 1:
                 return found, unpacked(kept, start, size >> 2, wide=True)
             count = size >> 1
-            return found, _narrow_at[count](kept, start) if count < _FEW else unpacked(kept, start, count, wide=False)
+            return found, NARROW_AT[count](kept, start) if count < FEW else unpacked(kept, start, count, wide=False)
         start += size & ~1
     return None
 
@@ -75,7 +73,7 @@ def with_choice(kept: NumberedList, tag: int, shown: Sequence[int], lives: Calla
     if count > MAX_CHOSEN:
         return kept
     try:
-        choice = (_NARROW[count] if count < _FEW else _struct_of(count)).pack(tag, 2 * count, *shown)
+        choice = (_NARROW[count] if count < FEW else _struct_of(count)).pack(tag, 2 * count, *shown)
     except struct.error:
         choice = _struct_of(count, "I").pack(tag, 4 * count | 1, *shown)
     if not kept[2] & CHOSEN:

@@ -48,9 +48,12 @@ CHOICES_END: Final = struct.Struct("<H")
 _MAX_NARROW: Final = 1 << 16
 
 _VISIBLE: Final = re.compile(rb"[\x20-\x7e]+")
-_FEW: Final = 128
-_NARROW: Final = tuple(struct.Struct(f"<{count}H") for count in range(_FEW))
-_WIDER: Final = tuple(struct.Struct(f"<{count}I") for count in range(_FEW))
+FEW: Final = 128
+"""Fewer numbers are read, and written, by a form that is made once."""
+
+# Bound once: every hit asks them.
+NARROW_AT: Final = tuple(struct.Struct(f"<{count}H").unpack_from for count in range(FEW))
+_WIDE_AT: Final = tuple(struct.Struct(f"<{count}I").unpack_from for count in range(FEW))
 
 
 class ItemNumbers:
@@ -217,8 +220,8 @@ def end_of_numbers(kept: NumberedList) -> int:
 
 def unpacked(kept: NumberedList, start: int, count: int, *, wide: int) -> tuple[int, ...]:
     """So many numbers of two bytes from here on, or of four."""
-    if count < _FEW:
-        return (_WIDER if wide else _NARROW)[count].unpack_from(kept, start)
+    if count < FEW:
+        return (_WIDE_AT if wide else NARROW_AT)[count](kept, start)
     return struct.unpack_from(f"<{count}{'I' if wide else 'H'}", kept, start)
 
 

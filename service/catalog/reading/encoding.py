@@ -21,9 +21,7 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
-_NAMES: Final = {
-    f"utf-{width}{order}": f"UTF-{width}" for width in (16, 32) for order in ("", "-le", "-be")
-}  # fmt: skip
+_NAMES: Final = {f"utf-{width}{order}": f"UTF-{width}" for width in (16, 32) for order in ("", "-le", "-be")}
 
 _WIDE: Final = 4
 """Bytes of a character in UTF-32."""
