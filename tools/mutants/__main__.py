@@ -33,8 +33,8 @@ from tools.mutants import cold, touched
 from tools.mutants.checkout import ROOT, Change, Checkout, Mutant, pytest_arguments
 from tools.mutants.hot import Attempt, Session, Verdict, whole_file
 from tools.mutants.operators import Edit, edits
-from tools.mutants.reach import lines_of, of_a_route
-from tools.mutants.rooms import BESIDES, OF_ROUTES, TESTS, is_equivalent, tests_of
+from tools.mutants.reach import lines_of, of_a_figure, of_a_route
+from tools.mutants.rooms import BESIDES, OF_FIGURES, OF_ROUTES, TESTS, is_equivalent, tests_of
 
 NAMED: Final = Path(__file__).with_name("named.toml")
 
@@ -130,7 +130,7 @@ def _begin(session: Session, attempts: list[Attempt]) -> None:
 
 
 def _learn(rooms: list[str], only: list[str]) -> int:
-    tests = only or sorted({one for room in rooms for one in TESTS[room]} | set(BESIDES))
+    tests = only or sorted({one for room in rooms for one in TESTS[room]} | {*BESIDES, *OF_FIGURES})
     command = ["-m", "pytest", "-q", "-p", "no:randomly", "-p", "tools.mutants.touched", *tests]
     environment = {**os.environ, touched.ADDS: "1" if only else ""}
     return subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, check=False).returncode  # noqa: S603  # our own interpreter
@@ -171,24 +171,28 @@ def _attempt(room: str, file: str, edit: Edit, known: touched.Touched) -> Attemp
     source = (ROOT / file).read_text("utf-8")
     line = source.splitlines()[edit.line - 1].strip()
     name = f"{file}:{edit.line}: {edit.what}: {line}"
-    lines, more = lines_of(file, ast.parse(source), edit)
+    tree = ast.parse(source)
+    lines, more = lines_of(file, tree, edit)
     places = (lines, [(file, edit.line, edit.end_line)], more)
     tests = next((found for one in places if (found := known.tests_of(one, room))), [])
-    if of_a_route(ast.parse(source), edit):
+    if of_a_route(tree, edit):
         tests = [*known.of_files(OF_ROUTES), *tests]
     in_processes = not tests
     if in_processes:
         tests = known.of_files(tests_of(room, file))
+    of_room = [one for one in known.of_files(OF_FIGURES) if one.endswith(f"[{room}]")]
+    read_by = of_room if of_a_figure(tree, edit) else []
     return Attempt(
         room,
         name,
-        tuple(tests),
-        known.seconds_of(tests),
+        (*read_by, *tests),
+        known.seconds_of([*read_by, *tests]),
         whole_file(name, file, source, edit),
         edit,
         source,
         by_import=known.by_import(file, edit.line, edit.end_line),
         in_processes=in_processes,
+        read_by=tuple(read_by),
     )
 
 

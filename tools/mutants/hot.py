@@ -50,6 +50,9 @@ class Attempt:
     in_processes: bool = False
     """Whether no test runs it but in a process of its own."""
 
+    read_by: tuple[str, ...] = ()
+    """Tests that read the file instead of running it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -143,7 +146,8 @@ class _Worker:
         items = self._session.items
         tests = [one for one in attempt.tests if one in items and one not in self._bad]
         if attempt.in_processes:
-            tests = [one for one in tests if items[one].get_closest_marker("processes")]
+            read = attempt.read_by
+            tests = [one for one in tests if one in read or items[one].get_closest_marker("processes")]
         tests.sort(key=lambda one: -self._noticed[file, one])
         left = tests
         while True:
@@ -169,13 +173,23 @@ class _Worker:
                 return "fork", changed or None
         if attempt.edit is None:
             tests = attempt.tests
+        # Those that need no service come first by themselves: fixtures of others decide on the order within a run.
+        read = [one for one in tests if one in attempt.read_by]
+        noticed_by = self._in_copy(attempt, read)
+        return "copy", noticed_by or self._in_copy(attempt, [one for one in tests if one not in read])
+
+    def _in_copy(self, attempt: Attempt, tests: Sequence[str]) -> str | None:
+        """The test that noticed, empty if the tests did not even begin; None if none did."""
+        if not tests:
+            # Without a name pytest would run all there are.
+            return None
         ended, failed = self._cold.run(attempt.mutant, tests, **_patience(attempt.seconds))
         self._spent += ended.cpu_seconds
         if ended.status is None and not failed:
             # It hangs, or the machine is busy.
             ended, failed = self._cold.run(attempt.mutant, tests, **_patience(3 * attempt.seconds + PATIENCE_SECONDS))
             self._spent += ended.cpu_seconds
-        return "copy", None if ended.status == 0 else failed
+        return None if ended.status == 0 else failed
 
     def _in_fork(self, attempt: Attempt, tests: Sequence[str]) -> str | None:
         """The test that noticed, empty if none did; None if the change cannot be made in a fork."""

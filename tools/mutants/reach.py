@@ -49,6 +49,13 @@ def of_a_route(tree: ast.Module, edit: Edit) -> bool:
     return any(one.lineno <= edit.line and edit.end_line <= (one.end_lineno or 0) for one in (*routes, *routers))
 
 
+def of_a_figure(tree: ast.Module, edit: Edit) -> bool:
+    """Whether the edit changes a constant of the module."""
+    return any(
+        _within(statement, edit) and any(name.isupper() for name in _assigned(statement)) for statement in tree.body
+    )
+
+
 def _within(node: ast.stmt, edit: Edit) -> bool:
     first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))])
     return first <= edit.line and edit.end_line <= (node.end_lineno or 0)

@@ -30,6 +30,9 @@ BESIDES: Final = ("tests/sends", "tests/settings", "tests/console", "tests/batch
 OF_ROUTES: Final = ("tests/api/test_document.py",)
 """Sees what a route says of itself."""
 
+OF_FIGURES: Final = ("tests/project/test_figures.py",)
+"""Holds public constants to the page that says them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Equivalent:
