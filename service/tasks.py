@@ -1,13 +1,23 @@
-"""Tasks of our own: how one is ended, and how they go one at a time."""
+"""Tasks of our own: how one is ended, how they go one at a time, and how a long one lets others have their turn."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 from service.errors import TryLater
 
 _ASK_AGAIN_SECONDS: Final = 0.25
+
+Item = TypeVar("Item")
+
+
+async def for_each(items: Iterable[Item], do: Callable[[Item], None], *, at_once: int) -> None:
+    """Do something with each item, in their order; the event loop has its turn behind so many."""
+    for number, item in enumerate(items, 1):
+        do(item)
+        if number % at_once == 0:
+            await asyncio.sleep(0)
 
 
 async def stop_task(task: asyncio.Task[None]) -> None:

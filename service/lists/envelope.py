@@ -119,23 +119,6 @@ def item_ids(envelope: Envelope) -> Iterator[str]:
         start += 2 + size
 
 
-def unseal(envelope: Envelope) -> ItemList:
-    """The whole list.
-
-    Raises:
-        EnvelopeError: The bytes are of another version, or cut short.
-    """
-    if not _whole(envelope):
-        raise EnvelopeError("cut short")
-    return ItemList(
-        tuple(item_ids(envelope)),
-        recommendation_id(envelope),
-        created_at(envelope),
-        promoted_ids(envelope),
-        is_popular(envelope),
-    )
-
-
 def readable(envelope: bytes | None) -> Envelope | None:
     """The envelope itself if this version can read it, else None."""
     if envelope is None or len(envelope) < _HEADER.size or envelope[0] != VERSION:
@@ -167,17 +150,6 @@ def _start(envelope: bytes) -> tuple[int, int]:
     if flags & _SOME_PROMOTED:
         start = end_of_promoted(envelope, start)
     return flags, start
-
-
-def _whole(envelope: bytes) -> bool:
-    """Whether the bytes end where an id ends. A list cut between two ids looks like a shorter one."""
-    flags, at = _start(envelope)
-    end = len(envelope)
-    if flags & _ALL_UUIDS:
-        return end >= at and (end - at) % 16 == 0
-    while at + 2 <= end:
-        at += 2 + int.from_bytes(envelope[at : at + 2], "big")
-    return at == end
 
 
 def _header(envelope: bytes) -> tuple[int, float, int]:

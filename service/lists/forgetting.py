@@ -16,6 +16,7 @@ from service.errors import SharedStateUnavailable
 from service.lists.keys import UserKey, UserKeys, UserPrefix, prefix_of
 from service.lists.ports import Forgettable, Searchable
 from service.lists.tombstone import Tombstones
+from service.tasks import for_each
 
 MAX_FORGOTTEN: Final = 100_000
 """Users forgotten within the time of a flight; beyond it the first of them could come back with theirs."""
@@ -120,11 +121,12 @@ class Forgetting:
     async def _bury(self, stones: Tombstones) -> None:
         keys = [key for holder in self._searched for key in holder.kept_keys()]
         found = set()
-        for number, key in enumerate(keys):
-            if number % _KEYS_AT_ONCE == _KEYS_AT_ONCE - 1:
-                await asyncio.sleep(0)
+
+        def look(key: bytes) -> None:
             if stones.bury(key):
                 found.add(prefix_of(UserKey(key)))
+
+        await for_each(keys, look, at_once=_KEYS_AT_ONCE)
         for user_prefix in found:
             await self._forget_here(user_prefix)
 

@@ -49,15 +49,6 @@ class Freshness:
         oldest = now - self.stale_seconds
         return oldest if now < changed_at + SETTLING_SECONDS else max(oldest, changed_at)
 
-    def until(self, made_at: float, now: float, key: UserKey | None = None) -> float:
-        """Unix seconds until which a fresh list is so, if its user does nothing."""
-        changed_at = self._changed_at(key)
-        if changed_at is None:
-            return made_at + self.fresh_seconds
-        oldest = made_at + self.stale_seconds
-        settling = made_at <= changed_at and now < changed_at + SETTLING_SECONDS
-        return min(oldest, changed_at + SETTLING_SECONDS) if settling else oldest
-
     def latest(self, now: float) -> float:
         """Unix seconds; a list made after this comes from the future, and counts as stale."""
         return now + min(MAX_CLOCK_SKEW_SECONDS, self.fresh_seconds)

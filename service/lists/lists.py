@@ -108,10 +108,6 @@ class Lists:
         """Whether the list may be served without a transaction."""
         return self._freshness.fresh(created_at(envelope), self._clock.time(), key)
 
-    def fresh_until(self, key: UserKey, envelope: Envelope) -> float:
-        """Unix seconds at which the list stops being fresh if its user does nothing."""
-        return self._freshness.until(created_at(envelope), self._clock.time(), key)
-
     def usable(self, envelope: bytes | None) -> Envelope | None:
         """The list if this version can read it and it is not past the stale horizon."""
         kept = readable(envelope)

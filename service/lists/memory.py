@@ -1,6 +1,5 @@
 """Values in this process's memory, bounded by bytes."""
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, ValuesView
 from typing import Final, Generic, TypeVar
@@ -17,6 +16,7 @@ from service.lists.numbers import (
     numbered,
     series_of,
 )
+from service.tasks import for_each
 
 Value = TypeVar("Value")
 
@@ -230,14 +230,15 @@ class ListMemory(BytesBoundedCache[bytes]):
         former = self._former = self.numbers
         self.numbers = ItemNumbers(former.series + 1, former.max_numbers)
         self._begins = beginning_of(self.numbers)
-        for place, key in enumerate(list(self._values)):
-            if place % _RENUMBERED_AT_ONCE == _RENUMBERED_AT_ONCE - 1:
-                await asyncio.sleep(0)
+
+        def renumber(key: bytes) -> None:
             kept = self._values.get(key)
             if kept is not None and series_of(kept) == former.series:
                 envelope = self._envelope(kept)
                 self._bytes -= self._entry_bytes(kept)
                 self._put_in(key, numbered(envelope, self.numbers) or envelope)
+
+        await for_each(list(self._values), renumber, at_once=_RENUMBERED_AT_ONCE)
         self._former = None
         self._numbers_then = len(self.numbers)
 
@@ -261,9 +262,10 @@ class ListMemory(BytesBoundedCache[bytes]):
 
 async def discard_where(cache: BytesBoundedCache[Value], belongs: Callable[[bytes, Value], bool]) -> None:
     """Discard the entries of a cache that belong to somebody, without holding up the event loop."""
-    for number, key in enumerate(list(cache)):
-        if number % _ENTRIES_AT_ONCE == _ENTRIES_AT_ONCE - 1:
-            await asyncio.sleep(0)
+
+    def look(key: bytes) -> None:
         value = cache.kept(key)
         if value is not None and belongs(key, value):
             cache.erase(key)
+
+    await for_each(list(cache), look, at_once=_ENTRIES_AT_ONCE)

@@ -3,7 +3,6 @@
 import asyncio
 import math
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 from hypothesis import example, given
@@ -18,7 +17,7 @@ from service.lists import envelope as envelopes
 from service.models import ItemList
 from tests.support.examples import examples
 from tests.support.fakes import HANG, FakeCatalog, FakePersonalize, FakeStore, most_in_any_second
-from tests.support.replica import DEADLINE_SECONDS, FRESH_SECONDS, Replica, ids_of, items_for, open_replica
+from tests.support.replica import DEADLINE_SECONDS, FRESH_SECONDS, Replica, ids_of, items_for, open_replica, read
 from tests.support.virtual_time import VirtualClock, run_virtual, stall
 
 
@@ -170,7 +169,7 @@ _uuids = st.uuids().map(str)
 def test_a_sealed_list_is_unsealed_as_it_was(ids: list[str], recommendation_id: str, created_at: float) -> None:
     ranked = ItemList(tuple(ids), recommendation_id, created_at)
     envelope = envelopes.seal(ranked)
-    assert envelopes.unseal(envelope) == ranked
+    assert read(envelope) == ranked
     assert envelopes.readable(envelope) is envelope
 
 
@@ -179,22 +178,20 @@ def test_a_damaged_envelope_is_refused_or_read_but_never_breaks(damaged: bytes) 
     readable = envelopes.readable(damaged)
     if readable is not None:
         assert len(list(envelopes.item_ids(readable))) <= len(damaged)
-        with suppress(envelopes.EnvelopeError):
-            assert len(envelopes.unseal(readable).item_ids) <= len(damaged)
 
 
 @given(ids=st.lists(_uuids, min_size=1, max_size=4) | st.lists(_text, min_size=1, max_size=4), cut=st.integers(1))
 @example(ids=["a"], cut=1)
 @example(ids=["a"], cut=4)
-def test_a_list_cut_short_is_refused_or_ends_with_a_whole_id(ids: list[str], cut: int) -> None:
+def test_of_a_list_cut_short_all_is_read_that_is_before_the_cut(ids: list[str], cut: int) -> None:
     sealed = envelopes.seal(ItemList(tuple(ids), "RID-1", 0.0))
-    short = sealed[: -(1 + cut % len(sealed))]
-    try:
-        read = envelopes.unseal(envelopes.Envelope(short))
-    except envelopes.EnvelopeError:
-        return
-    assert read.recommendation_id == "RID-1"
-    assert read.item_ids == tuple(ids[: len(read.item_ids)])
+    short = envelopes.readable(sealed[: -(1 + cut % len(sealed))])
+    if short is not None:
+        found = read(short)
+        assert "RID-1".startswith(found.recommendation_id)
+        # Of an id that is no UUID a part may be left; no item has it.
+        whole = max(0, len(found.item_ids) - 1)
+        assert found.item_ids[:whole] == tuple(ids[:whole])
 
 
 def _naive(

@@ -15,10 +15,10 @@ from service.batch.adapters.files import find
 from service.batch.load import LoadReport, load
 from service.batch.ports import BatchSets
 from service.errors import BatchError
-from service.lists.envelope import unseal
 from service.lists.keys import UserKey, UserKeys
 from service.models import ItemList, ListRequest
 from tests.batch.conftest import Store
+from tests.support.replica import read
 
 KEYS = UserKeys(secret="secret", scope="campaign")
 MADE_AT = 1_700_000_000
@@ -69,7 +69,7 @@ def run(sets: BatchSets, *paths: Path, errors: Path | None = None, values_change
 
 async def served(store: Store, user: str) -> ItemList | None:
     envelope = await store.lists.get(KEYS.of(ListRequest(user)))
-    return None if envelope is None else unseal(envelope)
+    return None if envelope is None else read(envelope)
 
 
 class Interrupted(Exception):

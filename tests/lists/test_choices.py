@@ -1,12 +1,13 @@
 """A list with choices is the list that it was, and goes with all that was chosen of it."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.lists.choices import MAX_CHOICES, MAX_CHOSEN, TAGS_EACH, choice_in, with_choice
 from service.lists.envelope import seal
 from service.lists.memory import ListMemory
-from service.lists.numbers import ItemNumbers, NumberedList, envelope_of, first_numbers, numbered
+from service.lists.numbers import FEW, ItemNumbers, NumberedList, envelope_of, first_numbers, numbered
 from service.models import ItemList
 
 RANKED = ItemList(("a", "b", "c"), "RID", 1.5, frozenset({"b"}))
@@ -61,8 +62,13 @@ def test_of_one_chooser_only_choices_that_live_stay() -> None:
     assert [choice_in(kept, {tag: True}) for tag in range(3)] == [(True, (0,)), None, (True, (2,))]
 
 
-def test_a_choice_that_is_too_large_is_not_kept() -> None:
-    kept = _kept(ItemNumbers())
+@pytest.mark.parametrize("size", [0, 1, FEW - 1, FEW, FEW + 1, MAX_CHOSEN])
+@pytest.mark.parametrize("first", [0, 65_500])
+def test_choices_of_any_length_come_back_and_one_that_is_too_large_is_not_kept(size: int, first: int) -> None:
+    kept, shown = _kept(ItemNumbers()), range(first, first + size)
+    with_two = with_choice(with_choice(kept, 1, shown, lambda _: True), 2, shown[:2], lambda _: True)
+    for tag, expected in [(1, shown), (2, shown[:2])]:
+        assert choice_in(with_two, {tag: "known"}) == ("known", tuple(expected))
     assert with_choice(kept, 1, range(MAX_CHOSEN + 1), lambda _: True) == kept
 
 
@@ -86,17 +92,19 @@ def test_a_choice_goes_with_its_list_and_counts() -> None:
     assert memory.numbered(b"key") == kept
 
 
-def test_no_list_goes_for_a_choice() -> None:
-    memory = ListMemory(400)
+@pytest.mark.parametrize(("spare", "is_kept"), [(0, True), (-16, False)])
+def test_no_list_goes_for_a_choice(spare: int, *, is_kept: bool) -> None:
+    kept = _kept(ItemNumbers())
+    chosen = with_choice(kept, 1, range(100), lambda _: True)
+    sizes = ListMemory(0)
+    memory = ListMemory(sizes._entry_bytes(kept) + sizes._entry_bytes(chosen) + spare)
     for key in (b"1", b"2"):
         memory.put(key, seal(RANKED))
-    kept = memory.numbered(b"2")
-    assert kept is not None
 
-    memory.keep_choice(b"2", with_choice(kept, 1, range(100), lambda _: True))
+    memory.keep_choice(b"2", chosen)
 
-    assert memory.numbered(b"2") == kept
-    assert memory.numbered(b"1") is not None
+    assert memory.numbered(b"2") == (chosen if is_kept else kept)
+    assert memory.numbered(b"1") == kept
 
 
 async def test_renumbered_lists_lose_their_choices() -> None:

@@ -1,3 +1,4 @@
+import asyncio
 import gc
 import random
 import tracemalloc
@@ -9,8 +10,9 @@ from hypothesis import strategies as st
 
 from service.lists.envelope import seal
 from service.lists.keys import UserKeys
-from service.lists.memory import ENTRY_BYTES, BytesBoundedCache, ListMemory, discard_where, list_bytes
+from service.lists.memory import _MAX_GONE, ENTRY_BYTES, BytesBoundedCache, ListMemory, discard_where, list_bytes
 from service.models import ItemList, ListRequest
+from service.tasks import for_each, stop_task
 
 LISTS = 1_380
 """Just above what a dict grows at, where each entry costs most."""
@@ -156,6 +158,21 @@ def test_an_erased_key_that_comes_again_is_the_newest() -> None:
     assert sorted(cache) == [b"1", b"4", b"5"]
 
 
+async def test_others_have_their_turn_behind_so_many_entries() -> None:
+    done: list[int] = []
+    turns: list[int] = []
+
+    async def other() -> None:
+        while True:
+            turns.append(len(done))
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    await for_each(range(7), done.append, at_once=3)
+    assert (done, turns) == ([*range(7)], [3, 6])
+    await stop_task(task)
+
+
 async def test_entries_of_somebody_go_and_no_others() -> None:
     cache = _cache(10**6)
     for number in range(30):
@@ -175,11 +192,16 @@ def test_a_cleared_cache_can_be_filled_again() -> None:
 
 def test_forgetting_users_one_by_one_leaves_nothing_behind() -> None:
     cache = _cache(10**9)
-    for number in range(10_000):
+    longest = 0
+    cache.keep(b"stays", b"")
+    for number in range(3_000):
         cache.keep(b"%d" % number, b"")
         cache.discard(b"%d" % number)
-    assert cache.bytes == 0
-    assert len(cache._queue) < 2_000
+        longest = max(longest, len(cache._queue))
+    assert list(cache) == [b"stays"]
+    assert cache.bytes == _room_for(1)
+    # Those that stay, as many that are gone, and some to spare.
+    assert longest == 1 + 1 + _MAX_GONE
 
 
 _steps = st.lists(
@@ -211,7 +233,9 @@ def test_the_bound_holds_whatever_is_put_and_forgotten(steps: list[tuple[str, in
         assert cache.bytes == sum(_room_for(1, value) for value in cache.values())
         assert sorted(set(cache._queue)) == sorted(cache._queue)
         assert set(cache) <= set(cache._queue)
-        assert cache._put_again <= set(cache._queue)
+        assert cache._put_again <= set(cache)
+        assert set(cache._queue) == set(cache) | cache._gone
+        assert cache._gone.isdisjoint(cache)
 
 
 @given(puts=st.lists(st.integers(0, 9), max_size=80), entries=st.integers(1, 6))

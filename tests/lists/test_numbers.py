@@ -100,12 +100,17 @@ async def test_renumbered_lists_are_the_same_and_items_of_no_list_lose_their_num
 async def test_renumbering_is_due_when_most_numbers_are_idle_and_not_again_until_they_have_doubled() -> None:
     memory = ListMemory(10**7)
     due = [memory.has_idle_numbers]
-    memory.numbers.of([f"gone{number}" for number in range(10_001)])
+    memory.numbers.of([f"gone{number}" for number in range(10_000)])
+    due.append(memory.has_idle_numbers)
+    memory.numbers.of(["gone"])
     due.append(memory.has_idle_numbers)
     memory.put(b"key", seal(ItemList(("a", "b"), "RID", 1.0)))
     await memory.renumber()
     assert len(memory.numbers) == 2
-    assert [*due, memory.has_idle_numbers] == [False, True, False]
+    assert [*due, memory.has_idle_numbers] == [False, False, True, False]
+    for number, is_due in [(2 * 2 + 10_000, False), (2 * 2 + 10_001, True)]:
+        memory.numbers.of([f"new{one}" for one in range(number - 2)])
+        assert memory.has_idle_numbers == is_due
     kept = memory.numbered(b"key")
     assert kept is not None
     assert NumberedList(kept)[1] == 1

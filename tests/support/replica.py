@@ -16,14 +16,16 @@ from service.budget.ports import TpsGovernor
 from service.catalog.current import CurrentCatalog
 from service.constants import MAX_WAITING_CALLERS
 from service.filters import parse_filter
+from service.lists import envelope as envelopes
 from service.lists.adapters.embedded import EmbeddedLists, NoBatchLists
+from service.lists.envelope import Envelope
 from service.lists.forgetting import Forgetting, ForgottenLately
 from service.lists.freshness import Freshness
 from service.lists.keys import UserKey, UserKeys
 from service.lists.memory import ListMemory
 from service.lists.pins import LocalPins
 from service.lists.ports import BatchLists, Liveness, SharedLists
-from service.models import Answer, ListRequest, RecommendationQuery, Sender
+from service.models import Answer, ItemList, ListRequest, RecommendationQuery, Sender
 from service.personalize.breaker import Breaker
 from service.personalize.campaign import PersonalizeCampaign
 from service.personalize.flights import Flights
@@ -127,6 +129,17 @@ def ids_of(answer: Answer) -> list[str]:
     """The item ids of an `array` answer."""
     items: list[dict[str, Any]] = json.loads(answer.body)
     return [item["id"] for item in items]
+
+
+def read(envelope: Envelope) -> ItemList:
+    """All that a list holds."""
+    return ItemList(
+        tuple(envelopes.item_ids(envelope)),
+        envelopes.recommendation_id(envelope),
+        envelopes.created_at(envelope),
+        envelopes.promoted_ids(envelope),
+        envelopes.is_popular(envelope),
+    )
 
 
 def items_for(user_id: str, count: int) -> list[str]:

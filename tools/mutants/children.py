@@ -20,10 +20,12 @@ class Ended:
     Attributes:
         status: Its exit status; None if it took too long.
         cpu_seconds: Its own and those of its children.
+        spins: Whether it was ended for the CPU seconds that it took, which says the same on a busy machine.
     """
 
     status: int | None
     cpu_seconds: float
+    spins: bool = False
 
 
 def run_in_child(work: Callable[[], int], *, cpu_seconds: float, seconds: float) -> Ended:
@@ -69,4 +71,5 @@ def _wait(pid: int, until: float) -> Ended:
         os.killpg(pid, signal.SIGKILL)
     _, status, used = os.wait4(pid, 0)
     code = os.waitstatus_to_exitcode(status)
-    return Ended(code if in_time and code >= 0 else None, used.ru_utime + used.ru_stime)
+    spins = in_time and code in (-signal.SIGKILL, -signal.SIGXCPU)
+    return Ended(code if in_time and code >= 0 else None, used.ru_utime + used.ru_stime, spins)

@@ -28,7 +28,7 @@ from tools.mutants.operators import Edit
 PATIENCE_SECONDS: Final = 60.0
 """For tests of a change, with ten times as long as they usually take; a change that makes them hang is noticed."""
 
-PATIENCE_CPU_SECONDS: Final = 20.0
+PATIENCE_CPU_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ class _Worker:
             return None
         ended, failed = self._cold.run(attempt.mutant, tests, **_patience(attempt.seconds))
         self._spent += ended.cpu_seconds
-        if ended.status is None and not failed:
+        if ended.status is None and not ended.spins and not failed:
             # It hangs, or the machine is busy.
             ended, failed = self._cold.run(attempt.mutant, tests, **_patience(3 * attempt.seconds + PATIENCE_SECONDS))
             self._spent += ended.cpu_seconds
@@ -203,7 +203,7 @@ class _Worker:
             return self._failed_at(tests)
 
         ended = self._fork(work, attempt.seconds)
-        if ended.status is None:
+        if ended.status is None and not ended.spins:
             # It hangs, or the machine is busy.
             ended = self._fork(work, 3 * attempt.seconds + PATIENCE_SECONDS)
         if ended.status == cannot:

@@ -21,7 +21,7 @@ from service.lists.adapters.forgotten import RedisForgotten
 from service.lists.envelope import Envelope
 from service.lists.keys import UserKey, UserPrefix
 from service.lists.ports import LocalLists
-from service.tasks import stop_task
+from service.tasks import for_each, stop_task
 
 LOST_SECONDS: Final = 10.0
 """Lists that landed so long before Redis went away may be lost: a master's replica lags less, and a master that was cut
@@ -123,14 +123,15 @@ class PutBack:
 
     async def forget_user(self, user_prefix: UserPrefix) -> None:
         """See `Forgettable`."""
-        for number, key in enumerate([*self._noted, *self._offered]):
-            if number % _KEYS_AT_ONCE == _KEYS_AT_ONCE - 1:
-                await asyncio.sleep(0)
+
+        def look(key: UserKey) -> None:
             if key.startswith(user_prefix):
                 self._noted.pop(key, None)
                 if (lists := self._offered.pop(key, None)) is not None:
                     self._taken_out[key] = lists
                     self._back.set()
+
+        await for_each([*self._noted, *self._offered], look, at_once=_KEYS_AT_ONCE)
 
     def kept_keys(self) -> Iterable[bytes]:
         """See `Searchable`: what was offered may have left the memory since."""
