@@ -50,14 +50,13 @@ class Choices:
 
     Args:
         clock: Tells which of them hold.
+        numbers: What they are made of.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, numbers: ItemNumbers) -> None:
         self._clock = clock
-        self._of: ItemNumbers | None = None
-        self._chooser = 0
-        self._tags_given = 0
-        self._chosen: dict[int, Chosen] = {}
+        self._of = numbers
+        self._begin()
         self.of_length: dict[int, dict[int, Chosen]] = {}
         """What is known, by the length of the answer and tag."""
         self._tags: dict[Chosen, int] = {}
@@ -102,7 +101,7 @@ class Choices:
             if tag is None:
                 return kept
             self._tags[chosen] = tag
-            self._chosen[tag] = self.of_length.setdefault(chosen.wanted, {})[tag] = chosen
+            self.of_length.setdefault(chosen.wanted, {})[tag] = chosen
         return with_choice(kept, tag, shown, self._living_beside(chosen.wanted))
 
     def forget(self, numbers: ItemNumbers) -> None:
@@ -115,13 +114,11 @@ class Choices:
 
     def _clear(self) -> None:
         self._tags.clear()
-        self._chosen.clear()
         self.of_length.clear()
 
     def _begin(self) -> None:
         """Give tags that nobody else gives."""
-        if self._of is not None:
-            self._chooser, self._tags_given = next(self._of.choosers), 0
+        self._chooser, self._tags_given = next(self._of.choosers), 0
 
     def _new_tag(self) -> int | None:
         if len(self._tags) >= MAX_KNOWN:
@@ -129,21 +126,21 @@ class Choices:
         if self._tags_given == TAGS_EACH:
             self._clear()
             self._begin()
-        if self._of is None or self._chooser >= MAX_CHOOSERS:
+        if self._chooser >= MAX_CHOOSERS:
             return None
         self._tags_given += 1
         return self._chooser * TAGS_EACH + self._tags_given - 1
 
     def _living_beside(self, wanted: int) -> Callable[[int], bool]:
         """Whether a tag of ours is known, and of an answer of another length."""
-        chosen = self._chosen.get
-        return lambda tag: (found := chosen(tag)) is not None and found.wanted != wanted
+        others = [known for length, known in self.of_length.items() if length != wanted]
+        return lambda tag: any(tag in known for known in others)
 
     def _forget_filled(self) -> None:
         """Forget what other popular items filled up."""
         for chosen, tag in list(self._tags.items()):
             if chosen.is_filled:
-                del self._tags[chosen], self._chosen[tag], self.of_length[chosen.wanted][tag]
+                del self._tags[chosen], self.of_length[chosen.wanted][tag]
 
 
 def counted(reasons: Sequence[str]) -> Dropped:

@@ -57,7 +57,7 @@ class ReadyItems:
         self._fragments: list[bytes | None] = []
         self._reasons: dict[int, str] = {}
         self._popular: tuple[tuple[str, ...] | None, Sequence[int]] = None, ()
-        self._choices = Choices(clock)
+        self._choices = Choices(clock, self._of)
         self._emptied_at = clock.monotonic()
         self.bytes = 0
         """Memory in use, about."""

@@ -68,10 +68,11 @@ class Fetching:
 
     async def _found(self, flight: Flight, landing: Landing) -> Outcome | None:
         """What the store has, or how the flight of the replica that leads has ended; None: we lead, or no end came."""
-        left = max(0.0, flight.deadline - self._clock.monotonic())
+        # A transaction that begins at the deadline is over by then.
+        until = flight.deadline + self._transactions.timeout_seconds
         boarding = await self._lists.board(
             flight.key,
-            lease_seconds=left + self._transactions.timeout_seconds,
+            lease_seconds=until - self._clock.monotonic(),
             background=flight.in_background,
             renew=flight.renews,
         )

@@ -102,7 +102,7 @@ class Flights:
         flight.board(waits_until, sender)
         self._waiting[sender] += 1
         try:
-            await asyncio.wait({flight.landed}, timeout=max(0.0, waits_until - now))
+            await asyncio.wait({flight.landed}, timeout=waits_until - now)
             if not flight.landed.done():
                 return await self._without(flight, deadline), flight.timings
         finally:
@@ -133,9 +133,7 @@ class Flights:
         flight = self._in_background(key, request, slot_at=slot_at)
         await asyncio.wait({flight.landed})
 
-    async def prewarm(
-        self, key: UserKey, request: ListRequest, slot_at: float, *, renew: bool = False
-    ) -> tuple[Outcome, bool]:
+    async def prewarm(self, key: UserKey, request: ListRequest, slot_at: float, *, renew: bool) -> tuple[Outcome, bool]:
         """Fetch a list that nobody waits for; the slot that began at `slot_at` is ours.
 
         Without the store that the replicas share nothing is spent. A fresh list is renewed only if that is asked for.
@@ -237,8 +235,7 @@ class Flights:
         if flight.step_down is None:
             flight.step_down = asyncio.create_task(self._step_down(flight, deadline))
             self._keep_until_done(flight.step_down)
-        left = max(0.0, deadline - self._clock.monotonic())
-        await asyncio.wait({flight.step_down}, timeout=left)
+        await asyncio.wait({flight.step_down}, timeout=deadline - self._clock.monotonic())
         if flight.step_down.done():
             return flight.step_down.result()
         outcome = self._lists.without_batch(flight.kept, "timeout")
@@ -254,8 +251,7 @@ class Flights:
     async def _settled(self, key: UserKey, outcome: Outcome, deadline: float) -> Outcome:
         """What is shown in the place of a degraded answer, or that one, pinned."""
         settling = self._settling(key, outcome)
-        left = max(0.0, deadline - self._clock.monotonic())
-        await asyncio.wait({settling}, timeout=min(SETTLING_SECONDS, left))
+        await asyncio.wait({settling}, timeout=min(SETTLING_SECONDS, deadline - self._clock.monotonic()))
         shown = settling.result().outcome if settling.done() else outcome
         self._lists.pin(key, shown)
         return shown

@@ -4,17 +4,20 @@ from collections.abc import Sequence
 
 import pytest
 
+from service.answers import chosen
 from service.answers.arranged import ArrangedItems
 from service.answers.arrangement import Arrangement, ArrangementTerms, Pin
 from service.answers.popular import PopularItems
 from service.answers.ports import NoEvents
+from service.answers.ready import ReadyItems
 from service.answers.rules import ItemRules
 from service.catalog.current import CurrentCatalog
 from service.catalog.item import CatalogRow
+from service.filters import parse_filter
 from service.lists.envelope import seal
-from service.lists.numbers import ItemNumbers, NumberedList, numbered
+from service.lists.numbers import GivenItems, ItemNumbers, NumberedList, numbered
 from service.models import ItemList, RecommendationQuery
-from tests.answers.test_ready import ENDS, IDS, Change, World
+from tests.answers.test_ready import BUYER, ENDS, IDS, Change, World
 from tests.support.clocks import StandingClock
 from tests.support.fakes import FakeCatalog, MemoryBlockList
 
@@ -178,3 +181,66 @@ def test_a_catalogue_that_is_sorted_by_kind_fills_up_a_list_of_one_kind() -> Non
 
     assert joined is not None
     assert items.ids_of(joined[1]) == ["i7", "i8", "i300", "i301", "i600", "i601"]
+
+
+def test_a_ranking_is_what_was_chosen_before_unless_its_user_has_bought_of_it() -> None:
+    cheap_ones_last = ArrangementTerms(bury=parse_filter("INCLUDE ItemID WHERE Items.PRICE < 2"))
+    world = World(cheap_ones_last, "ranking", None, max_bytes=10_000_000, top_up=True)
+    ranked, given = [*reversed(IDS[:5])], GivenItems(IDS[:5])
+    kept = numbered(seal(ItemList(tuple(IDS[:5]), "RID", 0.0)), world.numbers)
+    assert kept is not None
+
+    def ask(user_id: str) -> tuple[list[str], bool] | None:
+        """What is shown, and whether it was chosen before; None where it is made item by item."""
+        nonlocal kept
+        assert kept is not None
+        query = RecommendationQuery(user_id, 5, kind="ranking", item_ids=tuple(ranked))
+        joined = world.joined.join(query, user_id, kept, given)
+        if joined is None:
+            return None
+        kept = joined[-1] or kept
+        return [world.numbers.ids[number] for number in joined[1]], joined[2] is None
+
+    shown = [*IDS[2:5], *IDS[:2]]
+    assert [ask("u"), ask("u")] == [(shown, False), (shown, True)]
+    world.change(Change(bought=frozenset(IDS[20:])))
+    assert [ask(BUYER), ask("u")] == [(shown, False), (shown, True)]
+    world.change(Change(bought=frozenset(IDS[3:4])))
+    assert [ask(BUYER), ask("u")] == [None, (shown, True)]
+
+
+def test_tags_are_given_anew_when_they_are_used_up_and_none_when_there_is_none_left(
+    lists: Lists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chosen, "TAGS_EACH", 2)
+    for number in range(4):
+        # Each length of an answer takes a tag.
+        assert lists.ask(IDS[:12], number + 2) == (IDS[: number + 2], False)
+        assert lists.ask(IDS[:12], number + 2) == (IDS[: number + 2], True)
+    monkeypatch.setattr(chosen, "MAX_CHOOSERS", next(lists.world.numbers.choosers))
+    for _ in range(2):
+        assert lists.ask(IDS[:12], 6) == (IDS[:6], False)
+
+
+def test_of_too_many_different_choices_all_are_forgotten(lists: Lists, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chosen, "MAX_KNOWN", 2)
+    for wanted, before in [(2, False), (3, False), (2, True), (3, True), (4, False), (3, False), (4, True)]:
+        assert lists.ask(IDS[:12], wanted) == (IDS[:wanted], before)
+
+
+def test_fragments_are_looked_for_in_the_list_for_as_long_as_something_is_dropped() -> None:
+    shop, clock, numbers = FakeCatalog([f"i{number}" for number in range(400)]), StandingClock(), ItemNumbers()
+    shop.change(ineligible=[f"i{number}" for number in range(400) if number not in (9, 19, 200, 399)])
+    rules = ItemRules(catalog=CurrentCatalog(shop), blocked=MemoryBlockList(), own_events=NoEvents())
+    items = ReadyItems(rules, lambda: numbers, clock, 10**7)
+    kept = numbered(seal(ItemList(tuple(f"i{number}" for number in range(400)), "RID", 0.0)), numbers)
+    assert kept is not None
+    for wanted, shown, examined in [(1, ["i9"], 10), (2, ["i9", "i19"], 20), (4, ["i9", "i19", "i200", "i399"], 400)]:
+        joined = items.join(kept, wanted)
+        assert joined is not None
+        assert (items.ids_of(joined[1]), joined[3], joined[4]) == (shown, (("excluded", examined - wanted),), examined)
+        assert joined[-1] is not None
+        again = items.join(joined[-1], wanted)
+        # What is chosen before is not looked for again.
+        assert again == (joined[0], tuple(joined[1]), None, *joined[3:6], None)
+    assert items.join(kept, 5) is None

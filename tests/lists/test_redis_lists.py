@@ -309,8 +309,11 @@ async def test_a_degraded_answer_never_replaces_the_list_that_is_kept(one: Repli
     assert (await one.lists.board(KEY, lease_seconds=2)).envelope == kept.envelope
 
 
-async def test_who_renews_a_list_leads_although_it_is_fresh(one: Replica, other: Replica, clock: Clock) -> None:
-    kept = Outcome(_envelope(clock.time()), "personalize")
+@pytest.mark.parametrize("skew", [0.0, MAX_CLOCK_SKEW_SECONDS - 0.5])
+async def test_who_renews_a_list_leads_although_it_is_fresh(
+    one: Replica, other: Replica, clock: Clock, skew: float
+) -> None:
+    kept = Outcome(_envelope(clock.time() + skew), "personalize")
     await one.lists.land(KEY, kept, led=False)
     assert not (await one.lists.board(KEY, lease_seconds=2, background=True)).leader
     renewing = await one.lists.board(KEY, lease_seconds=2, background=True, renew=True)
@@ -397,6 +400,7 @@ async def test_of_one_users_lists_with_values_the_latest_are_kept(one: Replica, 
     assert await one.member.redis.exists(*lists(valued[:5])) == 0
     kept = [KEY, stranger, *valued[5:]]
     assert await one.member.redis.exists(*lists(kept)) == len(kept)
+    assert await one.member.redis.zcard(f"pc:{{{user.hex()}}}:lists") == MAX_LISTS_WITH_VALUES
     await one.lists.forget_user(UserPrefix(user))
     assert await one.member.redis.keys(f"*{user.hex()}*") == []
 

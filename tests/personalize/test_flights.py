@@ -1,7 +1,8 @@
 """Flights: what a caller gets who boards one that was begun for nobody, and what is left of one that answers nobody."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,8 @@ from service.errors import RecommenderError, RecommenderThrottled
 from service.lists.envelope import seal
 from service.models import ItemList, ListRequest
 from service.personalize.fetching import _newer
+from service.personalize.flights import SETTLING_SECONDS
+from service.personalize.transactions import patience_seconds
 from service.sends.ports import PrewarmTerms
 from tests.support.fakes import HANG, FakePersonalize, FakeStore
 from tests.support.replica import ARN, DEADLINE_SECONDS, FRESH_SECONDS, Replica, items_for, key_of, open_replica
@@ -126,7 +129,7 @@ def test_a_prewarm_whose_slot_comes_late_moves_to_the_lane_of_the_caller_who_boa
 
     async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
         store.delay_seconds = 0.2
-        flying = asyncio.create_task(one.flights.prewarm(KEY, ListRequest("user"), one.clock.monotonic()))
+        flying = asyncio.create_task(one.flights.prewarm(KEY, ListRequest("user"), one.clock.monotonic(), renew=False))
         await asyncio.sleep(0.1)
         answer = await one.ask()
         assert (answer.source, answer.degraded_reason) == ("personalize", None)
@@ -137,10 +140,81 @@ def test_a_prewarm_whose_slot_comes_late_moves_to_the_lane_of_the_caller_who_boa
     two(scenario)
 
 
+def test_a_prewarm_spends_nothing_on_a_fresh_list_of_another_replica_unless_it_is_to_renew_it() -> None:
+    async def scenario(one: Replica, other: Replica, personalize: FakePersonalize, _: FakeStore) -> None:
+        await other.ask()
+        for renew, source in [(False, "cache"), (True, "personalize")]:
+            outcome, spent = await one.flights.prewarm(KEY, ListRequest("user"), one.clock.monotonic(), renew=renew)
+            assert (outcome.source, spent) == (source, renew)
+        assert personalize.transactions["user"] == 2
+
+    two(scenario)
+
+
+@pytest.mark.parametrize("begun_by", ["caller", "refresh", "prewarm"])
+def test_a_replica_leads_until_a_transaction_would_be_over_that_begins_at_the_deadline(begun_by: str) -> None:
+    async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
+        timeout, began = one.flights._fetching.timeout_seconds, one.clock.monotonic()
+        work: Mapping[str, Callable[[], Coroutine[Any, Any, object]]] = {
+            "caller": one.ask,
+            "refresh": lambda: one.flights.refresh(KEY, ListRequest("user"), began),
+            "prewarm": lambda: one.flights.prewarm(KEY, ListRequest("user"), began, renew=False),
+        }
+        flying = asyncio.create_task(work[begun_by]())
+        await asyncio.sleep(2 * store.delay_seconds)
+        _leader, until, background = store.leases[KEY]
+        patience = patience_seconds(DEADLINE_SECONDS) if begun_by == "caller" else timeout
+        assert until - began - store.delay_seconds == pytest.approx(patience + timeout)
+        assert background == (begun_by != "caller")
+        await flying
+        assert not store.leases
+        assert personalize.transactions["user"] == 1
+
+    two(scenario)
+
+
+def test_a_store_that_is_slow_to_keep_a_list_holds_its_callers_up_for_a_moment_only() -> None:
+    async def scenario(one: Replica, other: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
+        began = one.clock.monotonic()
+        asking = asyncio.create_task(one.ask())
+        await asyncio.sleep(2 * store.delay_seconds)
+        store.delay_seconds = 0.4
+        assert (await asking).source == "personalize"
+        took = one.clock.monotonic() - began
+        assert took == pytest.approx(personalize.latency_seconds + SETTLING_SECONDS, abs=0.01)
+        await asyncio.sleep(1.0)
+        assert (await other.ask()).source == "cache"
+
+    two(scenario)
+
+
+def test_an_answer_says_how_many_milliseconds_each_wait_took() -> None:
+    async def scenario(one: Replica, _other: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
+        personalize.latency_seconds = 0.3
+        answers = await asyncio.gather(one.ask("first"), one.ask("second"))
+        # One slot each 0.2 s.
+        assert [dict(answer.timings) for answer in answers] == [
+            {
+                "store": pytest.approx(1.0),
+                "budget": pytest.approx(waited, abs=0.01),
+                "personalize": pytest.approx(300.0),
+            }
+            for waited in (0.0, 200.0)
+        ]
+        await asyncio.sleep(1.0)
+        personalize.failure = RecommenderError
+        assert [name for name, _ in (await one.ask("third")).timings] == ["store", "budget", "personalize", "batch"]
+        personalize.failure = None
+        store.down = True
+        assert dict((await one.ask("fourth")).timings)["store"] == pytest.approx(0.0)
+
+    two(scenario)
+
+
 def test_a_prewarm_whose_slot_comes_late_spends_nothing_for_nobody() -> None:
     async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
         store.delay_seconds = 0.2
-        outcome, spent = await one.flights.prewarm(KEY, ListRequest("user"), one.clock.monotonic())
+        outcome, spent = await one.flights.prewarm(KEY, ListRequest("user"), one.clock.monotonic(), renew=False)
         assert (outcome.degraded_reason, spent) == ("budget", False)
         assert not personalize.transactions
         assert (await one.ask()).source == "personalize"
@@ -154,7 +228,7 @@ def test_a_caller_who_boards_a_prewarm_follows_the_replica_that_leads() -> None:
     async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
         store.delay_seconds = 0.05
         await store.replica().board(KEY, lease_seconds=0.6)
-        flying = asyncio.create_task(one.flights.prewarm(KEY, ListRequest("user"), one.clock.monotonic()))
+        flying = asyncio.create_task(one.flights.prewarm(KEY, ListRequest("user"), one.clock.monotonic(), renew=False))
         await asyncio.sleep(0.01)
         answer = await one.ask()
         assert (answer.source, answer.degraded_reason) == ("personalize", None)
@@ -169,7 +243,7 @@ def test_a_caller_who_boards_a_prewarm_that_has_lost_the_store_goes_on_without_i
 
     async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
         store.delay_seconds = 0.05
-        flying = asyncio.create_task(one.flights.prewarm(KEY, ListRequest("user"), one.clock.monotonic()))
+        flying = asyncio.create_task(one.flights.prewarm(KEY, ListRequest("user"), one.clock.monotonic(), renew=False))
         await asyncio.sleep(0.01)
         asking = asyncio.create_task(one.ask())
         await asyncio.sleep(0.01)
@@ -188,7 +262,7 @@ def test_a_prewarm_that_its_caller_has_left_gives_the_slot_on() -> None:
         others = [asyncio.create_task(one.ask(f"other{number}")) for number in range(4)]
         await asyncio.sleep(0.01)
         store.delay_seconds = 0.15
-        flying = asyncio.create_task(one.flights.prewarm(KEY, ListRequest("user"), one.clock.monotonic()))
+        flying = asyncio.create_task(one.flights.prewarm(KEY, ListRequest("user"), one.clock.monotonic(), renew=False))
         await asyncio.sleep(0.1)
         gone = asyncio.create_task(one.ask())
         await asyncio.sleep(0.06)

@@ -444,41 +444,39 @@ async def test_the_first_transaction_does_not_wait_for_certificates(
     assert (at_start, len(read)) == (1, 1)
 
 
-@pytest.mark.parametrize(
-    ("request_", "word"),
-    [
-        (ListRequest("u" * 257, 25), "userId"),
+async def test_what_personalize_refuses_costs_no_transaction(runtime: Runtime) -> None:
+    def similar(item_id: str) -> ListRequest:
+        return ListRequest("u", 25, kind="similar-items", item_id=item_id)
+
+    def valued(*pairs: tuple[str, str]) -> ListRequest:
+        return ListRequest("u", 25, filter_values=pairs)
+
+    refused = [
+        (ListRequest("u" * 257, 25), "userId is longer than 256"),
+        (similar("i" * 257), "itemId is longer than 256"),
         (ListRequest("u", 501), "numResults"),
         (ListRequest("u", 0), "numResults"),
-        (ListRequest("u", 25, filter_values=tuple((f"N{n}", "x") for n in range(26))), "26|25"),
-        (ListRequest("u", 25, filter_values=(("N" * 51, "x"),)), "name"),
-        (ListRequest("u", 25, filter_values=(("N", "x" * 999),)), "N is longer than 1000"),
-    ],
-)
-async def test_what_personalize_refuses_costs_no_transaction(
-    runtime: Runtime, request_: ListRequest, word: str
-) -> None:
-    async with opened(campaign_arn=CAMPAIGN, filter_arn=FILTER) as recommender:
-        with pytest.raises(RecommenderRefused, match=word):
-            await recommender.recommend(request_, timeout_seconds=PATIENCE_SECONDS)
-    assert runtime.asked == []
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [
+        (valued(*((f"N{n}", "x") for n in range(26))), "more than 25 filterValues"),
+        (valued(("N" * 51, "x")), "name is longer than 50"),
+        (valued(("N", "x" * 999)), "N is longer than 1000"),
+    ]
+    longest = [
         ListRequest("u" * 256, 25),
+        similar("i" * 256),
         ListRequest("u", 500),
         ListRequest("u", 1),
-        ListRequest("u", 25, filter_values=tuple((f"N{n}", "x") for n in range(25))),
-        ListRequest("u", 25, filter_values=(("N" * 50, "x"),)),
-        ListRequest("u", 25, filter_values=(("N", "x" * 998),)),
-    ],
-)
-async def test_what_is_as_long_as_personalize_allows_is_asked(runtime: Runtime, request_: ListRequest) -> None:
+        valued(*((f"N{n}", "x") for n in range(25))),
+        valued(("N" * 50, "x")),
+        valued(("N", "x" * 998)),
+    ]
     async with opened(campaign_arn=CAMPAIGN, filter_arn=FILTER) as recommender:
-        await recommender.recommend(request_, timeout_seconds=PATIENCE_SECONDS)
-    assert len(runtime.asked) == 1
+        for request, words in refused:
+            with pytest.raises(RecommenderRefused, match=words):
+                await recommender.recommend(request, timeout_seconds=PATIENCE_SECONDS)
+        assert runtime.asked == []
+        for number, request in enumerate(longest, 1):
+            await recommender.recommend(request, timeout_seconds=PATIENCE_SECONDS)
+            assert len(runtime.asked) == number
 
 
 async def test_a_hundred_simultaneous_calls_share_the_pool(

@@ -215,7 +215,8 @@ def _command(name: str, *args: Any, **options: Any) -> tuple[list[Any], Callable
     if name == "zadd":
         command = ["ZADD", args[0], *(one for member, score in args[1].items() for one in (repr(score), member))]
     elif name == "zrange" and options:
-        command += ["BYSCORE", "REV", "LIMIT", options["offset"], options["num"]]
+        command += [word for word, option in (("BYSCORE", "byscore"), ("REV", "desc")) if options.get(option)]
+        command += ["LIMIT", options["offset"], options["num"]]
     elif name == "scan":
         command = ["SCAN", args[0], args[1]]
     elif name in ("xrange", "xrevrange"):

@@ -182,7 +182,7 @@ class _ChannelLanding:
 
     async def wait(self, timeout_seconds: float) -> Outcome | None:
         """See `Landing.wait`."""
-        done, _ = await asyncio.wait([self._ending], timeout=max(0.0, timeout_seconds))
+        done, _ = await asyncio.wait([self._ending], timeout=timeout_seconds)
         return self._ending.result() if done else None
 
 

@@ -112,7 +112,7 @@ class Prewarmer:
                 return
             user = waiting.popleft()
             request = self._request_of(user, self._campaign.length.to_fetch(terms.num_results))
-            outcome, spent = await self._campaign.flights.prewarm(self._key_of(request), request, slot_at)
+            outcome, spent = await self._campaign.flights.prewarm(self._key_of(request), request, slot_at, renew=False)
             if spent:
                 slot_at = None
             if outcome.source == "personalize":
