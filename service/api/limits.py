@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import orjson
 
-MAX_TARGET_BYTES: Final = 65_536
-"""Of path and query: 500 excluded ids of 100 characters."""
+MAX_TARGET_BYTES: Final = 65_535
+"""Of path and query: 500 excluded ids of 100 characters. The parser of URLs takes no more."""
 
 MAX_PATH_BYTES: Final = 4_096
 """Of the path by itself, which is decoded before anything is known of the caller: an id of 256 letters of 4 bytes each,
