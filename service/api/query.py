@@ -368,7 +368,7 @@ def _item_ids(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
 
 def _listed(pairs: Iterable[tuple[str, str]], *wanted: str) -> list[str]:
     values = [value for name, value in pairs if name in wanted]
-    if sum(0 if isinstance(value, _Whole) else value.count(",") for value in values) > _MAX_PARTS:
+    if sum(value.count(",") for value in values if not isinstance(value, _Whole)) > _MAX_PARTS:
         raise InvalidQuery(wanted[0], f"at most {_MAX_PARTS} parts, blank ones included")
     parts = ([value] if isinstance(value, _Whole) else value.split(",") for value in values)
     found = (part.strip() for value in parts for part in value)
