@@ -482,7 +482,7 @@ def test_a_server_that_stops_closes_where_nothing_has_begun_and_answers_what_has
     play(scenario)
 
 
-def test_who_answers_is_told_that_the_client_has_left_also_with_requests_behind_it() -> None:
+def test_who_answers_learns_that_the_client_has_left_also_with_requests_behind_it() -> None:
     """I2"""
 
     async def scenario(wire: Wire) -> None:

@@ -163,7 +163,7 @@ def test_one_that_is_gone_has_no_turn_and_tells_of_room() -> None:
     assert client.ends == []
 
 
-def test_room_is_told_once_for_each_answer() -> None:
+def test_room_is_reported_once_for_each_answer() -> None:
     scene = Scene()
     client = scene.connect()
     scene.all.turn(client, "send")
@@ -338,10 +338,10 @@ def test_every_protocol_of_a_server_finds_the_same_connections() -> None:
     assert connections_of(first) is mine
 
 
-def test_what_is_refused_without_a_look_is_told_if_anybody_asks() -> None:
+def test_what_is_refused_without_a_look_is_reported_if_anybody_asks() -> None:
     scene = Scene()
     scene.all.refused("/a", 431, "too long")
-    told: list[tuple[str, int, str, str]] = []
-    scene.all.on_refused = lambda *said: told.append(said)
+    reported: list[tuple[str, int, str, str]] = []
+    scene.all.on_refused = lambda *said: reported.append(said)
     scene.all.refused("/a", 431, "too long")
-    assert told == [("/a", 431, "", "too long")]
+    assert reported == [("/a", 431, "", "too long")]
