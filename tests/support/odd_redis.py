@@ -1,0 +1,139 @@
+"""A server that speaks as Redis does, and says what a Redis says seldom."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from tests.support.streams import serving
+
+Command = list[bytes]
+
+Said = object
+"""A text that begins with + or - goes as it is; else bytes, a number, None or a list. `SILENCE` says nothing."""
+
+Answer = Said | Callable[[Command], Said]
+
+SILENCE = object()
+"""As an answer: none."""
+
+HANG_UP = object()
+"""As an answer: the connection is closed."""
+
+
+def hello(
+    server: str = "redis", version: str = "7.4.0", mode: str = "standalone", role: str = "master"
+) -> list[object]:
+    """What it says of itself."""
+    return [*(b"server", server.encode(), b"version", version.encode(), b"proto", 2, b"id", 1), b"mode", mode.encode(),
+            b"role", role.encode(), b"modules", []]  # fmt: skip
+
+
+class OddRedis:
+    """One server.
+
+    Args:
+        says: Answers by the first word of a command, or its first two; those that a healthy Redis gives if it is not
+            there. May be changed at any time.
+    """
+
+    def __init__(self, says: Mapping[str, Answer]) -> None:
+        self.says: dict[str, Answer] = dict(says)
+        self.port = 0
+        self.asked: Counter[str] = Counter()
+        """Commands, by their first word."""
+
+        self.connections = 0
+        self.open = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        self.connections += 1
+        self.open += 1
+        try:
+            while line := await reader.readline():
+                command = []
+                for _ in range(int(line[1:])):
+                    length = int((await reader.readline())[1:])
+                    command.append((await reader.readexactly(length + 2))[:-2])
+                said = self._answer(command)
+                if said is HANG_UP:
+                    break
+                if said is not SILENCE:
+                    writer.write(_packed(said))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self.open -= 1
+            writer.close()
+
+    def _answer(self, command: Command) -> Said:
+        words = [word.decode(errors="replace").upper() for word in command[:2]]
+        self.asked[words[0]] += 1
+        for name in (" ".join(words), words[0]):
+            for answers in (self.says, _HEALTHY):
+                if name in answers:
+                    answer = answers[name]
+                    return answer(command) if callable(answer) else answer
+        return "+OK"
+
+
+_HEALTHY: Mapping[str, Answer] = {
+    "PING": "+PONG",
+    "HELLO": hello(),
+    "TIME": [b"1700000000", b"0"],
+    "EVALSHA": lambda command: "-NOSCRIPT No matching script." if command[1] == b"0" * 40 else 1,
+    "EVAL": 1,
+    "SUBSCRIBE": lambda command: [b"subscribe", command[1], 1],
+    "UNSUBSCRIBE": lambda command: [b"unsubscribe", command[1], 0],
+    "SCAN": [b"0", []],
+    "XPENDING": [0, None, None, None],
+    "XAUTOCLAIM": [b"0-0", [], []],
+    "XREADGROUP": None,
+    "COMMAND": [],
+    "PUBSUB": [b"channel", 0],
+    **{name: [] for name in ("HMGET", "HGETALL", "HKEYS", "HVALS", "ZRANGE", "XRANGE", "XREVRANGE", "XINFO", "XCLAIM")},
+    **dict.fromkeys(("GET", "GETRANGE", "HGET", "SPOP", "ZSCORE")),
+    **dict.fromkeys(("PTTL", "PEXPIRE", "HSET", "HDEL", "SADD", "SISMEMBER", "SCARD", "ZADD", "ZCARD", "ZCOUNT"), 1),
+    **dict.fromkeys(("ZREM", "ZREMRANGEBYSCORE", "ZREMRANGEBYRANK", "XLEN", "XACK", "XDEL", "XTRIM", "DEL"), 1),
+    **dict.fromkeys(("UNLINK", "PUBLISH"), 1),
+    "XADD": b"1-1",
+}
+
+
+def _packed(said: Said) -> bytes:
+    if isinstance(said, str):
+        return said.encode() + b"\r\n"
+    if isinstance(said, int):
+        return b":%d\r\n" % said
+    if isinstance(said, bytes):
+        return b"$%d\r\n%b\r\n" % (len(said), said)
+    if isinstance(said, list):
+        return b"*%d\r\n" % len(said) + b"".join(map(_packed, said))
+    return b"$-1\r\n"
+
+
+@asynccontextmanager
+async def odd_redis(says: Mapping[str, Answer] | None = None) -> AsyncIterator[OddRedis]:
+    """One server, closed with the block."""
+    server = OddRedis(says or {})
+    async with serving(server.serve) as server.port:
+        yield server
+
+
+SLOTS = 16_384
+
+
+@asynccontextmanager
+async def odd_cluster(count: int) -> AsyncIterator[list[OddRedis]]:
+    """Nodes of a cluster that share the slots, in their order."""
+    async with AsyncExitStack() as stack:
+        nodes = [await stack.enter_async_context(odd_redis({"HELLO": hello(mode="cluster")})) for _ in range(count)]
+        bounds = [SLOTS * number // count for number in range(count + 1)]
+        slots = [
+            [first, after - 1, [b"127.0.0.1", node.port, b"%040d" % node.port]]
+            for node, first, after in zip(nodes, bounds, bounds[1:], strict=False)
+        ]
+        for node in nodes:
+            node.says["CLUSTER SLOTS"] = slots
+        yield nodes
