@@ -11,8 +11,8 @@ from redis.exceptions import AuthenticationError, InvalidResponse, ResponseError
 
 from service.errors import ServiceError
 
-_REPEATED: Final = re.compile(r"'(?![A-Za-z]+(?:\|[A-Za-z]+)?')[^']*'|\"[^\"]*\"")
-"""What Redis puts into quotes, unless it is the name of a command."""
+_IN_QUOTES: Final = re.compile(r"(?<!\w)'([^']*)'|\"[^\"]*\"")
+_COMMAND: Final = re.compile(r"[A-Za-z]+(?:\|[A-Za-z]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +211,7 @@ def _speaks(error: BaseException) -> bool:
 def _quoted(answer: str) -> str:
     """Redis's own words, one line of them, without the arguments that it repeats."""
     line = " ".join(answer.partition(", with args beginning")[0].split())
-    line = _REPEATED.sub("'...'", line)
+    line = _IN_QUOTES.sub(lambda found: found[0] if _COMMAND.fullmatch(found[1] or "") else "'...'", line)
     return f"'{line[:MAX_QUOTED_CHARACTERS]}'"
 
 
