@@ -157,7 +157,8 @@ class _Replies(asyncio.Protocol):
             while (reply := self._reader.gets()) is not _NOTHING:
                 _answer(self._awaited.popleft(), reply)
         except (IndexError, RedisError) as error:
-            self._lose(error if isinstance(error, RedisError) else InvalidResponse("Protocol error: nobody has asked"))
+            # Nobody has asked, or this is no answer.
+            self._lose(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The protocol's."""
@@ -214,7 +215,7 @@ class ClusterWires:
         self._cluster = cluster
         self._silence_seconds = silence_seconds
         self._wires: dict[str, Wire] = {}
-        self._is_closed = False
+        self._closed = asyncio.Event()
 
     async def evalsha(self, sha: str, count: int, *keys_and_args: object) -> Any:  # noqa: ANN401  # what a script returns
         """Run a script that the node of its keys knows.
@@ -234,12 +235,16 @@ class ClusterWires:
 
     async def close(self) -> None:
         """Close all connections."""
-        self._is_closed = True
+        self._closed.set()
         await asyncio.gather(*(wire.close() for wire in self._wires.values()))
 
     async def _ask(self, key: str, command: tuple[Any, ...]) -> Any:  # noqa: ANN401  # as each command answers
+        if self._closed.is_set():
+            raise LostError(_CLOSED)
         await self._cluster.initialize()
-        if self._is_closed:
+        if self._closed.is_set():
+            # The nodes were found again while all this was closed.
+            await self._cluster.aclose()
             raise LostError(_CLOSED)
         node = self._cluster.get_node_from_key(key)
         if node is None:

@@ -10,7 +10,8 @@ from tests.support.streams import serving
 Command = list[bytes]
 
 Said = object
-"""A text that begins with + or - goes as it is; else bytes, a number, None or a list. `SILENCE` says nothing."""
+"""A text that begins with + or - goes as it is; else bytes, a number, None or a list. `SILENCE` says nothing, and a
+future says what it is given, once it is."""
 
 Answer = Said | Callable[[Command], Said]
 
@@ -43,6 +44,9 @@ class OddRedis:
         self.asked: Counter[str] = Counter()
         """Commands, by their first word."""
 
+        self.heard: list[Command] = []
+        """Every command whole."""
+
         self.connections = 0
         self.open = 0
 
@@ -57,6 +61,8 @@ class OddRedis:
                     length = int((await reader.readline())[1:])
                     command.append((await reader.readexactly(length + 2))[:-2])
                 said = self._answer(command)
+                if isinstance(said, asyncio.Future):
+                    said = await said
                 if said is HANG_UP:
                     break
                 if said is not SILENCE:
@@ -70,6 +76,7 @@ class OddRedis:
     def _answer(self, command: Command) -> Said:
         words = [word.decode(errors="replace").upper() for word in command[:2]]
         self.asked[words[0]] += 1
+        self.heard.append(command)
         for name in (" ".join(words), words[0]):
             for answers in (self.says, _HEALTHY):
                 if name in answers:
@@ -90,7 +97,12 @@ _HEALTHY: Mapping[str, Answer] = {
     "XPENDING": [0, None, None, None],
     "XAUTOCLAIM": [b"0-0", [], []],
     "XREADGROUP": None,
-    "COMMAND": [],
+    "COMMAND": [
+        [b"get", 2, [b"readonly"], 1, 1, 1],
+        [b"set", -3, [b"write"], 1, 1, 1],
+        [b"evalsha", -3, [b"movablekeys"], 0, 0, 0],
+        [b"eval", -3, [b"movablekeys"], 0, 0, 0],
+    ],
     "PUBSUB": [b"channel", 0],
     **{name: [] for name in ("HMGET", "HGETALL", "HKEYS", "HVALS", "ZRANGE", "XRANGE", "XREVRANGE", "XINFO", "XCLAIM")},
     **dict.fromkeys(("GET", "GETRANGE", "HGET", "SPOP", "ZSCORE")),
