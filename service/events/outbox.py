@@ -99,9 +99,11 @@ class Outbox:
         self._refusals: OrderedDict[str, int] = OrderedDict()
         self._logged_at: dict[str, float] = {}
         self._pause_seconds = 0.0
-        self._failed = self._succeeded = False
         self._asking = asyncio.Semaphore(MAX_ASKING)
-        self._last_start = 0.0
+        # Of the round that is under way.
+        self._failed: bool
+        self._succeeded: bool
+        self._last_start: float
         self._closing = False
         self._work: asyncio.Task[None] | None = None
 
@@ -142,7 +144,7 @@ class Outbox:
                         await self._filled.wait()
 
     async def _round(self) -> bool:
-        """Claim what waits and send it; whether there was anything."""
+        """Claim what waits and send it; whether any of it came to Personalize, which may have refused it."""
         most = max(MAX_A_CALL, min(MAX_CLAIMED, int(self._budget.tps_in_use * CLAIMED_FOR_SECONDS)))
         claimed = await self._store.claim(most)
         self._last_start = self._clock.monotonic() + LAST_START_SECONDS
@@ -155,7 +157,8 @@ class Outbox:
             self._pause_seconds = 0.0
         elif self._failed:
             self._pause_seconds = min(MAX_PAUSE_SECONDS, max(MIN_PAUSE_SECONDS, 2 * self._pause_seconds))
-        return bool(claimed)
+        # Not whether there was anything: what gets no slot waits for the next look, or it would be claimed in a circle.
+        return self._succeeded
 
     async def _send_sessions(self, sessions: Iterator[Sequence[Waiting]]) -> None:
         """Send one session after another, as others do of the same sessions, until there is none left."""

@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 
 from service.budget.adapters.embedded import EmbeddedGovernor
 from service.budget.budget import Budget
-from service.errors import RecommenderError, RecommenderRefused, RecommenderThrottled
+from service.errors import RecommenderError, RecommenderRefused, RecommenderThrottled, SharedStateUnavailable
+from service.events import outbox as outbox_module
 from service.events.event import MAX_IMPRESSION, Event
 from service.events.outbox import LAST_START_SECONDS, LOGGED_EVERY_SECONDS, MAX_A_CALL, Outbox
 from service.events.ports import EventStore, Impressions, Waiting
@@ -34,6 +35,11 @@ class Scene:
     seconds: float = 0.0
     shown: Sequence[str] = ()
     sent: list[Event] = field(default_factory=list)
+    throttled: int = 0
+    store_fails: list[Exception] = field(default_factory=list)
+    """What the next claims meet."""
+    left_after: float = 0.0
+    """Seconds that the end took."""
 
     def __post_init__(self) -> None:
         self._began = self.clock.monotonic()
@@ -50,6 +56,8 @@ class Scene:
 
     async def claim(self, most: int) -> list[Waiting]:
         self.most.append(most)
+        if self.store_fails:
+            raise self.store_fails.pop()
         claimed, self.waiting = self.waiting[:most], self.waiting[most:]
         return claimed
 
@@ -82,11 +90,22 @@ class Scene:
         return self.shown
 
 
+class CountingBudget(Budget):
+    """Counts how often it was throttled."""
+
+    scene: Scene
+
+    async def throttled(self) -> None:
+        self.scene.throttled += 1
+        await super().throttled()
+
+
 def play(scenario: Callable[[Scene, Outbox], Awaitable[None]], *, tps: float = 100.0) -> Scene:
     async def run() -> Scene:
         clock = VirtualClock(asyncio.get_running_loop())
         scene = Scene(clock)
-        budget = Budget(EmbeddedGovernor(tps, clock=clock), clock)
+        budget = CountingBudget(EmbeddedGovernor(tps, clock=clock), clock)
+        budget.scene = scene
         async with Outbox(
             cast(EventStore, scene),
             taker=scene,
@@ -96,6 +115,8 @@ def play(scenario: Callable[[Scene, Outbox], Awaitable[None]], *, tps: float = 1
             impressions=cast(Impressions, scene),
         ) as outbox:
             await scenario(scene, outbox)
+            leaves_at = scene.now()
+        scene.left_after = round(scene.now() - leaves_at, 3)
         budget.close()
         return scene
 
@@ -232,3 +253,133 @@ def test_what_was_shown_goes_along_if_the_item_of_the_event_is_in_it(
 
     sent = {one.event_id: one.impression for one in play(scenario).sent}
     assert sent == {"a": impression, "b": ()}
+
+
+def test_who_wakes_it_need_not_wait_for_its_next_look() -> None:
+    async def scenario(scene: Scene, outbox: Outbox) -> None:
+        await asyncio.sleep(0.2)
+        scene.add("a")
+        outbox.wake()
+        await asyncio.sleep(0.1)
+        scene.add("b")
+        await asyncio.sleep(1)
+
+    scene = play(scenario)
+    # The second was added when the look after the first was over.
+    assert [(round(at, 1), names) for at, names in scene.calls] == [(0.2, ["a"]), (0.7, ["b"])]
+
+
+def test_an_event_without_a_slot_in_five_seconds_waits_again_and_is_no_failure() -> None:
+    async def scenario(scene: Scene, outbox: Outbox) -> None:
+        scene.add("a", user="ann")
+        scene.add("b", *(f"b{number}" for number in range(MAX_A_CALL)), user="bob")
+        outbox.wake()
+        await asyncio.sleep(4.9)
+
+    scene = play(scenario, tps=0.1)
+    assert [names for _, names in scene.calls] == [["a"]]
+    assert (["b", *(f"b{number}" for number in range(MAX_A_CALL - 1))], 0.0) in [
+        (numbers, after) for _, numbers, after in scene.again_
+    ]
+    assert scene.counted == [("sent", 1)]
+    # It looks every half second, and not in a circle.
+    assert len(scene.most) <= 11
+
+
+def test_an_end_waits_for_calls_in_flight_for_three_seconds_and_not_for_its_next_look() -> None:
+    """J5"""
+
+    async def idle(scene: Scene, outbox: Outbox) -> None:
+        del scene, outbox
+        await asyncio.sleep(0.1)
+
+    def busy(seconds: float) -> Callable[[Scene, Outbox], Awaitable[None]]:
+        async def scenario(scene: Scene, outbox: Outbox) -> None:
+            scene.seconds = seconds
+            scene.add("a")
+            scene.add(*(f"b{number}" for number in range(MAX_A_CALL + 1)), user="bob")
+            outbox.wake()
+            await asyncio.sleep(0.1)
+
+        return scenario
+
+    assert play(idle).left_after == 0.0
+    short = play(busy(2.0))
+    assert short.left_after == pytest.approx(1.9, abs=0.02)
+    # The eleventh event of a session begins no call any more, and waits for another replica.
+    assert short.done_ == ["a", *(f"b{number}" for number in range(MAX_A_CALL))]
+    assert [(numbers, after) for _, numbers, after in short.again_] == [([f"b{MAX_A_CALL}"], 0.0)]
+    long = play(busy(4.0))
+    assert (long.left_after, long.done_, long.again_) == (3.0, [], [])
+
+
+@pytest.mark.parametrize("error", [SharedStateUnavailable(), ValueError("a fault of ours")])
+def test_a_store_that_fails_is_asked_again_after_a_look(error: Exception) -> None:
+    async def scenario(scene: Scene, outbox: Outbox) -> None:
+        scene.store_fails = [error] * 3
+        scene.add("a")
+        outbox.wake()
+        await asyncio.sleep(1.4)
+        assert scene.calls == []
+        await asyncio.sleep(0.2)
+
+    with capture_logs() as logs:
+        scene = play(scenario)
+    assert scene.done_ == ["a"]
+    # Once more when all is sent.
+    assert len(scene.most) == 5
+    assert [line["event"] for line in logs] == ["events_outbox_failed"] * 3 * isinstance(error, ValueError)
+
+
+def test_a_refusal_ends_the_pauses_and_the_session_goes_on_behind_it() -> None:
+    async def scenario(scene: Scene, outbox: Outbox) -> None:
+        scene.fails = lambda events: (
+            RecommenderError("away")
+            if scene.now() < 5
+            else RecommenderRefused("No")
+            if "bad" in [one.event_id for one in events]
+            else None
+        )
+        scene.add("bad", *(str(number) for number in range(MAX_A_CALL + 1)))
+        outbox.wake()
+        await asyncio.sleep(12)
+
+    scene = play(scenario)
+    calls = [(at, names) for at, names in scene.calls if at > 5]
+    at = calls[0][0]
+    # The one that is refused again and again comes after its own pause, of a second and then two.
+    assert [round(one - at) for one, names in calls if names == ["bad"]] == [0, 1, 3]
+    assert scene.done_ == [str(number) for number in range(MAX_A_CALL + 1)]
+    assert {one for one, names in calls if names != ["bad"]} <= {at, *(one for one, _ in calls if one < at + 1)}
+
+
+@pytest.mark.parametrize(("error", "times"), [(RecommenderThrottled("slow down"), 1), (RecommenderError("away"), 0)])
+def test_only_a_refused_rate_lowers_the_rate(error: RecommenderError, times: int) -> None:
+    async def scenario(scene: Scene, outbox: Outbox) -> None:
+        scene.fails = lambda _: error if len(scene.calls) == 1 else None
+        scene.add("a")
+        outbox.wake()
+        await asyncio.sleep(3)
+
+    scene = play(scenario)
+    assert scene.done_ == ["a"]
+    assert scene.throttled == times
+
+
+def test_refusals_are_remembered_of_the_latest_refused_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox_module, "MAX_REMEMBERED", 2)
+
+    def refused(count: int) -> list[str]:
+        async def scenario(scene: Scene, outbox: Outbox) -> None:
+            scene.fails = lambda _: RecommenderRefused("No")
+            for number in range(count):
+                scene.add(f"{number}", user=f"u{number}")
+            outbox.wake()
+            await asyncio.sleep(20)
+
+        return [number for number, _ in play(scenario).aside_]
+
+    with capture_logs():
+        assert refused(2) == ["0", "1"]
+        # Of three that come round in turn, each is forgotten before it comes again.
+        assert refused(3) == []
