@@ -17,7 +17,14 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "lists": ("tests/lists", "tests/answers", "tests/api/test_forgetting.py", "tests/api/test_keys_expire.py"),
     "budget": ("tests/budget", "tests/simulation/test_worlds.py"),
     "fleet": ("tests/fleet", "tests/budget/test_redis_governor.py", "tests/simulation/test_worlds.py"),
-    "catalog": ("tests/catalog", "tests/api/test_catalog_refresh.py", "tests/api/test_known_columns.py"),
+    "catalog": (
+        "tests/catalog",
+        "tests/api/test_feeds.py",
+        "tests/api/test_feed_shapes.py",
+        "tests/api/test_catalog_refresh.py",
+        "tests/api/test_known_columns.py",
+        "tests/cli/test_catalog_check.py",
+    ),
     "events": ("tests/events", "tests/api/test_events.py", "tests/api/test_outbox.py", "tests/cli/test_events_load.py"),
     "api": ("tests/api",),
 }
@@ -80,6 +87,13 @@ EQUIVALENT: Final = (
         r"len\(packed\) < _HEAD\.size",
         "a head by itself names no source",
     ),
+    Equivalent(
+        "service/catalog/reading/prices.py",
+        "GtE",
+        r"if comma > point",
+        "as many of the one as of the other are unclear",
+    ),
+    Equivalent("service/catalog/reading/prices.py", "1 is 5", r"styles\[shape\] \+= 1", "only ratios count"),
 )
 
 

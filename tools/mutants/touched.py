@@ -15,6 +15,7 @@ import orjson
 import pytest
 
 from tools.mutants.checkout import ROOT
+from tools.mutants.rooms import TESTS
 
 FILE: Final = Path(sys.prefix) / "mutants-map.json"
 
@@ -23,6 +24,9 @@ ADDS: Final = "MUTANTS_MAP_ADDS"
 
 MAX_SECONDS_OF_TESTS: Final = 10.0
 """The likeliest tests that run a line, as far as they take so long together."""
+
+MAX_SECONDS_OF_NAMED: Final = 1.0
+"""Of a test elsewhere that `rooms.TESTS` names for a room: a quicker one comes before the others."""
 
 
 class Recorder:
@@ -74,7 +78,7 @@ class Recorder:
             "modules": self._modules,
             "sources": sources,
         }
-        if os.environ.get(ADDS):
+        if os.environ.get(ADDS) and FILE.exists():
             found = _added(orjson.loads(FILE.read_bytes()), found)
         FILE.write_bytes(orjson.dumps(found))
 
@@ -151,7 +155,7 @@ class Touched:
                 found.update(number for line, some in by_line.items() if first <= int(line) <= last for number in some)
             else:
                 found.update(number for line in range(first, last + 1) for number in by_line.get(str(line), ()))
-        return self._likeliest([self._tests[number] for number in found], f"tests/{room}/")
+        return self._likeliest([self._tests[number] for number in found], room)
 
     def of_files(self, files: Collection[str]) -> list[str]:
         """Tests of these files or folders."""
@@ -162,9 +166,15 @@ class Touched:
         """How long they take together."""
         return sum(self.seconds[name] for name in tests)
 
-    def _likeliest(self, tests: Collection[str], folder: str) -> list[str]:
+    def _likeliest(self, tests: Collection[str], room: str) -> list[str]:
         found, left = [], MAX_SECONDS_OF_TESTS
-        for name in sorted(tests, key=lambda one: (not one.startswith(folder), self.seconds[one])):
+
+        def order(name: str) -> tuple[bool, bool, float]:
+            seconds = self.seconds[name]
+            is_named = name.startswith(TESTS[room]) and seconds < MAX_SECONDS_OF_NAMED
+            return not name.startswith(f"tests/{room}/"), not is_named, seconds
+
+        for name in sorted(tests, key=order):
             left -= self.seconds[name]
             if found and left < 0:
                 break

@@ -1,6 +1,7 @@
 """Prices as shops write them: with a currency, a decimal comma, thousands, as far as the whole file leaves no doubt."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ _GROUPED: Final = re.compile(
 
 _THOUSANDS_OR_DECIMALS: Final = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
 _BLANKS: Final = re.compile(rf"[\s{_APOSTROPHES}]")
+
+_EASTERN: Final = str.maketrans("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹٫٬", "01234567890123456789.,")  # noqa: RUF001  # Arabic and Persian digits
+"""Arabic and Persian digits, with their decimal point and their comma of thousands."""
 
 _AMOUNTS: Final = ("amount", "value", "price")
 _UNITS: Final = ("currencyCode", "currency", "currency_code", "priceCurrency")
@@ -93,6 +97,7 @@ class PriceVotes:
             return
         number = _split(value)
         if number is None:
+            self.prices += amount_of(plain_number(value)) is not None
             return
         self.prices += 1
         self.with_currency += bool(number.currency)
@@ -112,12 +117,12 @@ def price_of(value: object, style: Style) -> Price:
     if isinstance(value, dict):
         return _money(value)
     if isinstance(value, str):
-        plain = plain_number(value)
-        if plain is not None and not is_doubtful(value) and (style != "comma" or "." not in value):
-            return Price(_checked(plain))
+        plain = plain_price(value, style)
+        if plain is not None:
+            return Price(amount_of(plain))
         number = _split(value)
         return Price(None) if number is None else Price(_amount(number, style), number.currency)
-    return Price(_checked(value))
+    return Price(amount_of(value))
 
 
 def plain_number(text: str) -> int | float | None:
@@ -130,9 +135,18 @@ def plain_number(text: str) -> int | float | None:
         return None
 
 
-def is_doubtful(text: str) -> bool:
-    """Whether a number as programs write it may also be one with thousands, as `1.299`."""
-    return len(text) > 4 and text[-4] == "." and _THOUSANDS_OR_DECIMALS.fullmatch(text) is not None  # noqa: PLR2004  # ".299"
+def plain_price(text: str, style: Style) -> int | float | None:
+    """A number as programs write it; None for anything else, and for what may also be one with thousands: `1.299`."""
+    if style == "comma" and "." in text:
+        return None
+    return None if "." in text and _THOUSANDS_OR_DECIMALS.fullmatch(text) else plain_number(text)
+
+
+def amount_of(value: object) -> int | float | None:
+    """The price that a number is; None where it is negative, not finite, or no number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value < 0:
+        return None
+    return value or 0
 
 
 def may_be_price(text: str) -> bool:
@@ -149,7 +163,7 @@ def _money(value: Mapping[str, object]) -> Price:
     unit = next((str(value[name]) for name in _UNITS if value.get(name)), "")
     cents, digits = value.get("centAmount"), value.get("fractionDigits", 2)
     if isinstance(cents, int) and isinstance(digits, int) and 0 <= digits <= 4:  # noqa: PLR2004  # as ISO 4217 has
-        return Price(_checked(round(cents / 10**digits, digits) if digits else cents), unit)
+        return Price(amount_of(round(cents / 10**digits, digits) if digits else cents), unit)
     for name in (*_AMOUNTS, "Amount"):
         if isinstance(amount := value.get(name), dict):
             return _money(amount)
@@ -158,14 +172,11 @@ def _money(value: Mapping[str, object]) -> Price:
     return Price(None)
 
 
-def _checked(value: object) -> int | float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value < 0:
-        return None
-    return value or 0
-
-
 def _split(text: str) -> _Number | None:
     """Number and currency; None for anything else."""
+    if not text.isascii():
+        # Digits as wide as a Japanese character are digits.
+        text = unicodedata.normalize("NFKC", text).translate(_EASTERN)
     match = _PRICE.fullmatch(text.strip())
     if match is None:
         return None
@@ -185,7 +196,7 @@ def _shape(number: _Number) -> Literal["point", "comma", "either"] | None:
     """Which style a number shows; None where all write it so."""
     digits = number.digits
     last = max(digits.rfind("."), digits.rfind(","))
-    if last < 0:
+    if last == -1:
         return None
     separator = digits[last]
     other = "," if separator == "." else "."
@@ -206,8 +217,8 @@ def _amount(number: _Number, style: Style) -> int | float | None:
     digits = number.digits
     if style == "unclear":
         is_plain = shape is None or (shape == "point" and "," not in digits and digits.count(".") == 1)
-        return _checked(plain_number(digits)) if is_plain else None
+        return amount_of(plain_number(digits)) if is_plain else None
     if shape not in (None, "either", style):
         return None
     digits = digits.replace(".", "").replace(",", ".") if style == "comma" else digits.replace(",", "")
-    return _checked(plain_number(digits))
+    return amount_of(plain_number(digits))

@@ -19,7 +19,7 @@ from service.catalog.reading.exclusion import Eligible, Exclusion
 from service.catalog.reading.formats import open_rows, readable_errors
 from service.catalog.reading.origins import as_text
 from service.catalog.reading.ports import LineTrace, Record, RowSource, Sink, Surprise, TooLarge, Unreadable
-from service.catalog.reading.prices import PriceVotes, is_doubtful, may_be_price, plain_number, price_of
+from service.catalog.reading.prices import PriceVotes, Style, amount_of, may_be_price, plain_price, price_of
 from service.catalog.reading.report import LACKING, CatalogReport, DropReason, RowTally
 from service.catalog.reading.usual_lines import UsualLines
 from service.constants import MAX_ID_CHARACTERS
@@ -82,7 +82,7 @@ class RowReader:
         self._has_currency = columns.has_own_currency
         self.columns: Final = columns
         self.knows_file: Final = facts is None or facts.is_known
-        self._style = facts.prices.style if facts is not None and facts.is_known else "point"
+        self._style: Style = facts.prices.style if facts is not None and facts.is_known else "point"
         self._float_ids = facts is not None and facts.ids_are_floats
         self.currency = ""
         """Of the last item's price."""
@@ -148,10 +148,10 @@ class RowReader:
             if self._style != "comma" and _USUAL_PRICE.fullmatch(value) is not None:
                 self.currency = ""
                 return float(value) or 0
-            plain = plain_number(value)
-            if plain is not None and not is_doubtful(value) and (self._style != "comma" or "." not in value):
+            plain = plain_price(value, self._style)
+            if plain is not None:
                 self.currency = ""
-                return (plain or 0) if 0 <= plain < float("inf") else None
+                return amount_of(plain)
             if not self.knows_file and may_be_price(value):
                 raise Surprise
         elif type(value) in (dict, list) and not self.knows_file:
