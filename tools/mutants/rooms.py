@@ -93,6 +93,15 @@ EQUIVALENT: Final = (
         r"if comma > point",
         "as many of the one as of the other are unclear",
     ),
+    Equivalent(
+        "service/catalog/reading/json_document.py",
+        "1 is 5",
+        r"read\(MAX_TOLERANT_BYTES \+ 1\)",
+        "a byte too many is as much too many as five",
+    ),
+    Equivalent(
+        "service/catalog/reading/json_rows.py", "Gt", r"names\.keys\(\) >= found", "names that are there change nothing"
+    ),
     Equivalent("service/catalog/reading/prices.py", "1 is 5", r"styles\[shape\] \+= 1", "only ratios count"),
 )
 

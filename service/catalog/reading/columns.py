@@ -150,7 +150,7 @@ def _matched(
         else:
             origin = _by_our_name(ours, names, column_mapping)
             if origin is None:
-                candidates = [name for name in guesses(ours, names) if name not in column_mapping.values()]
+                candidates = guesses(ours, [name for name in names if name not in column_mapping.values()])
                 if len(candidates) > 1:
                     problems.append(_ambiguous(ours, candidates))
                     continue

@@ -6,7 +6,7 @@ from typing import IO, Final, cast
 import ijson
 import orjson
 
-from service.catalog.reading.encoding import UTF_8, Recoded, judge, note_on
+from service.catalog.reading.encoding import UTF_8, WESTERN, Recoded, judge, note_on
 from service.catalog.reading.json_place import Place, place_in
 from service.catalog.reading.json_rows import beginning, row_of, tolerant_json
 from service.catalog.reading.lines import next_line
@@ -23,6 +23,7 @@ class JsonDocument:
     """The objects of a document, as `Objects`."""
 
     unit: Unit = "row"
+    line: int
 
     def __init__(self, stream: IO[bytes], encoding: str, place: Place, label: str) -> None:
         """Begin nothing yet.
@@ -38,7 +39,6 @@ class JsonDocument:
         self._label = label
         self._tolerant = False
         self.encoding = encoding
-        self.line = 0
 
     def __iter__(self) -> Iterator[Mapping[str, object] | Unreadable]:
         """See `Objects`."""
@@ -108,11 +108,15 @@ class JsonDocument:
 def document_place(stream: IO[bytes], encoding: str, label: str) -> Place | None:
     """Where a document holds its rows; None for JSON Lines.
 
+    Args:
+        stream: At its beginning, which is an object or a list.
+        encoding: How it is written.
+        label: Names the document in errors.
+
     Raises:
         CatalogError: It is written by columns.
     """
     with Recoded.where_needed(stream, encoding) as text:
-        text.seek(0)
         lines: list[bytes] = []
         is_whole = True
         while len(lines) < 2 and is_whole:  # noqa: PLR2004  # the first and the second tell
@@ -121,8 +125,6 @@ def document_place(stream: IO[bytes], encoding: str, label: str) -> Place | None
                 break
             if line.strip(b"\xef\xbb\xbf \t\r\n"):
                 lines.append(line.strip(b"\xef\xbb\xbf \t\r\n"))
-        if not lines or not lines[0].startswith((b"{", b"[")):
-            return None
         if lines[0].startswith(b"["):
             inner = lines[0][1:].strip() or (lines[1] if len(lines) > 1 else b"{")
             return Place("item") if inner.startswith((b"{", b"]")) else None
@@ -130,7 +132,11 @@ def document_place(stream: IO[bytes], encoding: str, label: str) -> Place | None
             return None
         is_one = len(lines) == 1 and is_whole and _is_object(lines[0])
         text.seek(0)
-        return place_in(text, label) or (None if is_one else Place())
+        place = place_in(text, label)
+    if place is None and encoding == UTF_8 and judge(stream) == WESTERN:
+        with Recoded.where_needed(stream, WESTERN) as text:
+            place = place_in(text, label)
+    return place or (None if is_one else Place())
 
 
 def _is_object(line: bytes) -> bool:

@@ -103,7 +103,6 @@ class JsonRows:
 
     def learn(self, observe: Callable[[Record], None]) -> None:
         """See `RowSource.learn`."""
-        self._objects.learn()
         for record in self.records():
             if not isinstance(record, Unreadable):
                 observe(record)
@@ -113,25 +112,25 @@ class JsonLines:
     """One JSON object a line, as `Objects`."""
 
     unit: Unit = "line"
+    line: int
 
     def __init__(self, stream: IO[bytes], encoding: str) -> None:
         self._stream = stream
         self.encoding = encoding
-        self.line = 0
 
     def __iter__(self) -> Iterator[Mapping[str, object] | Unreadable]:
         """See `Objects`."""
         encoding = UTF_8 if self.encoding == "utf-8-sig" else self.encoding
         with Recoded.where_needed(self._stream, encoding) as stream:
             stream.seek(0)
-            number = 0
+            self.line = 0
             while True:
                 line, is_whole = next_line(stream.readline)
                 if not line:
                     return
-                number += 1
-                self.line = number
-                text = (line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line).strip()
+                self.line += 1
+                # Files that were joined have a mark each.
+                text = line.removeprefix(_BYTE_ORDER_MARK).strip()
                 if not is_whole:
                     yield Unreadable("too_long", f"longer than {MAX_LINE_CHARACTERS:,} characters", beginning(text))
                 elif text:

@@ -23,9 +23,10 @@ class JsonSequence:
     note: str | None = None
     """It is always UTF-8."""
 
+    line: int
+
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
-        self.line = 0
 
     def __iter__(self) -> Iterator[Mapping[str, object] | Unreadable]:
         """See `Objects`; a text that was cut costs itself only."""
@@ -46,7 +47,8 @@ class JsonSequence:
         text = b""
         while chunk := self._stream.read(_CHUNK_BYTES):
             first, *others = chunk.split(_MARK)
-            text += first if len(text) <= MAX_LINE_CHARACTERS else b""
+            if len(text) <= MAX_LINE_CHARACTERS:
+                text = (text + first).lstrip()
             for other in others:
                 if text := text.strip():
                     yield text

@@ -23,6 +23,7 @@ from service.catalog.reading.prices import PriceVotes, Style, amount_of, may_be_
 from service.catalog.reading.report import LACKING, CatalogReport, DropReason, RowTally
 from service.catalog.reading.usual_lines import UsualLines
 from service.constants import MAX_ID_CHARACTERS
+from service.errors import CatalogError
 
 _WEB: Final = re.compile(r"https?://[^/\s]")
 _USUAL_WEB: Final = re.compile(r"https?://[!-.0-~][!-~]*")
@@ -220,7 +221,7 @@ def read_items(
         if lines is not None:
             lines.begin(source, columns.further)
         try:
-            eligible = None if exclusion is None else exclusion(columns)
+            eligible = None if exclusion is None else _first_eligible(exclusion, columns)
             tally = _fill(source, sink, RowReader(columns, facts), eligible=eligible, max_rows=max_rows, lines=lines)
         except Surprise:
             if lines is not None:
@@ -237,6 +238,21 @@ def read_items(
             tally.rows += lines.kept
         guessed = columns.mapping if columns.guessed else ""
         return columns, tally, tally.report(source.notes, columns.lost, guessed)
+
+
+def _first_eligible(exclusion: Exclusion, columns: Columns) -> Eligible | None:
+    """The operator's test, before the whole file was looked at.
+
+    Raises:
+        CatalogError: It asks for a column that is not there.
+        Surprise: It may ask for the currency, which only the whole file can show.
+    """
+    try:
+        return exclusion(columns)
+    except CatalogError:
+        if columns.with_currency() is columns:
+            raise
+        raise Surprise from None
 
 
 def _learnt(source: RowSource, columns: Columns, max_rows: int | None) -> FileFacts:
