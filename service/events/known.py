@@ -42,10 +42,10 @@ LOAD_SECONDS: Final = 0.1
 class UserEvents:
     """The latest events of one user, by type and item."""
 
-    by_type: dict[str, dict[str, float]] = field(default_factory=dict)
-    version: int = 0
+    version: int
     """Changes with every event."""
 
+    by_type: dict[str, dict[str, float]] = field(default_factory=dict)
     changed_at: float = NEVER
     """Unix seconds of the latest event."""
 

@@ -16,9 +16,15 @@ from service.events.event import (
     EventProblem,
     camel_case,
     events_of,
+    session_of,
 )
 
 NOW = 1_700_000_000.0
+
+
+DEEP: dict[str, object] = {}
+for _ in range(300):
+    DEEP = {"a": DEEP}
 
 
 def read(**given: Any) -> Event | EventProblem:  # noqa: ANN401  # JSON
@@ -55,6 +61,9 @@ def test_a_text_may_be_so_long_and_no_longer(name: str, most: int, attribute: st
         ("2023-11-14T23:13:20.5+01:00", NOW + 0.5),
         (None, NOW),
         (1e11 / 1000, 1e8),
+        (2e11, 2e8),
+        (NOW * 1e6, NOW),
+        (NOW * 1e9, NOW),
     ],
 )
 def test_a_moment_is_seconds_milliseconds_or_iso_8601(sent_at: object, seconds: float) -> None:
@@ -80,6 +89,14 @@ def test_a_moment_is_seconds_milliseconds_or_iso_8601(sent_at: object, seconds: 
         ),
         ({"metricAttribution": {"eventAttributionSource": "x" * MAX_ATTRIBUTION_SOURCE_CHARACTERS}}, None),
         ({"metricAttribution": "x"}, "metricAttribution: is not a JSON object"),
+        ({"impression": ["a" * MAX_TEXT_CHARACTERS]}, None),
+        ({"impression": ["a", "a" * (MAX_TEXT_CHARACTERS + 1)]}, "impression: an id of more than 256 characters"),
+        ({"properties": "{"}, "properties: is not JSON"),
+        ({"properties": "[]"}, "properties: is not a JSON object"),
+        ({"properties": '{"a":1}'}, None),
+        ({"properties": DEEP}, "properties: objects stand in one another too deep"),
+        ({"sentAt": "2023-11-14T22:13:20"}, "sentAt: has no time zone; write Z behind it for UTC"),
+        ({"sentAt": "yesterday"}, "sentAt: is neither Unix seconds nor ISO 8601"),
         ({"eventType": ""}, "eventType: is missing"),
         ({"eventType": "$x"}, "eventType: begins with $"),
         ({"eventValue": "3"}, "eventValue"),
@@ -138,3 +155,16 @@ def test_an_event_comes_back_from_its_bytes_and_anything_else_does_not() -> None
 )
 def test_a_column_has_the_name_that_the_events_api_wants(column: str, name: str) -> None:
     assert camel_case(column) == name
+
+
+def test_every_version_names_a_session_and_an_event_without_names_the_same() -> None:
+    """While an update runs, replicas of two versions may take the same event in."""
+    event = read()
+    assert isinstance(event, Event)
+    assert event.session_id == "day-ccc1b1ee13055d1c701fe148"
+    assert event.event_id == "449f3948c8f378e5077eaa90bab0da36"
+    day = 86_400.0
+    begins = NOW // day * day
+    sessions = [session_of("ann", at) for at in (begins, begins + day - 0.001, begins + day)]
+    assert sessions[0] == sessions[1] != sessions[2]
+    assert session_of("bob", NOW) != session_of("ann", NOW)

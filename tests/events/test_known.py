@@ -7,7 +7,16 @@ from typing import cast
 import pytest
 
 from service.errors import SharedStateUnavailable
-from service.events.known import LEARNT_AT_ONCE, LOAD_SECONDS, MAX_OF_A_TYPE, SAME_SECONDS, KnownEvents, OwnDoings
+from service.events import known as known_module
+from service.events.known import (
+    LEARNT_AT_ONCE,
+    LOAD_SECONDS,
+    MAX_OF_A_TYPE,
+    NEVER,
+    SAME_SECONDS,
+    KnownEvents,
+    OwnDoings,
+)
 from service.events.ports import EventStore, KnownEvent
 from service.lists.keys import UserPrefix
 from tests.support.replica import KEYS
@@ -72,6 +81,40 @@ def test_events_are_known_by_type_and_item_with_the_latest_time_and_a_refund_und
         assert len(known) == 1
         assert store.asked == [ANN]
         assert doings.items("") == frozenset()
+        # An older one of an item that is known later changes nothing.
+        assert doings.by_type("ann") == {
+            "View": {"a": event("a", -50).at, "d": event("d", -2).at, "e": event("e", -2).at},
+            "Purchase": {"c": event("c", -30).at},
+        }
+
+    play(scenario)
+
+
+def test_an_event_type_without_a_term_hides_nothing_not_even_of_tomorrow() -> None:
+    async def scenario(known: KnownEvents, store: Store, clock: VirtualClock) -> None:
+        store.kept[ANN] = [event("a", 60), event("b", 60, kind="Purchase"), event("c", -0.2, kind="Cart")]
+        doings = OwnDoings(known, {"View": 0.0, "Purchase": 0.5, "Cart": 0.5}, clock)
+        await doings.load("ann", 1.0)
+        assert doings.items("ann") == {"b", "c"}
+        await asyncio.sleep(0.3)
+        assert doings.items("ann") == {"b"}
+
+    play(scenario)
+
+
+def test_of_those_who_are_not_here_the_latest_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known_module, "MAX_LATELY", 2)
+
+    async def scenario(known: KnownEvents, store: Store, clock: VirtualClock) -> None:
+        del store
+        some = [KEYS.prefix(f"user{number}") for number in range(3)]
+        at = []
+        for one in (some[0], some[1], some[0], some[2]):
+            await asyncio.sleep(SAME_SECONDS + 1)
+            at.append(clock.time())
+            known.heard(one, [event("a", -500)])
+        await known.learn(some)
+        assert [known.changed_at(one) for one in some] == [at[2], NEVER, at[3]]
 
     play(scenario)
 
