@@ -46,7 +46,7 @@ class Equivalent:
     """Changes that behave as the right code does, and why.
 
     Attributes:
-        file: Whose.
+        file: A pattern of whose.
         what: A pattern of the change.
         line: A pattern of what stands in its line.
         why: No test can notice.
@@ -64,6 +64,10 @@ _LATE_ENOUGH: Final = "stamps are microseconds of today"
 _HARMLESS: Final = "a harmless way to try a command is as good"
 _UNUSED: Final = "the time of a missing token is not looked at"
 _NO_SOURCE: Final = "a head by itself names no source"
+_NO_VERSION: Final = "no version is negative"
+_NO_LENGTH: Final = "what rules say of an item does not depend on the length of an answer"
+_NOT_SENT: Final = "a rehearsal is not sent"
+_NO_LATER: Final = "no list is made after the latest moment, however long after"
 
 EQUIVALENT: Final = (
     Equivalent("service/budget/schedule.py", "LtE", r"if wait < _NOW_SECONDS", _NO_INSTANT),
@@ -103,13 +107,18 @@ EQUIVALENT: Final = (
         "service/catalog/reading/json_rows.py", "Gt", r"names\.keys\(\) >= found", "names that are there change nothing"
     ),
     Equivalent("service/catalog/reading/prices.py", "1 is 5", r"styles\[shape\] \+= 1", "only ratios count"),
+    Equivalent(r"service/answers/\w+\.py", "1 is 5", r"_version = -1$|= \(-1, |\(\), -1, ", _NO_VERSION),
+    Equivalent("service/answers/(arranged|ready).py", "1 is 5", r"^_NOBODY: .* = RecommendationQuery", _NO_LENGTH),
+    Equivalent("service/personalize/sdk/runtime.py", "1 is 5", r"get_recommendations\(.*numResults=1", _NOT_SENT),
+    Equivalent("service/lists/adapters/redis.py", "1.0 is 5.0", r"earliest = latest \+ 1\.0", _NO_LATER),
 )
 
 
 def is_equivalent(file: str, what: str, line: str) -> bool:
     """Whether `EQUIVALENT` names this change."""
     return any(
-        one.file == file and re.fullmatch(one.what, what) and re.search(one.line, line.strip()) for one in EQUIVALENT
+        re.fullmatch(one.file, file) and re.fullmatch(one.what, what) and re.search(one.line, line.strip())
+        for one in EQUIVALENT
     )
 
 
