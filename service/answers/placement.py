@@ -151,21 +151,20 @@ class Placement:
             return deadline - self._clock.monotonic()
 
         record = await sends.look(self.name, query, left())
+        pin = record.pinned
         for _ in range(_MAX_PARTS_FIRST):
-            if record.pinned is not None and record.pinned.asked >= query.num_results:
+            if pin is not None and pin.asked >= query.num_results:
                 break
             answer = await self._found(query, arm, key, deadline, record)
             if not query.send or not answer.shown:
                 return answer
             pinned = _pinned(query, answer, "" if answer.placement == self.name else answer.placement)
-            kept = await sends.keep(self.name, query, pinned, record.pinned, left())
-            if kept is pinned:
+            pin = await sends.keep(self.name, query, pinned, pin, left())
+            if pin is pinned:
                 return answer
             # Another part was answered while this one was on its way.
-            record = SendRecord(kept, record.shown_before)
-        pin = record.pinned
-        if pin is None:
-            return await self._found(query, arm, key, deadline, record)
+            record = SendRecord(pin, record.shown_before)
+        assert pin is not None  # noqa: S101  # as it was found, or else a round has kept it
         query = because_of(query, pin)
         await arm.assembly.fetch(query, pin.outcome.envelope, left())
         # Also where it is shorter: what it shows first, all parts show.
