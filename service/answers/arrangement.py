@@ -174,8 +174,7 @@ class _Traits:
 
     def known(self, item_ids: Sequence[str], catalog: ItemCatalog) -> Mapping[str, tuple[int, tuple[object, ...]]]:
         """What `of` finds, by item; those of the ids that the catalogue has are among it."""
-        if catalog.version != self._version:
-            self._begin(catalog)
+        self._follow(catalog)
         if unknown := [one for one in item_ids if one not in self._known]:
             if len(self._known) + len(unknown) > MAX_TRAITS:
                 self._known.clear()
@@ -187,8 +186,7 @@ class _Traits:
 
     def of(self, item_id: str, row: CatalogRow, catalog: ItemCatalog) -> tuple[int, tuple[object, ...]]:
         """Group (0 boosted, 1 neither, 2 buried), and the values by column."""
-        if catalog.version != self._version:
-            self._begin(catalog)
+        self._follow(catalog)
         known = self._known.get(item_id)
         if known is None:
             if len(self._known) >= MAX_TRAITS:
@@ -200,14 +198,16 @@ class _Traits:
         self, catalog: ItemCatalog, interactions: Sequence[tuple[str, str]] = ()
     ) -> Callable[[Mapping[str, Any]], int]:
         """The group of an item by its values, for a user who did this."""
-        if catalog.version != self._version:
-            self._begin(catalog)
+        self._follow(catalog)
         boosts, buries = (
             _never if rule is None else rule.bind({}, interactions) for rule in (self._boosted, self._buried)
         )
         return lambda values: 0 if boosts(values) else 2 if buries(values) else 1
 
-    def _begin(self, catalog: ItemCatalog) -> None:
+    def _follow(self, catalog: ItemCatalog) -> None:
+        """Forget what was said of another version."""
+        if catalog.version == self._version:
+            return
         self._boosted, self._buried = (
             None if rule is None else compiled(rule, catalog) for rule in (self._boost, self._bury)
         )

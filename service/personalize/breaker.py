@@ -77,9 +77,7 @@ class Breaker:
         if self.state is BreakerState.HALF_OPEN:
             self._probing = True
             self._era = next(self._eras)
-        elif self._opened_at is not None:
-            # The failures still count, so that one more opens it.
-            self._begin_era(opened_at=None)
+        # Where what is known is old, the failures still count, so that one more opens it.
         return self._era
 
     def success(self, era: int) -> None:

@@ -4,9 +4,11 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.answers import arrangement
 from service.answers.arrangement import Arrangement, ArrangementTerms, Pin
 from service.answers.selection import Rules, Selection, select
 from service.catalog.item import CatalogRow
@@ -28,10 +30,12 @@ class Shop(FakeCatalog):
             return None
         number = IDS.index(item_id)
         item = {"id": item_id, "url": "u", "name": "n", "price": float(number), "image": "i"}
-        return CatalogRow(json.dumps(item).encode(), json.dumps([KINDS[number % 3]]).encode())
+        return CatalogRow(
+            json.dumps(item).encode(), json.dumps([KINDS[number % 3], None if number % 2 else ["even"]]).encode()
+        )
 
 
-SHOP = Shop(IDS, columns=("kind",))
+SHOP = Shop(IDS, columns=("kind", "even"))
 
 lists = st.lists(st.sampled_from([*IDS, "gone"]), unique=True, max_size=30)
 pins = st.lists(
@@ -44,14 +48,14 @@ filters = st.sampled_from([None, "INCLUDE ItemID WHERE Items.PRICE < 10", 'INCLU
 
 def shown(ids: list[str], wanted: int, terms: ArrangementTerms, blocked: frozenset[str]) -> list[str]:
     """What an answer shows of a list, as `Assembly` does it, without topping up."""
-    arrangement = Arrangement(terms)
+    order = Arrangement(terms)
     rules = Rules(catalog=SHOP, exclude=frozenset(), blocked=blocked)
     selection = Selection()
-    fixed = arrangement.active_pins(rules, wanted, 1.0)
-    has_room = arrangement.caps(SHOP)
+    fixed = order.active_pins(rules, wanted, 1.0)
+    has_room = order.caps(SHOP)
     fixed = [pin for pin in fixed if has_room is None or has_room(pin[1], pin[2])]
     selection.seen.update(item_id for _, item_id, _ in fixed)
-    select(selection, arrangement.ordered(ids, SHOP), rules, wanted - len(fixed), has_room)
+    select(selection, order.ordered(ids, SHOP), rules, wanted - len(fixed), has_room)
     for slot, item_id, _ in fixed:
         selection.shown.insert(slot - 1, item_id)
     return selection.shown
@@ -117,3 +121,46 @@ def test_a_pin_stands_at_its_slot_in_a_full_answer_and_ends_in_time(pinned: list
     for pin in pinned:
         if pin.item_id != "gone" and pin.until > 1.0 and pin.slot <= wanted:
             assert found[pin.slot - 1] == pin.item_id
+
+
+@given(ids=lists, wanted=st.integers(1, 12), bounds=st.tuples(st.integers(1, 4), st.integers(1, 4)))
+def test_of_each_kind_the_first_are_shown_that_there_is_room_for(
+    ids: list[str], wanted: int, bounds: tuple[int, int]
+) -> None:
+    expected: list[int] = []
+    for number in [IDS.index(one) for one in ids if one in IDS]:
+        of_kind = sum(other % 3 == number % 3 for other in expected)
+        of_parity = sum(other % 2 == number % 2 for other in expected)
+        has_room = of_kind < bounds[0] and (of_parity < bounds[1] or number % 2)
+        if len(expected) < wanted and has_room:
+            expected.append(number)
+    terms = ArrangementTerms(max_per={"kind": bounds[0], "even": bounds[1]})
+    assert shown(ids, wanted, terms, frozenset()) == [IDS[one] for one in expected]
+
+
+class Renewed(Shop):
+    """In its next version every item is of the next kind."""
+
+    def _row(self, item_id: str) -> CatalogRow | None:
+        return super()._row(IDS[(IDS.index(item_id) + self._version) % len(IDS)])
+
+
+@pytest.mark.parametrize("most", [2, 200_000])
+def test_the_order_follows_the_catalogue_however_much_of_it_is_remembered(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(arrangement, "MAX_TRAITS", most)
+    mugs = parse_filter('INCLUDE ItemID WHERE Items.KIND IN ("mug")')
+    shop, order = Renewed(IDS, columns=("kind", "even")), Arrangement(ArrangementTerms(max_per={"kind": 1}, boost=mugs))
+    for _ in range(3):
+        for _ in range(2):
+            of_kind = [KINDS[(number + shop.version) % 3] for number in range(6)]
+            ids = list(order.ordered(IDS[:6], shop))
+            assert ids == sorted(IDS[:6], key=lambda one: (of_kind[IDS.index(one)] != "mug", IDS.index(one)))
+            has_room = order.caps(shop)
+            assert has_room is not None
+            rows = [row for row in shop.rows(ids) if row is not None]
+            found = [one for one, row in zip(ids, rows, strict=True) if has_room(one, row)]
+            assert sorted(of_kind[IDS.index(one)] for one in found) == sorted(KINDS)
+            assert len(order._traits._known) <= max(most, 6)
+        shop.change()

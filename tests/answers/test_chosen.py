@@ -9,13 +9,14 @@ from service.answers.arranged import ArrangedItems
 from service.answers.arrangement import Arrangement, ArrangementTerms, Pin
 from service.answers.popular import PopularItems
 from service.answers.ports import NoEvents
-from service.answers.ready import ReadyItems
+from service.answers.ready import EMPTY_SECONDS, READY_BYTES, ReadyItems
 from service.answers.rules import ItemRules
 from service.catalog.current import CurrentCatalog
 from service.catalog.item import CatalogRow
 from service.filters import parse_filter
 from service.lists.envelope import seal
 from service.lists.numbers import GivenItems, ItemNumbers, NumberedList, numbered
+from service.lists.ports import Outcome
 from service.models import ItemList, RecommendationQuery
 from tests.answers.test_ready import BUYER, ENDS, IDS, Change, World
 from tests.support.clocks import StandingClock
@@ -244,3 +245,68 @@ def test_fragments_are_looked_for_in_the_list_for_as_long_as_something_is_droppe
         # What is chosen before is not looked for again.
         assert again == (joined[0], tuple(joined[1]), None, *joined[3:6], None)
     assert items.join(kept, 5) is None
+
+
+def test_fragments_never_take_more_than_allowed() -> None:
+    """Also where one is larger than all of them may be."""
+    clock, numbers = StandingClock(), ItemNumbers()
+    rules = ItemRules(catalog=CurrentCatalog(FakeCatalog(IDS)), blocked=MemoryBlockList(), own_events=NoEvents())
+    items = ReadyItems(rules, lambda: numbers, clock, 10)
+    kept = numbered(seal(ItemList(tuple(IDS), "RID", 0.0)), numbers)
+    assert kept is not None
+    for clock.now in (0.0, EMPTY_SECONDS, 2 * EMPTY_SECONDS):
+        assert items.join(kept, 1) is None
+        assert items.bytes == 0
+
+
+def test_all_fragments_make_room_once_a_minute() -> None:
+    clock, numbers = StandingClock(), ItemNumbers()
+    catalog = FakeCatalog(IDS)
+    [row] = catalog.rows(IDS[:1])
+    assert row is not None
+    size = len(row.fragment) + READY_BYTES
+    rules = ItemRules(catalog=CurrentCatalog(catalog), blocked=MemoryBlockList(), own_events=NoEvents())
+    items = ReadyItems(rules, lambda: numbers, clock, 2 * size)
+    of_each = [numbered(seal(ItemList((one,), "RID", 0.0)), numbers) for one in IDS[:3]]
+
+    def ready() -> list[bool]:
+        return [kept is not None and items.join(kept, 1) is not None for kept in of_each]
+
+    assert ready() == [True, True, False]
+    assert items.bytes == 2 * size
+    clock.now = EMPTY_SECONDS - 0.1
+    assert ready() == [True, True, False]
+    clock.now = EMPTY_SECONDS
+    assert ready() == [True, True, True]
+    # The third has made room, and another comes beside it.
+    assert items.bytes == size
+    assert ready() == [True, False, True]
+
+
+def test_a_pinned_item_that_is_of_the_list_stands_at_its_place_only_and_counts_as_kept() -> None:
+    lists = Lists(ArrangementTerms(pins=(Pin(IDS[2], 1, float("inf")), Pin(IDS[20], 3, float("inf")))))
+    assert lists.ask(IDS[:12])[0] == [IDS[2], IDS[0], IDS[20], IDS[1]]
+    assert lists.world.length.learned == [(4, 2, 4)]
+    outcome = Outcome(seal(ItemList(tuple(IDS[:12]), "RID", 0.0)), "cache")
+    lists.world.assembly.answer(RecommendationQuery("u", 4), outcome)
+    assert lists.world.length.learned == [(4, 2, 4)] * 2
+    assert lists.ask(IDS[:2], 2)[0] == [IDS[2], IDS[0]]
+
+
+def test_a_list_of_which_nothing_is_dropped_is_kept_as_it_is() -> None:
+    lists = Lists(ArrangementTerms())
+    assert [lists.ask(IDS[:12]), lists.ask(IDS[:12])] == [(IDS[:4], False)] * 2
+    size = lists.size(IDS[:12])
+    lists.world.change(Change(blocked=frozenset(IDS[:1])))
+    assert [lists.ask(IDS[:12]), lists.ask(IDS[:12])] == [(IDS[1:5], False), (IDS[1:5], True)]
+    assert lists.size(IDS[:12]) > size
+
+
+def test_pinned_items_count_among_those_of_their_kind_both_ways() -> None:
+    pins = tuple(Pin(IDS[4 * place], place + 1, float("inf")) for place in range(3))
+    lists = Lists(ArrangementTerms(pins=pins, max_per={"kind": 2}))
+    # Of the first kind there is room for two.
+    expected = [IDS[0], IDS[4], IDS[1], IDS[2]]
+    assert lists.ask(IDS[:12])[0] == expected
+    outcome = Outcome(seal(ItemList(tuple(IDS[:12]), "RID", 0.0)), "cache")
+    assert list(lists.world.assembly.answer(RecommendationQuery("u", 4), outcome).shown) == expected

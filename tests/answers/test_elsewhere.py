@@ -8,6 +8,8 @@ import pytest
 
 from service.answers.assembly import SPARE_ITEMS
 from service.answers.explain import explain
+from service.answers.ports import NoEvents
+from service.clock import margin_seconds
 from service.lists.envelope import seal
 from service.models import ItemList, RecommendationQuery, RequestKind
 from service.settings.placements import PinTerms, PlacementTerms
@@ -37,6 +39,16 @@ class Elsewhere(FakeCatalog):
     async def prefetch(self, item_ids: Iterable[str], timeout_seconds: float) -> None:
         self.fetched = [*item_ids]
         self.seconds.append(timeout_seconds)
+
+
+class Loaded(NoEvents):
+    """Events that are elsewhere too."""
+
+    def __init__(self) -> None:
+        self.loaded: list[tuple[str, object]] = []
+
+    async def load(self, user_id: str, within_seconds: float) -> None:
+        self.loaded.append((user_id, within_seconds))
 
 
 def placements(kind: RequestKind, **more: Any) -> dict[str, PlacementTerms]:  # noqa: ANN401  # keywords of the value
@@ -111,12 +123,19 @@ def test_it_takes_no_longer_than_the_answer_has_time_left() -> None:
     async def run() -> None:
         catalog = Elsewhere()
         async with open_replica(catalog=catalog) as replica:
+            events = replica.arm.assembly._rules.own_events = Loaded()
             replica.personalize.latency_seconds = 0.3
             await replica.ask()
             [left] = catalog.seconds
-            assert DEADLINE_SECONDS - 0.45 < left < DEADLINE_SECONDS - 0.3
+            margin = margin_seconds(DEADLINE_SECONDS)
+            assert left == pytest.approx(DEADLINE_SECONDS - margin - 0.3)
+            assert events.loaded == [("user", pytest.approx(DEADLINE_SECONDS - margin))]
             query = RecommendationQuery("ann", WANTED)
             await explain(replica.placement, query, clock=replica.clock, seconds=0.7)
             assert catalog.seconds[1:] == [pytest.approx(0.7)]
+            assert events.loaded[1:] == [("ann", pytest.approx(0.7))]
+            # Nobody's events are not looked for.
+            await replica.ask("")
+            assert len(events.loaded) == 2
 
     run_virtual(run())

@@ -67,6 +67,8 @@ _NO_SOURCE: Final = "a head by itself names no source"
 _NO_VERSION: Final = "no version is negative"
 _NO_LENGTH: Final = "what rules say of an item does not depend on the length of an answer"
 _NOT_SENT: Final = "a rehearsal is not sent"
+_NOT_THERE: Final = "of a pin or a lease that there is not, nobody looks at the time"
+_ONCE_MORE: Final = "what is looked for once more in the same instant is the same"
 _NO_LATER: Final = "no list is made after the latest moment, however long after"
 
 EQUIVALENT: Final = (
@@ -110,6 +112,8 @@ EQUIVALENT: Final = (
     Equivalent(r"service/answers/\w+\.py", "1 is 5", r"_version = -1$|= \(-1, |\(\), -1, ", _NO_VERSION),
     Equivalent("service/answers/(arranged|ready).py", "1 is 5", r"^_NOBODY: .* = RecommendationQuery", _NO_LENGTH),
     Equivalent("service/personalize/sdk/runtime.py", "1 is 5", r"get_recommendations\(.*numResults=1", _NOT_SENT),
+    Equivalent("service/lists/ports.py", "0.0 is 1.0", r"^(pinned|lease)_seconds: float = 0\.0", _NOT_THERE),
+    Equivalent("service/answers/arranged.py", "Lt", r"found\.since <= now < found\.until", _ONCE_MORE),
     Equivalent("service/lists/adapters/redis.py", "1.0 is 5.0", r"earliest = latest \+ 1\.0", _NO_LATER),
 )
 

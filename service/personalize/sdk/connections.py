@@ -12,7 +12,7 @@ import socket
 import ssl
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, cast
 
 import aiohappyeyeballs
@@ -46,15 +46,15 @@ class Place:
     """None for HTTP without TLS."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class HttpAnswer:
     """An answer as it came."""
 
-    status: int = 0
-    headers: dict[str, str] = field(default_factory=dict)
+    status: int
+    headers: dict[str, str]
     """By names in lower case; of several the last."""
 
-    body: bytes = b""
+    body: bytes
 
 
 class ConnectionPool:
@@ -184,7 +184,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiting: asyncio.Future[HttpAnswer] | None = None
         self._silence: asyncio.TimerHandle | None = None
-        self._answer = HttpAnswer()
+        self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
         self._ends_with_connection = False
         self._is_last = False
@@ -254,16 +254,15 @@ class _Connection(asyncio.Protocol):
         """The parser's: an answer begins."""
         if self._waiting is None or self._waiting.done():
             self._is_last = True
-        self._answer, self._body = HttpAnswer(), []
+        self._headers, self._body = {}, []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """The parser's."""
-        self._answer.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         """The parser's."""
-        headers = self._answer.headers
-        self._ends_with_connection = "content-length" not in headers and "transfer-encoding" not in headers
+        self._ends_with_connection = self._headers.keys().isdisjoint(("content-length", "transfer-encoding"))
 
     def on_body(self, body: bytes) -> None:
         """The parser's: a part of it."""
@@ -278,12 +277,11 @@ class _Connection(asyncio.Protocol):
 
     def _ended(self, *, keep_alive: bool) -> None:
         self._ends_with_connection = False
-        self._answer.status = self._parser.get_status_code()
-        self._answer.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         if not keep_alive:
             self._is_last = True
         if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(self._answer)
+            answer = HttpAnswer(self._parser.get_status_code(), self._headers, b"".join(self._body))
+            self._waiting.set_result(answer)
 
     def _look_for_silence(self, seconds: float) -> None:
         left = self.heard_at + seconds - self._loop.time()
