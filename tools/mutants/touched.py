@@ -22,7 +22,7 @@ FILE: Final = Path(sys.prefix) / "mutants-map.json"
 ADDS: Final = "MUTANTS_MAP_ADDS"
 """Variable of the environment: what is found of these tests comes beside what is known of others."""
 
-MAX_SECONDS_OF_TESTS: Final = 6.0
+MAX_SECONDS_OF_TESTS: Final = 10.0
 """The likeliest tests that run a line, as far as they take so long together."""
 
 MAX_SECONDS_OF_NAMED: Final = 1.0
