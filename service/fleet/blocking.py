@@ -7,11 +7,10 @@ from typing import Any, Final
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
-from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from service.fleet.address import HostPort, Login, RedisAddress
-from service.fleet.causes import Refusal, cause_of
+from service.fleet.causes import FAILURES, Refusal, cause_of
 from service.fleet.route import greeting_of
 
 CONNECTING_SECONDS: Final = 5.0
@@ -54,7 +53,7 @@ class BlockingWay:
             try:
                 with _closing(self._client(at, self._address.login)) as client:
                     self._greeted(client)
-            except (RedisError, OSError, Refusal) as failure:
+            except (Refusal, *FAILURES) as failure:
                 error = error or failure
             else:
                 return at
@@ -68,7 +67,7 @@ class BlockingWay:
                     found: Any = client.execute_command(  # type: ignore[no-untyped-call]  # the library's
                         "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._address.service
                     )
-            except (RedisError, OSError) as failure:
+            except FAILURES as failure:
                 error = error or failure
                 continue
             if found is not None:
@@ -85,8 +84,6 @@ class BlockingWay:
         )
         try:
             node = cluster.get_node_from_key(key)  # type: ignore[no-untyped-call]  # the library's
-            if node is None:
-                raise Refusal("cluster", "the cluster does not serve all its slots", lasting=False)
             return HostPort(str(node.host), int(node.port))
         finally:
             cluster.close()

@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from redis.exceptions import AuthenticationError, InvalidResponse, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    InvalidResponse,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
 
 from service.errors import ServiceError
 
@@ -31,6 +37,11 @@ class Cause:
 
 
 NO_TLS: Final = Cause("tls", "there is no TLS at this port; write redis:// for a Redis without it", lasting=True)
+
+
+FAILURES: Final = (RedisError, RedisClusterException, OSError)
+"""What the library and the system raise where Redis fails. The second is that of a cluster's nodes, and no
+`RedisError`. Time that is over is an `OSError`."""
 
 
 class Refusal(Exception):  # that which was refused is no error of ours
@@ -98,6 +109,7 @@ _OF_THE_LIBRARY: Final = (
         "invalidresponse",
         Cause("protocol", "what answers there does not speak Redis's protocol; a port with TLS wants rediss://"),
     ),
+    ("slotnotcovered", Cause("cluster", "the cluster does not serve all its slots")),
     ("redisclusterexception", Cause("cluster", "the cluster's nodes cannot be asked")),
 )
 

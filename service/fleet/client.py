@@ -28,12 +28,12 @@ from typing import Final, Self
 import redis.asyncio as aioredis
 import structlog
 from redis.asyncio.client import PubSub
-from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from service.errors import SharedStateFull, SharedStateUnavailable
 from service.fleet.address import HostPort, RedisAddress
 from service.fleet.asking import Asking
-from service.fleet.causes import Cause, Refusal, cause_of
+from service.fleet.causes import FAILURES, Cause, Refusal, cause_of
 from service.fleet.connections import MAX_CONNECTIONS, AnyRedis, Connector, PatientCluster
 from service.fleet.memory_loss import MemoryLossLog
 from service.fleet.route import Pathfinder, Route
@@ -206,14 +206,14 @@ class RedisClient:
         try:
             async with asyncio.timeout(FINDING_SECONDS):
                 self._route = await self._paths.find(last)
-        except (Refusal, RedisError, OSError, TimeoutError) as error:
+        except (Refusal, *FAILURES) as error:
             self._failed(error, None)
             raise SharedStateUnavailable(f"Redis failed: {type(error).__name__}") from error
         self._nodes_asked_from.clear()
         if self.address.kind == "sentinel" and last is not None and last.at != self._route.at:
             self._changed_at = _now()
         if last is not None:
-            with suppress(RedisError, OSError, TimeoutError):
+            with suppress(*FAILURES):
                 await (last.close_scripts() if last.redis is self._route.redis else last.close())
         if _now() - self._changed_at < CHANGING_SECONDS:
             raise SharedStateUnavailable("Redis's master has just changed")
@@ -247,7 +247,7 @@ class RedisClient:
         """What the users are to see of a failure, which is noted; None if it is none of Redis's."""
         if isinstance(error, OutOfMemoryError):
             return SharedStateFull("Redis is full")
-        if not isinstance(error, RedisError | OSError | TimeoutError):
+        if not isinstance(error, FAILURES):
             return None
         if not (isinstance(error, ResponseError) and str(error).startswith(_FAULTS_OF_A_KEY)):
             self._failed(error, node, spread=spread)
@@ -288,7 +288,7 @@ class RedisClient:
             route = self._route
             if not self.up or route is None:
                 continue
-            with suppress(Refusal, RedisError, OSError, TimeoutError):
+            with suppress(Refusal, *FAILURES):
                 async with asyncio.timeout(FINDING_SECONDS):
                     master = await self._paths.master()
                 if master != route.at and route is self._route and self.up:

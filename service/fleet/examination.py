@@ -7,10 +7,9 @@ from time import monotonic
 from typing import Any, Final
 
 import redis.asyncio as aioredis
-from redis.exceptions import RedisError
 
 from service.fleet.address import HostPort, RedisAddress
-from service.fleet.causes import NO_TLS, Cause, Refusal, cause_of
+from service.fleet.causes import FAILURES, NO_TLS, Cause, Refusal, cause_of
 from service.fleet.connections import Connector, PatientCluster
 from service.fleet.keeping import Keeping, look_at_keeping
 from service.fleet.route import Pathfinder, Route
@@ -78,7 +77,7 @@ async def examine(url: str) -> Examination:
         async with asyncio.timeout(MAX_SECONDS):
             route = await Pathfinder(address, connector).find(None)
             nodes = [await _look(client) async for client in _masters(route, connector)]
-    except (Refusal, RedisError, OSError, TimeoutError) as error:
+    except (Refusal, *FAILURES) as error:
         cause = cause_of(error, tls=address.tls is not None)
         # A Redis without TLS takes the first bytes of TLS for a command that is yet to end, and waits for its end.
         if address.tls is not None and cause.kind in ("timeout", "closed") and await _speaks_plainly(address):
@@ -138,7 +137,7 @@ async def _silent_sentinels(address: RedisAddress, connector: Connector) -> tupl
                 found: Any = await client.execute_command(  # type: ignore[no-untyped-call]  # the library's
                     "SENTINEL", "GET-MASTER-ADDR-BY-NAME", address.service
                 )
-        except (RedisError, OSError, TimeoutError):
+        except FAILURES:
             found = None
         if found is None:
             silent.append(str(at))

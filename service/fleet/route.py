@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import redis.asyncio as aioredis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from service.fleet.address import HostPort, RedisAddress
-from service.fleet.causes import Refusal, cause_of
+from service.fleet.causes import FAILURES, Refusal, cause_of
 from service.fleet.connections import AnyRedis, Connector, PatientCluster
 from service.fleet.rights import look_at_rights
 from service.fleet.script import RunsScripts
@@ -68,7 +68,7 @@ class Route:
             return None
         try:
             nodes = {node.name for node in map(self.cluster.get_node_from_key, keys) if node is not None}
-        except RedisError:
+        except FAILURES:
             return None
         return nodes.pop() if len(nodes) == 1 else None
 
@@ -110,7 +110,7 @@ class Pathfinder:
         self._connector.look_up.forget()
         try:
             return await self._found(last)
-        except (RedisError, OSError, TimeoutError) as error:
+        except FAILURES as error:
             if await self._speaks_otherwise(error):
                 raise Refusal("tls", _NO_TLS if self._tls else _TLS_WANTED) from error
             raise
@@ -151,7 +151,7 @@ class Pathfinder:
             for one in asyncio.as_completed(asking):
                 try:
                     found = await one
-                except (Refusal, RedisError, OSError, TimeoutError) as failure:
+                except (Refusal, *FAILURES) as failure:
                     error = error or failure
                     continue
                 if found is not None:
@@ -200,7 +200,7 @@ class Pathfinder:
         for at in seeds:
             try:
                 server = await self._look_at_node(at)
-            except (RedisError, OSError, TimeoutError) as failure:
+            except FAILURES as failure:
                 error = error or failure
                 continue
             break

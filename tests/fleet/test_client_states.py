@@ -205,6 +205,51 @@ async def test_a_node_of_a_cluster_that_failed_is_left_for_a_moment_and_the_othe
     assert [event for event, _ in words] == ["redis_up", "redis_node_down", "redis_node_up", "redis_down"]
 
 
+async def test_keys_that_no_node_of_a_cluster_holds_are_unavailable_and_the_others_go_on() -> None:
+    """E2: the library has a family of errors of its own for it, and the request failed with a 500."""
+    async with odd_cluster(2) as nodes:
+        for node in nodes:
+            slots = node.says["CLUSTER SLOTS"]
+            assert isinstance(slots, list)
+            node.says["CLUSTER SLOTS"] = slots[:1]
+        async with opened(*nodes, form="redis+cluster://{}") as client:
+            # Slots 449 and 12706.
+            for keys in (["k1"], ["k1", "k2"]):
+                with pytest.raises(SharedStateUnavailable):
+                    async with client.use(*keys) as redis:
+                        await redis.get("k1")
+                with pytest.raises(SharedStateUnavailable):
+                    async with client.use(*keys):
+                        await client.scripts.evalsha("sha", 1, "k1")
+            assert await get(client, "k2") is None
+            assert client.up
+
+
+@pytest.mark.parametrize(
+    ("says", "cause"),
+    [
+        (HANG_UP, "the cluster's nodes cannot be asked"),
+        ("-ERR This instance has cluster support disabled", "Redis answered 'ERR This instance has cluster support"),
+    ],
+)
+async def test_a_cluster_whose_nodes_cannot_be_asked_is_down(says: Answer, cause: str) -> None:
+    """E2: the error of the library's own family ended the heartbeat."""
+
+    def once(_: list[bytes]) -> object:
+        # The look at the rights is the first.
+        return slots if len([one for one in node.heard if one[0] == b"CLUSTER"]) == 1 else says
+
+    async with odd_cluster(1) as [node]:
+        slots, node.says["CLUSTER SLOTS"] = node.says["CLUSTER SLOTS"], once
+        with capture_logs() as logs:
+            async with opened(node, form="redis+cluster://{}", is_up=False) as client:
+                with pytest.raises(SharedStateUnavailable, match="RedisClusterException"):
+                    await client.find()
+        [line] = logs
+        assert line["event"] == "redis_down"
+        assert cause in line["cause"]
+
+
 async def test_a_node_that_lacks_a_right_takes_the_whole_cluster_down() -> None:
     """E1: rights are kept by each node apart."""
     async with odd_cluster(2) as nodes, opened(*nodes, form="redis+cluster://{}") as client:

@@ -16,6 +16,7 @@ from redis.exceptions import (
     RedisClusterException,
     RedisError,
     ResponseError,
+    SlotNotCoveredError,
 )
 from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import TimeoutError as SilentError
@@ -116,6 +117,7 @@ FAILURES: list[tuple[BaseException, bool, str, bool, str]] = [
     (LostError("MaxConnectionsError"), False, "timeout", False, "all connections are waiting"),
     (InvalidResponse("Protocol error: no list"), False, "protocol", False, "does not speak Redis's protocol"),
     (InvalidResponse("odd"), False, "protocol", False, "does not speak Redis's protocol"),
+    (SlotNotCoveredError('Slot "1" is not covered'), False, "cluster", False, "does not serve all its slots"),
     (RedisClusterException("no node"), False, "cluster", False, "nodes cannot be asked"),
     (LostError("Connection closed by server."), False, "closed", False, "a port with TLS wants rediss://"),
     (LostError("Connection closed by server."), True, "closed", False, "may want our certificate"),

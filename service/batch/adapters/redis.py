@@ -14,14 +14,14 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from redis.exceptions import OutOfMemoryError, RedisError, WatchError
+from redis.exceptions import OutOfMemoryError, WatchError
 
 from service.batch.codes import MAX_NUMBERED, ItemCodes, made_at
 from service.batch.ports import OTHER_LOAD, SetStatus
 from service.errors import BatchError
 from service.fleet.address import RedisAddress
 from service.fleet.blocking import BlockingWay, words_of
-from service.fleet.causes import Refusal
+from service.fleet.causes import FAILURES, Refusal
 from service.fleet.client import RedisClient
 from service.lists.envelope import Envelope, seal
 from service.lists.keys import UserKey, UserPrefix
@@ -203,7 +203,7 @@ class RedisBatchSets:
             raise BatchError(
                 "Redis is full; what was loaded stays, the same command goes on once there is room"
             ) from error
-        except (RedisError, OSError, Refusal) as error:
+        except (Refusal, *FAILURES) as error:
             raise BatchError(f"REDIS_URL: {words_of(error, self._address)}") from error
 
     def _items(self) -> Iterator[str]:

@@ -24,7 +24,6 @@ _MICROSECONDS: Final = 1_000_000
 
 _TOO_LATE: Final = -1
 _UNKNOWN_REPLICA: Final = -2
-_REPLY_PARTS: Final = 6
 
 MAX_ASKS: Final = 3
 """Questions for one reservation: Redis may forget the replica, and its clock may be set, while it is asked."""
@@ -151,7 +150,7 @@ class RedisGovernor:
         for attempt in range(MAX_ASKS):
             await heartbeat.follow_clock()
             sent_at = self._clock.monotonic()
-            granted, redis_time, wait_us, interval_us, rate, odd = await self._ask(lane, within_seconds, slots)
+            granted, redis_time, *more = await self._ask(lane, within_seconds, slots)
             if granted == _TOO_LATE:
                 clock.distrust()
             else:
@@ -167,6 +166,8 @@ class RedisGovernor:
                 break
         else:
             raise SharedStateUnavailable("Redis forgets this replica, or its clock is set again and again")
+        # Where Redis says no, it says no more than that.
+        wait_us, interval_us, rate, odd = more
         if odd:
             _log.warning("redis_reservation_not_believed")
         self._saw_rate(rate / _MICROSECONDS)
@@ -222,7 +223,7 @@ class RedisGovernor:
                     int(heartbeat.serves),
                 ],
             )
-        return [int(part) for part in reply] + [0] * (_REPLY_PARTS - len(reply))
+        return [int(part) for part in reply]
 
     def _reserve_own(self, lane: Lane, within_seconds: float) -> Reservation:
         heartbeat = self._heartbeat

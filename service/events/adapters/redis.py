@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import structlog
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from service.clock import Clock
 from service.errors import ConfigurationError, SharedStateFull, SharedStateUnavailable, SharedStateUnsafe
@@ -26,6 +26,7 @@ from service.events.event import Event, EventProblem
 from service.events.known import MAX_OF_A_TYPE
 from service.events.ports import CLAIM_SECONDS, MAX_WAITING, SEEN_SECONDS, Backlog, KnownEvent, Waiting
 from service.events.traits import USER_TRAITS
+from service.fleet.causes import FAILURES
 from service.fleet.client import RedisClient
 from service.fleet.keeping import Keeping, look_at_keeping
 from service.lists.keys import UserPrefix
@@ -397,7 +398,7 @@ class RedisEventStore:
                 if now() - trimmed_at > TRIM_SECONDS:
                     trimmed_at = now()
                     await self.trim(KEPT_SECONDS)
-            except (SharedStateUnavailable, RedisError, OSError):
+            except (SharedStateUnavailable, *FAILURES):
                 self._grouped = False
                 page = []
             if len(page) < FOLLOWED_AT_ONCE:

@@ -8,10 +8,9 @@ from typing import Final, Self
 
 import structlog
 from redis.asyncio.client import PubSub
-from redis.exceptions import RedisError
 
 from service.errors import SharedStateUnavailable
-from service.fleet.causes import cause_of
+from service.fleet.causes import FAILURES, cause_of
 from service.fleet.client import RedisClient
 from service.lists.adapters.outcome_codec import unpack_outcome
 from service.lists.keys import USER_PREFIX_BYTES, UserPrefix
@@ -115,7 +114,7 @@ class FlightChannel:
                 try:
                     async with self._client.subscription() as subscription:
                         await self._listen(subscription)
-                except (RedisError, OSError, TimeoutError, SharedStateUnavailable) as error:
+                except (SharedStateUnavailable, *FAILURES) as error:
                     self._lose(error)
                 if self.listening.is_set():
                     self.listening.clear()
