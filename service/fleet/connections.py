@@ -133,6 +133,11 @@ class Connector:
         self.look_up = HostLookUp()
         self._tls_context = None if address.tls is None else tls_context(address.tls)
 
+    @property
+    def silence_seconds(self) -> float:
+        """A server that owes an answer for so long has gone."""
+        return 2 * self.timeout_seconds
+
     def socket(self) -> aioredis.Redis:
         """A client of the server behind the address's socket."""
         return self._client(UnixDomainSocketConnection, {"path": self._address.path}, self._address.login)
@@ -214,7 +219,7 @@ class Connector:
     def _terms(self) -> dict[str, Any]:
         return {
             # The client's own deadline is the shorter one, and knows of the loop's stalls.
-            "socket_timeout": 2 * self.timeout_seconds,
+            "socket_timeout": self.silence_seconds,
             "socket_connect_timeout": self.timeout_seconds,
             "client_name": self._address.client_name,
             "protocol": 2,

@@ -215,12 +215,12 @@ class Pathfinder:
         finally:
             if not found:
                 await cluster.aclose()
-        wires = ClusterWires(cluster, silence_seconds=2 * self._connector.timeout_seconds)
+        wires = ClusterWires(cluster, silence_seconds=self._connector.silence_seconds)
         return Route(cluster, wires, server, "cluster")
 
     def _wire(self, client: aioredis.Redis) -> Wire:
         connection_class, options = client.connection_pool.connection_class, client.connection_pool.connection_kwargs
-        return Wire(lambda: connection_class(**options), silence_seconds=2 * self._connector.timeout_seconds)
+        return Wire(lambda: connection_class(**options), silence_seconds=self._connector.silence_seconds)
 
     async def _look_at_node(self, at: HostPort) -> str:
         client = self._connector.node(at)

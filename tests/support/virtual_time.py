@@ -32,8 +32,10 @@ class _JumpingSelector(selectors.DefaultSelector):
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """Its time stands still while code runs, and jumps to the next timer when none does."""
 
+    selector_class: type[_JumpingSelector] = _JumpingSelector
+
     def __init__(self) -> None:
-        selector = _JumpingSelector()
+        selector = self.selector_class()
         super().__init__(selector)
         selector.loop = self
         self._virtual_now = 1000.0
@@ -136,3 +138,17 @@ async def _nothing_left(coroutine: Coroutine[Any, Any, Result]) -> Result:
     left = asyncio.all_tasks() - {asyncio.current_task()}
     assert not left, f"tasks left behind: {left}"
     return result
+
+
+class _HearingSelector(_JumpingSelector):
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        return selectors.DefaultSelector.select(self, 0) or super().select(timeout)
+
+
+class HearingLoop(VirtualTimeLoop):
+    """Hears first what has come from outside, and jumps when nothing has.
+
+    For sockets of Unix within this process, where what was written is there to be read at once.
+    """
+
+    selector_class = _HearingSelector
