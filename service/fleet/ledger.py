@@ -179,8 +179,6 @@ class Ledger:
 
     async def _change(self, kind: str, name: bytes) -> None:
         async with self._looking:
-            # A change of one that knows little must be later than what others know.
-            await self._read()
             await self._tell([kind, name, ""])
             await self._read()
 

@@ -1,5 +1,7 @@
 """Which way to Redis is taken, and what is said where there is none."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,6 +11,7 @@ from redis.exceptions import RedisError
 from service.fleet.address import HostPort, RedisAddress
 from service.fleet.causes import Refusal, cause_of
 from service.fleet.connections import Connector
+from service.fleet.look_up import HostLookUp
 from service.fleet.route import Pathfinder, Route
 from tests.support.odd_redis import HANG_UP, SILENCE, Answer, OddRedis, hello, odd_cluster, odd_redis
 from tests.support.waiting import PATIENCE_SECONDS, until
@@ -71,6 +74,7 @@ REFUSALS: list[tuple[dict[str, Answer], str, str, bool]] = [
     ({"HELLO": hello(mode="sentinel")}, "sentinel", "write redis+sentinel://", True),
     ({"HELLO": "-NOAUTH HELLO must be called with the client already authenticated"}, "password", "wants a", True),
     ({"HELLO": "-LOADING Redis is loading the dataset in memory"}, "loading", "is loading its data", False),
+    ({"HELLO": "-NOPERM this user has no permissions to run the 'hello' command"}, "rights", "lacks a right", True),
     ({"HELLO": 1}, "protocol", "does not answer as Redis does", False),
     ({"HELLO": HANG_UP}, "closed", "a port with TLS wants rediss://", False),
     ({"SET": "-READONLY You can't write against a read only replica."}, "read_only", "takes no writes", False),
@@ -103,17 +107,28 @@ async def test_the_way_that_is_still_good_is_kept_with_new_connections() -> None
         first = await paths.find(None)
         await first.redis.ping()
         before = redis.connections
+        answer = asyncio.get_running_loop().create_future()
+        redis.says["GET"] = lambda command: answer if command[1] == b"k" else None
+        asked = redis.asked["GET"]
+        in_flight = asyncio.create_task(get(first))
+        await until(lambda: redis.asked["GET"] > asked)
         second = await paths.find(first)
         assert second.redis is first.redis
         assert redis.connections > before
         redis.says["HELLO"] = hello(role="replica")
         with pytest.raises(Refusal):
             await paths.find(second)
-        # It is whose the route is to close it.
+        # It is whose the route is to close it, and what is under way goes on.
+        answer.set_result(b"here")
+        assert await in_flight == b"here"
         redis.says.clear()
         assert await second.redis.ping()
         await second.close()
         await until(lambda: redis.open == 0)
+
+
+async def get(route: Route) -> object:
+    return await route.redis.get("k")
 
 
 def sentinels_of(*servers: OddRedis) -> str:
@@ -133,6 +148,7 @@ async def test_the_first_sentinel_that_knows_the_master_decides_and_nobody_waits
         async with pathfinder(sentinels_of(silent, ignorant, knows)) as paths:
             route = await paths.find(None)
             assert (route.mode, route.at) == ("sentinel", HostPort("127.0.0.1", redis.port))
+            assert [one for one in asyncio.all_tasks() if one.get_name() == "redis-sentinel"] == []
             await route.close()
         assert asked == [b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", b"shop"]
         await until(lambda: knows.open + ignorant.open + silent.open + redis.open == 0)
@@ -186,6 +202,33 @@ async def test_a_cluster_is_found_from_any_node_that_answers_and_each_script_goe
         await until(lambda: sum(node.open for node in nodes) == 0)
 
 
+async def test_of_nodes_that_do_not_answer_the_first_one_says_why() -> None:
+    async with odd_redis({"HELLO": HANG_UP}) as one, odd_redis({"HELLO": "-NOAUTH Authentication required."}) as other:
+        for servers, kind in (((one, other), "closed"), ((other, one), "password")):
+            hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
+            assert (await why_not(f"redis+cluster://{hosts}"))[0] == kind
+        await until(lambda: one.open + other.open == 0)
+
+
+async def test_a_name_is_looked_up_anew_each_time_the_way_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """E6: what it stands for may have changed since a moment ago."""
+    async with odd_redis() as redis:
+        asked: list[str] = []
+
+        def resolve(host: str) -> list[str]:
+            asked.append(host)
+            return ["127.0.0.1"]
+
+        monkeypatch.setattr(HostLookUp.__init__, "__defaults__", (resolve, time.monotonic))
+        async with pathfinder(f"redis://cache.example:{redis.port}") as paths:
+            route = await paths.find(None)
+            await route.scripts.evalsha("sha", 1, "k")
+            assert asked == ["cache.example"]
+            await paths.find(route)
+            assert asked == ["cache.example"] * 2
+            await route.close()
+
+
 async def test_a_server_turns_out_to_be_a_node_of_a_cluster() -> None:
     async with odd_cluster(2) as nodes, pathfinder(f"redis://127.0.0.1:{nodes[1].port}") as paths:
         route = await paths.find(None)
@@ -209,7 +252,6 @@ async def test_a_server_turns_out_to_be_a_node_of_a_cluster() -> None:
 )
 async def test_each_master_of_a_cluster_is_looked_at(number: int, says: dict[str, Answer], kind: str) -> None:
     async with odd_cluster(2) as nodes:
-        slots = nodes[0].says["CLUSTER SLOTS"]
         nodes[number].says |= says
         if "CLUSTER" in says:
             del nodes[number].says["CLUSTER SLOTS"]
@@ -221,5 +263,4 @@ async def test_each_master_of_a_cluster_is_looked_at(number: int, says: dict[str
                 route = await paths.find(None)
                 assert route.mode == "cluster"
                 await route.close()
-        assert slots
         await until(lambda: sum(node.open for node in nodes) == 0)
