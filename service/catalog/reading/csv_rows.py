@@ -12,7 +12,7 @@ from typing import IO, Any, Final
 
 from service.catalog.reading.cells import FORMULA_MARK, NOTHING, without_formula
 from service.catalog.reading.encoding import UTF_8, encoding_of, is_broken, judge, note_on
-from service.catalog.reading.header import Header, read_header
+from service.catalog.reading.header import Header, mended, read_header
 from service.catalog.reading.lines import MAX_LINE_CHARACTERS, check_column_count
 from service.catalog.reading.packing import HEAD_BYTES
 from service.catalog.reading.ports import Kind, LineReader, QuickWay, Record, Shape, Surprise, Unit, Unreadable
@@ -285,12 +285,15 @@ class CsvRows:
     def _mended(self, line: str) -> list[str] | None:
         """The row of a line whose only fault are blanks between a closing quote and the delimiter."""
         width = len(self._names)
-        delimiter = re.escape(self._header.delimiter)
-        mended = re.sub(rf'"[ ]+(?={delimiter}|\s*$)', '"', line)
-        if mended == line:
-            return None
         try:
-            rows = list(csv.reader([mended], delimiter=self._header.delimiter, strict=True, skipinitialspace=True))
+            rows = list(
+                csv.reader(
+                    [mended(line, self._header.delimiter)],
+                    delimiter=self._header.delimiter,
+                    strict=True,
+                    skipinitialspace=True,
+                )
+            )
         except csv.Error:
             return None
         fitting = _fitting(rows[0], width, [line]) if len(rows) == 1 else None
@@ -339,7 +342,7 @@ class _Feed:
                     return
             if len(line) > MAX_LINE_CHARACTERS:
                 self.too_long = line[:_EXCERPT]
-                while len(line) > MAX_LINE_CHARACTERS:
+                while len(line) > MAX_LINE_CHARACTERS and line[-1] not in "\r\n":
                     line = readline(MAX_LINE_CHARACTERS + 1)
                 line = "\n"
             row.append(line)

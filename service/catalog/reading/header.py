@@ -86,9 +86,9 @@ def _parsed(whole: str, delimiters: tuple[str, ...], problem: str) -> tuple[dict
     found: dict[str, list[str]] = {}
     most = 0
     for delimiter in delimiters:
-        reader = csv.reader(io.StringIO(whole, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
+        text = io.StringIO(mended(whole, delimiter), newline="")
         try:
-            rows = list(reader)
+            rows = list(csv.reader(text, delimiter=delimiter, strict=True, skipinitialspace=True))
         except csv.Error as error:
             problem = problem or str(error)
             most = max(most, whole.count(delimiter))
@@ -98,6 +98,11 @@ def _parsed(whole: str, delimiters: tuple[str, ...], problem: str) -> tuple[dict
     if not found or most >= max(map(len, found.values())):
         return {}, problem
     return found, problem
+
+
+def mended(line: str, delimiter: str) -> str:
+    """A line without blanks between a closing quote and the delimiter, which Python's csv does not take."""
+    return re.sub(rf'"[ ]+(?={re.escape(delimiter)}|\s*$)', '"', line)
 
 
 def _checked(names: tuple[str, ...], number: int, label: str) -> tuple[str, ...]:

@@ -1,0 +1,335 @@
+"""How a CSV file becomes rows: held to Python's csv where a file is right, and row by row where it is not."""
+
+import csv
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.catalog.adapters.memory import MemorySink
+from service.catalog.reading import csv_rows, header, lines
+from service.catalog.reading.ports import TooLarge
+from service.catalog.reading.rows import read_items
+from tests.support.feeds import read, refusal, table
+
+NAMES = ("id", "url", "name", "price", "image", "note")
+PLAIN = ("https://u/", "N", "5", "https://i/")
+HEADER = ",".join(NAMES)
+
+CELLS = st.text(st.sampled_from("ab ,;|\t\"\n\rö='#x5."), max_size=6)
+
+
+def usual(item_id: str, note: str = "", name: str = "N") -> str:
+    return f"{item_id},https://u/,{name},5,https://i/,{note}\n"
+
+
+@settings(deadline=None, max_examples=120)
+@given(
+    rows=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=6),
+    delimiter=st.sampled_from(",;\t|"),
+    end=st.sampled_from(["\r\n", "\n", "\r"]),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+)
+def test_a_file_that_python_writes_is_read_as_python_reads_it(
+    rows: list[tuple[str, str]], delimiter: str, end: str, quoting: int
+) -> None:
+    text = io.StringIO()
+    # Python itself leaves a line feed bare where another character ends lines.
+    quoting = quoting if end == "\r\n" else csv.QUOTE_ALL
+    writer = csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=quoting)  # type: ignore[arg-type]
+    writer.writerow(NAMES)
+    for number, (name, note) in enumerate(rows):
+        writer.writerow([f"i{number}", PLAIN[0], f"{name}.", *PLAIN[2:], f"{note}."])
+    found = read(text.getvalue())
+    again = csv.DictReader(io.StringIO(text.getvalue(), newline=""), delimiter=delimiter)
+    assert found.dropped == {}
+    assert [(item["id"], item["name"], str(item["note"])) for item in found.items] == [
+        (row["id"], row["name"].strip(), row["note"].strip()) for row in again
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "ids", "dropped"),
+    [
+        # A short row has no values at its end; a long one only blanks.
+        (f"{HEADER}\n{usual('a')}b,https://u/,N,5,https://i/\nc,https://u/\n", ["a", "b"], ["c (line 4)"]),
+        (f"{HEADER}\n{usual('a')}b,https://u/,N,5,https://i/,x, ,\n", ["a", "b"], []),
+        (
+            f"{HEADER}\nb,https://u/,N,5,https://i/,x,,y\n{usual('a')}",
+            ["a"],
+            ["line 2: 8 cells where the header has 6: 'b,https://u/,N,5,https://i/,x,,y'"],
+        ),
+        # Blank lines are none.
+        (f"{HEADER}\n\n\r\n{usual('a')}\n{usual('b')}c\n", ["a", "b"], ["c (line 7)"]),
+        (f"{HEADER}\n{usual('a')}  \n,,,,,\nd\n", ["a"], ["line 3", "line 4", "d (line 5)"]),
+        # A quote within a cell is a character; one that begins a cell quotes it.
+        (f'{HEADER}\n{usual("a", "", chr(34) + "x" + chr(34) + "y")}{usual("b")}', ["b"],
+         ["line 2: ',' expected after '\"': 'a,https://u/,\"x\"y,5,https://i/,'"]),
+        (f'{HEADER}\n{usual("a", name=chr(34) + "x" + chr(34) + " ")}{usual("b")}', ["a", "b"], []),
+        (f'{HEADER}\n{usual("a", chr(34) + "x" + chr(34) + "  ")}{usual("b")}', ["a", "b"], []),
+        (f'{HEADER}\n{usual("a", name=chr(34) + "x" + chr(34) + " y")}{usual("b")}', ["b"],
+         ["line 2: ',' expected after '\"': 'a,https://u/,\"x\" y,5,https://i/,'"]),
+        (f'{HEADER}\na,https://u/,"x" ,5\n{usual("b")}', ["b"], ["a (line 2)"]),
+        (f'{HEADER}\na,https://u/,"x" ,5,i,n,m\n{usual("b")}', ["b"],
+         ["line 2: ',' expected after '\"': 'a,https://u/,\"x\" ,5,i,n,m'"]),
+        # One that is never closed costs its first line, and no other.
+        (f'{HEADER}\na,https://u/,"x,5,https://i/,\n{usual("b")}{usual("c")}', ["b", "c"],
+         ["line 2: unexpected end of data: 'a,https://u/,\"x,5,https://i/,'"]),
+        (f'{HEADER}\na,https://u/,"x,5\n{usual("b", name=chr(34) + "y" + chr(34))}{usual("c")}', ["b", "c"],
+         ["line 2: ',' expected after '\"': 'a,https://u/,\"x,5'"]),
+        (f'{HEADER}\na,"x\n{usual("b", chr(34))}{usual("c")}', ["c"],
+         ["line 2: a quote is not closed: 'a,\"x'", "line 3: unexpected end of data: 'b,https://u/,N,5,https://i/,\"'"]),
+        (f'{HEADER}\n{usual("a", name=chr(34) + "two" + chr(10) + "lines" + chr(34))}c\n', ["a"], ["c (line 4)"]),
+        (f'{HEADER}\n"a\nb\n{usual("c")}"d\n{usual("e")}f\n', ["c", "e"],
+         ["line 2: ',' expected after '\"': '\"a'", "b (line 3)", "line 5: unexpected end of data: '\"d'", "f (line 7)"]),
+        (f'{HEADER}\n"a\n' + usual("b") * 3 + '"', ["b"],
+         ["line 2: a quote is not closed: '\"a'", "b (line 4)", "b (line 5)", "line 6: unexpected end of data: '\"'"]),
+    ],
+)  # fmt: skip
+def test_a_row_that_cannot_be_read_costs_itself_and_is_named_by_its_line(
+    text: str, ids: list[str], dropped: list[str]
+) -> None:
+    """B1."""
+    for end in ("\n", "\r\n"):
+        found = read(text.replace("\r\n", "\n").replace("\n", end))
+        assert found.ids == ids
+        named = [line for lines in found.dropped.values() for line in lines]
+        assert sorted(named) == sorted(dropped)
+        assert found.rows == len(ids) + len(dropped)
+
+
+def test_a_line_that_is_too_long_costs_itself_also_within_a_quote(monkeypatch: pytest.MonkeyPatch) -> None:
+    """B1."""
+    for module in (csv_rows, lines):
+        monkeypatch.setattr(module, "MAX_LINE_CHARACTERS", 60)
+    for size, kept in ((60, True), (61, False), (120, False), (121, False), (122, False), (400, False)):
+        long = usual("long", "x" * (size - len(usual("long")) - 1) + ".")
+        assert len(long) == size
+        found = read(f"{HEADER}\n{usual('a')}{long}{usual('b')}c\n")
+        assert found.ids == (["a", "long", "b"] if kept else ["a", "b"])
+        assert ("too_long" in found.dropped) != kept
+        if not kept:
+            [named] = found.dropped["too_long"]
+            assert named == f"line 3: longer than 60 characters: {long[:60]!r}"[:-1] + "...'"
+        assert found.dropped["missing_url"] == ["c (line 5)"]
+    found = read(f'{HEADER}\n{usual("a")}b,https://u/,"{"x" * 80}\n{usual("c")}d\n')
+    assert found.ids == ["a", "c"]
+    assert found.dropped["missing_url"] == ["d (line 5)"]
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("# made today\n{h}\n{r}", ["a"]),
+        ("\n \n;;;\n{h}\n{r}", ["a"]),
+        ('"# one,\ntwo",,\n{h}\n{r}', ["a"]),
+        ("sep=,\n{h}\n{r}", ["a"]),
+        ('"SEP=,"\n{h}\n{r}', ["a"]),
+        ("sep=;\n{s}", ["a"]),
+        ('id,url,"na\nme",price,image,title\na,https://u/,x,5,https://i/,N\n', ["a"]),
+        ('\ufeff"id" , url ,"name",price, image\na,https://u/,N,5,https://i/\n', ["a"]),
+        ("{h}\n# a row,,,,\n{r}", ["a"]),
+        ("id|url|name;or,not|price|image\na|https://u/|N|5|https://i/\n", None),
+        ("id;url;name,a,b;price;image\na;https://u/;N;5;https://i/\n", None),
+    ],
+)
+def test_a_header_may_have_comments_above_and_says_what_delimits(text: str, ids: list[str] | None) -> None:
+    """C1, C3."""
+    semicolons = table({"id": "a"})
+    text = text.format(h=HEADER, r=usual("a"), s=semicolons)
+    if ids is None:
+        assert read(text, columns="name=" + ("name;or,not" if "|" in text else '"name,a,b"').replace(
+            "name;or,not", '"name;or,not"')).ids == ["a"]  # fmt: skip
+    else:
+        assert read(text).ids == ids
+        assert read(text.replace("\n", "\r\n")).ids == ids
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('id,"url\n' + usual("a"), "line 1: the header 'id,\"url' cannot be read: unexpected end of data"),
+        ('# x\n\nid,"u"rl\n' + usual("a"), "line 3: the header 'id,\"u\"rl' cannot be read: ',' expected after '\"'"),
+        ("id\0,url\n", "line 1: the header is no text: 'id\\x00'; save the file as CSV UTF-8"),
+        ("#\n" * 100 + HEADER, "no usable row (it is empty, or nothing in it is a row)"),
+        ("id,url,name,price,pics\n", "no column image; it has id, url, name, price, pics"),
+    ],
+)
+def test_a_header_that_cannot_be_read_is_named_with_its_line(text: str, line: str) -> None:
+    """B."""
+    assert refusal(text).startswith(line)
+
+
+def test_a_header_is_looked_for_in_a_hundred_lines() -> None:
+    assert read("#\n" * 99 + f"{HEADER}\n{usual('a')}b\n").dropped == {"missing_url": ["b (line 102)"]}
+    assert header.MAX_HEADER_LINES == 100
+
+
+def test_a_line_in_the_place_of_a_header_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "MAX_LINE_CHARACTERS", 80)
+    assert refusal("#\n" + "x" * 90) == "line 2: longer than a header can be; is it text?"
+    assert read(f"{'#' * 79}\n{HEADER}\n{usual('a')}").ids == ["a"]
+
+
+def test_the_first_of_a_repeated_column_counts_and_the_others_are_named() -> None:
+    """B2."""
+    found = read("id,x,url,x,name,y,price,image,y,x\na,1,https://u/,2,N,3,5,https://i/,4,5\n")
+    assert found.columns == ("x", "y")
+    assert (found.values("x"), found.values("y")) == ([1], [3])
+    assert found.notes == ["names x, y more than once; only the first of them is read"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["1", "2.5", "", "-3"], [1, 2.5, None, -3]),
+        (["1", "x"], ["1", "x"]),
+        (["", "x", "1"], [None, "x", "1"]),
+        (["", "", "1"], [None, None, 1]),
+        (["1", "NaN", "2"], [1, None, 2]),
+        (["1", "007"], ["1", "007"]),
+        (["0", "0.10"], [0, 0.1]),
+        (["123456789012345", "1"], [123456789012345, 1]),
+        (["1234567890123456", "1"], ["1234567890123456", "1"]),
+        (["1.123456789012345", "1"], [1.123456789012345, 1]),
+        (["1.1234567890123456", "1"], ["1.1234567890123456", "1"]),
+        (["+1", "1"], ["+1", "1"]),
+        (["1e3", "1"], ["1e3", "1"]),
+        (["x", "1", "1"], ["x", "1", "1"]),
+        (['="007"', "1"], ["007", "1"]),
+        ([' ="5" ', "1"], [5, 1]),
+        (["Null", "null"], ["Null", None]),
+    ],
+    ids=str,
+)
+def test_a_column_is_numbers_when_every_value_is(cells: list[str], values: list[object]) -> None:
+    found = read(table(*({"size": cell} for cell in cells)))
+    assert list(map(repr, found.values("size"))) == list(map(repr, values))
+    # Also where a doubtful price has all of the file looked at first.
+    again = read(table(*({"size": cell} for cell in cells), {"price": "1.299"}))
+    assert again.values("size") == values
+
+
+def test_so_many_rows_are_taken_and_one_more_is_not() -> None:
+    for text in (table({}, {}, {"price": ""}), table({}, {}, {"price": "1.299"}), table({"id": "1.0"}, {}, {})):
+        assert read(text, max_rows=3).rows == 3
+        with pytest.raises(TooLarge):
+            read(text, max_rows=2)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://u/x", "https://u/x"),
+        ("HTTPS://u/x", "HTTPS://u/x"),
+        ("http://u", "http://u"),
+        ("https://u/a b", "https://u/a%20b"),
+        ("https://u/ä", "https://u/ä"),
+        ("https://u/?a=1&amp;b=2&amp;c", "https://u/?a=1&b=2&c"),
+        ("https://u/\x7f", "https://u/\x7f"),
+        ("https:///u", None),
+        ("https://", None),
+        ("ftp://u/", None),
+        ("//u/", None),
+        ("xhttps://u/", None),
+    ],
+)
+@pytest.mark.parametrize("name", ["url", "image"])
+def test_an_address_of_the_web_is_shown_as_it_leads(name: str, address: str, shown: str | None) -> None:
+    """C6."""
+    found = read(table({name: address}, {}, delimiter="\t"))
+    if shown is None:
+        assert found.dropped == {f"bad_{name}": [f"1 (line 2): {address!r}"]}
+    else:
+        assert found.values(name)[0] == shown
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("https://i/1.jpg,https://i/2.jpg", "https://i/1.jpg"),
+        ("https://i/1.jpg | https://i/2.jpg", "https://i/1.jpg"),
+        ("https://i/1.jpg HTTPS://i/2.jpg", "https://i/1.jpg"),
+        ("https://i/1 a.jpg, https://i/2.jpg", "https://i/1%20a.jpg"),
+        ("https://i/w_1,h_2/1.jpg", "https://i/w_1,h_2/1.jpg"),
+    ],
+)
+def test_the_first_of_several_images_is_shown(cell: str, shown: str) -> None:
+    """C6."""
+    assert read(table({"image": cell}, delimiter="\t")).values("image") == [shown]
+
+
+def test_every_fault_of_a_row_is_counted_and_the_first_is_named() -> None:
+    """C9."""
+    rows = [
+        {"id": ""},
+        {"id": "x" * 257},
+        {"url": ""},
+        {"url": "x", "name": ""},
+        {"name": ""},
+        {"price": ""},
+        {"price": "free", "image": ""},
+        {"price": "1.299"},
+        {"image": ""},
+        {"image": "x"},
+        {"id": "x" * 256},
+        {"id": "x" * 256},
+    ]
+    found = read(table(*rows))
+    assert found.dropped == {
+        "missing_id": ["line 2"],
+        "long_id": [f"{'x' * 256} (line 3): '{'x' * 60}...'"],
+        "missing_url": ["3 (line 4)"],
+        "bad_url": ["4 (line 5): 'x'"],
+        "missing_name": ["5 (line 6)"],
+        "bad_price": ["6 (line 7)", "7 (line 8): 'free'"],
+        "unclear_price": ["8 (line 9): '1.299'"],
+        "missing_image": ["9 (line 10)"],
+        "bad_image": ["10 (line 11): 'x'"],
+        "duplicate": [f"{'x' * 256} (line 13)"],
+    }
+    _, tally, _ = read_items(io.BytesIO(table(*rows).encode()), MemorySink(), label="feed", column_mapping={})
+    assert tally.lacking == {"id": 1, "url": 2, "name": 2, "price": 3, "image": 3}
+    assert (tally.rows, tally.items) == (12, 1)
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [("1.0", "1"), ("1.00", "1.00"), ("01.0", "01"), ("'12", "12"), ("'x'", "x"), ("'x", "'x"), ("'12.0", "'12.0")],
+)
+def test_an_id_is_as_its_shop_means_it(cell: str, shown: str) -> None:
+    """C7."""
+    assert read(table({"id": cell})).ids == [shown]
+    mixed = read(table({"id": cell}, {"id": "b"})).ids
+    assert mixed == [cell if cell.endswith(".0") else shown, "b"]
+
+
+def test_images_without_tls_and_rounded_ids_are_counted() -> None:
+    """C6, C7."""
+    look = "look like a number that Excel rounded"
+    assert read(table({}, {"id": "1E+10"}, {"image": "http://i/"})).notes == [
+        "1 image comes over http://, which mail programs may not show; first: 3 (line 4): 'http://i/'",
+        f"1 id {look.replace('look', 'looks')}; format the column as text before saving; first: '1E+10' (line 3)",
+    ]
+    assert read(table(*({"id": f"{n}.5E+10", "image": f"http://i/{n}"} for n in range(1, 3)))).notes == [
+        "2 images come over http://, which mail programs may not show; first: 1.5E+10 (line 2): 'http://i/1'",
+        f"2 ids {look}; format the column as text before saving; first: '1.5E+10' (line 2)",
+    ]
+
+
+def test_a_row_with_broken_bytes_is_named_only_where_it_is_not_shown() -> None:
+    """B3."""
+    good = table({"name": "Käse"}, {"name": "Käse"}).encode()
+    for broken, dropped in ((b"K\xe4\xff", {"not_utf8": ["2 (line 3): 'K\\\\xe4\\\\xff'"]}),):
+        found = read(good.replace("2;https://u/2;Käse".encode(), b"2;https://u/2;" + broken))
+        assert found.ids == ["1"]
+        assert found.dropped == dropped
+
+
+def test_further_columns_with_values_that_json_cannot_hold_cost_their_row() -> None:
+    deep = "[" * 300 + "]" * 300
+    line = '{"id":"%s","url":"https://u/","name":"n","price":1,"image":"https://i/","more":%s}'
+    found = read("\n".join([line % ("a", "1"), line % ("b", deep), line % ("c", "2")]))
+    assert found.ids == ["a", "c"]
+    assert found.dropped == {"malformed": ["b (line 2): 'nested too deep, or holds what JSON cannot'"]}
