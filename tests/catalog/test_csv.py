@@ -82,7 +82,8 @@ def test_a_file_that_python_writes_is_read_as_python_reads_it(
          ["line 2: a quote is not closed: 'a,\"x'", "line 3: unexpected end of data: 'b,https://u/,N,5,https://i/,\"'"]),
         (f'{HEADER}\n{usual("a", name=chr(34) + "two" + chr(10) + "lines" + chr(34))}c\n', ["a"], ["c (line 4)"]),
         (f'{HEADER}\n"a\nb\n{usual("c")}"d\n{usual("e")}f\n', ["c", "e"],
-         ["line 2: ',' expected after '\"': '\"a'", "b (line 3)", "line 5: unexpected end of data: '\"d'", "f (line 7)"]),
+         ["line 2: ',' expected after '\"': '\"a'", "b (line 3)", "line 5: unexpected end of data: '\"d'",
+          "f (line 7)"]),
         (f'{HEADER}\n"a\n' + usual("b") * 3 + '"', ["b"],
          ["line 2: a quote is not closed: '\"a'", "b (line 4)", "b (line 5)", "line 6: unexpected end of data: '\"'"]),
     ],
@@ -260,6 +261,25 @@ def test_the_first_of_several_images_is_shown(cell: str, shown: str) -> None:
     assert read(table({"image": cell}, delimiter="\t")).values("image") == [shown]
 
 
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("A &amp; B", "A & B"),
+        ("&eacute;t&eacute; &#39;23 &quot;x&quot; &#x20AC;&euro;", 'été \'23 "x" €€'),
+        ("A&nbsp;B&nbsp;", "A B"),
+        ("&lt;b&gt; &#60; &#62;", "&lt;b&gt; &#60; &#62;"),
+        ("A & B; C&D", "A & B; C&D"),
+        ("&unknown; &; &amp", "&unknown; &; &amp"),
+        ("&#7; &#0;", "&#7; \ufffd"),
+        ("&amp;lt;b&amp;gt;", "&lt;b&gt;"),
+    ],
+)
+def test_a_name_is_as_a_person_reads_it_on_a_page(cell: str, shown: str) -> None:
+    """C6."""
+    assert read(table({"name": cell}, delimiter="\t")).values("name") == [shown]
+    assert read(table({"name": "&nbsp;"}, {}, delimiter="\t")).dropped == {"missing_name": ["1 (line 2)"]}
+
+
 def test_every_fault_of_a_row_is_counted_and_the_first_is_named() -> None:
     """C9."""
     rows = [
@@ -275,6 +295,7 @@ def test_every_fault_of_a_row_is_counted_and_the_first_is_named() -> None:
         {"image": "x"},
         {"id": "x" * 256},
         {"id": "x" * 256},
+        {"id": "y" * 256, "name": ""},
     ]
     found = read(table(*rows))
     assert found.dropped == {
@@ -282,7 +303,7 @@ def test_every_fault_of_a_row_is_counted_and_the_first_is_named() -> None:
         "long_id": [f"{'x' * 256} (line 3): '{'x' * 60}...'"],
         "missing_url": ["3 (line 4)"],
         "bad_url": ["4 (line 5): 'x'"],
-        "missing_name": ["5 (line 6)"],
+        "missing_name": ["5 (line 6)", f"{'y' * 256} (line 14)"],
         "bad_price": ["6 (line 7)", "7 (line 8): 'free'"],
         "unclear_price": ["8 (line 9): '1.299'"],
         "missing_image": ["9 (line 10)"],
@@ -290,8 +311,8 @@ def test_every_fault_of_a_row_is_counted_and_the_first_is_named() -> None:
         "duplicate": [f"{'x' * 256} (line 13)"],
     }
     _, tally, _ = read_items(io.BytesIO(table(*rows).encode()), MemorySink(), label="feed", column_mapping={})
-    assert tally.lacking == {"id": 1, "url": 2, "name": 2, "price": 3, "image": 3}
-    assert (tally.rows, tally.items) == (12, 1)
+    assert tally.lacking == {"id": 1, "url": 2, "name": 3, "price": 3, "image": 3}
+    assert (tally.rows, tally.items) == (13, 1)
 
 
 @pytest.mark.parametrize(

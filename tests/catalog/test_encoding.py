@@ -53,6 +53,37 @@ def test_lines_that_are_no_utf_8_decide_by_what_they_are_and_how_many(lines: lis
     assert stream.tell() == 0
 
 
+@pytest.mark.parametrize(
+    ("encoding", "names", "found"),
+    [
+        ("cp1252", ["Größe", "Käse", "Töpfe", "weiß"], WESTERN),
+        ("cp1252", ["Crème brûlée", "Goût", "Dû", "Théière", "Garçon", "prix\u00a0: 5"], WESTERN),
+        ("cp1252", ["Calções", "Botões", "Coração", "Melão"], WESTERN),
+        ("cp1252", ["Õunamahl", "Täht", "Põrandalamp", "Väike tool", "Rõivad", "täpne"], WESTERN),
+        ("cp1252", ["Ideeën", "coördinatie", "Caffè", "così", "Rødgrød", "Æble", "Niño", "col·lecció"], WESTERN),
+        ("cp1252", ["“Best” – 5 € ‘new’", "Nike™ £5", "¡Olé! ¿Qué?", "5 m³", "¢5 ¤"], WESTERN),  # noqa: RUF001  # Western signs
+        ("cp1250", ["Női cipő, fekete bőr", "Kék gyűrű", "Egyszerű asztal", "Könyv", "Zöld szék"], UTF_8),
+        ("iso-8859-2", ["Női cipő", "Kék gyűrű", "Fürdőszobai polc", "Könyv"], UTF_8),
+        ("iso-8859-2", ["Łóżko", "Świeca", "wełna", "Przędza"], UTF_8),
+        ("cp850", ["Größe", "Käse", "schön", "Töpfe"], UTF_8),
+        ("cp850", ["Crème brûlée", "Théière", "Vélo", "Fenêtre"], UTF_8),
+        ("cp850", ["Niño", "Camión", "Balón", "Jardín", "azúcar"], UTF_8),
+        ("koi8-r", ["Стол", "Чайник"], UTF_8),  # Cyrillic letters
+        ("cp866", ["Стол", "Чайник", "Лампа"], UTF_8),  # as above
+        ("cp1255", ["שולחן", "כיסא"], UTF_8),
+        ("cp1256", ["طاولة", "كرسي"], UTF_8),
+        ("iso-8859-7", ["Τραπέζι", "Καρέκλα"], UTF_8),
+        ("iso-8859-9", ["ahşap", "ışık", "Gömlek"], UTF_8),  # noqa: RUF001  # Turkish letters
+        ("euc-jp", ["机", "椅子"], UTF_8),
+        ("big5", ["桌子", "椅子"], UTF_8),
+    ],
+)
+def test_the_letters_of_a_language_show_whether_a_feed_is_western(encoding: str, names: list[str], found: str) -> None:
+    """B3, C1: what nobody can know for sure is not shown with wrong letters."""
+    for lines in (names, ["plain", *names, *names]):
+        assert judge(io.BytesIO("\n".join(lines).encode(encoding) + b"\n")) == found
+
+
 def test_a_person_sees_the_first_odd_text() -> None:
     stream = io.BytesIO(b"plain\n" + "Größe 38, weiß\n".encode(WESTERN))
     note = note_on(WESTERN, stream)

@@ -139,6 +139,8 @@ def test_rows_stand_one_behind_the_other_in_many_ways(written: str, ids: list[st
         ('{"id":["a"],"name":["N"],"price":[5],"page":1}', "no column url, image; it has id, name, price, page;"),
         ('{"columns":["id"],"data":"none"}', "no column id, url, name, price, image; it has columns, data"),
         ('{"columns":["id"]}', "no column id, url, name, price, image; it has columns"),
+        ('{\n // ours\n "products": []}', "the JSON has a comment in line 2; take it out"),
+        ('[{"id": 1} /* ours */]', "the JSON has a comment in line 1; take it out"),
         ("[", "the JSON is broken or cut short: Expecting value"),
         ("[\n5,\n{}]", "no usable row (line 1: not JSON: "),
         ('{"id": "a"}', "no column url, name, price, image; it has id;"),

@@ -99,6 +99,11 @@ def test_what_a_computer_puts_beside_a_file_does_not_count(beside: str) -> None:
         ("\ufeff<HTML>".encode(), "is a web page"),
         ("<html>".encode("utf-16"), "is a web page"),
         (b"<?xml version='1.0'?><rss/>", "is XML"),
+        (b'load([{"id": 1}]);', "is JSONP; store the JSON within its brackets instead"),
+        (b'/**/ jQuery_1.done ( {"id": 1})', "is JSONP"),
+        (b'// our items\n[{"id": 1}]', "begins with a comment, which neither JSON nor CSV has; take it out"),
+        (b'/* our items */\n[{"id": 1}]', "begins with a comment"),
+        ("// our items".encode("utf-16"), "begins with a comment"),
     ],
 )
 def test_anything_else_is_one_line_with_the_way_out(content: bytes, words: str) -> None:

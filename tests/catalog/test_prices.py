@@ -36,6 +36,7 @@ def outcome(*prices: str) -> list[object]:
         # Numbers as programs write them, beside one price that shows a decimal point.
         (["0"], [0]),
         (["-0.0"], [0]),
+        (["0.00"], [0]),
         (["007.50"], [7.5]),
         (["1e2"], [100]),
         (["1.5e2"], [150]),

@@ -2,9 +2,10 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -13,12 +14,14 @@ from service.catalog.reading import csv_rows, rows, usual_lines
 from service.catalog.reading.ports import RowSource, TooLarge
 from service.catalog.reading.usual_lines import UsualLines
 from service.errors import CatalogError
+from tests.support import feeds
 
 FILES = 60
 TEXTS = (
     "", " ", "Oak table", "Blé d'hiver", "日本の皿", "\U0001f600", " inner", "outer ", "\u00a0nbsp", "a,b", "a;b",
     "a\tb", "a|b", 'say "hi"', "back\\slash", "tab\there", "two\nlines", "\r", "null", "NaN", "nan", "<NA>", "#N/A",
     "\\N", "nul", "nullable", "NaN,", "None", "{}", "%s", "\x7f", "\x01", "\u2028", "\x85", "l'été", "'", "5", "1.0",
+    "A &amp; B", "a & b; c", "&nbsp;", "&lt;b&gt;", "&#39;x&#39;", "&eacute;t&eacute;",
 )  # fmt: skip
 NUMBERS = (
     "0", "1", "-1", "-0", "007", "1.50", "1.5", "0.00", "0.0", "-0.5", "1e3", "1.000000", "1.50000000000000000", "",
@@ -196,3 +199,84 @@ def test_the_quick_way_reads_every_dialect_as_the_ordinary_way_does(monkeypatch:
             assert read(content, sink_of(), max_rows) == ordinary, f"seed {seed}"
     # Else it would hold because nothing took the quick way.
     assert sum(lines.count for lines in taken) > FILES * 10
+
+
+@pytest.fixture
+def ways(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Reads a file whose rows show at once what its columns hold; how many lines took the quick way."""
+    monkeypatch.setattr(csv_rows, "_ROWS_BEFORE_USUAL", 2)
+
+    def lines_read(text: str, **options: Any) -> int:  # noqa: ANN401  # as `read` takes them
+        taken: list[UsualLines] = []
+        whole = UsualLines.of
+
+        def quick(*args: object) -> UsualLines | None:
+            found = whole(*args)  # type: ignore[arg-type]  # handed on
+            taken.extend(filter(None, [found]))
+            return found
+
+        with monkeypatch.context() as patch:
+            patch.setattr(UsualLines, "of", quick)
+            feeds.read(text, **options)
+        return taken[-1].count if taken else 0
+
+    return lines_read
+
+
+USUAL = {"price": "1.50", "note": "x", "stock": "5", "rate": "0.5", "sale": ""}
+
+
+@pytest.mark.parametrize(
+    ("odd", "options", "count"),
+    [
+        ({}, {}, 8),
+        ({"price": "9.99"}, {}, 8),
+        ({"price": "100000.5"}, {}, 8),
+        ({"price": "0.5"}, {}, 8),
+        ({"note": ""}, {}, 8),
+        ({"note": "Blé"}, {}, 8),
+        ({"note": '"quoted; cell"'}, {}, 8),
+        ({"stock": "-5"}, {}, 8),
+        ({"stock": ""}, {}, 8),
+        ({"stock": "5.00"}, {}, 8),
+        ({"rate": "12"}, {}, 8),
+        ({"id": "x" * 256}, {}, 8),
+        ({"image": "https://i/?a=1&b=2"}, {}, 8),
+        ({"url": "http://u/?a=1,2"}, {}, 8),
+        # A row that needs a closer look takes the ordinary way, and those around it do not.
+        ({"price": "10"}, {}, 7),
+        ({"price": "0.00"}, {}, 7),
+        ({"price": ""}, {}, 7),
+        ({"note": "NaN"}, {}, 7),
+        ({"note": 'a "b"'}, {}, 7),
+        ({"name": "A &amp; B"}, {}, 7),
+        ({"name": "A & B"}, {}, 8),
+        ({"stock": "0.0000001"}, {}, 7),
+        ({"id": "x" * 257}, {}, 7),
+        ({"id": "5.0x"}, {}, 8),
+        ({"id": "'5"}, {}, 7),
+        ({"id": "1E+10"}, {}, 7),
+        ({"image": "http://i/"}, {}, 7),
+        ({"image": "https://i/1,https://i/2"}, {}, 7),
+        ({"id": "1"}, {}, 7),
+        # Files of which more must be known of each row.
+        ({}, {"exclusion": 'EXCLUDE ItemID WHERE Items.NOTE IN ("y")'}, 0),
+        ({}, {"known": ["gone"]}, 0),
+        ({}, {"columns": "image=https://i/{id}"}, 0),
+        ({}, {"columns": "url=image"}, 0),
+        ({"price": "1,50"}, {}, 7),
+        ({**{f"c{number}": "" for number in range(32)}}, {}, 0),
+        ({**{f"c{number}": "" for number in range(31)}}, {}, 8),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_usual_lines_take_the_quick_way_and_others_do_not(
+    ways: Callable[..., int], odd: dict[str, str], options: dict[str, Any], count: int
+) -> None:
+    rows = [USUAL] * 5 + [{**USUAL, **odd}] + [USUAL] * 4
+    assert ways(feeds.table(*rows), **options) == count
+
+
+def test_a_file_of_decimal_commas_takes_the_ordinary_way(ways: Callable[..., int]) -> None:
+    rows = [{"price": f"{number},50"} for number in range(40)] + [{"price": "5.00"}] * 2
+    assert ways(feeds.table(*rows)) == 0

@@ -1,5 +1,6 @@
 """What a cell holds: a text without the blanks around it, or nothing."""
 
+import html
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -19,6 +20,9 @@ ROUNDED: Final = re.compile(r"[0-9](?:\.[0-9]{1,5})?E\+[0-9]{2}")
 
 FORMULA_MARK: Final = '="'
 _FORMULA: Final = re.compile(r'\s*="([^"]*)"\s*')
+
+ENTITY: Final = re.compile(r"&(?:[A-Za-z]{2,8}[0-9]?|#[0-9]{1,6}|#[xX][0-9A-Fa-f]{1,5});")
+"""How HTML and XML write a character: a name that somebody copied from a page has them."""
 
 _MARKED_ID: Final = re.compile(r"'(\d+)|(['\"])(.+)\2")
 
@@ -45,6 +49,18 @@ def without_mark(item_id: str) -> str:
     """An id without the apostrophe that marks digits as text for Excel, and without quotes of its own around it."""
     match = _MARKED_ID.fullmatch(item_id)
     return item_id if match is None else (match[1] or match[3]).strip()
+
+
+def without_entities(name: str) -> str:
+    """A name as a person reads it; `<` and `>` stay as they are written, so that no name becomes a tag."""
+    return ENTITY.sub(_character, name).strip()
+
+
+def _character(entity: re.Match[str]) -> str:
+    character = html.unescape(entity[0])
+    if character.isspace():
+        return " "
+    return entity[0] if character in "<>" or not character.isprintable() else character
 
 
 def is_typed(record: Mapping[str, object]) -> bool:

@@ -36,10 +36,17 @@ _ODD: Final = re.compile(
 _FOREIGN: Final = re.compile(
     # Words without a letter of ASCII, as in Cyrillic, Greek, Chinese, Korean;
     rb"[\xc0-\xff]{3}|[\xa1-\xff]{4}"
-    # signs within a word, which are letters in Central Europe; a Czech letter that Italian has at the end only.
-    rb"|(?<=[A-Za-z])[\x80-\x90\x9f](?=[a-z])|(?<=[a-z\xe0-\xff])[\xb3\xb9\xba\xbc\xbe\xbf](?=[a-z])|\xec(?=[a-z])"
+    # signs within a word, which are letters in Central Europe and of DOS; a Czech letter that Italian has at the end.
+    rb"|(?<=[A-Za-z])[\x80-\x90\x93\x94\x9f\xa1-\xa4](?=[a-z])"
+    rb"|(?<=[a-z\xe0-\xff])[\xb3\xb9\xba\xbc\xbe\xbf](?=[a-z])|\xec(?=[a-z])"
 )
 """What shows an encoding that is neither UTF-8 nor Western."""
+
+_HUNGARIAN: Final = re.compile(rb"\xf5(?!e)|\xfb(?![a-z])")
+"""What Hungarian has most of: Estonian has the first, too, and Portuguese the same before an `e`."""
+
+_NOT_HUNGARIAN: Final = re.compile(rb"[\xe3\xe4\xe7]")
+"""What those two have more of."""
 
 _MINORITY: Final = 10
 """Lines that are no UTF-8 outvote those that show something else, when there are so many times as many."""
@@ -88,7 +95,7 @@ def judge(stream: IO[bytes]) -> str:
     such a file is read as UTF-8, so that its odd rows are left out and named.
     """
     stream.seek(0)
-    good = western = odd = foreign = 0
+    good = western = odd = foreign = hungarian = others = 0
     while line := stream.readline(MAX_LINE_CHARACTERS):
         if line.isascii():
             continue
@@ -100,9 +107,12 @@ def judge(stream: IO[bytes]) -> str:
             else:
                 western += 1
             foreign += _FOREIGN.search(line) is not None
+            hungarian += _HUNGARIAN.search(line) is not None
+            others += _NOT_HUNGARIAN.search(line) is not None
         else:
             good += 1
     stream.seek(0)
+    foreign += hungarian if hungarian > others else 0
     is_western = western > odd and western > _MINORITY * good and western > _MINORITY * foreign
     return WESTERN if is_western else UTF_8
 

@@ -1,6 +1,7 @@
 """The rows of a JSON document: a list of objects, such a list somewhere inside, or objects one behind the other."""
 
 from collections.abc import Iterator, Mapping
+from json import JSONDecodeError
 from typing import IO, Final, cast
 
 import ijson
@@ -97,12 +98,18 @@ class JsonDocument:
         try:
             value = tolerant_json(content.decode(self.encoding, "replace"))
         except ValueError as error:
-            raise CatalogError(f"{self._label}: the JSON is broken or cut short: {error}") from error
+            raise CatalogError(f"{self._label}: the JSON {_problem(error)}") from error
         for name in self._place.prefix.removesuffix("item").strip(".").split("."):
             value = cast("dict[str, object]", value)[name] if name else value
         if self._place.is_keyed:
             value = list(map(self._with_key, cast("dict[str, object]", value).items()))
         yield from cast("list[object]", value) if isinstance(value, list) else [value]
+
+
+def _problem(error: ValueError) -> str:
+    if isinstance(error, JSONDecodeError) and error.doc.startswith(("//", "/*"), error.pos):
+        return f"has a comment in line {error.lineno}; take it out"
+    return f"is broken or cut short: {error}"
 
 
 def document_place(stream: IO[bytes], encoding: str, label: str) -> Place | None:

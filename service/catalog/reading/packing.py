@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -49,6 +50,9 @@ _FOREIGN: Final[Sequence[tuple[bytes, str]]] = (
     (b"Rar!", f"is a RAR archive{_PACK}"),
 )
 """Contents that cannot be read, by what they begin with, and the way out."""
+
+_JSONP: Final = re.compile(r"(?:/\*.*?\*/)?\s*[\w.$]+\s*\(\s*[\[{]", re.DOTALL)
+"""The call of a function with JSON in it."""
 
 _TAR_AT: Final = 257
 _TAR: Final = b"ustar"
@@ -130,5 +134,9 @@ def _refuse_foreign(head: bytes, label: str) -> None:
     text = head.decode(encoding_of(head), "replace").lstrip("\ufeff \t\r\n").lower()
     if text.startswith(("<!doctype html", "<html")):
         raise CatalogError(f"{label}: is a web page, perhaps an error or a login in the place of the feed")
+    if _JSONP.match(text):
+        raise CatalogError(f"{label}: is JSONP; store the JSON within its brackets instead")
+    if text.startswith(("//", "/*")):
+        raise CatalogError(f"{label}: begins with a comment, which neither JSON nor CSV has; take it out")
     if text.startswith("<"):
         raise CatalogError(f"{label}: is XML; have the shop export the feed as CSV, TSV or JSON Lines instead")

@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import IO, Any, Final, NamedTuple
 
 from service.catalog.item import ITEM_COLUMNS, NotWritable, record_of
-from service.catalog.reading.cells import FLOAT_ID, without_mark
+from service.catalog.reading.cells import FLOAT_ID, without_entities, without_mark
 from service.catalog.reading.columns import Columns
 from service.catalog.reading.encoding import is_broken
 from service.catalog.reading.exclusion import Eligible, Exclusion
@@ -64,7 +64,7 @@ class FileFacts:
     @property
     def ids_are_floats(self) -> bool:
         """Whether every id is a whole number that pandas wrote as `1.0`."""
-        return 0 < self.ids == self.float_ids
+        return self.ids == self.float_ids
 
 
 class RowReader:
@@ -107,6 +107,8 @@ class RowReader:
             item_id = self._without_point(item_id)
         url = raw_url if type(raw_url) is str and _is_address(raw_url) else _address(raw_url)
         name = raw_name if type(raw_name) is str else as_text(raw_name)
+        if "&" in name and ";" in name:
+            name = without_entities(name)
         is_one = type(raw_image) is str and "," not in raw_image and _is_address(raw_image)
         image = raw_image if is_one else _image(raw_image)
         price = self._amount(raw_price)
@@ -128,7 +130,7 @@ class RowReader:
         values = [record[place] for place in self._places]
         if self._has_currency:
             values.append(self.currency or None)
-        return values + self._lost if self._lost else values
+        return values + self._lost
 
     def mapping(self, item: Mapping[str, object], record: Record) -> dict[str, object]:
         """The row by column name; an item's columns are as they will be shown, under both names."""

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from service.catalog.item import ITEM_COLUMNS
-from service.catalog.reading.cells import NOTHING
+from service.catalog.reading.cells import ENTITY, NOTHING
 from service.catalog.reading.columns import Columns
 from service.catalog.reading.lines import MAX_LINE_CHARACTERS
 from service.catalog.reading.ports import Kind, LineTrace, Sink, TooLarge
@@ -140,7 +140,7 @@ class UsualLineReader:
             if trace is None and item_id in sink:
                 break
             record = form % values
-            if "&" in record and "&amp;" in record:
+            if "&" in record and ENTITY.search(record) is not None:
                 break
             if "" in values:
                 record = record.replace('""', "null")
