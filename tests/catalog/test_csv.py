@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.catalog.adapters.memory import MemorySink
-from service.catalog.reading import csv_rows, header, lines
+from service.catalog.reading import csv_rows, header, lines, rows
 from service.catalog.reading.ports import TooLarge
 from service.catalog.reading.rows import read_items
 from tests.support.feeds import read, refusal, table
@@ -244,6 +244,13 @@ def test_an_address_of_the_web_is_shown_as_it_leads(name: str, address: str, sho
         assert found.dropped == {f"bad_{name}": [f"1 (line 2): {address!r}"]}
     else:
         assert found.values(name)[0] == shown
+
+
+def test_an_address_as_most_are_needs_no_closer_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_address", "_image"):
+        monkeypatch.setattr(rows, name, None)
+    found = read(table({"url": "https://u/ä", "image": "http://i/?a=1&b=2;c"}, {}, delimiter=","))
+    assert (found.values("url")[0], found.values("image")[0]) == ("https://u/ä", "http://i/?a=1&b=2;c")
 
 
 @pytest.mark.parametrize(

@@ -246,14 +246,11 @@ def _first_eligible(exclusion: Exclusion, columns: Columns) -> Eligible | None:
     """The operator's test, before the whole file was looked at.
 
     Raises:
-        CatalogError: It asks for a column that is not there.
-        Surprise: It may ask for the currency, which only the whole file can show.
+        Surprise: It asks for a column that is not there; only the whole file can show whether there is a currency.
     """
     try:
         return exclusion(columns)
     except CatalogError:
-        if columns.with_currency() is columns:
-            raise
         raise Surprise from None
 
 
@@ -293,7 +290,7 @@ def _fill(
             raise TooLarge
         line = source.line
         if isinstance(record, Unreadable):
-            _drop_unreadable(record, line, tally, reader)
+            tally.drop(record.reason, None, line, record.text, record.problem)
             continue
         item, fault = reader.item(record)
         item_id = str(item["id"])
@@ -316,12 +313,6 @@ def _fill(
             note(source.raw if is_as_ever else "", line)
     tally.rows += 0 if quick is None else quick.count
     return tally
-
-
-def _drop_unreadable(row: Unreadable, line: int, tally: RowTally, reader: RowReader) -> None:
-    if row.reason == "not_utf8" and not reader.knows_file:
-        raise Surprise
-    tally.drop(row.reason, None, line, row.text, row.problem)
 
 
 def _quick_way(
