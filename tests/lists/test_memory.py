@@ -1,6 +1,7 @@
 import asyncio
 import gc
 import random
+import sys
 import tracemalloc
 import uuid
 
@@ -66,6 +67,11 @@ def test_lists_and_numbers_are_not_walked_by_the_garbage_collector() -> None:
     assert not gc.is_tracked(lists.kept(b"1"))
     assert not gc.is_tracked(lists._values)
     assert not gc.is_tracked(lists.numbers._number_of)
+
+
+def test_a_value_takes_what_python_says() -> None:
+    for size in (0, 1, 100):
+        assert list_bytes(bytes(size)) == sys.getsizeof(bytes(size))
 
 
 def test_what_was_put_first_goes_first() -> None:
