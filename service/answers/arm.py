@@ -92,7 +92,10 @@ class Arm:
         return self._keys.of(self.request_of(query))
 
     def maker_of_keys(self, query: RecommendationQuery) -> Callable[[str], UserKey | None]:
-        """Makes the key of the list that answers a query which differs from this one in its user only."""
+        """Makes the key of the list that answers a query which differs from this one in its user only.
+
+        Where this one names no user, the other names none either.
+        """
         if self.campaign is None:
             return lambda _: None
         request = self.request_of(query)

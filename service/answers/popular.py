@@ -40,8 +40,7 @@ class PopularItems:
     def __init__(self, curated: Sequence[str], clock: Clock) -> None:
         self._curated = tuple(dict.fromkeys(curated))
         self._clock = clock
-        self._weights = defaultdict[str, float](float)
-        self._weight = 1.0
+        self._weights, self._weight = defaultdict[str, float](float), 1.0
         self._is_counted = True
         self._ranked_at = float("-inf")
         self._ranked: tuple[str, ...] = ()

@@ -113,6 +113,7 @@ EQUIVALENT: Final = (
     Equivalent("service/answers/(arranged|ready).py", "1 is 5", r"^_NOBODY: .* = RecommendationQuery", _NO_LENGTH),
     Equivalent("service/personalize/sdk/runtime.py", "1 is 5", r"get_recommendations\(.*numResults=1", _NOT_SENT),
     Equivalent("service/lists/ports.py", "0.0 is 1.0", r"^(pinned|lease)_seconds: float = 0\.0", _NOT_THERE),
+    Equivalent("service/answers/popular.py", "1.0 is 5.0", r"_weights, self\._weight = ", "only ratios count"),
     Equivalent("service/answers/arranged.py", "Lt", r"found\.since <= now < found\.until", _ONCE_MORE),
     Equivalent("service/lists/adapters/redis.py", "1.0 is 5.0", r"earliest = latest \+ 1\.0", _NO_LATER),
 )
