@@ -56,7 +56,8 @@ class ReadyItems:
         # at yet, or lacks room; empty is not to be shown.
         self._fragments: list[bytes | None] = []
         self._reasons: dict[int, str] = {}
-        self._popular: tuple[tuple[str, ...] | None, Sequence[int]] = None, ()
+        self._popular: tuple[str, ...] | None = None
+        self._popular_numbers: Sequence[int] = ()
         self._choices = Choices(clock, self._of)
         self._emptied_at = clock.monotonic()
         self.bytes = 0
@@ -137,11 +138,10 @@ class ReadyItems:
 
     def _numbers_of(self, popular: tuple[str, ...]) -> Sequence[int]:
         """Those of popular items, as far as they have any."""
-        if self._popular[0] is not popular:
-            found = self._of.of(popular) or ()
+        if self._popular is not popular:
+            self._popular, self._popular_numbers = popular, self._of.of(popular) or ()
             self._grow()
-            self._popular = popular, found
-        return self._popular[1]
+        return self._popular_numbers
 
     def rank(self, kept: NumberedList, wanted: int, given: GivenItems, *, looks_again: bool = False) -> Joined | None:
         """The first of the given items that may be shown; None if nothing of the list is, or there is no room for it.
@@ -292,7 +292,7 @@ class ReadyItems:
     def _forget(self) -> None:
         self._fragments = [None] * len(self._of)
         self._reasons.clear()
-        self._popular = None, ()
+        self._popular = None
         self._choices.forget(self._of)
         self.bytes = 0
 

@@ -10,6 +10,7 @@ import pytest
 from service.answers import placement as module
 from service.answers.ports import PinnedAnswer, SendRecord
 from service.clock import margin_seconds
+from service.constants import PIN_SECONDS
 from service.errors import InvalidQuery, RecommenderError
 from service.lists.envelope import seal
 from service.lists.ports import Outcome
@@ -164,10 +165,10 @@ def test_an_answer_that_came_first_meanwhile_is_shown() -> None:
         assert (list(answer.shown), answer.source, answer.degraded_reason) == (["item7"], "stale", "budget")
         assert len(sends.kept) == module._MAX_PARTS_FIRST
 
-    play(scenario, placements={"for-you": PlacementTerms(campaign_arn=ARN, tps=100.0, top_up=False)})
+    play(scenario)
 
 
-def test_the_list_of_a_fallback_is_pinned_with_its_name_and_repeated_for_some_seconds_only() -> None:
+def test_the_list_of_a_fallback_is_repeated_for_some_seconds_and_pinned_with_its_name() -> None:
     async def scenario(replica: Replica, sends: Sends) -> None:
         await ask(replica)
         replica.personalize.failure = RecommenderError
@@ -176,6 +177,12 @@ def test_the_list_of_a_fallback_is_pinned_with_its_name_and_repeated_for_some_se
         assert (answer.placement, answer.source) == ("for-you", "cache")
         [(pinned, _, _)] = sends.kept
         assert pinned.placement == "for-you"
+        # The list goes, and the parts of a message still agree.
+        replica.local.clear()
+        await asyncio.sleep(PIN_SECONDS - 0.5)
+        assert (await replica.answer(replace(query, send=""))).placement == "for-you"
+        await asyncio.sleep(0.5)
+        assert (await replica.answer(replace(query, send=""))).placement == "similar"
         # Who has nothing there either gets the popular list.
         assert (await replica.answer(replace(query, user_id="new"))).placement == "similar"
         assert sends.kept[-1][0].placement == ""

@@ -128,6 +128,8 @@ def test_a_host_may_take_its_time_as_long_as_it_says_something() -> None:
         host.script.append((end, OK[-1:]))
         [answer] = await host.ask()
         assert (answer.status, answer.headers, answer.body) == (200, {"x-id": "7", "content-length": "2"}, b"{}")
+        host.script = [(0.4, OK[:9]), (0.3 + SILENCE, OK[9:])]
+        await host.ask()
         # Behind its last byte it falls silent.
         host.script = [(1.0, OK[:9]), (3.0, OK[9:20])]
         began = asyncio.get_running_loop().time()
