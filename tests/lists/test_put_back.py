@@ -190,3 +190,16 @@ async def test_what_is_left_when_redis_goes_again_is_offered_the_next_time(redis
         await stage.come_back()
         await until(lambda: len(stage.lists.offered) == 3 * AT_ONCE)
         assert sorted(stage.lists.offered) == [key(number) for number in range(3 * AT_ONCE)]
+
+
+async def test_of_too_many_lists_the_latest_are_offered(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.lists.adapters.put_back.MAX_NOTED", 3)
+    async with a_stage(redis_server) as stage:
+        stage.go()
+        for number in (1, 2, 3, 4, 1, 5):
+            stage.land(number, shared=False)
+        await stage.come_back()
+        await until(lambda: len(stage.put_back) == 0)
+        await until(lambda: sorted(stage.lists.offered) == [key(1), key(4), key(5)])
