@@ -1,4 +1,4 @@
-"""Parts of one message in a send: the first answer is pinned, and whoever comes later shows it."""
+"""Parts of one message in a send: the first answer is pinned, and those that come later show it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

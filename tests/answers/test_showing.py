@@ -1,7 +1,10 @@
 """Where an answer says that it is from, and what fills it up."""
 
+from collections.abc import Sequence
+
 import pytest
 
+from service.answers.ports import NoEvents
 from service.answers.selection import Selection
 from service.answers.showing import Shown
 from service.errors import DegradedReason, RecommenderError
@@ -91,5 +94,26 @@ def test_without_filling_up_popular_items_are_shown_where_nothing_of_the_list_is
             popular = await replica.ask("new", exclude=ITEMS[5:100])
             assert (list(popular.shown[:5]), len(popular.shown)) == (list(ITEMS[:5]), 10)
             assert (popular.source, popular.degraded_reason) == ("popular", "error")
+
+    run_virtual(run())
+
+
+class Viewed(NoEvents):
+    """Each user has viewed an item."""
+
+    def interactions(self, user_id: str) -> Sequence[tuple[str, str]]:
+        return [({"ann": "item7", "bob": "item8"}[user_id], "View")]
+
+
+def test_what_a_user_did_decides_the_order_of_this_users_answers_only() -> None:
+    async def run() -> None:
+        rule = 'INCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("View")'
+        terms = PlacementTerms(campaign_arn=ARN, tps=100.0, boost=rule)
+        async with open_replica(placements={"a": terms}) as replica:
+            replica.arm.assembly._rules.own_events = Viewed()
+            replica.personalize.lists = dict.fromkeys(("ann", "bob"), ITEMS[:25])
+            for _ in range(2):
+                assert (await replica.ask("ann")).shown[:2] == ("item7", "item0")
+                assert (await replica.ask("bob")).shown[:2] == ("item8", "item0")
 
     run_virtual(run())
