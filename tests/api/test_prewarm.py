@@ -71,12 +71,14 @@ async def test_a_failure_is_reported_and_shown_to_nobody(open_door: OpenDoor) ->
 
 
 async def test_only_one_at_a_time(open_door: OpenDoor) -> None:
-    async with open_door(ADMIN_KEYS="an-admin-key-of-the-tests", PERSONALIZE_TPS="1") as door:
-        first = asyncio.create_task(prewarm(door, "u1", "u2", "u3", seconds=3))
+    async with open_door(ADMIN_KEYS="an-admin-key-of-the-tests") as door:
+        door.personalize.held = asyncio.Event()
+        first = asyncio.create_task(prewarm(door, "u1", seconds=3))
         await until(lambda: bool(door.personalize.asked))
         assert (await prewarm(door, "u4", seconds=0))["left"] == ["u4"]
         second = await door.http.post("/users/prewarm", json={"user_ids": ["u4"]}, headers=KEY)
         assert second.status_code == 409
+        door.personalize.held.set()
         await first
         assert "u4" not in {request.user_id for request in door.personalize.asked}
 

@@ -11,6 +11,7 @@ import pytest
 
 from service.budget.adapters.embedded import EmbeddedGovernor
 from service.budget.ports import Lane, Reservation
+from service.doctor import asking
 from service.local_personalize.arns import TRACKING_ID
 from tests.doctor.conftest import Doctor
 from tests.support.amazon import Amazon
@@ -190,7 +191,11 @@ def test_a_campaign_that_throttles_is_a_warning(doctor: Doctor, local: LocalPers
 
 
 @pytest.mark.parametrize("mode", ["hang", "error500", "garbage", "reset"])
-def test_a_campaign_that_does_not_answer_is_found(doctor: Doctor, local: LocalPersonalize, mode: str) -> None:
+def test_a_campaign_that_does_not_answer_is_found(
+    doctor: Doctor, local: LocalPersonalize, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    if mode == "hang":
+        monkeypatch.setattr(asking, "TIMEOUT_SECONDS", 0.2)
     local.fail(mode)
 
     report = doctor()

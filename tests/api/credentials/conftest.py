@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from botocore.utils import ContainerMetadataFetcher
 
+from service.aws import credentials
 from service.local_personalize.app import create_app
 from service.local_personalize.data import read_dataset
 from service.local_personalize.learn import learn
@@ -35,6 +37,14 @@ def no_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+
+
+@pytest.fixture(autouse=True)
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next look, and the SDK's next attempt within one, begin at once instead of after half a second or one."""
+    monkeypatch.setattr(credentials, "FIRST_RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(ContainerMetadataFetcher, "SLEEP_TIME", 0)
+    monkeypatch.setattr(ContainerMetadataFetcher, "TIMEOUT_SECONDS", 0.5)
 
 
 @pytest.fixture

@@ -169,6 +169,8 @@ async def test_a_catalogue_in_s3_waits_at_the_start_for_a_role_that_comes_late(
     local: LocalPersonalize,
     endpoint: CredentialEndpoint,
     amazon: Amazon,
+    capsys: pytest.CaptureFixture[str],
+    *,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """D1: without a catalogue there is nothing to show, so the start waits, and does not end with status 2."""
@@ -181,7 +183,7 @@ async def test_a_catalogue_in_s3_waits_at_the_start_for_a_role_that_comes_late(
     settings = {"CATALOG_URL": "s3://shop/items.csv", "AWS_ENDPOINT_URL_S3": amazon.url}
 
     async def come_late() -> None:
-        await asyncio.sleep(1.0)
+        await until(lambda: "aws_credentials_missing" in events(capsys))
         await endpoint.open()
 
     late = asyncio.create_task(come_late())
