@@ -108,7 +108,8 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> HitLan
         install_console(app, console)
         routers += ROUTERS
     for one in routers:
-        app.include_router(one)
+        # `include_router` would work out each route anew, in the middle of the first request that looks for one.
+        app.router.routes.extend(one.routes)
     error_table.install(app, routers)
     refusals.know(route.path for one in routers for route in one.routes if isinstance(route, APIRoute))
     if SAMPLE_IMAGES.is_dir():

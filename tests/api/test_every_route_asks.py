@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.api import delays
 from tests.support.front_door import OpenDoor
 
 API = "an-api-key-of-the-24-tests"
@@ -13,7 +14,11 @@ KEYS = {"API_KEYS": API, "ADMIN_KEYS": ADMIN, "EVENT_KEYS": EVENTS}
 
 
 @pytest.mark.parametrize("key", ["", "an-api-key-of-nobody-at-all", EVENTS], ids=["no key", "a wrong key", "of events"])
-async def test_every_route_asks_for_a_credential(open_door: OpenDoor, key: str) -> None:
+async def test_every_route_asks_for_a_credential(
+    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    # Of one caller in one second they are more than are refused at once.
+    monkeypatch.setattr(delays, "UNDELAYED", 1000)
     async with open_door(**KEYS) as door:
         document = (await door.http.get("/openapi.json", headers={"X-API-Key": API})).json()
         routes = [(method, path) for path, methods in document["paths"].items() for method in methods]
