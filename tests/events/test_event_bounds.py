@@ -136,6 +136,7 @@ def test_an_entry_names_a_user_or_a_session_and_a_wrong_event_leaves_the_others_
     assert [getattr(one, "item_id", None) for one in found] == ["a", None, "b"]
     assert isinstance(found[0], Event)
     assert (found[0].user_id, found[0].session_id, found[0].owner) == ("", "s", "s")
+    assert (found[0].lifts, found[0].known_only) == (False, False)
     [nobody] = events_of({"eventList": [{"eventType": "View"}]}, NOW)
     assert str(nobody) == "userId: is missing, and there is no sessionId"
 
