@@ -457,7 +457,7 @@ WAYS: Final[dict[int, dict[str, int]]] = {
     },
 }
 """How often each way is taken by the requests of a seed. Nobody but the processor notices a short way that is closed:
-whoever changes the ways or the generator looks whether these are the numbers that were wanted, and writes them down."""
+who changes the ways or the generator looks whether these are the numbers that were wanted, and writes them down."""
 
 
 @pytest.mark.parametrize("seed", WAYS)

@@ -197,16 +197,17 @@ class RedisEventStore:
             packed: Any = await redis.get(self._known_key(user_prefix))
         found = unpacked(packed or b"")
         digests = {digest for kind, item, _ in found for digest in (kind, item)}
-        strange = [digest for digest in digests if digest not in self._names]
+        # Of its own, since the names of all may have to go meanwhile.
+        names = {digest: self._names[digest] for digest in digests if digest in self._names}
+        strange = list(digests - names.keys())
         if strange:
             async with self._client.use(self._stream) as redis:
                 answers: Any = await redis.hmget(self._names_key, strange)
             if len(self._names) > MAX_NAMES:
                 self._names.clear()
-            self._names.update(
-                (digest, name.decode()) for digest, name in zip(strange, answers, strict=True) if name is not None
-            )
-        names = self._names
+            new = {digest: name.decode() for digest, name in zip(strange, answers, strict=True) if name is not None}
+            self._names |= new
+            names |= new
         known = [
             KnownEvent(names[kind], names[item], at) for kind, item, at in found if kind in names and item in names
         ]
