@@ -72,6 +72,8 @@ def test_the_options_of_tls_are_taken() -> None:
         ("redis://cache:port", "a port from 1 to 65535"),
         ("redis://::1", "an IPv6 address stands in [ ]"),
         ("redis://[cache]:1", "cannot be read as an address"),
+        ("redis+cluster://a,[::1]7000", "after [ ] there may be a colon and a port"),
+        ("redis+cluster://a,[cache]:1", "cannot be read as an address"),
         ("redis+cluster://a,b/1", "database 0 only"),
         ("redis+cluster://a,,b", "and name a host"),
         ("redis+sentinel://a,b", "must name the master"),

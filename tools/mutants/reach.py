@@ -17,8 +17,8 @@ Lines = list[tuple[str, int, int]]
 def lines_of(file: str, tree: ast.Module, edit: Edit) -> tuple[Lines, Lines]:
     """Lines that run what is changed, and more if no test runs any of them.
 
-    In a function these are the edit's own. What stands in a function's head is used by its body, an attribute of a
-    class by the class, and a module's constant wherever its name stands.
+    In a function these are the edit's own. What stands in a function's head is used by its body; an attribute of a
+    class, and a module's constant, wherever its name stands.
     """
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _within(node, edit):
@@ -27,7 +27,7 @@ def lines_of(file: str, tree: ast.Module, edit: Edit) -> tuple[Lines, Lines]:
     for statement in tree.body:
         if _within(statement, edit):
             whole = [(file, statement.lineno, statement.end_lineno or statement.lineno)]
-            names = _assigned(statement)
+            names = [name for one in _with_members(statement) if _within(one, edit) for name in _assigned(one)]
             return ([line for name in names for line in _uses(file, name)] if names else whole), [(file, 1, 1_000_000)]
     return [], [(file, 1, 1_000_000)]
 
@@ -54,6 +54,10 @@ def of_a_figure(tree: ast.Module, edit: Edit) -> bool:
     return any(
         _within(statement, edit) and any(name.isupper() for name in _assigned(statement)) for statement in tree.body
     )
+
+
+def _with_members(statement: ast.stmt) -> list[ast.stmt]:
+    return [statement, *(statement.body if isinstance(statement, ast.ClassDef) else ())]
 
 
 def _within(node: ast.stmt, edit: Edit) -> bool:

@@ -75,9 +75,18 @@ _NO_LATER: Final = "no list is made after the latest moment, however long after"
 EQUIVALENT: Final = (
     Equivalent("service/budget/schedule.py", "LtE", r"if wait < _NOW_SECONDS", _NO_INSTANT),
     Equivalent("service/budget/slot_queue.py", "1.0 is 5.0", r"weight_of: .* = lambda _: 1\.0", _ITS_OWN_ORDER),
+    Equivalent("service/budget/slot_queue.py", "Lt", r"self\._slots\[place\] <= until", _NO_INSTANT),
+    Equivalent("service/budget/turns.py", "GtE", r"or at > self\._time", "who comes again begins at that very time"),
     Equivalent("service/budget/turns.py", "1.0 is 5.0", r"lambda _: 1\.0|\+= 1\.0 / ", _ITS_OWN_ORDER),
     Equivalent(
-        "service/fleet/ledger.py", "0 is 1", r"names\.get\(name, 0\)|_newest = 0", "stamps are microseconds of today"
+        "service/fleet/ledger.py",
+        "0 is 1",
+        r"names\.get\(name, 0\)|_newest = 0|oldest = 0 if",
+        "stamps are microseconds of today",
+    ),
+    Equivalent("service/fleet/heartbeat.py", "0 is 1", r"_say\(not_after=0\)", "both are answered with the time only"),
+    Equivalent(
+        "service/fleet/connections.py", "4 is 17", r"4 \* MAX_CONNECTIONS", "the client lets no more commands through"
     ),
     Equivalent(
         "service/fleet/rights.py", r"\d+ is \d+", r'^"\w+(\|\w+)?": \(', "a harmless way to try a command is as good"
