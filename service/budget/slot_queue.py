@@ -202,7 +202,6 @@ class SlotQueue:
             raise
         finally:
             queue.remove(caller)
-            self._changed.set()
         begins = caller.slot.result() if caller.slot.done() else None
         if begins is None:
             raise BudgetExhausted

@@ -185,9 +185,6 @@ class _Replies(asyncio.Protocol):
 
     def _lose(self, error: Exception) -> None:
         """Fail all that is under way: which reply is whose cannot be known any more."""
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
         self._writer.transport.abort()
         awaited, self._awaited = self._awaited, deque()
         for reply in awaited:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.budget.adapters.embedded import EmbeddedGovernor
-from service.budget.adapters.redis import MAX_ASKS, RedisGovernor
+from service.budget.adapters.redis import MAX_ASKS, UNHEARD_SECONDS, RedisGovernor
 from service.budget.ports import Lane, Reservation
 from service.budget.rate_window import SECOND, RateWindow
 from service.budget.schedule import CLIMB_SECONDS, FLOOR_SHARE, LEAD_SECONDS, Throttle, slots_within
@@ -98,6 +98,45 @@ def test_a_replica_on_its_own_share_has_a_rate_to_match(tps: float) -> None:
         assert await scene.governor.reserve(Lane.PREWARM, HORIZON) == Reservation(0, 0.5)
 
     play(scenario, tps)
+
+
+def test_what_was_lowered_without_redis_is_so_when_it_is_back() -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.governor.reserve(Lane.NO_LIST, HORIZON)
+        scene.server.kill()
+        await scene.governor.reserve(Lane.NO_LIST, 0.0)
+        await scene.governor.throttled()
+        scene.server.start()
+        await scene.heartbeat.beat()
+        assert scene.governor.tps_in_use == pytest.approx(20 / 2, rel=1e-2)
+        # It climbs while nobody needs a slot, and no higher than it may.
+        await asyncio.sleep(CLIMB_SECONDS / 4)
+        assert scene.governor.tps_in_use == pytest.approx(20 * 0.75, rel=1e-2)
+        await asyncio.sleep(CLIMB_SECONDS)
+        assert scene.governor.tps_in_use == 20
+
+    play(scenario, 20)
+
+
+def test_redis_hears_until_when_a_replica_has_spent_its_own_share() -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.governor.reserve(Lane.NO_LIST, HORIZON)
+        scene.server.kill()
+        await scene.governor.reserve(Lane.NO_LIST, 0.0)
+        # The quarter of it is nobody else's.
+        assert (await scene.governor.reserve(Lane.NO_LIST, HORIZON)).granted
+        assert scene.heartbeat.own_share_until == float("-inf")
+        await asyncio.sleep(HORIZON + UNHEARD_SECONDS + 1)
+        latest = 0.0
+        for _ in range(3):
+            reservation = await scene.governor.reserve(Lane.NO_LIST, HORIZON)
+            assert reservation.granted
+            latest = scene.clock.monotonic() + reservation.wait_seconds
+        assert scene.heartbeat.own_share_until == pytest.approx(latest)
+        assert not (await scene.governor.reserve(Lane.NO_LIST, 0.0)).granted
+        assert scene.heartbeat.own_share_until == pytest.approx(latest)
+
+    play(scenario, 5)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 600.0, -600.0])

@@ -115,14 +115,18 @@ def test_a_replica_puts_back_what_redis_lacks_once_it_is_no_longer_new() -> None
     play(scenario)
 
 
-@pytest.mark.parametrize("count", [0, 1, 3, 4, 5])
-def test_what_is_put_back_goes_in_portions_and_comes_in_pages(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("count", "removed"), [(0, 0), (1, 0), (4, 0), (5, 5), (1, 4), (4, 1), (0, 2)])
+def test_what_is_put_back_goes_in_portions_and_comes_in_pages(
+    count: int, removed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ledger_module, "AT_ONCE", 2)
 
     async def scenario(here: World) -> None:
         one = await here.replica()
         for number in range(count):
             await one.ledger.add(b"%d" % number)
+        for number in range(removed):
+            await one.ledger.remove(b"x%d" % number)
         await asyncio.sleep(ASKING_SECONDS + LOOK_SECONDS)
         portions: list[int] = []
         tell = one.ledger._tell
@@ -135,12 +139,14 @@ def test_what_is_put_back_goes_in_portions_and_comes_in_pages(count: int, monkey
         monkeypatch.setattr(one.ledger, "_tell", noted)
         here.server.redis.empty()
         await asyncio.sleep(2 * LOOK_SECONDS)
-        assert portions == ([2] * (count // 2) + [1] * (count % 2) or [0])
-        assert here.ask("ZCARD", KEY) == count
+        both = count + removed
+        assert portions == ([2] * (both // 2) + [1] * (both % 2) or [0])
+        assert [here.ask("ZCARD", KEY), here.ask("ZCARD", f"{KEY}:removed")] == [count, removed]
         late = await here.replica()
         assert late.names == one.names == "01234"[:count]
         # All of it is one change for whose answers it matters.
-        assert len(late.changes) == (count > 0)
+        assert len(late.changes) == (both > 0)
+        assert sorted(late.ledger._removals) == [b"x%d" % number for number in range(removed)]
 
     play(scenario)
 

@@ -134,7 +134,7 @@ async def test_the_last_known_address_is_used_while_the_name_server_is_silent(
     assert await found.addresses("a.example", 5) == ["127.0.0.1"]
     names.answer.clear()
     found.forget()
-    assert await found.addresses("a.example", 5) == ["127.0.0.1"]
+    assert await found.addresses("a.example", 86_400) == ["127.0.0.1"]
     assert len(names.asked) == 2
     names.addresses = ["127.0.0.2"]
     names.answer.set()
@@ -183,6 +183,7 @@ async def test_while_redis_is_looked_up_the_loops_own_threads_are_free(
     loop = asyncio.get_running_loop()
     assert await asyncio.wait_for(loop.run_in_executor(None, lambda: "free"), 5) == "free"
     assert await asyncio.wait_for(loop.getaddrinfo("localhost", 80), 5)
-    names.answer.set()
     for client in clients:
         await client.__aexit__()
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "look-up"] == []
+    names.answer.set()

@@ -77,6 +77,9 @@ EQUIVALENT: Final = (
     Equivalent("service/budget/slot_queue.py", "1.0 is 5.0", r"weight_of: .* = lambda _: 1\.0", _ITS_OWN_ORDER),
     Equivalent("service/budget/slot_queue.py", "Lt", r"self\._slots\[place\] <= until", _NO_INSTANT),
     Equivalent("service/budget/turns.py", "GtE", r"or at > self\._time", "who comes again begins at that very time"),
+    Equivalent(
+        "service/budget/turns.py", "0.0 is 1.0", r"self\._time = 0\.0|get\(sender, 0\.0\)", "all begin at the same time"
+    ),
     Equivalent("service/budget/turns.py", "1.0 is 5.0", r"lambda _: 1\.0|\+= 1\.0 / ", _ITS_OWN_ORDER),
     Equivalent(
         "service/fleet/ledger.py",

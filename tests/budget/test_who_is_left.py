@@ -1,0 +1,99 @@
+"""Who still waits when a queue closes or a caller goes, and how many slots those want who are left."""
+
+import asyncio
+import gc
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from service.budget.adapters.embedded import EmbeddedGovernor
+from service.budget.ports import Lane
+from service.budget.slot_queue import SlotQueue
+from service.errors import BudgetExhausted
+from tests.support.virtual_time import VirtualClock, run_virtual
+
+
+def play(scenario: Callable[[SlotQueue, VirtualClock], Awaitable[None]], tps: float = 1.0) -> None:
+    async def run() -> None:
+        clock = VirtualClock(asyncio.get_running_loop())
+        await scenario(SlotQueue(EmbeddedGovernor(tps, clock=clock), clock), clock)
+
+    run_virtual(run())
+
+
+def waiting(queue: SlotQueue, lane: Lane, until: float) -> asyncio.Task[float]:
+    return asyncio.create_task(queue.acquire(lane, until))
+
+
+@pytest.mark.parametrize("lane", list(Lane))
+def test_a_queue_that_closes_refuses_who_waits_at_once_and_who_comes_later(lane: Lane) -> None:
+    async def scenario(queue: SlotQueue, clock: VirtualClock) -> None:
+        await queue.acquire(Lane.NO_LIST, clock.monotonic() + 10)
+        calls = [waiting(queue, lane, clock.monotonic() + 100) for _ in range(3)]
+        # One that waits for the moment that is left until a slot.
+        await asyncio.sleep(0.997)
+        if lane is not Lane.NO_LIST:
+            calls.append(waiting(queue, Lane.STALE, clock.monotonic()))
+        await asyncio.sleep(0.001)
+        began = clock.monotonic()
+        assert not any(call.done() for call in calls)
+        queue.close()
+        for outcome in await asyncio.gather(*calls, return_exceptions=True):
+            assert isinstance(outcome, BudgetExhausted)
+        await asyncio.sleep(5)
+        for _ in range(2):
+            with pytest.raises(BudgetExhausted):
+                await queue.acquire(lane, clock.monotonic() + 100)
+        assert clock.monotonic() == began + 5
+
+    play(scenario)
+
+
+def test_who_is_refused_in_the_moment_in_which_it_gives_up_is_no_error_that_nobody_has_seen() -> None:
+    async def scenario(queue: SlotQueue, clock: VirtualClock) -> None:
+        complaints: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        await queue.acquire(Lane.NO_LIST, clock.monotonic() + 10)
+        call = waiting(queue, Lane.NO_LIST, clock.monotonic() + 100)
+        await asyncio.sleep(0.5)
+        queue.close()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        del call
+        await asyncio.sleep(1)
+        gc.collect()
+        assert complaints == []
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("slots", "at_once", "stale", "prewarms", "missing"),
+    [
+        (0, 0, 0, 0, (Lane.PREWARM, 0)),
+        (0, 0, 2, 3, (Lane.STALE, 2)),
+        (1, 0, 2, 3, (Lane.STALE, 1)),
+        (2, 0, 2, 3, (Lane.PREWARM, 3)),
+        (4, 0, 2, 3, (Lane.PREWARM, 1)),
+        (4, 1, 2, 3, (Lane.PREWARM, 2)),
+        (4, 3, 2, 3, (Lane.STALE, 1)),
+        (4, 5, 2, 3, (Lane.STALE, 2)),
+        (6, 0, 2, 3, (Lane.PREWARM, 0)),
+    ],
+)
+def test_the_highest_lane_that_lacks_slots_wants_as_many_as_it_lacks(
+    slots: int, at_once: int, stale: int, prewarms: int, missing: tuple[Lane, int]
+) -> None:
+    async def scenario(queue: SlotQueue, clock: VirtualClock) -> None:
+        del clock
+        # What each of them is does not matter here.
+        anybody: Any = None
+        queue._slots = [0.0] * slots
+        queue._at_once = deque([anybody] * at_once)
+        queue._lower = {Lane.STALE: deque([anybody] * stale), Lane.PREWARM: deque([anybody] * prewarms)}
+        assert queue._missing() == missing
+
+    play(scenario)
