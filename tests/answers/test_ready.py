@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from itertools import count
 
+import pytest
 from hypothesis import Phase, event, given
 from hypothesis import strategies as st
 
@@ -26,9 +27,12 @@ from service.lists.numbers import GivenItems, ItemNumbers, NumberedList, numbere
 from service.lists.ports import Outcome
 from service.models import ItemList, RecommendationQuery, RequestKind
 from service.personalize.list_length import ListLength
+from service.settings.placements import PlacementTerms
 from tests.support.clocks import StandingClock
 from tests.support.examples import examples
 from tests.support.fakes import FakeCatalog, MemoryBlockList
+from tests.support.replica import ARN, open_replica
+from tests.support.virtual_time import run_virtual
 
 IDS = [f"i{n}" for n in range(24)]
 KINDS = ("tea", "pan", "mug", None)
@@ -306,3 +310,28 @@ def test_a_query_is_plain_unless_it_asks_for_something_about_the_answer() -> Non
         *("user_id", "num_results", "filter_values", "kind", "placement", "item_id", "names_item", "item_ids"),
         *("context", "sender"),
     }
+
+
+@pytest.mark.parametrize(
+    ("rules", "is_open", "is_joined"),
+    [
+        ({}, False, True),
+        ({}, True, False),
+        ({"exclusion_filter": "EXCLUDE ItemID WHERE Items.PRICE > 5"}, False, True),
+        ({"exclusion_filter": "EXCLUDE ItemID WHERE Items.PRICE > $MOST"}, False, False),
+        ({"exclusion_filter": 'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("View")'}, False, False),
+        ({"boost": "INCLUDE ItemID WHERE Items.PRICE > 5"}, False, True),
+        ({"bury": 'INCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("View")'}, False, False),
+    ],
+)
+def test_answers_are_joined_where_items_are_shown_to_all_alike(
+    rules: dict[str, str], *, is_open: bool, is_joined: bool
+) -> None:
+    async def run() -> None:
+        catalog = FakeCatalog(IDS)
+        catalog.is_open = is_open
+        terms = PlacementTerms.model_validate({"campaign_arn": ARN, "tps": 1.0, **rules})
+        async with open_replica(catalog=catalog, placements={"a": terms}) as replica:
+            assert (replica.arm.assembly.joined is not None) == is_joined
+
+    run_virtual(run())

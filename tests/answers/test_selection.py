@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.answers import selection as module
+from service.answers.exclusions import BoundExclusion
 from service.answers.popular import PopularItems, PopularLists
 from service.answers.selection import MAX_LOOKED_UP, Rules, Selection, select
 from service.catalog.current import CurrentCatalog
@@ -105,3 +108,47 @@ def test_the_popular_list_is_made_anew_by_time_and_by_catalogue() -> None:
     third = lists.envelope()
     assert third is not None
     assert next(envelopes.item_ids(third)) == "item009"
+
+
+@given(
+    hidden=st.frozensets(st.sampled_from(IDS[:12])),
+    known=st.frozensets(st.sampled_from(IDS[:12])),
+    ids=st.lists(st.sampled_from([*IDS[:12], "unknown"]), max_size=16),
+    wanted=st.integers(1, 5),
+)
+def test_an_exclusion_hides_what_it_is_to_whether_or_not_that_is_known_without_the_row(
+    hidden: frozenset[str], known: frozenset[str], ids: list[str], wanted: int
+) -> None:
+    known &= hidden
+    exclusion = BoundExclusion(lambda item_id, _: item_id not in hidden, known.__contains__)
+    rules = Rules(catalog=FakeCatalog(IDS), exclude=(), blocked=(), exclusion=exclusion)
+    for _ in range(2):
+        found = Selection()
+        select(found, ids, rules, wanted)
+        shown = [one for one in dict.fromkeys(ids) if one not in hidden and one != "unknown"]
+        assert found.shown == shown[:wanted]
+        if len(shown) < wanted:
+            assert found.examined == len(set(ids))
+            excluded = len(hidden.intersection(ids))
+            assert found.dropped.get("excluded", 0) == excluded
+        assert exclusion.hidden <= known
+
+
+def test_of_what_is_hidden_so_much_is_kept_for_the_next_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_HIDDEN", 3)
+    exclusion = BoundExclusion(lambda *_: False, lambda _: True)
+    rules = Rules(catalog=FakeCatalog(IDS), exclude=(), blocked=(), exclusion=exclusion)
+    for _ in range(2):
+        found = Selection()
+        select(found, IDS[:9], rules, 2)
+        assert (found.dropped, found.examined, exclusion.hidden) == ({"excluded": 9}, 9, {*IDS[:3]})
+
+
+@pytest.mark.parametrize("most", [5, 9, 10])
+def test_of_what_is_hidden_no_more_is_counted_than_is_looked_at(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(module, "MAX_EXAMINED", most)
+    exclusion = BoundExclusion(lambda item_id, _: item_id == IDS[9], {*IDS[:9]}.__contains__)
+    rules = Rules(catalog=FakeCatalog(IDS), exclude=(), blocked=(), exclusion=exclusion)
+    found = Selection()
+    select(found, IDS[:10], rules, 1)
+    assert (found.examined, found.shown) == (most, [IDS[9]] if most == 10 else [])

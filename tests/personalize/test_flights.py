@@ -188,6 +188,20 @@ def test_a_store_that_is_slow_to_keep_a_list_holds_its_callers_up_for_a_moment_o
     two(scenario)
 
 
+def test_what_is_not_over_in_time_at_the_end_is_ended_and_waited_for() -> None:
+    async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
+        personalize.latency_seconds = 1.0
+        asking = asyncio.create_task(one.ask())
+        await asyncio.sleep(0.1)
+        began = one.clock.monotonic()
+        await one.flights.close(0.2)
+        assert one.clock.monotonic() - began == pytest.approx(0.2 + 2 * store.delay_seconds, abs=0.01)
+        assert len(one.flights) == 0
+        assert (await asking).source == "popular"
+
+    two(scenario)
+
+
 def test_an_answer_says_how_many_milliseconds_each_wait_took() -> None:
     async def scenario(one: Replica, _other: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
         personalize.latency_seconds = 0.3

@@ -25,7 +25,7 @@ from service.personalize.sdk import runtime as runtime_client
 from service.personalize.sdk.client import PersonalizeRecommender
 from service.personalize.sdk.connections import ConnectionPool, Place
 from service.personalize.sdk.plain import PlainWay, Rehearsal, reason_for_sdk
-from service.personalize.sdk.plain_client import PlainClient
+from service.personalize.sdk.plain_client import PlainClient, plain_output
 from service.personalize.sdk.runtime import open_personalize
 from service.personalize.sdk.signature import Scope, Signer
 from tests.support.certificates import certificate
@@ -129,6 +129,8 @@ def test_a_signer_follows_credentials_and_the_day() -> None:
     for seconds, key in ((0, "a"), (1, "a"), (86_400, "a"), (86_400, "b"), (0, "a")):
         now[0] = 1_700_000_000.0 + seconds
         credentials = ReadOnlyCredentials(key, "secret of " + key, None)
+        date = {0: "20231114T221320Z", 1: "20231114T221321Z", 86_400: "20231115T221320Z"}[seconds]
+        assert kept.sign("/x", b"{}", credentials) == kept.sign_at(date, "/x", b"{}", credentials)
         fresh = Signer("h", Scope("us-east-1", "personalize"), lambda: now[0])
         assert kept.sign("/x", b"{}", credentials) == fresh.sign("/x", b"{}", credentials)
 
@@ -437,6 +439,25 @@ ODD_ANSWERS = [
         ("", b'[{"itemId": "a"}]'),
     ]
 ]
+
+
+@pytest.mark.parametrize(
+    ("body", "is_plain"),
+    [
+        (b'{"itemList": []}', True),
+        (b'{"itemList": [{"itemId": "a"}, {"itemId": "b", "reason": ["x"], "score": 1}], "more": 1}', True),
+        (b'{"itemList": [{"itemId": "a"}, {"itemId": 7}]}', False),
+        (b'{"itemList": [{"itemId": "a", "reason": null}]}', False),
+        (b'{"itemList": [null]}', False),
+        (b'{"itemList": {}}', False),
+        (b"{}", False),
+        (b"[]", False),
+        (b"7", False),
+        (b"{", False),
+    ],
+)
+def test_what_is_not_a_plain_list_is_left_to_the_sdks_parser(body: bytes, *, is_plain: bool) -> None:
+    assert plain_output(body, "itemList") == (json.loads(body) if is_plain else None)
 
 
 async def test_any_answer_means_what_the_sdk_makes_of_it(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:

@@ -69,6 +69,7 @@ _NO_LENGTH: Final = "what rules say of an item does not depend on the length of 
 _NOT_SENT: Final = "a rehearsal is not sent"
 _NOT_THERE: Final = "of a pin or a lease that there is not, nobody looks at the time"
 _ONCE_MORE: Final = "what is looked for once more in the same instant is the same"
+_NO_NUMBERS: Final = "of an empty list no number is written"
 _LONGER: Final = "a longer name is one that nobody else has too"
 _NO_LATER: Final = "no list is made after the latest moment, however long after"
 
@@ -128,6 +129,7 @@ EQUIVALENT: Final = (
     Equivalent("service/lists/ports.py", "0.0 is 1.0", r"^(pinned|lease)_seconds: float = 0\.0", _NOT_THERE),
     Equivalent("service/answers/popular.py", "1.0 is 5.0", r"_weights, self\._weight = ", "only ratios count"),
     Equivalent("service/answers/arranged.py", "Lt", r"found\.since <= now < found\.until", _ONCE_MORE),
+    Equivalent("service/lists/numbers.py", "0 is 1", r"max\(found, default=0\)", _NO_NUMBERS),
     Equivalent("service/lists/adapters/redis.py", "8 is 33", r"secrets\.token_hex\(8\)", _LONGER),
     Equivalent("service/lists/adapters/redis.py", "1.0 is 5.0", r"earliest = latest \+ 1\.0", _NO_LATER),
 )

@@ -14,11 +14,9 @@ class EmbeddedLists:
     def __init__(self, memory: LocalLists) -> None:
         self._memory = memory
 
-    async def board(
-        self, key: UserKey, *, lease_seconds: float, background: bool = False, renew: bool = False
-    ) -> Boarding:
+    async def board(self, key: UserKey, **_: object) -> Boarding:
         """Lead, with nothing found."""
-        del key, lease_seconds, background, renew
+        del key
         return Boarding(leader=True)
 
     async def land(self, key: UserKey, outcome: Outcome, *, led: bool) -> Landed:
