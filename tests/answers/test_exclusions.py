@@ -69,7 +69,7 @@ def test_the_same_values_are_decided_once_and_others_do_not_matter() -> None:
     shop.renew()
     assert exclusion.bind(shop, [("KIND", "tea")]) is not bound
     with pytest.raises(InvalidQuery) as refused:
-        RequestExclusion(parse_filter("EXCLUDE ItemID WHERE Items.PRICE > $MOST")).bind(shop, [("KIND", "tea")])
+        RequestExclusion(parse_filter("EXCLUDE ItemID WHERE Items.PRICE > $MOST")).bind(shop, [("MOST", "much")])
     assert refused.value.field == "filter_values.MOST"
 
 

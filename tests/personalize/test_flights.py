@@ -9,6 +9,7 @@ import pytest
 from service.constants import PIN_SECONDS
 from service.errors import RecommenderError, RecommenderThrottled
 from service.lists.envelope import seal
+from service.lists.ports import Outcome
 from service.models import ItemList, ListRequest
 from service.personalize.fetching import _newer
 from service.personalize.flights import SETTLING_SECONDS
@@ -184,6 +185,20 @@ def test_a_store_that_is_slow_to_keep_a_list_holds_its_callers_up_for_a_moment_o
         assert took == pytest.approx(personalize.latency_seconds + SETTLING_SECONDS, abs=0.01)
         await asyncio.sleep(1.0)
         assert (await other.ask()).source == "cache"
+
+    two(scenario)
+
+
+def test_a_list_that_is_on_its_way_is_not_fetched_once_more() -> None:
+    async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, _store: FakeStore) -> None:
+        asking = asyncio.create_task(one.ask())
+        await asyncio.sleep(0.01)
+        now = one.clock.monotonic()
+        assert await one.flights.prewarm(KEY, ListRequest("user"), now, renew=True) == (Outcome(None, "cache"), False)
+        await one.flights.refresh(KEY, ListRequest("user"), now)
+        assert one.clock.monotonic() == now
+        assert (await asking).source == "personalize"
+        assert personalize.transactions.total() == 1
 
     two(scenario)
 

@@ -232,7 +232,7 @@ class _Connection(asyncio.Protocol):
         """The protocol's."""
         self._transport = None
         if exc is None and self._ends_with_connection:
-            self._ended(keep_alive=False)
+            self._ended()
         self._fail(self._closed(exc or ConnectionResetError("the host hung up")))
         self._pool.forget(self)
         if not self.ended.done():
@@ -273,12 +273,12 @@ class _Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if status < _OK and status != _SWITCHING_PROTOCOLS:
             return  # The answer itself comes after it.
-        self._ended(keep_alive=self._parser.should_keep_alive())
-
-    def _ended(self, *, keep_alive: bool) -> None:
-        self._ends_with_connection = False
-        if not keep_alive:
+        if not self._parser.should_keep_alive():
             self._is_last = True
+        self._ended()
+
+    def _ended(self) -> None:
+        self._ends_with_connection = False
         if self._waiting is not None and not self._waiting.done():
             answer = HttpAnswer(self._parser.get_status_code(), self._headers, b"".join(self._body))
             self._waiting.set_result(answer)
