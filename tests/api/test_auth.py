@@ -1,8 +1,12 @@
 import base64
 
 import pytest
+from starlette.exceptions import HTTPException
 
-from service.api.auth import Gate
+from service.api.auth import MAX_CREDENTIALS, Gate
+from service.credentials import MAX_SECRET_BYTES
+from service.errors import Unauthorized
+from service.models import NOBODY, sender_of_key, sender_of_password
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -97,3 +101,40 @@ def test_only_an_admin_key_opens_the_administration() -> None:
 
 def test_a_key_of_other_than_ascii_letters_opens() -> None:
     assert _gate(api_keys=("schlüssel",)).admits([(b"x-api-key", "schlüssel".encode())])
+
+
+def test_of_more_credentials_than_a_few_none_is_looked_at_nor_is_one_that_is_too_long() -> None:
+    wrong, right = (b"x-api-key", b"wrong"), (b"authorization", b"Bearer new-key")
+    assert _gate().admits([wrong] * (MAX_CREDENTIALS - 1) + [right])
+    assert not _gate().admits([right] + [wrong] * MAX_CREDENTIALS)
+    long = "k" * 2 * MAX_SECRET_BYTES
+    gate = _gate(api_keys=(long, "short"))
+    assert gate.admits([(b"x-api-key", long.encode())])
+    assert not gate.admits([(b"x-api-key", long.encode() + b" ")])
+    # The others are looked at all the same.
+    assert gate.admits([(b"x-api-key", long.encode() + b" "), (b"x-api-key", b"short")])
+
+
+async def test_who_is_known_is_let_in_without_a_wait_and_nobody_else_is() -> None:
+    gate = _gate()
+    key, admin, wrong = ([(b"x-api-key", one)] for one in (b"old-key", b"admin-key", b"wrong"))
+    assert [await gate.lets_in(one) for one in (key, admin, wrong, [])] == [True, True, False, False]
+    assert [await gate.lets_administrate(one) for one in (key, admin, wrong)] == [False, True, False]
+    for headers in ([], wrong, key):
+        await gate.let_in("open", headers)
+        with pytest.raises(HTTPException, match="404"):
+            await gate.let_in("off", headers)
+    await gate.let_in("keyed", key)
+    for headers in ([], wrong):
+        with pytest.raises(Unauthorized):
+            await gate.let_in("keyed", headers)
+
+
+def test_a_sender_is_the_place_of_its_credential() -> None:
+    gate = _gate()
+    assert gate.sender_of([(b"x-api-key", b"new-key")]) == sender_of_key(1)
+    assert gate.sender_of([(b"x-api-key", b"wrong"), (b"x-api-key", b"old-key")]) == sender_of_key(0)
+    assert gate.sender_of([(b"authorization", _basic(b"braze:pass:word"))]) == sender_of_password(0)
+    assert gate.sender_of([(b"x-api-key", b"wrong")]) == gate.sender_of([]) == NOBODY
+    assert (gate.takes_keys, gate.takes_basic) == (True, True)
+    assert (_gate(api_keys=()).takes_keys, _gate(basic=None).takes_basic) == (False, False)

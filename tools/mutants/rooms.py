@@ -63,6 +63,9 @@ _ITS_OWN_ORDER: Final = "each has the same, and only ratios count"
 _LATE_ENOUGH: Final = "stamps are microseconds of today"
 _HARMLESS: Final = "a harmless way to try a command is as good"
 _UNUSED: Final = "the time of a missing token is not looked at"
+_READ_THE_SAME: Final = "a value of that length is read the same on either way"
+_BEHIND_A_NAME: Final = "an ampersand stands before the next name, five bytes behind one that begins so"
+_ONLY_ANOTHER: Final = "only whether it is another number counts"
 _NO_SOURCE: Final = "a head by itself names no source"
 _NO_VERSION: Final = "no version is negative"
 _NO_LENGTH: Final = "what rules say of an item does not depend on the length of an answer"
@@ -132,6 +135,11 @@ EQUIVALENT: Final = (
     Equivalent("service/lists/numbers.py", "0 is 1", r"max\(found, default=0\)", _NO_NUMBERS),
     Equivalent("service/lists/adapters/redis.py", "8 is 33", r"secrets\.token_hex\(8\)", _LONGER),
     Equivalent("service/lists/adapters/redis.py", "1.0 is 5.0", r"earliest = latest \+ 1\.0", _NO_LATER),
+    Equivalent("service/api/connections.py", "LtE", r"answered\[1\] < newcomer\[1\]", _NO_INSTANT),
+    Equivalent("service/events/outbox.py", "GtE?", r"LOGGED_EVERY_SECONDS:$|> self\._last_start$", _NO_INSTANT),
+    Equivalent("service/api/query.py", "Lt", r"^is_plain = len\(written\) <= ", _READ_THE_SAME),
+    Equivalent("service/api/query_forms.py", "1 is 5", r"find\(_USER_BEGINS, at \+ 1\)", _BEHIND_A_NAME),
+    Equivalent("service/events/known.py", "0 is 1", r"^self\._(loads|changes) = 0$", _ONLY_ANOTHER),
 )
 
 
