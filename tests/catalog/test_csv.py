@@ -1,14 +1,16 @@
 """How a CSV file becomes rows: held to Python's csv where a file is right, and row by row where it is not."""
 
 import csv
+import gzip
 import io
+import json
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.catalog.adapters.memory import MemorySink
-from service.catalog.reading import csv_rows, header, lines, rows
+from service.catalog.reading import csv_rows, header, lines, origins, rows
 from service.catalog.reading.ports import TooLarge
 from service.catalog.reading.rows import read_items
 from tests.support.feeds import read, refusal, table
@@ -246,11 +248,45 @@ def test_an_address_of_the_web_is_shown_as_it_leads(name: str, address: str, sho
         assert found.values(name)[0] == shown
 
 
-def test_an_address_as_most_are_needs_no_closer_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_address", "_image"):
+def test_values_as_most_are_need_no_closer_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_address", "_image", "as_text", "without_mark", "price_of", "without_entities"):
         monkeypatch.setattr(rows, name, None)
-    found = read(table({"url": "https://u/ä", "image": "http://i/?a=1&b=2;c"}, {}, delimiter=","))
+    monkeypatch.setattr(origins.Origin, "getter", None)
+    monkeypatch.setattr(csv_rows, "without_formula", None)
+    monkeypatch.setattr(csv_rows, "_fitting", None)
+    found = read(table({"url": "https://u/ä", "image": "http://i/?a=1&b=2;c", "price": "9.99"}, {}, delimiter=","))
     assert (found.values("url")[0], found.values("image")[0]) == ("https://u/ä", "http://i/?a=1&b=2;c")
+    assert found.values("price") == [9.99, 5]
+
+
+def test_reading_ends_with_the_row_that_is_one_too_many() -> None:
+    damaged = gzip.compress(table(*[{}] * 20_000).encode())[:-30]
+    with pytest.raises(TooLarge):
+        read(damaged, max_rows=2)
+
+
+@pytest.mark.parametrize(
+    ("image", "shown"),
+    [
+        (["https://i/1", "https://i/2"], "https://i/1"),
+        ({"src": "https://i/1", "alt": "x"}, "https://i/1"),
+        ([{"url": "https://i/1"}, {"url": "https://i/2"}], "https://i/1"),
+        ({"href": "https://i/1", "link": "https://i/2"}, "https://i/1"),
+        ({"link": "https://i/2", "width": 5}, "https://i/2"),
+        ({"originalSrc": " https://i/1 "}, "https://i/1"),
+        ({"width": 5}, None),
+        ([], None),
+        (5, None),
+    ],
+    ids=str,
+)
+def test_an_image_in_json_may_be_an_object_or_the_first_of_a_list(image: object, shown: str | None) -> None:
+    """C4."""
+    line = json.dumps({"id": "a", "url": {"url": "https://u/"}, "name": "N", "price": 5, "image": image})
+    if shown is None:
+        assert "1 bad_image" in refusal(line)
+    else:
+        assert (read(line).values("image"), read(line).values("url")) == ([shown], ["https://u/"])
 
 
 @pytest.mark.parametrize(

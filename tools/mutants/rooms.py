@@ -125,6 +125,18 @@ EQUIVALENT: Final = (
     Equivalent(
         "service/catalog/reading/json_rows.py", "Gt", r"names\.keys\(\) >= found", "names that are there change nothing"
     ),
+    *(
+        Equivalent(
+            f"service/catalog/{file}.py",
+            "1 is 5",
+            r"MAX_LINE_CHARACTERS \+ 1",
+            "one too many is as much too many as five",
+        )
+        for file in ("reading/csv_rows", "reading/lines", "reading/usual_lines", "adapters/difference_sink")
+    ),
+    Equivalent(
+        "service/catalog/reading/csv_rows.py", "LtE", r"if len\(row\) < width", "a row that is as wide is taken before"
+    ),
     Equivalent("service/catalog/reading/prices.py", "1 is 5", r"styles\[shape\] \+= 1", "only ratios count"),
     Equivalent(r"service/answers/\w+\.py", "1 is 5", r"_version = -1$|= \(-1, |\(\), -1, ", _NO_VERSION),
     Equivalent("service/answers/(arranged|ready).py", "1 is 5", r"^_NOBODY: .* = RecommendationQuery", _NO_LENGTH),

@@ -278,7 +278,7 @@ class CsvRows:
         if not row:
             return None
         found = _fitting(row, len(self._names), feed.row)
-        if isinstance(found, Unreadable) and len(feed.row) > 1:
+        if isinstance(found, Unreadable):
             feed.keep_back()
         return found
 

@@ -371,4 +371,4 @@ def _image(value: object) -> str:
     """The first of several images."""
     if isinstance(value, list) and value:
         value = value[0]
-    return _address(_NEXT_ADDRESS.split(value.strip(), 1)[0] if isinstance(value, str) else value)
+    return _address(_NEXT_ADDRESS.split(value.strip())[0] if isinstance(value, str) else value)
