@@ -34,9 +34,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 class Read:
     """A version that was read, whole or by difference; its file stays, to be the base of the next."""
 
-    def __init__(self, lines: Version, folder: Path, base: Path | None = None) -> None:
+    def __init__(self, lines: Version, folder: Path, base: Path | None = None, *, header: str = HEADER) -> None:
         source, self.path = folder / "items.csv", folder / f"{len(list(folder.iterdir()))}.sqlite"
-        source.write_text(HEADER + "".join(lines), newline="")
+        source.write_text(header + "".join(lines), newline="")
         self.path.touch()
         if base is None:
             sink = SqliteSink(self.path)
@@ -178,3 +178,136 @@ def test_a_base_that_is_not_whole_is_none(tmp_path: Path) -> None:
         file.write(b"\0\1")
     with pytest.raises(Unlike):
         Read(shop(60), tmp_path, before.path)
+
+
+def new(number: int, **changed: str) -> str:
+    cells = {"id": f"new{number}", "price": "1.5", "image": "https://i/", "size": "1", "color": "red", **changed}
+    return "{id},http://u/,New,{price},{image},{size},{color}\n".format(**cells)
+
+
+NEW = [new(number) for number in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        # The first row, which shows what columns hold, is read in every version.
+        (lambda lines: lines, 59),
+        (lambda lines: [*lines[:30], NEW[0], *lines[31:]], 58),
+        (lambda lines: [NEW[0], *lines[1:]], 59),
+        (lambda lines: [*lines[:-1], NEW[0]], 58),
+        (lambda lines: [*lines[:30], *NEW[:2], *lines[30:]], 59),
+        (lambda lines: [*NEW[:2], *lines], 59),
+        (lambda lines: [*lines, *NEW[:2]], 59),
+        # Of lines that are gone, three are looked over at once, and more when as many were read anew.
+        (lambda lines: [*lines[:30], *lines[32:]], 57),
+        (lambda lines: [*lines[:30], *lines[33:]], 53),
+        (lambda lines: [*lines[:30], *lines[40:]], 46),
+        (lambda lines: lines[5:], 52),
+        (lambda lines: lines[:-5], 54),
+        # A row that moves is read at its new place.
+        (lambda lines: [*lines[:10], lines[20], *lines[10:20], *lines[21:]], 58),
+        (lambda lines: [lines[2], *lines[:2], *lines[3:]], 58),
+        # Rows with the id of an earlier one, and rows that are not shown.
+        (lambda lines: [*lines[:30], new(0, id="id3"), *lines[30:]], 59),
+        (lambda lines: [*lines[:30], new(0, id="id50"), *lines[30:]], 59),
+        (lambda lines: [*lines[:30], new(0, image="no"), new(1, price="free"), *lines[30:]], 59),
+        (lambda lines: [*lines[:30], new(0, image="http://i/"), *lines[30:]], 59),
+        (lambda lines: [*lines[:30], "\n", "cut\n", *lines[30:]], 59),
+        # What an exclusion keeps from every answer.
+        (lambda lines: [*lines[:30], new(0, size="3"), *lines[30:]], 59),
+        # So many may be new, or gone.
+        (lambda lines: [*lines, *NEW[:17]], 59),
+        (lambda lines: [*lines, *NEW[:18]], None),
+        (lambda lines: lines[:43], 42),
+        (lambda lines: lines[:42], None),
+        (lambda lines: [*lines[:43], *NEW[:17]], 42),
+    ],
+)
+def test_of_a_changed_file_just_what_differs_is_read(
+    tmp_path: Path, change: Callable[[Version], Version], kept: int | None
+) -> None:
+    before = Read(shop(60), tmp_path)
+    lines = change(shop(60))
+    if kept is None:
+        with pytest.raises(Unlike):
+            Read(lines, tmp_path, before.path)
+        return
+    ids = [f"id{n}" for n in range(60)] + [f"new{n}" for n in range(20)]
+    after, whole = Read(lines, tmp_path, before.path), Read(lines, tmp_path)
+    assert after.content(ids) == whole.content(ids)
+    assert after.kept == kept
+    # And once more from what was read by difference.
+    again = Read([*lines, NEW[19]], tmp_path, after.path)
+    assert again.content(ids) == Read([*lines, NEW[19]], tmp_path).content(ids)
+    assert again.kept >= kept
+
+
+def test_a_short_file_may_differ_in_some_rows_at_least(tmp_path: Path) -> None:
+    before = Read(shop(10), tmp_path)
+    assert Read([*shop(10), *NEW[:5]], tmp_path, before.path).kept == 9
+    with pytest.raises(Unlike):
+        Read([*shop(10), *NEW[:6]], tmp_path, before.path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [HEADER.replace("color", "colour"), HEADER.replace(",", ";"), HEADER.replace("size,color", "color,size")],
+)
+def test_another_header_makes_another_file(tmp_path: Path, header: str) -> None:
+    before = Read(shop(30), tmp_path)
+    lines = [line.replace(",", header[2]) for line in shop(30)]
+    with pytest.raises(Unlike):
+        Read(lines, tmp_path, before.path, header=header)
+
+
+def test_differences_upon_differences_end_with_reading_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(difference_sink, "MAX_GENERATIONS", 2)
+    path = Read(shop(30), tmp_path).path
+    for _ in range(2):
+        path = Read(shop(30), tmp_path, path).path
+    with pytest.raises(Unlike):
+        Read(shop(30), tmp_path, path)
+
+
+def test_rows_between_two_others_are_so_many_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("sqlite_sink", "difference_sink"):
+        monkeypatch.setattr(f"service.catalog.adapters.{module}.PLACE_STEP", 4)
+    before = Read(shop(30), tmp_path)
+    lines = shop(30)
+    for number, is_room in ((3, True), (4, False)):
+        changed = [*lines[:9], *NEW[:number], *lines[9:]]
+        if is_room:
+            after = Read(changed, tmp_path, before.path)
+            assert after.content(["new2"]) == Read(changed, tmp_path).content(["new2"])
+        else:
+            with pytest.raises(Unlike):
+                Read(changed, tmp_path, before.path)
+
+
+@pytest.mark.parametrize("size", [1, 64, 4_096, 1 << 20])
+def test_a_base_is_copied_and_checked_whatever_is_read_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    before = Read(shop(12), tmp_path)
+    monkeypatch.setattr(difference_sink, "_CHUNK_BYTES", size if size > 1 else 37)
+    assert Read(shop(12), tmp_path, before.path).kept == 11
+    for cut in (1, 40, 64, 10_000_000):
+        short = tmp_path / "short.sqlite"
+        short.write_bytes(before.path.read_bytes()[:-cut])
+        with pytest.raises(Unlike):
+            Read(shop(12), tmp_path, short)
+
+
+def test_a_column_that_only_differing_rows_show_to_be_text_is_read_whole(tmp_path: Path) -> None:
+    """The first rows are read in every version: they show which columns are text."""
+    lines = [new(number, color="5") for number in range(20)]
+    before = Read([new(30), *lines], tmp_path)
+    after = Read([new(31), *lines], tmp_path, before.path)
+    assert after.content(["new3"]) == Read([new(31), *lines], tmp_path).content(["new3"])
+    for first in (new(31, color="5"), new(31, color="")):
+        with pytest.raises(Unlike):
+            Read([first, *lines], tmp_path, before.path)
+    numbers = Read([new(30, color="5"), *lines], tmp_path)
+    with pytest.raises(Unlike):
+        Read([new(31), *lines], tmp_path, numbers.path)
