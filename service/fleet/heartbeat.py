@@ -120,10 +120,10 @@ class Heartbeat:
         self.memory_loss = MemoryLoss(client.memory_loss_log)
         self._expected_share = Share(expected_replicas, int(self.replica, 16) % expected_replicas)
         self._known: list[bytes | int] = []
-        self._version = b""
+        self.version = b""
+        """Changes with every replica that comes or goes."""
         self._beat_at: float | None = None
-        self._closing = False
-        self._waiting = False
+        self._closing = self._waiting = False
         self._questions = NEWCOMER_QUESTIONS
         self._seen = b"" if patient else b"-"
         self._following = asyncio.Lock()
@@ -272,7 +272,7 @@ class Heartbeat:
                 self._seen,
                 int(FORGET_SECONDS * _MICROSECONDS),
                 int(SILENCE_SECONDS * _MICROSECONDS),
-                self._version,
+                self.version,
                 int(naming),
                 *(self._known if naming else ()),
             ],
@@ -289,7 +289,7 @@ class Heartbeat:
         self.replicas = max(1, int(alive))
         if not changed:
             return
-        share, position, count, self._version, *self._known = changed
+        share, position, count, self.version, *self._known = changed
         if self.serves:
             self.share = Share(share, position % share) if share else Share(max(1, count), position, whole=False)
 

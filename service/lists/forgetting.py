@@ -61,7 +61,8 @@ class Forgetting:
         shared: Sequence[Forgettable] = (),
     ) -> None:
         self._keys = keys
-        self._lately = lately
+        self.lately = lately
+        """Of these users nothing is kept."""
         self._flight_seconds = flight_seconds
         self._shared = list(shared)
         self._here: list[Forgettable] = []
@@ -114,7 +115,7 @@ class Forgetting:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _forget_here(self, user_prefix: UserPrefix) -> None:
-        self._lately.add(user_prefix)
+        self.lately.add(user_prefix)
         for holder in self._here:
             await holder.forget_user(user_prefix)
 

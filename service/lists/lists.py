@@ -171,7 +171,7 @@ class Lists:
         except SharedStateUnavailable:
             shared = False
         else:
-            outcome = landed.outcome
+            outcome, shared = landed.outcome, landed.shared
             self.pin(key, outcome, landed.pinned_seconds)
         return Settled(self._pins.get(key) or outcome, shared)
 

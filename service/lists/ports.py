@@ -62,10 +62,12 @@ class Landed:
     Attributes:
         outcome: What all parts of the user's message show: the one given, unless another was answered before.
         pinned_seconds: How long that one is repeated, if it is degraded.
+        shared: Whether the store itself has heard of it, not only the replicas.
     """
 
     outcome: Outcome
     pinned_seconds: float = PIN_SECONDS
+    shared: bool = True
 
 
 ListsEvent = Literal["full", "unreadable", "resubscribed"]

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 
+from service.constants import MAX_PORT
 from service.errors import ConfigurationError
 from service.fleet.address import RedisAddress
 from service.fleet.tls import tls_context
@@ -19,6 +21,12 @@ class StateSettings(SettingsGroup):
 
     expected_replicas: int = Field(4, ge=1, le=1_000)
     """How many replicas there may be. One that starts while Redis is down spends this part of the budget."""
+
+    replica_links: Literal["on", "off"] = "on"
+    """Whether replicas connect to each other, so that they agree while Redis is away; nothing without Redis."""
+
+    replica_links_port: int = Field(0, ge=0, le=MAX_PORT)
+    """Where a replica listens to the others; 0 for any port that is free."""
 
     cache_max_mb: float = Field(256, ge=1, le=65_536)
     """Memory for cached lists in one replica."""

@@ -14,14 +14,19 @@ from service.constants import SPENT_SHARE
 from service.errors import ConfigurationError
 from service.fleet.client import RedisClient
 from service.fleet.heartbeat import Heartbeat
+from service.fleet.links import Links
 from service.lists.adapters.asked import SharedAskedItems
 from service.lists.adapters.forgotten import RedisForgotten
+from service.lists.adapters.linked import LinkedLists
+from service.lists.adapters.owned import OwnedKeys
+from service.lists.adapters.owners import Owners
 from service.lists.adapters.put_back import PutBack
 from service.lists.adapters.redis import RedisLists
 from service.lists.asked import AskedItems
 from service.lists.forgetting import Forgetting
+from service.lists.freshness import Freshness
 from service.lists.keys import UserPrefix, prefix_of_values
-from service.lists.ports import ListsRecorder, LocalLists
+from service.lists.ports import ListsRecorder, LocalLists, SharedLists
 from service.sends.adapters.redis import RedisSendStore
 from service.settings import Settings
 from service.wiring.addresses import Address, addresses_of
@@ -97,8 +102,17 @@ async def open_shared_through_redis(
         by_key = {asked_key(settings, name): one for name, one in items.items()}
         await stack.enter_async_context(SharedAskedItems(way.client, by_key, clock))
 
+    lists_of: Callable[[Freshness], SharedLists] = lists.of_age
+    if settings.replica_links == "on":
+        owners = await _open_owners(
+            settings, stack, way=way, clock=clock, lists=lists, memory=memory, put_back=put_back, forgetting=forgetting
+        )
+
+        def lists_of(freshness: Freshness) -> SharedLists:
+            return LinkedLists(lists.of_age(freshness), owners, clock)
+
     return SharedState(
-        lists_of=lists.of_age,
+        lists_of=lists_of,
         governor_of=lambda address: redis_governor(settings, way, clock, address),
         batch_of=batches.__getitem__,
         blocked=blocked,
@@ -108,6 +122,43 @@ async def open_shared_through_redis(
         share_asked=share_asked,
         way=way,
     )
+
+
+async def _open_owners(
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    way: RedisWay,
+    clock: Clock,
+    lists: RedisLists,
+    memory: LocalLists,
+    put_back: PutBack,
+    forgetting: Forgetting,
+) -> Owners:
+    """The replicas that decide while Redis is away; the stack closes the links to them."""
+    owned = OwnedKeys(memory, forgetting.lately, clock)
+    forgetting.search(owned)
+    links = Links(
+        way.client,
+        way.heartbeat,
+        clock=clock,
+        port=settings.replica_links_port,
+        timeout_seconds=way.client.timeout_seconds,
+    )
+    owners = Owners(
+        links,
+        owned,
+        client=way.client,
+        clock=clock,
+        memory=memory,
+        leads=lists.leads,
+        latest=put_back.latest,
+        end=lists.channel.end,
+        abandon_all=lists.channel.abandon_all,
+    )
+    await stack.enter_async_context(owners)
+    await stack.enter_async_context(links)
+    return owners
 
 
 async def open_redis(settings: Settings, clock: Clock, stack: AsyncExitStack, *, serves: bool = True) -> RedisWay:

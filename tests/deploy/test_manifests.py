@@ -551,6 +551,21 @@ def test_only_the_load_balancer_and_prometheus_reach_the_tasks() -> None:
     assert {balancer["ToPort"], rule["ToPort"]} == {Settings.model_fields["port"].default}
 
 
+def test_replicas_reach_each_other_at_the_port_of_their_links_and_nobody_else_does() -> None:
+    port = int(ecs_environment()["REPLICA_LINKS_PORT"])
+    group = {"Ref": "ServiceGroup"}
+    in_, out = properties("ReplicaFromReplica"), properties("ReplicaToReplica")
+    assert (in_["GroupId"], in_["SourceSecurityGroupId"], in_["FromPort"], in_["ToPort"]) == (group, group, port, port)
+    assert (out["GroupId"], out["DestinationSecurityGroupId"], out["FromPort"]) == (group, group, port)
+
+    policy = read(KUBERNETES / "overlays/redis/networkpolicy-replicas.yaml")["spec"]
+    settings = (KUBERNETES / "overlays/redis/settings.env").read_text("utf-8").splitlines()
+    others = [{"podSelector": policy["podSelector"]}]
+    assert policy["ingress"] == [{"from": others, "ports": [{"port": port, "protocol": "TCP"}]}]
+    assert policy["egress"] == [{"to": others, "ports": [{"port": port, "protocol": "TCP"}]}]
+    assert f"REPLICA_LINKS_PORT={port}" in settings
+
+
 def test_the_task_is_confined_and_given_the_time_it_takes_to_stop() -> None:
     container = ecs_container()
     drain = float(ecs_environment()["DRAIN_SECONDS"])

@@ -23,6 +23,7 @@ from service.personalize.flight import Flight
 from service.sends.ports import PrewarmTerms
 from service.settings import Settings, load
 from service.wiring.names import redis_prefix
+from tests.simulation.links import with_modelled_links
 from tests.simulation.member import Member, open_member, with_modelled_redis
 from tests.simulation.personalize import FAILURES, Personalize
 from tests.simulation.plan import LAG_SECONDS, OF_REDIS, SECONDS, Happening, Plan
@@ -126,7 +127,7 @@ class World:
             not self.happening
             and server.alive
             and not server.paused
-            and all(one.is_at_rest and one.client.up and not one.client.link.cut for one in self.members)
+            and all(one.is_at_rest and one.client.up and one.client.link.is_at_rest for one in self.members)
         )
 
     def _look_around(self) -> None:
@@ -404,5 +405,5 @@ def play(plan: Plan, seconds: float = SECONDS) -> World:
     def token(count: Any = None) -> str:  # noqa: ANN401  # as the library's
         return names.randbytes(count or 8).hex()
 
-    with with_modelled_redis(), patch("secrets.token_hex", token):
+    with with_modelled_redis(), with_modelled_links(), patch("secrets.token_hex", token):
         return run_virtual(run(), blind=True)

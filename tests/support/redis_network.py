@@ -99,6 +99,12 @@ class ModelLink:
         self._server = server
         self.cut = False
         """Whether packets get lost, in both directions."""
+        self._asking = 0
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is on its way, or lost."""
+        return not self.cut and not self._asking
 
     async def aclose(self) -> None:
         """Nothing to close."""
@@ -168,7 +174,11 @@ class ModelLink:
                 answer.set_result(said)
 
         loop.call_later(server.way_seconds, arrive)
-        return await answer
+        self._asking += 1
+        try:
+            return await answer
+        finally:
+            self._asking -= 1
 
 
 class ModelPipeline:
@@ -297,6 +307,7 @@ class ModelClient(RedisClient):
 
     def __init__(self, server: RedisServerModel) -> None:
         super().__init__("redis://model", timeout_seconds=TIMEOUT_SECONDS)
+        self.server = server
         self.link = ModelLink(server)
 
     async def find(self) -> None:

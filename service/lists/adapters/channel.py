@@ -97,6 +97,12 @@ class FlightChannel:
         """
         if not self._client.up:
             raise SharedStateUnavailable("Redis is down")
+        async with self.waiting(key) as landing:
+            yield landing
+
+    @asynccontextmanager
+    async def waiting(self, key: bytes) -> AsyncIterator[Landing]:
+        """The same, also while Redis is down: `end` may be called for another reason."""
         ending: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._followers[key].add(ending)
         try:
@@ -147,7 +153,7 @@ class FlightChannel:
                 self.listening.set()
                 if self._lost:
                     self._lost = False
-                    self._end_all(ABANDONED)
+                    self.abandon_all()
             elif message["type"] == "message":
                 self._heard(message["data"])
 
@@ -164,7 +170,15 @@ class FlightChannel:
         if outcome is None:
             self._recorder.lists_event("unreadable")
             return
+        self.end(key, outcome)
+
+    def end(self, key: bytes, outcome: Outcome) -> None:
+        """Let the followers of a flight know its end."""
         _end(self._followers.get(key, ()), outcome)
+
+    def abandon_all(self) -> None:
+        """Let all followers board again: the end of their flight may have been missed."""
+        self._end_all(ABANDONED)
 
     def _on_change(self, up: bool) -> None:  # noqa: FBT001 - the listener's signature
         if not up:

@@ -9,6 +9,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Protocol, Self
 
 import structlog
@@ -120,6 +121,10 @@ class PutBack:
             self._forget_before(now - LOST_SECONDS)
         while len(self._noted) > MAX_NOTED:
             self._noted.popitem(last=False)
+
+    def latest(self, most: int) -> list[UserKey]:
+        """The keys of the lists that landed last, the newest first."""
+        return list(islice(reversed(self._noted), most))
 
     async def forget_user(self, user_prefix: UserPrefix) -> None:
         """See `Forgettable`."""

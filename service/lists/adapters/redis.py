@@ -241,6 +241,16 @@ class RedisLists:
         async with self._client.use() as redis:
             await redis.publish(self.channel.name, self.channel.message(prefix_of(key)))
 
+    @property
+    def freshness(self) -> Freshness:
+        """The ages of these lists."""
+        return self._freshness
+
+    def leads(self) -> list[tuple[UserKey, float]]:
+        """The flights that this replica leads, and the seconds for which it may."""
+        now = self._clock.monotonic()
+        return [(UserKey(key), ends - now) for key, (_, ends) in self._tokens.items() if ends > now]
+
     async def made_at(self, keys: Sequence[UserKey]) -> list[float | None]:
         """When the list kept under each key was made, Unix seconds; one round trip for all of them.
 

@@ -1,0 +1,274 @@
+"""How replicas agree on flights, pins and lists among themselves while Redis is away.
+
+Each key has an owner among the replicas that are linked. Who would ask Redis asks the owner::
+
+    Redis answers ──► a command failed, here or elsewhere ──► owners decide ──► Redis has answered for 3 s ──► ...
+                        every owner first asks all                │
+                        what they lead of its keys                └ Redis, if it is back, is asked as well
+
+A replica that cannot reach the owner decides for itself, as it does where replicas have no links.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final, Self
+
+from service.clock import Clock
+from service.errors import SharedStateUnavailable
+from service.fleet.client import RedisClient
+from service.fleet.link import Message
+from service.fleet.links import Links
+from service.lists.adapters.outcome_codec import pack_outcome, unpack_outcome
+from service.lists.adapters.owned import MAX_FLIGHTS, Ages, Ended, OwnedKeys
+from service.lists.adapters.owner_words import (
+    flag,
+    read_ages,
+    read_boarding,
+    read_ended,
+    seconds,
+    written_ages,
+    written_boarding,
+    written_ended,
+)
+from service.lists.envelope import readable
+from service.lists.keys import UserKey
+from service.lists.ports import ABANDONED, Boarding, LocalLists, Outcome
+from service.tasks import stop_task
+
+AFTERWARDS_SECONDS: Final = 3.0
+"""Owners decide for so long after Redis has come back: until then every replica has noticed, has put its lists back,
+and has landed what it led through an owner."""
+
+HEARD_SECONDS: Final = 1.0
+"""A replica that has been in touch with Redis for so long knows which users were forgotten while it was not. From then
+on it takes nothing from a replica that is cut off, which may not know."""
+
+MAX_LATEST: Final = 1_000
+"""Lists of late that a replica tells the owners of, the latest ones."""
+
+_GROUPED_SECONDS: Final = 0.5
+
+_BOARD, _LAND, _ENDED, _NAME = b"board", b"land", b"ended", b"name"
+
+Leads = Callable[[], Iterable[tuple[UserKey, float]]]
+Latest = Callable[[int], Iterable[UserKey]]
+
+
+class Owners:
+    """One replica among those that decide; a context manager.
+
+    Args:
+        links: To the others; open for as long as this is.
+        owned: What this replica decides about.
+        client: Says whether Redis answers.
+        clock: Its monotonic time.
+        memory: The lists of this replica.
+        leads: The flights that it leads through Redis, with the seconds left.
+        latest: The keys of the lists that landed here last, so many at most.
+        end: Lets followers here know the end of a flight.
+        abandon_all: Lets all followers here board again.
+    """
+
+    def __init__(
+        self,
+        links: Links,
+        owned: OwnedKeys,
+        *,
+        client: RedisClient,
+        clock: Clock,
+        memory: LocalLists,
+        leads: Leads,
+        latest: Latest,
+        end: Callable[[UserKey, Outcome], None],
+        abandon_all: Callable[[], None],
+    ) -> None:
+        self._links = links
+        self._owned = owned
+        self._client = client
+        self._clock = clock
+        self._memory = memory
+        self._leads = leads
+        self._latest = latest
+        self._end = end
+        self._until = float("-inf")
+        self._naming: asyncio.Task[None] | None = None
+        self._mine: tuple[float, dict[bytes, list[bytes]]] = (float("-inf"), {})
+        self._led: dict[UserKey, float] = {}
+        self._up_since = clock.monotonic() if client.up else float("inf")
+        self._abandon_all = abandon_all
+        links.answer_with(self._answer, on_lost=self._on_lost)
+        client.on_change(self._on_change)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Decide nothing more."""
+        if self._naming is not None:
+            await stop_task(self._naming)
+
+    def decide(self) -> bool:
+        """Whether owners are asked now."""
+        if self._naming is None:
+            return False
+        if self._client.up and self._clock.monotonic() >= self._until:
+            self._naming = None
+            return False
+        return True
+
+    def concerns(self, key: UserKey) -> bool:
+        """Whether the owner of a key is asked now, or waits for the end of a flight."""
+        return self.decide() or key in self._led
+
+    def begin(self) -> None:
+        """Redis has failed somewhere: let owners decide until it has answered for a while."""
+        decided = self.decide()
+        self._until = self._clock.monotonic() + AFTERWARDS_SECONDS
+        if not decided:
+            self._naming = asyncio.create_task(self._have_all_named(), name="replica-flights")
+
+    async def board(self, key: UserKey, ages: Ages, *, lease_seconds: float, renew: bool) -> Boarding:
+        """See `SharedLists.board`.
+
+        Raises:
+            SharedStateUnavailable: The owner cannot be asked, or there are no other replicas.
+        """
+        owner = self._owner_of(key)
+        if owner == self._links.replica:
+            await self._named()
+            boarding = self._owned.board(key, ages, lease_seconds=lease_seconds, renew=renew, who=owner)
+        else:
+            words = self._knowing, *written_ages(ages), seconds(lease_seconds), flag(renew)
+            boarding = read_boarding(await self._links.ask(owner, _BOARD, key, *words))
+        if boarding.leader:
+            self._note_lead(key, lease_seconds)
+        return boarding
+
+    async def land(self, key: UserKey, outcome: Outcome, ages: Ages, *, led: bool) -> Ended:
+        """See `SharedLists.land`; the followers of a flight hear of it.
+
+        Raises:
+            SharedStateUnavailable: The owner cannot be asked, or there are no other replicas.
+        """
+        owner = self._owner_of(key)
+        if led:
+            self._led.pop(key, None)
+        if owner == self._links.replica:
+            return self._land(key, outcome, ages, led=led, who=owner)
+        words = self._knowing, *written_ages(ages), pack_outcome(outcome), flag(led)
+        return read_ended(await self._links.ask(owner, _LAND, key, *words))
+
+    @property
+    def _knowing(self) -> bytes:
+        """What a replica says of itself that knows who was forgotten; empty for any other."""
+        return flag(self._client.up and self._clock.monotonic() - self._up_since >= HEARD_SECONDS)
+
+    def _may_give(self, knowing: bytes) -> bool:
+        """Whether a replica that knows so much may take something of this one."""
+        return self._client.up or not knowing
+
+    def _owner_of(self, key: UserKey) -> bytes:
+        if not self._links.linked:
+            raise SharedStateUnavailable("Redis is down, and there is no link to another replica")
+        return self._links.owner_of(key)
+
+    def _note_lead(self, key: UserKey, lease_seconds: float) -> None:
+        now = self._clock.monotonic()
+        self._led[key] = now + lease_seconds
+        if len(self._led) > MAX_FLIGHTS:
+            self._led = {one: ends for one, ends in self._led.items() if ends > now}
+
+    def _land(self, key: UserKey, outcome: Outcome, ages: Ages, *, led: bool, who: bytes) -> Ended:
+        ended = self._owned.land(key, outcome, ages, led=led, who=who)
+        # Followers look for what was here before.
+        shown = ABANDONED if ended.answered_before else outcome
+        for replica in ended.followers:
+            if replica == self._links.replica:
+                self._end(key, shown)
+            else:
+                self._links.tell(replica, _ENDED, key, pack_outcome(shown))
+        return ended
+
+    async def _answer(self, who: bytes, words: Message) -> Message:
+        """The answer to another replica; empty for one of another version."""
+        with suppress(ValueError):
+            return await self._answered(who, words)
+        return []
+
+    async def _answered(self, who: bytes, words: Message) -> Message:
+        match words:
+            case [kind, key, knowing, earliest, latest, lease, renew] if kind == _BOARD:
+                self.begin()
+                if not self._may_give(knowing):
+                    return []
+                await self._named()
+                boarding = self._owned.board(
+                    UserKey(key), read_ages(earliest, latest), lease_seconds=float(lease), renew=bool(renew), who=who
+                )
+                return written_boarding(boarding)
+            case [kind, key, knowing, earliest, latest, packed, led] if kind == _LAND:
+                outcome = unpack_outcome(packed)
+                if outcome is None:
+                    return []
+                ended = self._land(UserKey(key), outcome, read_ages(earliest, latest), led=bool(led), who=who)
+                return written_ended(ended) if self._may_give(knowing) else []
+            case [kind, key, packed] if kind == _ENDED:
+                outcome = unpack_outcome(packed)
+                if outcome is not None:
+                    self._end(UserKey(key), outcome)
+            case [kind, knowing] if kind == _NAME:
+                self.begin()
+                return self._names_for(who) if self._may_give(knowing) else []
+        return []
+
+    async def _named(self) -> None:
+        """Wait until the others have said what they lead, or were too slow."""
+        if self._naming is not None:
+            await asyncio.wait((self._naming,))
+
+    async def _have_all_named(self) -> None:
+        me, others = self._links.replica, self._links.linked
+        answers = await asyncio.gather(
+            *(self._links.ask(other, _NAME, self._knowing) for other in others), return_exceptions=True
+        )
+        for who, answer in [(me, self._names_for(me)), *zip(others, answers, strict=True)]:
+            if isinstance(answer, SharedStateUnavailable):
+                continue
+            if isinstance(answer, BaseException):
+                raise answer
+            for key, value in zip(answer[::2], answer[1::2], strict=False):
+                envelope = readable(value)
+                if envelope is not None:
+                    self._owned.keep(UserKey(key), envelope)
+                elif value:
+                    self._owned.lead(UserKey(key), who, float(value))
+
+    def _names_for(self, owner: bytes) -> Message:
+        """Keys of this owner, each with the seconds for which this replica leads it, or with the list that landed."""
+        now = self._clock.monotonic()
+        made_at, by_owner = self._mine
+        if now - made_at > _GROUPED_SECONDS:
+            by_owner = defaultdict(list)
+            for key in self._latest(MAX_LATEST):
+                envelope = self._memory.get(key)
+                if envelope is not None:
+                    by_owner[self._links.owner_of(key)] += key, envelope
+            led = [*self._leads(), *((key, ends - now) for key, ends in self._led.items() if ends > now)]
+            for key, left in led:
+                by_owner[self._links.owner_of(key)] += key, seconds(left)
+            self._mine = now, by_owner
+        return by_owner.get(owner, [])
+
+    def _on_lost(self) -> None:
+        # It may have owned what is waited for.
+        if self.decide():
+            self._abandon_all()
+
+    def _on_change(self, up: bool) -> None:  # noqa: FBT001  # the listener's signature
+        if not up:
+            self.begin()
+        else:
+            self._up_since = self._clock.monotonic()
+            self._until = self._clock.monotonic() + AFTERWARDS_SECONDS

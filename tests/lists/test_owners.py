@@ -1,0 +1,224 @@
+"""Replicas agree on flights, pins and lists while Redis is away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import pytest
+
+from service.clock import Clock
+from service.errors import SharedStateUnavailable
+from service.lists.adapters.linked import LinkedLists
+from service.lists.envelope import Envelope, seal
+from service.lists.keys import KEY_BYTES, UserKey, prefix_of
+from service.lists.ports import Outcome
+from service.models import ItemList
+from service.settings import Settings, load
+from service.wiring.campaign import Stores
+from service.wiring.names import freshness
+from service.wiring.replica import _open_stores
+from service.wiring.shared import SharedState
+from tests.support.redis import RedisServer
+from tests.support.replica import ARN
+from tests.support.waiting import until
+
+LEASE_SECONDS = 30.0
+BUDGET = Outcome(None, "popular", "budget")
+TIMEOUT = Outcome(None, "popular", "timeout")
+
+
+class Silent:
+    """A `ListsRecorder` that keeps nothing."""
+
+    def lists_event(self, event: str) -> None:
+        del event
+
+
+@dataclass
+class Replica:
+    stores: Stores
+    shared: SharedState
+    lists: LinkedLists
+
+    @property
+    def is_up(self) -> bool:
+        return self.shared.redis_up() == 1
+
+    @property
+    def links(self) -> Any:  # noqa: ANN401  # its Links
+        return self.lists._owners._links
+
+    async def leads(self, key: UserKey) -> bool:
+        return (await self.lists.board(key, lease_seconds=LEASE_SECONDS)).leader
+
+    async def fetched(self, key: UserKey, clock: Clock) -> Envelope:
+        """Lead a flight to its end."""
+        assert await self.leads(key)
+        envelope = made(clock)
+        self.stores.memory.put(key, envelope)
+        await self.lists.land(key, Outcome(envelope, "personalize"), led=True)
+        self.lists.note(key, shared=self.is_up)
+        return envelope
+
+
+def made(clock: Clock) -> Envelope:
+    return seal(ItemList(("item1", "item2"), "recommendation", clock.time()))
+
+
+@pytest.fixture
+async def replicas(
+    redis_server: RedisServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Replica, Replica]]:
+    monkeypatch.setattr("service.fleet.links.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("service.fleet.links.AGAIN_SECONDS", 0.02)
+    settings = load(
+        Settings,
+        None,
+        personalize_campaign_arn=ARN,
+        redis_url=redis_server.url,
+        catalog_url="file:///none.csv",
+        allow_anonymous=True,
+    )
+    recorder: Any = Silent()
+    async with AsyncExitStack() as stack:
+        found = []
+        for _ in range(2):
+            stores, shared = await _open_stores(settings, clock, recorder, stack)
+            lists = shared.lists_of(freshness(settings))
+            assert isinstance(lists, LinkedLists)
+            found.append(Replica(stores, shared, lists))
+        one, two = found
+        await until(lambda: bool(one.links.linked and two.links.linked))
+        yield one, two
+
+
+@pytest.fixture
+def keys(replicas: tuple[Replica, Replica]) -> list[UserKey]:
+    """Of the first replica, and of the second one."""
+    one, two = replicas
+    some = [UserKey(blake2b(b"%d" % number, digest_size=KEY_BYTES).digest()) for number in range(64)]
+    return [next(key for key in some if one.links.owner_of(key) == each.links.replica) for each in (one, two)]
+
+
+async def cut_off(server: RedisServer, *replicas: Replica) -> None:
+    server.kill()
+    await until(lambda: not any(one.is_up for one in replicas))
+
+
+async def test_of_two_replicas_without_redis_one_leads_and_the_other_gets_its_list(
+    replicas: tuple[Replica, Replica], keys: list[UserKey], redis_server: RedisServer, clock: Clock
+) -> None:
+    """One transaction a user, whichever replica owns the key."""
+    one, two = replicas
+    await cut_off(redis_server, one, two)
+    for key in keys:
+        assert await one.leads(key)
+        async with two.lists.follow(key) as landing:
+            boarding = await two.lists.board(key, lease_seconds=LEASE_SECONDS)
+            assert not boarding.leader
+            assert 0 < boarding.lease_seconds <= LEASE_SECONDS
+            outcome = Outcome(made(clock), "personalize")
+            landed = await one.lists.land(key, outcome, led=True)
+            assert (landed.outcome, landed.shared) == (outcome, False)
+            assert await landing.wait(5) == outcome
+        assert (await two.lists.board(key, lease_seconds=LEASE_SECONDS)).envelope == outcome.envelope
+        assert not await two.leads(key)
+
+
+async def test_a_flight_begun_through_redis_is_followed_when_redis_is_lost(
+    replicas: tuple[Replica, Replica], keys: list[UserKey], redis_server: RedisServer
+) -> None:
+    one, two = replicas
+    for key in keys:
+        assert await one.leads(key)
+    await cut_off(redis_server, one, two)
+    for key in keys:
+        async with two.lists.follow(key) as landing:
+            assert not await two.leads(key)
+            await one.lists.land(key, BUDGET, led=True)
+            assert await landing.wait(5) == BUDGET
+
+
+async def test_who_follows_when_redis_is_lost_boards_again(
+    replicas: tuple[Replica, Replica], keys: list[UserKey], redis_server: RedisServer
+) -> None:
+    one, two = replicas
+    assert await one.leads(keys[0])
+    async with two.lists.follow(keys[0]) as landing:
+        assert not await two.leads(keys[0])
+        waiting = asyncio.create_task(landing.wait(30))
+        await cut_off(redis_server, one, two)
+        ended = await waiting
+    assert ended is not None
+    assert ended.source == "none"
+
+
+async def test_a_list_that_landed_in_redis_just_before_costs_no_second_transaction(
+    replicas: tuple[Replica, Replica], keys: list[UserKey], redis_server: RedisServer, clock: Clock
+) -> None:
+    one, two = replicas
+    kept = [await one.fetched(key, clock) for key in keys]
+    await cut_off(redis_server, one, two)
+    for key, envelope in zip(keys, kept, strict=True):
+        boarding = await two.lists.board(key, lease_seconds=LEASE_SECONDS)
+        assert (boarding.leader, boarding.envelope) == (False, envelope)
+
+
+async def test_the_first_degraded_answer_is_that_of_all_replicas(
+    replicas: tuple[Replica, Replica], keys: list[UserKey], redis_server: RedisServer, clock: Clock
+) -> None:
+    """Parts of a message agree without Redis."""
+    one, two = replicas
+    await cut_off(redis_server, one, two)
+    for key in keys:
+        assert (await one.lists.land(key, BUDGET, led=False)).outcome == BUDGET
+        assert (await two.lists.land(key, TIMEOUT, led=False)).outcome == BUDGET
+        live = Outcome(made(clock), "personalize")
+        assert (await two.lists.land(key, live, led=True)).outcome == BUDGET
+        assert (await one.lists.board(key, lease_seconds=LEASE_SECONDS)).pinned == BUDGET
+        for replica in replicas:
+            await replica.stores.forgetting._forget_here(prefix_of(key))
+        assert (await one.lists.board(key, lease_seconds=LEASE_SECONDS)).pinned is None
+
+
+async def test_a_list_that_was_there_before_takes_the_place_of_a_degraded_answer(
+    replicas: tuple[Replica, Replica], keys: list[UserKey], redis_server: RedisServer, clock: Clock
+) -> None:
+    one, two = replicas
+    await cut_off(redis_server, one, two)
+    for key in keys:
+        envelope = await one.fetched(key, clock)
+        assert (await two.lists.land(key, TIMEOUT, led=False)).outcome == Outcome(envelope, "cache")
+
+
+async def test_without_the_owner_a_replica_is_by_itself(
+    replicas: tuple[Replica, Replica], keys: list[UserKey], redis_server: RedisServer
+) -> None:
+    one, two = replicas
+    await cut_off(redis_server, one, two)
+    await two.links.__aexit__()
+    await until(lambda: not one.links.linked)
+    with pytest.raises(SharedStateUnavailable):
+        await one.leads(keys[1])
+
+
+async def test_owners_decide_until_everybody_has_found_redis_again(
+    replicas: tuple[Replica, Replica], keys: list[UserKey], redis_server: RedisServer, clock: Clock
+) -> None:
+    """A list that landed with an owner is in Redis too when owners are asked no more."""
+    one, two = replicas
+    await cut_off(redis_server, one, two)
+    envelope = await one.fetched(keys[1], clock)
+    assert await one.leads(keys[0])
+    redis_server.start()
+    await until(lambda: one.is_up and two.is_up)
+    assert not await two.leads(keys[0])
+    assert not await two.leads(keys[1])
+
+    async def put_back() -> bool:
+        return await two.lists.look(keys[1]) == envelope
+
+    await until(put_back)
