@@ -62,6 +62,8 @@ def test_the_longest_queue_for_its_weight_gives_its_latest_place_away() -> None:
     assert turns.would_be_last(Sender("usual"))
     assert not turns_of(large=3, usual=2).would_be_last(Sender("large"))
     assert turns_of().would_be_last(Sender("usual"))
+    assert turns_of(large=3).would_be_last(Sender("usual"))
+    assert not turns_of(large=4).would_be_last(Sender("usual"))
 
 
 @given(st.lists(st.tuples(st.sampled_from("arlnx"), st.sampled_from(["large", "usual"])), max_size=40))

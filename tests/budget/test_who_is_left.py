@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service.budget.adapters.embedded import EmbeddedGovernor
-from service.budget.ports import Lane
+from service.budget.ports import Lane, Reservation
 from service.budget.slot_queue import SlotQueue
 from service.errors import BudgetExhausted
 from tests.support.virtual_time import VirtualClock, run_virtual
@@ -47,6 +47,53 @@ def test_a_queue_that_closes_refuses_who_waits_at_once_and_who_comes_later(lane:
             with pytest.raises(BudgetExhausted):
                 await queue.acquire(lane, clock.monotonic() + 100)
         assert clock.monotonic() == began + 5
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("lane", list(Lane))
+def test_who_asks_for_a_slot_as_the_queue_closes_has_none(lane: Lane) -> None:
+    async def scenario(queue: SlotQueue, clock: VirtualClock) -> None:
+        reserve = queue._governor.reserve
+
+        async def from_far(lane: Lane, within_seconds: float, slots: int = 1) -> Reservation:
+            await asyncio.sleep(0.1)
+            return await reserve(lane, within_seconds, slots)
+
+        queue._governor.reserve = from_far  # type: ignore[method-assign]  # as one that is far away
+        call = waiting(queue, lane, clock.monotonic() + 10)
+        await asyncio.sleep(0.05)
+        queue.close()
+        with pytest.raises(BudgetExhausted):
+            await call
+        assert queue._slots == []
+
+    play(scenario)
+
+
+def test_a_slot_that_a_caller_left_is_one_stale_lists_and_the_next_one_hears_no_at_once() -> None:
+    async def scenario(queue: SlotQueue, clock: VirtualClock) -> None:
+        began = await queue.acquire(Lane.NO_LIST, clock.monotonic() + 10)
+        leaver = waiting(queue, Lane.NO_LIST, clock.monotonic() + 10)
+        await asyncio.sleep(0.1)
+        leaver.cancel()
+        await asyncio.sleep(0.097)
+        one, other = (waiting(queue, Lane.STALE, clock.monotonic()) for _ in range(2))
+        await asyncio.sleep(0.001)
+        assert isinstance(other.exception(), BudgetExhausted)
+        assert not one.done()
+        assert await one == pytest.approx(began + 0.2)
+
+    play(scenario, tps=5.0)
+
+
+def test_a_slot_that_begins_now_is_the_callers_in_the_same_step() -> None:
+    async def scenario(queue: SlotQueue, clock: VirtualClock) -> None:
+        for lane, until in ((Lane.NO_LIST, clock.monotonic() + 10), (Lane.STALE, clock.monotonic())):
+            with pytest.raises(StopIteration) as raised:
+                queue.acquire(lane, until).send(None)
+            assert raised.value.value == clock.monotonic()
+            await asyncio.sleep(1)
 
     play(scenario)
 

@@ -97,6 +97,7 @@ async def test_what_passes_by_itself_is_looked_at_with_every_beat_and_each_cause
             async with opened(redis) as client:
                 changes: list[bool] = []
                 client.on_change(changes.append)
+                client.mark_up()
                 for says in ("-LOADING Redis is loading", "-LOADING Redis is still loading", "-CLUSTERDOWN x") * 2:
                     redis.says["HELLO"] = says
                     client.mark_down(ConnectionResetError("reset"))
@@ -106,7 +107,6 @@ async def test_what_passes_by_itself_is_looked_at_with_every_beat_and_each_cause
                         await get(client)
                 redis.says.clear()
                 await client.find()
-                client.mark_up()
                 client.mark_up()
                 assert await get(client) is None
                 client.mark_down(ConnectionResetError("reset"))

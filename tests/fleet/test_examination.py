@@ -29,6 +29,7 @@ async def test_a_server_without_tls_that_waits_for_the_end_of_a_command_is_calle
 
     assert found.cause is not None
     assert found.cause.kind == "tls"
+    assert (found.nodes, found.missing_slots, found.silent_sentinels) == ((), 0, ())
 
 
 async def test_all_that_is_found_of_a_cluster_is_said() -> None:

@@ -76,6 +76,14 @@ async def test_a_name_that_fails_for_ever_is_asked_for_every_ten_seconds(names: 
     names.addresses = ["127.0.0.1"]
     clock.now = 65.0
     assert await found.addresses("a.example", 5) == ["127.0.0.1"]
+    names.addresses = None
+    asked_at = []
+    for clock.now in (66.0, 66.5, 67.0, 68.5, 69.0):
+        before = len(names.asked)
+        assert await found.addresses("a.example", 5) == ["127.0.0.1"]
+        if len(names.asked) > before:
+            asked_at.append(clock.now)
+    assert asked_at == [66.0, 67.0, 69.0]
     await found.close()
 
 

@@ -91,6 +91,11 @@ EQUIVALENT: Final = (
         r"names\.get\(name, 0\)|_newest = 0|oldest = 0 if",
         "stamps are microseconds of today",
     ),
+    Equivalent("service/fleet/ledger.py", "LtE", r"self\._first_look_at < ASKING_SECONDS", _NO_INSTANT),
+    Equivalent("service/fleet/script.py", "False is True", r"usedforsecurity=False", "the digest is the same"),
+    Equivalent(
+        "service/fleet/heartbeat.py", "False is True", r"def _say\(", "Redis does not read what a look says of others"
+    ),
     Equivalent("service/fleet/heartbeat.py", "0 is 1", r"_say\(not_after=0\)", "both are answered with the time only"),
     Equivalent(
         "service/fleet/connections.py", "4 is 17", r"4 \* MAX_CONNECTIONS", "the client lets no more commands through"
