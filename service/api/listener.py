@@ -8,6 +8,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from service.api.connections import Connections
@@ -105,12 +106,13 @@ class Listener:
         self._connections.expect()
         opening = self._loop.create_task(self._loop.connect_accepted_socket(self._create_protocol, accepted))
         self._opening.add(opening)
-        opening.add_done_callback(self._opened)
+        opening.add_done_callback(partial(self._opened, accepted))
 
-    def _opened(self, opening: "asyncio.Task[Any]") -> None:
+    def _opened(self, accepted: socket.socket, opening: "asyncio.Task[Any]") -> None:
         self._opening.discard(opening)
         if opening.cancelled() or opening.exception() is not None:
             self._connections.failed()
+            accepted.close()
 
     def _wait_for_room(self) -> None:
         self._pause()
