@@ -5,7 +5,6 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -25,7 +24,9 @@ if TYPE_CHECKING:
     from tests.support.amazon import Amazon
 
 MARK: Final = "processes"
-INTEGRATION: Final = Path(__file__).with_name("integration")
+INTEGRATION: Final = "tests/integration/"
+"""How the names of its tests begin."""
+
 STARTS_A_PROCESS: Final = frozenset({"subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"})
 """Audit events."""
 
@@ -37,13 +38,16 @@ gc.disable()
 # Of small matrices the threads of numpy's library cost more than they do, and each worker has its own.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
+# With it jsonschema compiles a grammar for IRIs, a second of each worker, and no schema here has one.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # the mark of a module that cannot be imported
+
 _running: list[pytest.Item] = []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests that ask for a Redis or a browser, and all of tests/integration. Let the slowest begin."""
     for item in items:
-        if _asks_for(item, "redis_server", "browser") or item.path.is_relative_to(INTEGRATION):
+        if _asks_for(item, "redis_server", "browser") or item.nodeid.startswith(INTEGRATION):
             item.add_marker(MARK)
     # Of the parallel workers one begins with the pages, so that only one starts the browser.
     items.sort(key=lambda item: not _asks_for(item, "browser"))
@@ -62,7 +66,7 @@ def pytest_collection_finish() -> None:
 def _waits(item: pytest.Item) -> int:
     if _asks_for(item, "browser"):
         return 3
-    if item.path.is_relative_to(INTEGRATION):
+    if item.nodeid.startswith(INTEGRATION):
         return 2
     return int(item.get_closest_marker(MARK) is not None)
 

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from service.lists.envelope import Envelope, seal
-from service.models import ItemList
+from service.lists.envelope import Envelope, sealed
 from service.sends.plan.send import MINUTE_SECONDS, Send
 
 _FRESH: Final = 0
@@ -80,31 +79,45 @@ def _lists_of(send: Send, scale: float, seed: int, period: float) -> Iterator[Ke
     kinds = _exact_shares(chance, count, send.cached, send.stale)
     due_kinds = _exact_shares(chance, round(count * send.cached), send.active, 0.0)
     batch_kinds = _exact_shares(chance, count, send.batch, 0.0)
-    lists = _lists_before(send, 0.0)
+    lists = _ListsBefore(send)
+    start = 0.0
     for number, (kind, batch_kind) in enumerate(zip(kinds, batch_kinds, strict=True)):
         if scale > 1 and not send.items:
             # In the send as it is, this message goes out that much later, when the lists are that much older.
             even = number / send.rate
-            lists = _lists_before(send, _moment(even, send.peak, period) - even * scale)
-        fresh, stale, batch = lists
-        kept = fresh if kind == _FRESH else stale if kind == _STALE else None
+            start = _moment(even, send.peak, period) - even * scale
+        kept = None if kind == _NEITHER else lists.made(start, lists.fresh if kind == _FRESH else lists.stale)
         is_due = send.active > 0 and kind == _FRESH and next(due_kinds, _NEITHER) == _FRESH
-        yield KeptList(number, kept, batch if batch_kind == _FRESH else None, is_due)
+        yield KeptList(number, kept, lists.made(start, lists.batch) if batch_kind == _FRESH else None, is_due)
 
 
 def list_made_at(moment: float) -> Envelope:
     """A list of that time; which items are in it plays no part."""
-    return seal(ItemList((), "", moment))
+    return sealed((), moment, recommendation_id=b"", promoted=b"", is_popular=False)
 
 
-def _lists_before(send: Send, start: float) -> tuple[Envelope, Envelope, Envelope]:
-    """A fresh, a stale and a batch list as they are at the start.
+class _ListsBefore:
+    """The lists that there are when a send begins.
 
-    The stale one has only just ceased to be fresh. The batch list is older than the fresh one in any case.
+    Attributes:
+        fresh: When a fresh one was made, in seconds from the start.
+        stale: When a stale one was made. It has only just ceased to be fresh.
+        batch: When one of the batch was made, before the fresh one in any case.
     """
-    stale_at = start - send.fresh_seconds - 1.0
-    batch_at = stale_at - 0.5 if send.stale_newer else stale_at + 0.5
-    return list_made_at(start - send.cached_age_seconds), list_made_at(stale_at), list_made_at(batch_at)
+
+    def __init__(self, send: Send) -> None:
+        self.fresh = -float(send.cached_age_seconds)
+        self.stale = -send.fresh_seconds - 1.0
+        self.batch = self.stale - 0.5 if send.stale_newer else self.stale + 0.5
+        self._made: dict[float, Envelope] = {}
+
+    def made(self, start: float, before: float) -> Envelope:
+        """One of them, as it is for a message that goes out at the start."""
+        if start:
+            return list_made_at(start + before)
+        if before not in self._made:
+            self._made[before] = list_made_at(before)
+        return self._made[before]
 
 
 def _exact_shares(chance: random.Random, count: int, first: float, second: float) -> Iterator[int]:

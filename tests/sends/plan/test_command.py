@@ -110,12 +110,12 @@ def test_a_large_send_says_at_which_scale_it_was_planned() -> None:
 
 
 def test_at_the_rate_limit_named_all_are_live_and_well_above_it_they_are_not() -> None:
-    send = Send(recipients=5000, passes=3, minutes=60, tps=5, cached=0.4)
+    send = Send(recipients=2000, passes=3, minutes=24, tps=5, cached=0.4)
 
     limit = most_messages_per_minute(send)
 
     def live(per_minute: float) -> float:
-        course = simulate(Send(recipients=5000, passes=3, minutes=5000 / per_minute, tps=5, cached=0.4))
+        course = simulate(Send(recipients=2000, passes=3, minutes=2000 / per_minute, tps=5, cached=0.4))
         return course.share("personalize") + course.share("cache")
 
     # More than one slot for each recipient, since 40 % need none.
@@ -125,7 +125,7 @@ def test_at_the_rate_limit_named_all_are_live_and_well_above_it_they_are_not() -
 
 
 def test_at_the_tps_named_all_are_live_and_one_below_they_are_not() -> None:
-    send = Send(recipients=20_000, passes=3, minutes=60, tps=1, cached=0.4, fresh_seconds=7200)
+    send = Send(recipients=5_000, passes=3, minutes=15, tps=1, cached=0.4, fresh_seconds=7200)
 
     tps = least_tps(send)
 
@@ -164,16 +164,16 @@ def test_a_plan_begins_with_a_verdict_and_the_three_ways_out() -> None:
 @pytest.mark.parametrize(
     ("options", "beginning"),
     [
-        (("--recipients", "100"), "Good: all recipients get a live or a fresh list."),
-        (("--recipients", "9000", "--cached", "1"), "Good: all recipients get a live or a fresh list."),
-        (("--recipients", "10000", "--batch", "1"), "Good enough for 5 TPS: "),
-        (("--recipients", "10000", "--stale", "1"), "Good enough for 5 TPS: "),
-        (("--recipients", "10000"), "Too fast for 5 TPS: "),
+        (("--recipients", "20"), "Good: all recipients get a live or a fresh list."),
+        (("--recipients", "1800", "--cached", "1"), "Good: all recipients get a live or a fresh list."),
+        (("--recipients", "2000", "--batch", "1"), "Good enough for 5 TPS: "),
+        (("--recipients", "2000", "--stale", "1"), "Good enough for 5 TPS: "),
+        (("--recipients", "2000"), "Too fast for 5 TPS: "),
     ],
 )
 def test_the_verdict_follows_from_what_recipients_get(options: tuple[str, ...], beginning: str) -> None:
     """H7."""
-    verdict = planned(*options, "--minutes", "10", "--tps", "5")["verdict"]
+    verdict = planned(*options, "--minutes", "2", "--tps", "5")["verdict"]
 
     assert verdict["sentence"].startswith(beginning)
     assert len(verdict["ways_out"]) == (0 if beginning.startswith("Good:") else 3)
