@@ -291,7 +291,7 @@ class Heartbeat:
             return
         share, position, count, self.version, *self._known = changed
         if self.serves:
-            self.share = Share(share, position % share) if share else Share(max(1, count), position, whole=False)
+            self.share = Share(share, position % share) if share else Share(count, position, whole=False)
 
     async def _sign_off(self) -> None:
         with suppress(SharedStateUnavailable):

@@ -164,6 +164,26 @@ def test_a_silent_replica_is_not_alive_and_later_forgotten() -> None:
     play(scenario)
 
 
+def test_a_replica_that_comes_to_others_has_a_part_that_is_not_yet_its_own() -> None:
+    async def scenario(world: World) -> None:
+        prewarm, _ = await world.replica(serves=False)
+        assert [prewarm.replicas, prewarm.share] == [1, None]
+        first, _ = await world.replica()
+        second, _ = await world.replica()
+        assert first.share == Share(1, 0)
+        assert second.share is not None
+        assert (second.share.replicas, second.share.whole) == (2, False)
+        assert second.replicas == 2
+        for heartbeat in (first, second, first, second):
+            await heartbeat.beat()
+        assert [first.replicas, second.replicas] == [2, 2]
+        assert {first.share, second.share} == {Share(2, 0), Share(2, 1)}
+        await prewarm.beat()
+        assert [prewarm.replicas, prewarm.share] == [2, None]
+
+    play(scenario)
+
+
 def test_what_redis_reads_too_late_marks_it_down_and_the_clocks_are_compared_anew() -> None:
     async def scenario(world: World) -> None:
         heartbeat, client = await world.replica()
