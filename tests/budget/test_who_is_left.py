@@ -98,6 +98,36 @@ def test_a_slot_that_begins_now_is_the_callers_in_the_same_step() -> None:
     play(scenario)
 
 
+class FastGovernor(EmbeddedGovernor):
+    """Its slots come faster than it says, as those do that were used late."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__(1.8 * 5, clock=clock)
+        self.max_tps = 5.0
+        self.asked = 0
+
+    async def reserve(self, lane: Lane, within_seconds: float, slots: int = 1) -> Reservation:
+        self.asked += 1
+        return await super().reserve(lane, within_seconds, slots)
+
+
+def test_a_slot_for_which_a_second_has_no_room_in_time_is_lost_and_asked_for_again() -> None:
+    async def run() -> None:
+        clock = VirtualClock(asyncio.get_running_loop())
+        governor = FastGovernor(clock)
+        queue = SlotQueue(governor, clock)
+        began = clock.monotonic()
+        begins = await asyncio.gather(*(queue.acquire(Lane.NO_LIST, began + 10) for _ in range(8)))
+        # Six in the first second, and the slots of the next two would have been used a third of a second late.
+        assert [round(at - began, 3) for at in begins[:6]] == [0.0, 0.111, 0.222, 0.333, 0.444, 0.556]
+        assert begins[6] >= began + 1.0
+        assert governor.asked > 8
+        queue.close()
+        await asyncio.sleep(5)
+
+    run_virtual(run())
+
+
 def test_who_is_refused_in_the_moment_in_which_it_gives_up_is_no_error_that_nobody_has_seen() -> None:
     async def scenario(queue: SlotQueue, clock: VirtualClock) -> None:
         complaints: list[dict[str, Any]] = []

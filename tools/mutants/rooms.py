@@ -80,6 +80,7 @@ EQUIVALENT: Final = (
     Equivalent("service/budget/schedule.py", "LtE", r"if wait < _NOW_SECONDS", _NO_INSTANT),
     Equivalent("service/budget/slot_queue.py", "1.0 is 5.0", r"weight_of: .* = lambda _: 1\.0", _ITS_OWN_ORDER),
     Equivalent("service/budget/slot_queue.py", "Lt", r"self\._slots\[place\] <= until", _NO_INSTANT),
+    Equivalent("service/budget/slot_queue.py", "GtE", r"self\._slots\[0\] > until", _NO_INSTANT),
     Equivalent("service/budget/turns.py", "GtE", r"or at > self\._time", "who comes again begins at that very time"),
     Equivalent(
         "service/budget/turns.py", "0.0 is 1.0", r"self\._time = 0\.0|get\(sender, 0\.0\)", "all begin at the same time"
@@ -101,7 +102,10 @@ EQUIVALENT: Final = (
         "service/fleet/connections.py", "4 is 17", r"4 \* MAX_CONNECTIONS", "the client lets no more commands through"
     ),
     Equivalent(
-        "service/fleet/rights.py", r"\d+ is \d+", r'^"\w+(\|\w+)?": \(', "a harmless way to try a command is as good"
+        "service/fleet/rights.py",
+        r"\d+ is \d+",
+        r'^"\w+(\|\w+)?": \(|^_HOUR_MS',
+        "a harmless way to try a command is as good",
     ),
     Equivalent(
         "service/lists/adapters/redis.py",
