@@ -203,6 +203,39 @@ def test_a_list_that_is_on_its_way_is_not_fetched_once_more() -> None:
     two(scenario)
 
 
+def test_a_prewarm_goes_on_though_a_caller_has_boarded_it_and_left() -> None:
+    async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
+        store.delay_seconds = 0.05
+        flying = asyncio.create_task(one.flights.prewarm(KEY, ListRequest("user"), one.clock.monotonic(), renew=False))
+        await asyncio.sleep(0.01)
+        gone = asyncio.create_task(one.ask())
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        outcome, spent = await flying
+        assert (outcome.source, spent) == ("personalize", True)
+        assert personalize.transactions.total() == 1
+
+    two(scenario)
+
+
+def test_an_answer_that_another_replica_gave_is_repeated_and_not_given_to_the_store_again() -> None:
+    async def scenario(one: Replica, other: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
+        personalize.failure = RecommenderError
+        first = await one.ask()
+        landed = len(store.landed)
+        began = other.clock.monotonic()
+        assert ((await other.ask()).body, len(store.landed)) == (first.body, landed)
+        assert other.clock.monotonic() - began == pytest.approx(store.delay_seconds)
+        # Nor is what a leader says, which has given it to the store itself.
+        personalize.latency_seconds = 0.3
+        leading = asyncio.create_task(one.ask("new"))
+        await asyncio.sleep(0.1)
+        followed = await other.ask("new")
+        assert (followed.body, len(store.landed)) == ((await leading).body, landed + 1)
+
+    two(scenario)
+
+
 def test_what_is_not_over_in_time_at_the_end_is_ended_and_waited_for() -> None:
     async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
         personalize.latency_seconds = 1.0

@@ -72,6 +72,8 @@ _NO_LENGTH: Final = "what rules say of an item does not depend on the length of 
 _NOT_SENT: Final = "a rehearsal is not sent"
 _NOT_THERE: Final = "of a pin or a lease that there is not, nobody looks at the time"
 _ONCE_MORE: Final = "what is looked for once more in the same instant is the same"
+_NO_SHARES: Final = "where there is one arm, no user is in another"
+_AT_LEAST: Final = "25 items are fetched in any case"
 _NO_NUMBERS: Final = "of an empty list no number is written"
 _LONGER: Final = "a longer name is one that nobody else has too"
 _NO_LATER: Final = "no list is made after the latest moment, however long after"
@@ -154,6 +156,8 @@ EQUIVALENT: Final = (
     Equivalent("service/answers/popular.py", "1.0 is 5.0", r"_weights, self\._weight = ", "only ratios count"),
     Equivalent("service/answers/arranged.py", "Lt", r"found\.since <= now < found\.until", _ONCE_MORE),
     Equivalent("service/lists/numbers.py", "0 is 1", r"max\(found, default=0\)", _NO_NUMBERS),
+    Equivalent("service/answers/placement.py", "1 is 5", r"if len\(self\.arms\) == 1 or not user_id", _NO_SHARES),
+    Equivalent("service/personalize/list_length.py", "0 is 1", r"^self\._asked(_before)? = 0$", _AT_LEAST),
     Equivalent("service/lists/adapters/redis.py", "8 is 33", r"secrets\.token_hex\(8\)", _LONGER),
     Equivalent("service/lists/adapters/redis.py", "1.0 is 5.0", r"earliest = latest \+ 1\.0", _NO_LATER),
     Equivalent("service/api/connections.py", "LtE", r"answered\[1\] < newcomer\[1\]", _NO_INSTANT),
