@@ -164,3 +164,14 @@ def test_the_order_follows_the_catalogue_however_much_of_it_is_remembered(
             assert sorted(of_kind[IDS.index(one)] for one in found) == sorted(KINDS)
             assert len(order._traits._known) <= max(most, 6)
         shop.change()
+
+
+def test_the_trait_of_an_item_follows_the_catalogue_too() -> None:
+    mugs = parse_filter('INCLUDE ItemID WHERE Items.KIND IN ("mug")')
+    shop, order = Renewed(IDS, columns=("kind", "even")), Arrangement(ArrangementTerms(max_per={"kind": 1}, bury=mugs))
+    for _ in range(3):
+        for item_id, row in zip(IDS[:6], shop.rows(IDS[:6]), strict=True):
+            assert row is not None
+            kind = KINDS[(IDS.index(item_id) + shop.version) % 3]
+            assert order.trait_of(item_id, row, shop) == (2 if kind == "mug" else 1, (kind,))
+        shop.change()

@@ -273,10 +273,10 @@ def _steps(rng: random.Random) -> Iterator[Asked | Change]:
             yield asked
 
 
-@examples(60, phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink))
+@pytest.mark.parametrize("kind", ["recommendations", "similar-items", "ranking"])
+@examples(20, phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink))
 @given(
     terms=_terms,
-    kind=st.sampled_from(["recommendations", "similar-items", "ranking"]),
     exclusion=st.sampled_from([None, None, "EXCLUDE ItemID WHERE Items.PRICE > 15"]),
     max_bytes=st.sampled_from([10_000_000, 10_000_000, 6 * (100 + READY_BYTES)]),
     top_up=st.booleans(),
