@@ -187,7 +187,7 @@ class _Worker:
         self._spent += ended.cpu_seconds
         if ended.status is None and not ended.spins and not failed:
             # It hangs, or the machine is busy.
-            ended, failed = self._cold.run(attempt.mutant, tests, **_patience(3 * attempt.seconds + PATIENCE_SECONDS))
+            ended, failed = self._cold.run(attempt.mutant, tests, **_patience(attempt.seconds, times=4))
             self._spent += ended.cpu_seconds
         return None if ended.status == 0 else failed
 
@@ -205,7 +205,7 @@ class _Worker:
         ended = self._fork(work, attempt.seconds)
         if ended.status is None and not ended.spins:
             # It hangs, or the machine is busy.
-            ended = self._fork(work, 3 * attempt.seconds + PATIENCE_SECONDS)
+            ended = self._fork(work, attempt.seconds, times=4)
         if ended.status == cannot:
             return None
         return "" if ended.status == 0 else tests[int.from_bytes(self._at[:8], "little")]
@@ -215,9 +215,9 @@ class _Worker:
             self._good.add(test)
         return test in self._good
 
-    def _fork(self, work: Callable[[], int], seconds: float) -> Ended:
+    def _fork(self, work: Callable[[], int], seconds: float, times: int = 1) -> Ended:
         self._at[:8] = bytes(8)
-        ended = run_in_child(work, **_patience(seconds))
+        ended = run_in_child(work, **_patience(seconds, times))
         self._spent += ended.cpu_seconds
         return ended
 
@@ -241,10 +241,11 @@ class _Worker:
         return 0
 
 
-def _patience(seconds: float) -> dict[str, float]:
+def _patience(seconds: float, times: int = 1) -> dict[str, float]:
+    """For tests that usually take so long; a machine that is busy is slow, and takes no more CPU seconds."""
     return {
         "cpu_seconds": PATIENCE_CPU_SECONDS + 3 * seconds,
-        "seconds": PATIENCE_SECONDS + 10 * seconds,
+        "seconds": times * (PATIENCE_SECONDS + 10 * seconds),
     }
 
 
