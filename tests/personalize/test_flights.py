@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from service.clock import margin_seconds
 from service.constants import PIN_SECONDS
 from service.errors import RecommenderError, RecommenderThrottled
 from service.lists.envelope import seal
@@ -15,6 +16,7 @@ from service.personalize.fetching import _newer
 from service.personalize.flights import SETTLING_SECONDS
 from service.personalize.transactions import patience_seconds
 from service.sends.ports import PrewarmTerms
+from tests.answers.test_batch_lists import FakeBatch
 from tests.support.fakes import HANG, FakePersonalize, FakeStore
 from tests.support.replica import ARN, DEADLINE_SECONDS, FRESH_SECONDS, Replica, items_for, key_of, open_replica
 from tests.support.virtual_time import VirtualClock, run_virtual
@@ -234,6 +236,40 @@ def test_an_answer_that_another_replica_gave_is_repeated_and_not_given_to_the_st
         assert (followed.body, len(store.landed)) == ((await leading).body, landed + 1)
 
     two(scenario)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_prewarm_whose_end_the_store_does_not_hear_is_none(*, fails: bool) -> None:
+    async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
+        personalize.latency_seconds = 0.3
+        personalize.failure = RecommenderError if fails else None
+        flying = asyncio.create_task(one.flights.prewarm(KEY, ListRequest("user"), one.clock.monotonic(), renew=False))
+        await asyncio.sleep(0.1)
+        store.down = True
+        outcome, spent = await flying
+        assert (outcome.source, outcome.degraded_reason, spent) == ("popular", "error", True)
+        # Nobody is pinned to it, and a list is kept here.
+        assert not store.pins
+        assert (one.local.get(KEY) is None) == fails
+
+    two(scenario)
+
+
+@pytest.mark.parametrize(("share", "source"), [(0.4, "batch"), (0.6, "popular")])
+def test_half_of_the_time_to_step_down_in_is_for_the_batch_list(share: float, source: str) -> None:
+    async def run() -> None:
+        left = DEADLINE_SECONDS - margin_seconds(DEADLINE_SECONDS)
+        batch = FakeBatch(seconds=share * margin_seconds(left))
+        async with open_replica(batch=batch) as replica:
+            replica.personalize.failure = HANG
+            began = replica.clock.monotonic()
+            answer = await replica.ask()
+            assert (answer.source, answer.degraded_reason) == (source, "timeout")
+            took = replica.clock.monotonic() - began
+            assert took == pytest.approx(left - margin_seconds(left) * (1 - min(share, 0.5)))
+            assert batch.look_ups == 1
+
+    run_virtual(run())
 
 
 def test_what_is_not_over_in_time_at_the_end_is_ended_and_waited_for() -> None:
