@@ -220,6 +220,8 @@ def test_each_item_has_what_drops_or_moves_it() -> None:
         # A pin that is of the list keeps its rank.
         found = await explained(replica, 2, exclude=frozenset(LISTED))
         assert Counter(one[3] for one in items(found)[:25]) == {"requested": 25}
+        # What is shown is not of Personalize's list.
+        assert found["next_call"] == call("show", "popular", "error")
         assert items(found)[25:] == [
             ("item0", None, 1, None, None, "popular"),
             (PINNED, None, 2, None, "pin", "pin"),

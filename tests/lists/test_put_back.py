@@ -1,5 +1,6 @@
 """Which lists are offered to a Redis that is back, and which never again."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -101,6 +102,13 @@ async def test_what_landed_while_redis_was_away_or_just_before_is_offered(redis_
         await until(lambda: len(stage.lists.offered) == 3)
         assert sorted(stage.lists.offered) == [key(2), key(3), key(4)]
         assert len(stage.put_back) == 0
+        # What lands from now on is safe some seconds later.
+        for _ in range(10):
+            await asyncio.sleep(0)
+        for number in (5, 6):
+            stage.land(number)
+            assert len(stage.put_back) == 1
+            stage.clock.moved_seconds += LOST_SECONDS + 1
 
 
 async def test_a_list_that_redis_never_had_is_offered_however_often_redis_goes(redis_server: RedisServer) -> None:
