@@ -59,6 +59,7 @@ def test_a_known_credential_opens(header: tuple[bytes, bytes]) -> None:
         [(b"authorization", b"old-key")],
         [(b"authorization", b"Basic old-key")],
         [(b"authorization", b"Basic !!!")],
+        [(b"authorization", _basic(b"braze:pass:word").replace(b"YnJh", b"Yn*Jh"))],
         [(b"authorization", _basic(b"braze:wrong"))],
         [(b"authorization", _basic(b"braze"))],
         [(b"authorization", b"Digest old-key")],
