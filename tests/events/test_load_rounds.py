@@ -161,6 +161,13 @@ def test_everything_is_counted_and_the_first_problems_are_named_with_their_place
     play(scenario)
 
 
+def full_at_50_and_away_until(end: float) -> Callable[[float], Exception | None]:
+    def fails(at: float) -> Exception | None:
+        return SharedStateFull("full") if at == 50.0 else SharedStateUnavailable() if at < end else None
+
+    return fails
+
+
 def test_a_full_store_is_waited_for_as_long_as_it_takes_and_one_that_is_away_for_a_minute() -> None:
     async def scenario(scene: Scene) -> None:
         began = scene.clock.monotonic()
@@ -173,9 +180,7 @@ def test_a_full_store_is_waited_for_as_long_as_it_takes_and_one_that_is_away_for
         for seconds, is_whole in ((63.0, True), (65.0, False)):
             again = Scene(scene.clock)
             # A moment in which it is full is one in which it is there.
-            again.fails = lambda at, end=50.0 + seconds: (
-                SharedStateFull("full") if at == 50.0 else SharedStateUnavailable() if at < end else None
-            )
+            again.fails = full_at_50_and_away_until(50.0 + seconds)
             began = scene.clock.monotonic()
             if is_whole:
                 await again.run(File("a", 1))
