@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn, SearchStrategy
+from hypothesis.strategies import SearchStrategy
 
 from service.filters import Filter, FilterValueError, Value, compile_item_exclusion, evaluate, parse_filter
 
@@ -290,11 +290,10 @@ cells: SearchStrategy[Value] = (
 )
 
 
-@st.composite
-def item_conditions(draw: DrawFn, *, catalogue_only: bool = False) -> Cond:
-    field = draw(st.sampled_from(["PRICE", "CATEGORY", "GENRE"]))
+def item_conditions(*, catalogue_only: bool = False) -> SearchStrategy[Cond]:
     current = [] if catalogue_only else [st.builds(Current, st.sampled_from(["PRICE", "GENRE"]))]
-    return draw(conditions("Items", field, texts, current))
+    # Made once: to make a strategy anew for each condition takes longer than all that is drawn.
+    return st.one_of(*(conditions("Items", field, texts, current) for field in ("PRICE", "CATEGORY", "GENRE")))
 
 
 def conditions(
