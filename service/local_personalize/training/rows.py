@@ -73,7 +73,10 @@ def _by_id(group: dict[str, Any], dataset_type: str, id_column: str, put_file: s
 def _csv_rows(group: dict[str, Any], dataset_type: str) -> Iterator[dict[str, str]]:
     for name in group["datasets"].get(dataset_type, {}).get("files", ()):
         with Path(name).open(encoding="utf-8", newline="") as file:
-            yield from csv.DictReader(file)
+            # Rows as wide as the header, since the import has seen to that. A DictReader takes three times as long.
+            rows = csv.reader(file)
+            header = next(rows, [])
+            yield from (dict(zip(header, row, strict=False)) for row in rows if row)
 
 
 def read_put_rows(path: Path) -> Iterator[dict[str, Any]]:
