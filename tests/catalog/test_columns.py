@@ -147,6 +147,14 @@ def test_json_names_the_ways_to_values_inside_others() -> None:
     )
 
 
+def test_a_number_of_the_smallest_coins_is_no_price_however_deep_it_is() -> None:
+    """C4."""
+    line = json.dumps({**VALUES, "price": {"value": {"centAmount": 5}}})
+    assert "price.value.centAmount counts the smallest coin; name the object it is in: price=price.value" in refusal(
+        line, columns="price=price.value.centAmount"
+    )
+
+
 def test_columns_from_before_stay_as_far_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """A1."""
     text = table({"size": "XL"})

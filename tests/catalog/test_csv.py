@@ -249,14 +249,16 @@ def test_an_address_of_the_web_is_shown_as_it_leads(name: str, address: str, sho
 
 
 def test_values_as_most_are_need_no_closer_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_address", "_image", "as_text", "without_mark", "price_of", "without_entities"):
+    for name in ("_address", "_image", "as_text", "without_mark", "price_of", "without_entities", "plain_price"):
         monkeypatch.setattr(rows, name, None)
     monkeypatch.setattr(origins.Origin, "getter", None)
     monkeypatch.setattr(csv_rows, "without_formula", None)
     monkeypatch.setattr(csv_rows, "_fitting", None)
-    found = read(table({"url": "https://u/ä", "image": "http://i/?a=1&b=2;c", "price": "9.99"}, {}, delimiter=","))
+    found = read(
+        table({"url": "https://u/ä", "image": "http://i/?a=1&b=2;c", "price": "9.99"}, {"price": "0.50"}, delimiter=",")
+    )
     assert (found.values("url")[0], found.values("image")[0]) == ("https://u/ä", "http://i/?a=1&b=2;c")
-    assert found.values("price") == [9.99, 5]
+    assert found.values("price") == [9.99, 0.5]
 
 
 def test_reading_ends_with_the_row_that_is_one_too_many() -> None:

@@ -21,7 +21,23 @@ def test_wide_encodings_are_known_by_their_zeros_and_by_their_mark(encoding: str
     assert encoding_of(("\ufeff" + text).encode(encoding)) == encoding[:6]
 
 
-@pytest.mark.parametrize("head", [b"", b"a", b"abc", b"id,title\n", "süß".encode(), b"a\x00bcdefghijklmnop"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"a",
+        b"abc",
+        b"id,title\n",
+        "süß".encode(),
+        b"a\x00bcdefghijklmnop",
+        b"a\0b\0" + b"c" * 28,
+        b"\0a\0b" + b"c" * 28,
+        b"a\0" * 4 + b"b" * 8,
+        b"\0a" * 4 + b"b" * 8,
+        b"\0\0a",
+        b"a\0\0b" + b"c" * 20,
+    ],
+)
 def test_all_else_begins_as_utf_8(head: bytes) -> None:
     assert encoding_of(head) == UTF_8
     assert encoding_of(b"\xef\xbb\xbf" + head) == "utf-8-sig"

@@ -129,6 +129,9 @@ EQUIVALENT: Final = (
         "as many of the one as of the other are unclear",
     ),
     Equivalent(
+        "service/catalog/adapters/seal.py", "LtE", r"while size is None or place < size", "nothing is read at the end"
+    ),
+    Equivalent(
         "service/catalog/reading/json_document.py",
         "1 is 5",
         r"read\(MAX_TOLERANT_BYTES \+ 1\)",

@@ -210,8 +210,7 @@ def _copy(base: int, path: Path) -> None:
     size = os.fstat(base).st_size - SEAL_BYTES
     digest = sha256()
     place = 0
-    with path.open("r+b") as file:
-        file.truncate(0)
+    with path.open("wb") as file:
         while place < size and (chunk := os.pread(base, min(_CHUNK_BYTES, size - place), place)):
             digest.update(chunk)
             file.write(chunk)
