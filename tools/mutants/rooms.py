@@ -96,6 +96,7 @@ EQUIVALENT: Final = (
         "stamps are microseconds of today",
     ),
     Equivalent("service/fleet/ledger.py", "LtE", r"self\._first_look_at < ASKING_SECONDS", _NO_INSTANT),
+    Equivalent("service/fleet/ledger.py", "LtE", r"if stamp < oldest", "a microsecond sooner is as good"),
     Equivalent("service/fleet/script.py", "False is True", r"usedforsecurity=False", "the digest is the same"),
     Equivalent(
         "service/fleet/heartbeat.py", "False is True", r"def _say\(", "Redis does not read what a look says of others"
