@@ -246,10 +246,7 @@ class ReadyItems:
     def _are_ready(self, numbers: Sequence[int]) -> bool:
         """Whether each of them has a fragment, or is known not to be shown; after making ready what is not."""
         fragments = self._fragments
-        missing = [number for number in numbers if fragments[number] is None]
-        if not missing:
-            return True
-        self._look_at(missing)
+        self._look_at([number for number in numbers if fragments[number] is None])
         return all(fragments[number] is not None for number in numbers)
 
     def _look_at(self, numbers: Sequence[int]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from service.answers import chosen
+from service.answers import arranged, chosen
 from service.answers.arranged import ArrangedItems
 from service.answers.arrangement import Arrangement, ArrangementTerms, Pin
 from service.answers.popular import PopularItems
@@ -300,6 +300,17 @@ def test_a_list_of_which_nothing_is_dropped_is_kept_as_it_is() -> None:
     lists.world.change(Change(blocked=frozenset(IDS[:1])))
     assert [lists.ask(IDS[:12]), lists.ask(IDS[:12])] == [(IDS[1:5], False), (IDS[1:5], True)]
     assert lists.size(IDS[:12]) > size
+
+
+def test_pins_are_known_for_so_many_lengths_of_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arranged, "MAX_STANDING", 2)
+    lists = Lists(ArrangementTerms(pins=(Pin(IDS[20], 2, float("inf")),)))
+    ready = lists.world.joined._ready
+    assert isinstance(ready, ArrangedItems)
+    for wanted, known in [(2, 1), (3, 2), (3, 2), (4, 1), (3, 2)]:
+        assert lists.ask(IDS[:12], wanted)[0] == [IDS[0], IDS[20], *IDS[1 : wanted - 1]]
+        lists._kept.clear()
+        assert len(ready._standing) == known
 
 
 def test_pinned_items_count_among_those_of_their_kind_both_ways() -> None:

@@ -97,6 +97,8 @@ def test_a_value_that_grows_in_a_full_cache_stays_and_can_be_evicted_later() -> 
         cache.keep(key, b"")
     cache.keep(b"1", bytes(100))
     assert cache.kept(b"1") == bytes(100)
+    assert cache.bytes <= _room_for(3)
+    assert len(cache) == 2
     for number in range(10, 20):
         cache.keep(b"%d" % number, b"")
     assert b"1" not in cache

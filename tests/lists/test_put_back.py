@@ -1,7 +1,7 @@
 """Which lists are offered to a Redis that is back, and which never again."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -36,6 +36,7 @@ class Lists:
         self.there: dict[UserKey, Envelope] = {}
         self.left = 1_000
         self.refused = 0
+        self.on_offer: Callable[[UserKey], None] = lambda _: None
 
     async def offer(self, key: UserKey, envelope: Envelope) -> Envelope:
         if not self.left:
@@ -43,6 +44,7 @@ class Lists:
             raise SharedStateUnavailable
         self.left -= 1
         self.offered.append(key)
+        self.on_offer(key)
         return self.there.get(key, envelope)
 
     async def take_out(self, key: UserKey) -> None:
@@ -211,3 +213,23 @@ async def test_of_too_many_lists_the_latest_are_offered(
         await stage.come_back()
         await until(lambda: len(stage.put_back) == 0)
         await until(lambda: sorted(stage.lists.offered) == [key(1), key(4), key(5)])
+
+
+async def test_what_is_forgotten_or_renewed_while_it_is_offered_stays_so(redis_server: RedisServer) -> None:
+    async with a_stage(redis_server) as stage:
+        new = seal(ItemList(("new",), "RID-3", 1.0))
+        stage.lists.there = {key(number): OTHERS for number in (1, 2, 3)}
+
+        def meanwhile(offered: UserKey) -> None:
+            if offered == key(1):
+                stage.memory.discard(offered)
+            elif offered == key(2):
+                stage.memory.put(offered, new)
+
+        stage.lists.on_offer = meanwhile
+        stage.go()
+        for number in (1, 2, 3):
+            stage.land(number, shared=False)
+        await stage.come_back()
+        await until(lambda: stage.memory.get(key(3)) == OTHERS)
+        assert [stage.memory.get(key(1)), stage.memory.get(key(2))] == [None, new]

@@ -145,3 +145,7 @@ def test_its_bounds_are_met_to_the_moment() -> None:
         states[seconds] = breaker.state
     open_, half, closed = BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED
     assert list(states.values()) == [open_, open_, half, half, closed]
+
+
+def test_its_states_have_the_numbers_that_dashboards_know() -> None:
+    assert {state.name: state.value for state in BreakerState} == {"CLOSED": 0, "HALF_OPEN": 1, "OPEN": 2}

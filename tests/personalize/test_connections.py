@@ -12,7 +12,7 @@ from botocore import exceptions as sdk
 
 from service.personalize.sdk import connections
 from service.personalize.sdk.connections import CLOSING_SECONDS, IDLE_SECONDS, ConnectionPool, HttpAnswer, Place
-from tests.support.virtual_time import run_virtual
+from tests.support.virtual_time import BlindLoop, run_virtual
 
 OK = b"HTTP/1.1 200 OK\r\nX-Id: 7\r\nContent-Length: 2\r\n\r\n{}"
 SILENCE, CONNECTING = 5.0, 0.5
@@ -77,7 +77,7 @@ class Host:
         return [number for number, line in enumerate(self.lines) if not line.is_aborted]
 
 
-def play(scenario: Callable[[Host], Awaitable[None]]) -> None:
+def play(scenario: Callable[[Host], Awaitable[None]], *, blind: bool = False) -> None:
     async def run() -> None:
         place = Place("http://host", "host", 80, None)
         pool = ConnectionPool(place, max_connections=3, connect_seconds=CONNECTING, silence_seconds=SILENCE)
@@ -90,7 +90,17 @@ def play(scenario: Callable[[Host], Awaitable[None]]) -> None:
                 await pool.close()
                 await asyncio.sleep(0)
 
-    run_virtual(run())
+    run_virtual(run(), blind=blind)
+
+
+def test_behind_an_answer_nobody_looks_whether_the_host_is_silent() -> None:
+    async def scenario(host: Host) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, BlindLoop)
+        await host.ask(2)
+        assert loop.timers == []
+
+    play(scenario, blind=True)
 
 
 def test_what_was_used_last_is_used_next_and_what_rests_too_long_is_closed() -> None:

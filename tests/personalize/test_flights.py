@@ -272,6 +272,25 @@ def test_half_of_the_time_to_step_down_in_is_for_the_batch_list(share: float, so
     run_virtual(run())
 
 
+def test_who_finds_no_place_to_wait_gets_the_same_for_some_seconds() -> None:
+    async def run() -> None:
+        async with open_replica(max_waiting=1) as replica:
+            waiting = asyncio.create_task(replica.ask("first"))
+            await asyncio.sleep(0.01)
+            sent_away = await replica.ask("second")
+            assert (sent_away.source, sent_away.degraded_reason) == ("popular", "budget")
+            listed = (await waiting).shown
+            assert (await replica.ask("second")).body == sent_away.body
+            assert replica.personalize.transactions["second"] == 0
+            await asyncio.sleep(PIN_SECONDS)
+            assert (await replica.ask("second")).source == "personalize"
+            # What was recommended is popular from then on.
+            await asyncio.sleep(PIN_SECONDS)
+            assert {*listed} <= {*(await replica.ask("", num_results=20)).shown}
+
+    run_virtual(run())
+
+
 def test_what_is_not_over_in_time_at_the_end_is_ended_and_waited_for() -> None:
     async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
         personalize.latency_seconds = 1.0
