@@ -2,13 +2,15 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
-from service.api.refusals import LINE_SECONDS
+from service.api.refusals import LINE_SECONDS, Refusals
+from tests.support.clocks import StandingClock
 from tests.support.front_door import Door, OpenDoor
 
 KEY = "a-key-of-twenty-four-letters-or-more"
@@ -151,3 +153,44 @@ async def test_a_page_that_is_off_is_refused_by_its_route(open_door: OpenDoor, a
         assert answer.status_code == 404
         [line] = [one for one in lines if one["event"] == "refused"]
         assert line["route"] in {"/metrics", "/docs"}
+
+
+def test_a_kind_has_a_line_at_once_and_then_one_a_minute_with_what_came_meanwhile() -> None:
+    """A5"""
+    clock = StandingClock(1_000.0)
+    refusals = Refusals(clock.monotonic, "/shop")
+    refusals.know(["/recommendations", "/users/{user_id:id}"])
+
+    def said(refuse: Callable[[], None]) -> list[tuple[object, ...]]:
+        with capture_logs() as logs:
+            refuse()
+        return [(one["route"], one["status"], one["parameter"], one["reason"], one["count"]) for one in logs]
+
+    def refuse(reason: str, route: str = "/recommendations", parameter: str = "user_id") -> list[tuple[object, ...]]:
+        return said(lambda: refusals.refuse(route, 422, parameter, reason))
+
+    kind = ("/recommendations", 422, "user_id")
+    assert refuse("one") == [(*kind, "one", 1)]
+    assert refuse("two") == refuse("three") == said(refusals.say) == []
+    assert refuse("other", parameter="filter_values.COLOR") == [("/recommendations", 422, "filter_values", "other", 1)]
+    clock.now += 59.9
+    assert said(refusals.say) == []
+    clock.now += 0.1
+    assert said(refusals.say) == [(*kind, "three", 2)]
+    clock.now += 60.0
+    assert said(refusals.say) == said(lambda: refusals.say(all_of_it=True)) == []
+    assert refuse("four") == [(*kind, "four", 1)]
+    assert refuse("five") == []
+    assert said(lambda: refusals.say(all_of_it=True)) == [(*kind, "five", 1)]
+    # Behind a prefix a path is the same one; what nobody knows has no label.
+    assert refuse("six", route="/shop/recommendations") == []
+    assert refuse("seven", route="/made/up", parameter="made_up") == [(None, 422, None, "seven", 1)]
+    [family] = refusals.collect()
+    counts = {tuple(one.labels.values()): one.value for one in family.samples}
+    assert {kind: count for kind, count in counts.items() if count} == {
+        ("/recommendations", "422", "user_id"): 6,
+        ("/recommendations", "422", "filter_values"): 1,
+        ("", "422", ""): 1,
+    }
+    # So that a rate sees the first of each.
+    assert {("/ranking", "401", ""), ("", "431", ""), ("/similar-items", "422", "item_id")} <= counts.keys()
