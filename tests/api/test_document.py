@@ -1,5 +1,7 @@
 """What the OpenAPI document says of every route: who may call it, and how it answers."""
 
+from typing import Any
+
 import pytest
 
 from service.api.document import PROBES, SCHEMES
@@ -59,3 +61,13 @@ async def test_pages_for_people_and_the_files_of_them_are_no_part_of_it(
     assert [path for path in paths if path.startswith(("/docs", "/openapi", "/console"))] == []
     assert "/users/{user_id}/explain" in paths or any(path.endswith("/explain") for path in paths)
     assert "422" in paths["/recommendations"]["get"]["responses"]  # type: ignore[operator]  # a dictionary
+
+
+async def test_the_body_of_a_ranking_has_its_bounds(paths: dict[str, dict[str, dict[str, Any]]]) -> None:
+    body = paths["/ranking"]["post"]["requestBody"]
+    assert body["required"] is True
+    schema = body["content"]["application/json"]["schema"]
+    assert schema["required"] == ["user_id", "item_ids"]
+    items = schema["properties"]["item_ids"]
+    assert (items["minItems"], items["maxItems"]) == (1, 500)
+    assert (items["items"]["minLength"], items["items"]["maxLength"]) == (1, 256)

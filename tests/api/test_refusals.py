@@ -194,3 +194,15 @@ def test_a_kind_has_a_line_at_once_and_then_one_a_minute_with_what_came_meanwhil
     }
     # So that a rate sees the first of each.
     assert {("/ranking", "401", ""), ("", "431", ""), ("/similar-items", "422", "item_id")} <= counts.keys()
+
+
+async def test_a_body_that_is_not_text_is_a_wrong_parameter(open_door: OpenDoor) -> None:
+    """A5"""
+    async with open_door(ADMIN_KEYS=ADMIN) as door:
+        headers = {"X-API-Key": ADMIN, "Content-Type": "application/json"}
+        answer = await door.http.post("/users/prewarm", content=b'{"user_ids": ["\xff"]}', headers=headers)
+        assert (answer.status_code, answer.json()) == (
+            422,
+            {"error": "invalid_parameter", "message": "is not JSON", "field": "body"},
+        )
+        assert await counted(door) == {("/users/prewarm", 422, "body"): 1}

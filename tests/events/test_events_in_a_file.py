@@ -135,7 +135,6 @@ async def test_a_forgotten_user_leaves_nothing_and_others_keep_theirs(store: Sql
 async def test_a_change_of_another_process_is_seen_and_one_of_its_own_is_none(
     store: SqliteEventStore, clock: StandingClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.events.adapters.sqlite.FOLLOW_SECONDS", 0.001)
     gaps: list[None] = []
     looks = 0
     run = store._file.run
@@ -146,6 +145,17 @@ async def test_a_change_of_another_process_is_seen_and_one_of_its_own_is_none(
         return await run(work)  # type: ignore[arg-type]  # as it came
 
     monkeypatch.setattr(store._file, "run", counted)
+    monkeypatch.setattr("service.events.adapters.sqlite.FOLLOW_SECONDS", 600.0)
+    following = asyncio.create_task(store.follow(lambda: gaps.append(None)))
+    await until(lambda: looks == 1)
+    for _ in range(5):
+        await run(lambda _: None)
+    # It pauses between two looks.
+    assert looks == 1
+    following.cancel()
+    await asyncio.wait({following})
+
+    monkeypatch.setattr("service.events.adapters.sqlite.FOLLOW_SECONDS", 0.001)
     following = asyncio.create_task(store.follow(lambda: gaps.append(None)))
     await until(lambda: looks > 2)
     await store.accept([(ANN, event("a"))])

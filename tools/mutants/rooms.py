@@ -65,6 +65,8 @@ _HARMLESS: Final = "a harmless way to try a command is as good"
 _UNUSED: Final = "the time of a missing token is not looked at"
 _READ_THE_SAME: Final = "a value of that length is read the same on either way"
 _BEHIND_A_NAME: Final = "an ampersand stands before the next name, five bytes behind one that begins so"
+_A_VERSION: Final = "a version is -1 or a million and more"
+_LOOKED_AT_AGAIN: Final = "what comes next looks at the length again"
 _ONLY_ANOTHER: Final = "only whether it is another number counts"
 _NO_SOURCE: Final = "a head by itself names no source"
 _NO_VERSION: Final = "no version is negative"
@@ -170,6 +172,8 @@ EQUIVALENT: Final = (
     Equivalent("service/events/outbox.py", "GtE?", r"LOGGED_EVERY_SECONDS:$|> self\._last_start$", _NO_INSTANT),
     Equivalent("service/api/query.py", "Lt", r"^is_plain = len\(written\) <= ", _READ_THE_SAME),
     Equivalent("service/api/query_forms.py", "1 is 5", r"find\(_USER_BEGINS, at \+ 1\)", _BEHIND_A_NAME),
+    Equivalent("service/api/lifecycle.py", "0 is 1", r"^return known\.version\(.* >= 0$", _A_VERSION),
+    Equivalent("service/api/http_protocol.py", "GtE", r"> MAX_PATH_BYTES and is_too_long\(", _LOOKED_AT_AGAIN),
     Equivalent("service/events/known.py", "0 is 1", r"^self\._(loads|changes) = 0$", _ONLY_ANOTHER),
 )
 
