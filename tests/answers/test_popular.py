@@ -105,3 +105,12 @@ def test_the_order_is_that_of_all_counts(monkeypatch: pytest.MonkeyPatch, max_id
             best = sorted(((one, item_id) for item_id, one in counts.items()), reverse=True)
             best = best[: PERSONALIZE_MAX_RESULTS if max_ids > 1_000 else 100]
             assert learned(items, len(best)) == [item_id for _, item_id in best]
+
+
+def test_of_too_many_items_the_best_are_counted_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(popular, "_MAX_IDS", 4)
+    monkeypatch.setattr(popular, "_KEPT_IDS", 2)
+    items = PopularItems((), StandingClock())
+    for listed, counted in [("ab", "ab"), ("bcd", "abcd"), ("be", "be")]:
+        items.learn(listed)
+        assert sorted(items._weights) == list(counted)

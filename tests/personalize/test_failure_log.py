@@ -44,7 +44,7 @@ def test_success_after_a_failure_is_said_once_with_how_long_it_took() -> None:
         log.failed(RecommenderTimeout("slow"), REQUEST)
         clock.now = 5.25
         log.failed(RecommenderThrottled("fast"), REQUEST)
-        clock.now = 7.5
+        clock.now = 7.5432
         log.worked()
         log.worked()
     assert [line["event"] for line in lines] == ["personalize_failed"] * 2 + ["personalize_answers_again"]
