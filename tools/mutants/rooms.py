@@ -99,6 +99,9 @@ EQUIVALENT: Final = (
     ),
     Equivalent("service/fleet/ledger.py", "LtE", r"self\._first_look_at < ASKING_SECONDS", _NO_INSTANT),
     Equivalent("service/fleet/ledger.py", "LtE", r"if stamp < oldest", "a microsecond sooner is as good"),
+    Equivalent(
+        "service/fleet/shared_clock.py", "0.0 is 1.0", r"_offset_seconds = 0\.0", "the first comparison sets it"
+    ),
     Equivalent("service/fleet/script.py", "False is True", r"usedforsecurity=False", "the digest is the same"),
     Equivalent(
         "service/fleet/heartbeat.py", "False is True", r"def _say\(", "Redis does not read what a look says of others"
