@@ -100,7 +100,8 @@ class _Table:
                 delimiter = max(_DELIMITERS, key=header.count)
                 reader = csv.reader(chain([header], lines), delimiter=delimiter, skipinitialspace=True)
                 for values in reader:
-                    yield _Row(reader.line_num + number - 1, [_trimmed(value) for value in values])
+                    cells = ["" if (text := value.strip()) in _NOTHING else text for value in values]
+                    yield _Row(reader.line_num + number - 1, cells)
         except (OSError, EOFError, zlib.error, csv.Error, UnicodeDecodeError) as error:
             raise self.complaint(f"cannot be read: {error}") from error
 
@@ -109,11 +110,6 @@ class _Table:
             is_packed = file.read(len(_GZIP)) == _GZIP
         open_text = gzip.open if is_packed or self._path.suffix == ".gz" else open
         return cast("TextIO", open_text(self._path, "rt", encoding="utf-8-sig", newline=""))
-
-
-def _trimmed(value: str) -> str:
-    text = value.strip()
-    return "" if text in _NOTHING else text
 
 
 def read_dataset(directory: Path) -> Dataset:

@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
@@ -153,8 +153,9 @@ def ecs_settings() -> set[str]:
     return {variable["Name"] for variable in container["Environment"] + container["Secrets"]}
 
 
-@pytest.mark.parametrize("names", [kubernetes_settings(), ecs_settings()], ids=["kubernetes", "ecs"])
-def test_manifests_name_only_settings_that_exist_and_all_that_matter(names: set[str]) -> None:
+@pytest.mark.parametrize("settings_of", [kubernetes_settings, ecs_settings], ids=["kubernetes", "ecs"])
+def test_manifests_name_only_settings_that_exist_and_all_that_matter(settings_of: Callable[[], set[str]]) -> None:
+    names = settings_of()
     known = {name.upper() for name in Settings.model_fields} | {"AWS_REGION"}
 
     assert names - known == set()

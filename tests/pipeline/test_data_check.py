@@ -110,8 +110,8 @@ BROKEN: dict[str, tuple[str, str | bytes, list[tuple[str, str, int | None]]]] = 
         ("timestamp-not-seconds", EVENTS, 9), ("timestamp-not-number", EVENTS, 5), ("timestamp-not-whole", EVENTS, 7),
         ("timestamp-empty", EVENTS, 8), ("id-empty", EVENTS, 3), ("id-with-blanks", EVENTS, 4),
         ("event-type-empty", EVENTS, 6), ("event-type-spellings", EVENTS, None), ("event-type-with-blanks", EVENTS, 11)]),
-    "the future": (EVENTS, rows_of(cell(7, 3, "9000000000"), interactions()), [("timestamp-in-the-future", EVENTS, 7)]),
-    "1970": (EVENTS, rows_of(cell(7, 3, "1740988"), interactions()), [("timestamp-implausible", EVENTS, 7)]),
+    "the future and 1970": (EVENTS, rows_of(each([(7, 3, "9000000000"), (8, 3, "1740988")]), interactions()), [
+        ("timestamp-in-the-future", EVENTS, 7), ("timestamp-implausible", EVENTS, 8)]),
     "a long id": (ITEMS, rows_of(cell(31, 0, LONG), [*catalogue()[:30], ["i29", "1", "tea", "true"], ["i30", "1", "tea", "true"]]), [
         ("id-too-long", ITEMS, 31), ("item-not-known", ITEMS, None)]),
     "eleven types": (EVENTS, rows_of(every(2, lambda t: t), [
@@ -119,15 +119,17 @@ BROKEN: dict[str, tuple[str, str | bytes, list[tuple[str, str, int | None]]]] = 
     "999 rows": (EVENTS, as_csv(interactions(999)), [("too-few-interactions", EVENTS, None)]),
     "24 users": (EVENTS, as_csv(interactions(1_200, users=24)), [("too-few-returning-users", EVENTS, None)]),
     "a missing column": (EVENTS, as_csv([row[:3] for row in interactions()]), [("missing-column", EVENTS, 1)]),
-    "a lower-case column": (EVENTS, as_csv(interactions()).replace("USER_ID", "user_id"), [("column-name", EVENTS, 1)]),
+    "a lower-case column and a quoted one": (EVENTS, as_csv(interactions()).replace("USER_ID", "user_id").replace("ITEM_ID", '"ITEM_ID"'), [
+        ("column-name", EVENTS, 1), ("quoted-header", EVENTS, 1)]),
     "another name": (ITEMS, as_csv(catalogue()).replace("ITEM_ID", "sku"), [("column-name", ITEMS, 1)]),
     "no header": (EVENTS, as_csv(interactions()[1:]), [("no-header", EVENTS, 1)]),
     "semicolons": (EVENTS, as_csv(interactions(), ";"), [("wrong-delimiter", EVENTS, 1)]),
-    "a quoted header": (EVENTS, as_csv(interactions()).replace("USER_ID", '"USER_ID"'), [("quoted-header", EVENTS, 1)]),
     "a mark": (EVENTS, "\ufeff" + as_csv(interactions()), [("byte-order-mark", EVENTS, 1)]),
     "Latin-1": (ITEMS, as_csv(catalogue()).replace("books", "b\u00fccher").encode("latin-1"), [("not-utf8", ITEMS, 3)]),
-    "a short row": (EVENTS, rows_of(shorten, interactions()), [("malformed-row", EVENTS, 10)]),
-    "an open quote": (EVENTS, as_csv(interactions()) + '"u1,i1,View,1740000000\n', [("malformed-row", EVENTS, 1_202)]),
+    "a short row and a time of 40 digits": (EVENTS, rows_of(shorten, [*interactions()[:5], ["u1", "i1", "View", "9" * 40], *interactions()[6:]]), [
+        ("malformed-row", EVENTS, 10), ("timestamp-not-seconds", EVENTS, 6)]),
+    "a row twice and an open quote": (EVENTS, as_csv([*interactions(), interactions()[4]]) + '"u1,i1,View,1740000000\n', [
+        ("duplicate-rows", EVENTS, 1_202), ("malformed-row", EVENTS, 1_203)]),
     "six more columns": (EVENTS, rows_of(wide(6), interactions()), [("too-many-columns", EVENTS, None)]),
     "an empty column": (ITEMS, rows_of(wide(1, ""), catalogue()), [("empty-column", ITEMS, None)]),
     "a reserved name": (EVENTS, rows_of(wide(1), interactions()).replace("EXTRA_0", "SESSION_ID"), [("unsendable-column", EVENTS, 1)]),
@@ -135,7 +137,6 @@ BROKEN: dict[str, tuple[str, str | bytes, list[tuple[str, str, int | None]]]] = 
     "a name twice": (ITEMS, rows_of(wide(1), catalogue()).replace("EXTRA_0", "PRICE"), [("duplicate-column", ITEMS, 1)]),
     "a name in two cases": (ITEMS, rows_of(wide(1), catalogue()).replace("EXTRA_0", "price"), [("duplicate-column", ITEMS, 1)]),
     "a decimal comma": (ITEMS, rows_of(cell(8, 2, '"5,50"'), catalogue()), [("decimal-comma", ITEMS, 8)]),
-    "a time of 40 digits": (EVENTS, rows_of(cell(6, 3, "9" * 40), interactions()), [("timestamp-not-seconds", EVENTS, 6)]),
     "ids of pandas": (USERS, as_csv([*people(), ["40.0", "33"]]), [("id-written-as-float", USERS, 42)]),
     "many values": (ITEMS, rows_of(each([(8, 1, "call us"), (9, 3, "TRUE"), (10, 2, "n/a"), (11, 2, "x" * 1_001)]), catalogue()), [
         ("value-not-number", ITEMS, 8), ("boolean-not-lower-case", ITEMS, 9), ("null-word", ITEMS, 10), ("category-too-long", ITEMS, 11)]),
@@ -143,7 +144,6 @@ BROKEN: dict[str, tuple[str, str | bytes, list[tuple[str, str, int | None]]]] = 
     "a value that is none": (EVENTS, rows_of(valued, interactions()), [
         ("event-value-not-number", EVENTS, 5)]),
     "an id twice": (ITEMS, as_csv([*catalogue(), catalogue()[4]]), [("duplicate-id", ITEMS, 32)]),
-    "a row twice": (EVENTS, as_csv([*interactions(), interactions()[4]]), [("duplicate-rows", EVENTS, 1_202)]),
     "an item missing": (ITEMS, as_csv(catalogue(29)), [("item-not-known", ITEMS, None)]),
     "a user missing": (USERS, as_csv(people(39)), [("user-not-known", USERS, None)]),
     "other ids": (USERS, rows_of(every(0, lambda u: f"x{u}"), people()), [("no-user-known", USERS, None)]),
@@ -155,10 +155,10 @@ BROKEN: dict[str, tuple[str, str | bytes, list[tuple[str, str, int | None]]]] = 
 
 
 MENDED = {
-    *("milliseconds", "many cells", "a lower-case column", "another name", "semicolons", "a quoted header", "a mark", "Latin-1"),
-    *("a name in two cases", "a time of 40 digits"),
-    *("a short row", "an open quote", "six more columns", "an empty column", "an illegal name", "a name twice"),
-    *("many values", "infinity", "a value that is none", "an id twice", "a row twice"),
+    *("milliseconds", "many cells", "a lower-case column and a quoted one", "another name", "semicolons", "a mark", "Latin-1"),
+    *("a name in two cases", "a short row and a time of 40 digits", "a row twice and an open quote"),
+    *("six more columns", "an empty column", "an illegal name", "a name twice"),
+    *("many values", "infinity", "a value that is none", "an id twice"),
 }  # fmt: skip
 
 
@@ -190,7 +190,7 @@ def test_each_fault_is_named_and_nothing_else_and_mended_if_it_can_be(
     if can_be_mended:
         assert faults(report["fixed"]) == []
         # Rows that were wrong beyond mending.
-        left_out = 3 if "many cells" in names else 1
+        left_out = {"many cells": 3, "a short row and a time of 40 digits": 2}.get(names[0], 1)
         assert report["fixed"]["datasets"]["interactions"]["rows"] >= 1_200 - left_out
 
 
