@@ -47,6 +47,8 @@ _running: list[pytest.Item] = []
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests that ask for a Redis or a browser, and all of tests/integration. Let the slowest begin."""
     for item in items:
+        if " at 0x" in item.nodeid:
+            raise pytest.UsageError(f"{item.nodeid} has another name in each process: give its case an id")
         if _asks_for(item, "redis_server", "browser") or item.nodeid.startswith(INTEGRATION):
             item.add_marker(MARK)
     # Of the parallel workers one begins with the pages, so that only one starts the browser.

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from enum import Enum
 
 from tests.support.streams import serving
 
@@ -15,10 +16,18 @@ future says what it is given, once it is."""
 
 Answer = Said | Callable[[Command], Said]
 
-SILENCE = object()
+
+class _Mark(Enum):
+    """Looks the same in every process, so that a test may be named after one."""
+
+    SILENCE = "silence"
+    HANG_UP = "hang up"
+
+
+SILENCE = _Mark.SILENCE
 """As an answer: none."""
 
-HANG_UP = object()
+HANG_UP = _Mark.HANG_UP
 """As an answer: the connection is closed."""
 
 
