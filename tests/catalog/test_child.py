@@ -183,6 +183,7 @@ async def test_a_changed_source_is_read_by_difference_in_the_background(
 ) -> None:
     # The first rows are read again in every version.
     monkeypatch.setattr("service.catalog.adapters.sqlite_sink.WITNESSES", 2)
+    monkeypatch.setattr("service.catalog.adapters.difference_sink._MIN_CHANGED", 6)
     first = await built(FEED, data_dir, content=Content("c" * 64))
     with capture_logs() as logs:
         second = await built(
@@ -195,6 +196,11 @@ async def test_a_changed_source_is_read_by_difference_in_the_background(
     [log] = [log for log in logs if log["event"] == "catalog_read_by_difference"]
     assert (log["rows"], log["unchanged"]) == (41, 38)
     assert len(second) == 41
+    # Another feed has too little in common with it.
+    third = await built(FEED.replace("Name", "Other"), data_dir, content=Content("e" * 64), background=True)
+    assert (process.jobs[-1]["base"] is not None, len(third)) == (True, 40)
+    assert b"Other" in third.rows(["1"])[0].fragment  # type: ignore[union-attr]  # it is there
+    third.close()
     first.close()
     second.close()
     sweep(data_dir)

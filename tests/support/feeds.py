@@ -65,6 +65,7 @@ def read(
         known=known,
         max_rows=max_rows,
     )
+    assert not catalog.is_open
     report = catalog.report
     assert report.dropped.keys() == report.examples.keys()
     return Reading(

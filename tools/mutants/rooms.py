@@ -135,6 +135,12 @@ EQUIVALENT: Final = (
         "as many of the one as of the other are unclear",
     ),
     Equivalent(
+        "service/catalog/reading/origins.py",
+        "False is True",
+        r"^keeps_reserved: bool = False",
+        "it is of origins in a template, and each of them says it",
+    ),
+    Equivalent(
         "service/catalog/adapters/seal.py", "LtE", r"while size is None or place < size", "nothing is read at the end"
     ),
     Equivalent(

@@ -140,7 +140,7 @@ class UsualLineReader:
             if trace is None and item_id in sink:
                 break
             record = form % values
-            if "&" in record and ENTITY.search(record) is not None:
+            if "&" in record and ";" in record and ENTITY.search(record) is not None:
                 break
             if "" in values:
                 record = record.replace('""', "null")
