@@ -11,7 +11,7 @@ from service.errors import CatalogError
 
 
 class Client:
-    """Gives what it is told to, and keeps what it was asked."""
+    """Gives the answers in turn, and keeps what it was asked."""
 
     def __init__(self, *answers: object) -> None:
         self.answers = list(answers)
