@@ -91,6 +91,7 @@ def test_an_item_for_which_there_is_no_room_is_dropped_as_one_too_many_of_its_ki
 
 def test_the_popular_list_is_made_anew_by_time_and_by_catalogue() -> None:
     clock, catalog = StandingClock(), FakeCatalog(IDS)
+    clock.now = 100.0
     items = PopularItems(("item003",), clock)
     lists = PopularLists(items, CurrentCatalog(catalog), clock)
     first = lists.envelope()

@@ -152,6 +152,13 @@ def test_a_key_that_was_discarded_and_comes_again_has_the_place_it_had_and_anoth
     cache.keep(b"1", b"")
     cache.keep(b"4", b"")
     assert sorted(cache) == [b"1", b"3", b"4"]
+    # From then on it is as any other.
+    for number in range(10, 16):
+        for key in (b"%d" % number, b"1"):
+            cache.keep(key, b"")
+    for number in range(20, 26):
+        cache.keep(b"%d" % number, b"")
+    assert sorted(cache) == [b"23", b"24", b"25"]
 
 
 def test_an_erased_key_that_comes_again_is_the_newest() -> None:

@@ -224,6 +224,7 @@ def test_a_connection_is_used_again_only_behind_a_whole_answer(
         else:
             with pytest.raises(body) as raised:
                 await host.ask()
+            assert type(raised.value) is body
             if body is sdk.ConnectionClosedError:
                 reason = raised.value.kwargs["error"]  # type: ignore[attr-defined]  # the SDK's
                 assert (type(reason), str(reason)) == GIVEN_UP

@@ -305,6 +305,20 @@ def test_what_is_not_over_in_time_at_the_end_is_ended_and_waited_for() -> None:
     two(scenario)
 
 
+def test_a_store_that_is_slow_to_say_what_was_answered_holds_a_degraded_answer_up_for_a_moment_only() -> None:
+    async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
+        await with_a_stale_list(one)
+        personalize.latency_seconds = 1.2
+        one.refresher.add(KEY, ListRequest("user"))
+        await asyncio.sleep(0.3)
+        store.delay_seconds = 0.4
+        began = one.clock.monotonic()
+        assert (await one.ask()).source == "stale"
+        assert one.clock.monotonic() - began == pytest.approx(SETTLING_SECONDS)
+
+    two(scenario)
+
+
 def test_an_answer_says_how_many_milliseconds_each_wait_took() -> None:
     async def scenario(one: Replica, _other: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
         personalize.latency_seconds = 0.3
