@@ -118,9 +118,9 @@ class EventLoad:
 
     async def _load(self, file: StoredFile, file_number: int) -> None:
         noted = None if self._terms.anew else await self._patiently(lambda: self._notes.noted(file.url))
-        version, done, is_whole = orjson.loads(noted) if noted else ("", 0, False)
-        if version != file.version:
-            done, is_whole = 0, False
+        done, is_whole = 0, False
+        if noted is not None and (found := orjson.loads(noted))[0] == file.version:
+            _, done, is_whole = found
         if is_whole:
             self.report.files_before += 1
             return

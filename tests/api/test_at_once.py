@@ -25,7 +25,7 @@ from service.api.connections import Connections, hold_connections
 from service.api.delays import Delays
 from service.api.hit_lane import HitLane
 from service.api.http_protocol import TolerantProtocol
-from service.api.known_heads import EMPTIED_SECONDS, MAX_SHAPES, KnownHeads
+from service.api.known_heads import EMPTIED_SECONDS, MAX_SHAPES, KnownHeads, Shape
 from service.main import create_app
 from service.models import ItemList, ListRequest
 from service.server import SERVER
@@ -542,6 +542,36 @@ async def test_a_header_that_counts_for_nothing_may_change_without_the_parser(se
         with pytest.raises(AttributeError):
             await status(**others)
     protocol.parser = parser
+    close(connection)
+
+
+async def test_of_a_connection_whose_headers_are_never_the_same_sixteen_are_looked_at(servers: Servers) -> None:
+    short, _ = servers
+    protocol, _ = connection = short.connect()
+    assert protocol._lane is not None
+    heads, looked_at = protocol._lane.heads, list[bytes]()
+    shape = heads.shape
+
+    def counted(end: bytes) -> Shape | None:
+        looked_at.append(end)
+        return shape(end)
+
+    heads.shape = counted  # type: ignore[method-assign]  # counted
+
+    async def ask(name: str, count: int) -> int:
+        before = len(looked_at)
+        for number in range(count):
+            sent = {"Host": "recs.test", "X-API-Key": KEY, name.format(number): f"{number}"}
+            assert b"200" in await short.answers(connection, [head("GET", "/recommendations?user_id=ann", sent)])
+        return len(looked_at) - before
+
+    # The first call costs a list, and is answered by the ordinary way.
+    assert await ask("X-Other-{}", 11) == 10
+    # Two of one shape are enough to know it, and then nothing is looked at.
+    assert await ask("Trace", 6) == 2
+    # Those in vain are counted anew.
+    assert await ask("X-More-{}", 40) == 16
+    assert await ask("Trace", 3) == 0
     close(connection)
 
 

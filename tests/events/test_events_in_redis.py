@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from service.clock import SystemClock
+from service.clock import Clock, SystemClock
 from service.events.adapters import redis as adapter
 from service.events.adapters.known_codec import digest_of
 from service.events.adapters.redis import RedisEventStore
@@ -16,6 +16,7 @@ from service.events.event import Event
 from service.events.ports import KnownEvent
 from service.events.traits import traits_of
 from service.lists.keys import UserPrefix
+from tests.support.clocks import StandingClock
 from tests.support.fleet import join
 from tests.support.redis import RedisServer
 from tests.support.waiting import until
@@ -47,14 +48,19 @@ class Heard:
 
 @asynccontextmanager
 async def opened(
-    server: RedisServer, *, sends_on: bool = True, keep_seconds: float = 0.0, claim_seconds: float = 1_000.0
+    server: RedisServer,
+    *,
+    sends_on: bool = True,
+    keep_seconds: float = 0.0,
+    claim_seconds: float = 1_000.0,
+    clock: Clock | None = None,
 ) -> AsyncIterator[RedisEventStore]:
     async with join(server.url, SystemClock()) as member:
         yield RedisEventStore(
             member.client,
             prefix="pc:{test}",
             replica=member.heartbeat.replica,
-            clock=SystemClock(),
+            clock=clock or SystemClock(),
             sends_on=sends_on,
             keep_seconds=keep_seconds,
             claim_seconds=claim_seconds,
@@ -190,6 +196,33 @@ async def test_a_replica_hears_of_every_event_once_and_of_no_columns_of_users(
         await until(lambda: bool(heard.events))
         assert heard.events == [(ANN, KnownEvent("View", "new", AT))]
         assert heard.gaps == 1
+
+
+async def test_a_replica_that_stood_still_for_half_a_minute_may_have_missed_something(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent on leaves the stream after a minute."""
+    monkeypatch.setattr(adapter, "FOLLOW_SECONDS", 0.01)
+    clock, heard, pages = StandingClock(), Heard(), 0
+    async with opened(redis_server, clock=clock) as store:
+        store.listen(heard.on_events, heard.on_gap)
+        page = store._page
+
+        async def counted() -> list[tuple[bytes, dict[bytes, bytes]]]:
+            nonlocal pages
+            found = await page()
+            pages += 1
+            return found
+
+        monkeypatch.setattr(store, "_page", counted)
+        async with store:
+            for seconds, gaps in ((30.0, 0), (30.1, 1), (30.0, 1)):
+                seen = pages
+                await until(lambda seen=seen: pages > seen)
+                clock.now += seconds
+                seen = pages
+                await until(lambda seen=seen: pages > seen + 2)
+                assert heard.gaps == gaps
 
 
 async def test_names_that_are_not_known_here_are_looked_up_and_kept_up_to_a_bound(

@@ -183,6 +183,8 @@ EQUIVALENT: Final = (
     Equivalent("service/api/query_forms.py", "1 is 5", r"find\(_USER_BEGINS, at \+ 1\)", _BEHIND_A_NAME),
     Equivalent("service/api/lifecycle.py", "0 is 1", r"^return known\.version\(.* >= 0$", _A_VERSION),
     Equivalent("service/api/http_protocol.py", "GtE", r"> MAX_PATH_BYTES and is_too_long\(", _LOOKED_AT_AGAIN),
+    Equivalent("service/api/held_protocol.py", "1000000.0 is .*", r"^_NEVER_SECONDS", "never is never"),
+    Equivalent("service/api/delays.py", "0.0 is 1.0", r"^self\._place = 0\.0$", "only its fraction counts"),
     Equivalent("service/events/known.py", "0 is 1", r"^self\._(loads|changes) = 0$", _ONLY_ANOTHER),
 )
 
