@@ -185,6 +185,7 @@ EQUIVALENT: Final = (
     Equivalent("service/api/http_protocol.py", "GtE", r"> MAX_PATH_BYTES and is_too_long\(", _LOOKED_AT_AGAIN),
     Equivalent("service/api/held_protocol.py", "1000000.0 is .*", r"^_NEVER_SECONDS", "never is never"),
     Equivalent("service/api/delays.py", "0.0 is 1.0", r"^self\._place = 0\.0$", "only its fraction counts"),
+    Equivalent("service/api/http_protocol.py", "0 is 1", r"^if end < 0 and .*isupper\(\)", "a line's end is no letter"),
     Equivalent("service/events/known.py", "0 is 1", r"^self\._(loads|changes) = 0$", _ONLY_ANOTHER),
 )
 
