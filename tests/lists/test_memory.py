@@ -156,9 +156,11 @@ def test_a_key_that_was_discarded_and_comes_again_has_the_place_it_had_and_anoth
     for number in range(10, 16):
         for key in (b"%d" % number, b"1"):
             cache.keep(key, b"")
-    for number in range(20, 26):
-        cache.keep(b"%d" % number, b"")
-    assert sorted(cache) == [b"23", b"24", b"25"]
+    for _ in range(2):
+        for number in range(20, 26):
+            cache.keep(b"%d" % number, b"")
+        assert sorted(cache) == [b"23", b"24", b"25"]
+        cache.keep(b"1", b"")
 
 
 def test_an_erased_key_that_comes_again_is_the_newest() -> None:

@@ -77,6 +77,8 @@ _ONCE_MORE: Final = "what is looked for once more in the same instant is the sam
 _NO_SHARES: Final = "where there is one arm, no user is in another"
 _AT_LEAST: Final = "25 items are fetched in any case"
 _NO_STATUS: Final = "an answer without a status is no refusal, as one of status 1 would be none"
+_LONG_HEAD: Final = "of more bytes than a head has, the head is read"
+_STILL_MORE: Final = "more than any answer shows is still more"
 _NO_NUMBERS: Final = "of an empty list no number is written"
 _LONGER: Final = "a longer name is one that nobody else has too"
 _NO_LATER: Final = "no list is made after the latest moment, however long after"
@@ -175,6 +177,8 @@ EQUIVALENT: Final = (
     Equivalent("service/answers/placement.py", "1 is 5", r"if len\(self\.arms\) == 1 or not user_id", _NO_SHARES),
     Equivalent("service/personalize/list_length.py", "0 is 1", r"^self\._asked(_before)? = 0$", _AT_LEAST),
     Equivalent("service/personalize/sdk/errors.py", "0 is 1", r'\("HTTPStatusCode", 0\)', _NO_STATUS),
+    Equivalent("service/lists/adapters/redis.py", "Add", r"pipe\.getrange\(name, 0, HEADER_BYTES - 1\)", _LONG_HEAD),
+    Equivalent("service/answers/kinds.py", r"\d+ is \d+", r"^_PLENTY: Final = 1 << 40", _STILL_MORE),
     Equivalent("service/lists/adapters/redis.py", "8 is 33", r"secrets\.token_hex\(8\)", _LONGER),
     Equivalent("service/lists/adapters/redis.py", "1.0 is 5.0", r"earliest = latest \+ 1\.0", _NO_LATER),
     Equivalent("service/api/connections.py", "LtE", r"answered\[1\] < newcomer\[1\]", _NO_INSTANT),
