@@ -17,11 +17,12 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
+from service.catalog.adapters.memory import MemoryCatalog
 from service.catalog.adapters.sqlite import SqliteCatalog
 from service.catalog.reading import child, in_child
 from service.catalog.reading.build import build
 from service.catalog.reading.data_dir import new_file
-from service.catalog.reading.kept_files import Content, KeptFiles, kept_in, sweep
+from service.catalog.reading.kept_files import Content, KeptFiles, kept_in, opened_safely, sweep
 from service.catalog.reading.patience import STALL_SECONDS, WatchedFile
 from service.catalog.reading.recipe import Recipe
 from service.errors import CatalogError
@@ -372,3 +373,116 @@ async def test_a_load_that_is_given_up_ends_its_child(
         await building
     assert process.is_ended
     assert in_child._END_SECONDS > 0
+
+
+async def test_a_file_that_is_larger_than_memory_holds_is_not_begun_in_memory(process: Child, data_dir: Path) -> None:
+    path = data_dir.parent / "feed.csv"
+    path.write_text("#" * 5_000 + "\n" + table({}))
+    size = path.stat().st_size
+    for most, kind in ((size, MemoryCatalog), (size - 1, SqliteCatalog)):
+        with path.open("rb") as stream:
+            stream.seek(7)
+            catalog = await build(
+                stream, label="feed", recipe=Recipe({}, None, data_dir), version=3, max_memory_bytes=most
+            )
+        assert isinstance(catalog, kind)
+        assert len(catalog) == 1
+        catalog.close()
+    assert len(process.jobs) == 1
+
+
+async def test_a_source_with_a_large_file_of_before_is_not_begun_in_memory(process: Child, data_dir: Path) -> None:
+    """Its beginning would be read in vain."""
+    first = await built(FEED, data_dir, content=Content("c" * 64))
+    second = await built(table({}), data_dir, content=Content("d" * 64))
+    assert (len(second), len(process.jobs)) == (1, 2)
+    first.close()
+    second.close()
+    sweep(data_dir)
+    path = data_dir.parent / "feed.csv"
+    for always, kind in ((False, MemoryCatalog), (True, SqliteCatalog)):
+        with path.open("rb") as stream:
+            recipe = Recipe({}, None, data_dir, always_file=always)
+            found = await build(stream, label="feed", recipe=recipe, version=3, content=Content("d" * 64))
+        assert isinstance(found, kind)
+        found.close()
+
+
+async def test_a_catalogue_that_is_opened_too_late_is_closed(data_dir: Path) -> None:
+    del data_dir
+    began, go = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    closed: list[bool] = []
+
+    class Opened:
+        def close(self) -> None:
+            closed.append(True)
+
+    def opening() -> SqliteCatalog | None:
+        loop.call_soon_threadsafe(began.set)
+        go.wait()
+        return cast("SqliteCatalog", Opened()) if not closed else None
+
+    for times in (1, 1):
+        task = asyncio.create_task(opened_safely(opening))
+        await began.wait()
+        task.cancel()
+        await asyncio.sleep(0)
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert len(closed) == times
+        began.clear()
+        go.clear()
+
+
+async def test_a_kept_file_that_cannot_be_opened_is_an_error_and_its_lock_is_given_back(
+    process: Child, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (await built(FEED, data_dir, content=Content("c" * 64))).close()
+    assert process.is_ended
+
+    def broken(*_: object, **__: object) -> SqliteCatalog:
+        raise CatalogError("broken")
+
+    monkeypatch.setattr("service.catalog.reading.kept_files.SqliteCatalog", broken)
+    with pytest.raises(CatalogError, match="broken"):
+        KeptFiles(Recipe({}, None, data_dir), "feed").find(content="c" * 64, version=1)
+    sweep(data_dir)
+    assert kept_in(data_dir) == []
+
+
+async def test_the_file_of_a_catalogue_that_was_replaced_goes_with_its_last_reader(
+    process: Child, data_dir: Path
+) -> None:
+    catalog = await built(FEED, data_dir, content=Content("c" * 64))
+    assert process.is_ended
+    assert len(kept_in(data_dir)) == 1
+    del catalog
+    for thread in threading.enumerate():
+        if thread.name == "catalog-close":
+            thread.join()
+    assert kept_in(data_dir) == []
+
+
+async def test_a_load_that_is_given_up_waits_for_its_child_to_end(
+    process: Child, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, over = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> int:
+        waits.set()
+        await over.wait()
+        return 0
+
+    process.answer = b'{"problems": ["one"]}\n'
+    monkeypatch.setattr(process, "wait", wait)
+    building = asyncio.create_task(built(FEED, data_dir))
+    await waits.wait()
+    building.cancel()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not building.done()
+    over.set()
+    with pytest.raises(asyncio.CancelledError):
+        await building
