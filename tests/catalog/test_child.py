@@ -452,19 +452,6 @@ async def test_a_kept_file_that_cannot_be_opened_is_an_error_and_its_lock_is_giv
     assert kept_in(data_dir) == []
 
 
-async def test_the_file_of_a_catalogue_that_was_replaced_goes_with_its_last_reader(
-    process: Child, data_dir: Path
-) -> None:
-    catalog = await built(FEED, data_dir, content=Content("c" * 64))
-    assert process.is_ended
-    assert len(kept_in(data_dir)) == 1
-    del catalog
-    for thread in threading.enumerate():
-        if thread.name == "catalog-close":
-            thread.join()
-    assert kept_in(data_dir) == []
-
-
 async def test_a_load_that_is_given_up_waits_for_its_child_to_end(
     process: Child, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,13 +1,19 @@
 """What is asked of a DynamoDB table, and how its answers are understood; the SDK's client answers at once."""
 
 import asyncio
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
 
+from service.aws.session import AwsSession
+from service.catalog.adapters.dynamodb_catalog import DynamoDbCatalog
+from service.catalog.adapters.dynamodb_source import DynamoDbSource
 from service.catalog.adapters.dynamodb_table import DynamoDbTable, TableKey
+from service.catalog.reading.recipe import Recipe
 from service.errors import CatalogError
+from tests.support import feeds
 
 
 class Client:
@@ -129,3 +135,86 @@ def test_an_id_that_cannot_be_a_key_is_not_asked_for(kind: str, item_id: str, ca
     assert key.id_in({"sku": {kind: item_id}}) == item_id
     assert key.id_in({"sku": {"B": b"x"}}) is None
     assert key.id_in({"other": {kind: item_id}}) is None
+
+
+def row(item_id: str, **more: object) -> dict[str, object]:
+    plain = {"sku": item_id, "url": "https://u/", "title": "N", "image": "https://i/"}
+    return {**{name: {"S": value} for name, value in plain.items()}, "price": {"N": "5"}, **more}
+
+
+class Clients:
+    """Hands out one client, as `AwsClient` does."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.is_closed = False
+
+    async def get(self) -> Client:
+        return self.client
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+def source(*answers: object, exclusion: str | None = None, **mapping: str) -> DynamoDbSource:
+    found = DynamoDbSource("dynamodb://items", Recipe(mapping, exclusion, Path()), cast(AwsSession, None))
+    found._client = cast(Any, Clients(Client(*answers)))
+    return found
+
+
+def test_a_whole_table_is_read_as_a_feed_of_its_items() -> None:
+    pages = {"Items": [row("a"), row("b")], "LastEvaluatedKey": "b"}, {"Items": [row("c", tags={"SS": ["y", "x"]})]}
+
+    async def content() -> tuple[bytes, str]:
+        async with source(described(ItemCount=3, CreationDateTime="then"), *pages).opened() as found:
+            found.stream.seek(0)
+            return found.stream.read(), found.version
+
+    text, version = asyncio.run(content())
+    assert version == "then-3"
+    read = feeds.read(text, columns="id=sku")
+    assert (read.ids, read.values("tags")) == (["a", "b", "c"], [None, None, "x|y"])
+
+
+async def loaded(table_source: DynamoDbSource, known: tuple[str, ...] = ()) -> DynamoDbCatalog:
+    try:
+        return await table_source.load(4, known)
+    finally:
+        await table_source.close()
+
+
+def test_the_first_items_of_a_table_show_its_columns_and_what_can_be_shown() -> None:
+    exclusion = 'EXCLUDE ItemID WHERE Items.COLOR = "red" OR Items.NAME = "N" AND Items.SIZE = "S"'
+    items = [row("a", size={"S": "S"}), row("b"), row("c", color={"S": "red"}), row("d", title={"S": ""})]
+    found = source(described(ItemCount=9, CreationDateTime="then"), {"Items": items}, exclusion=exclusion)
+    catalog = asyncio.run(loaded(found, ("old", "size")))
+    assert list(catalog.first_ids()) == ["b"]
+    assert list(catalog.columns) == ["size", "color", "old"]
+    assert (catalog.version, len(catalog), catalog.is_open) == (5, 9, True)
+    assert found.loaded_version == "then-9"
+    assert cast(Clients, found._client).is_closed
+
+
+@pytest.mark.parametrize(
+    ("items", "mapping", "problem"),
+    [
+        ([], {}, "dynamodb://items: no usable row (it is empty, or nothing in it is a row)"),
+        ([row("a", title={"S": ""})], {}, "dynamodb://items: no usable row (1 missing_name); no name: a (row 1)"),
+        ([row("a")], {"id": "title"}, "dynamodb://items: id is mapped to title, but its partition key is sku"),
+    ],
+)
+def test_a_table_of_which_nothing_can_be_shown_is_one_line(
+    items: list[object], mapping: dict[str, str], problem: str
+) -> None:
+    with pytest.raises(CatalogError) as caught:
+        asyncio.run(loaded(source(described(), {"Items": items}, **mapping)))
+    assert caught.value.problems == (problem,) or list(caught.value.problems) == [problem]
+
+
+@pytest.mark.parametrize(
+    "url", ["dynamodb://", "dynamodb:items", "dynamodb://items/x", "dynamodb://items?x", "dynamodb://items#x"]
+)
+def test_the_address_of_a_table_is_its_name(url: str) -> None:
+    with pytest.raises(CatalogError, match="must be dynamodb://table"):
+        DynamoDbSource(url, Recipe({}, None, Path()), cast(AwsSession, None))
+    assert DynamoDbSource("dynamodb://items/", Recipe({}, None, Path()), cast(AwsSession, None))._name == "items"
