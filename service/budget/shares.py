@@ -49,13 +49,11 @@ class ShareSchedule:
 
         Args:
             share: This replica's.
-            lane: `Lane.PREWARM` gets no point.
+            lane: Of the caller; prewarms have no share.
             within_seconds: How long the caller can wait.
             now: The time.
             whole_from: Before this point on the monotonic clock the replica has only the part that is kept back.
         """
-        if lane is Lane.PREWARM:
-            return Reservation(granted=0, wait_seconds=1.0)
         if lane is not Lane.NO_LIST:
             within_seconds = min(within_seconds, LEAD_SECONDS)
         # Nothing is kept back for a replica that Redis has granted nothing yet. It waits until Redis's slots are used.

@@ -105,7 +105,6 @@ def test_a_refused_point_is_there_for_the_next_who_waits_and_lower_lanes_wait_no
     assert refused.wait_seconds == pytest.approx(2 * LEAD_SECONDS)
     assert schedule.reserve(share, Lane.NO_LIST, LEAD_SECONDS, early, LONG_AGO).granted == 0
     in_time = Moment(50.0 - LEAD_SECONDS / 2, 50.0 - LEAD_SECONDS / 2)
-    assert schedule.reserve(share, Lane.PREWARM, 100.0, in_time, LONG_AGO).granted == 0
     assert schedule.reserve(share, Lane.STALE, 100.0, in_time, LONG_AGO).granted == 1
     following = schedule.reserve(share, Lane.NO_LIST, 100.0, in_time, LONG_AGO)
     assert following.wait_seconds == pytest.approx(LEAD_SECONDS / 2 + REPLICAS / TPS)

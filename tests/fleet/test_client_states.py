@@ -146,6 +146,24 @@ async def test_only_a_fault_of_the_key_itself_leaves_redis_up(
         assert redis.asked["GET"] == 2  # the first one was the look at the rights
 
 
+@pytest.mark.parametrize("is_cluster", [False, True])
+async def test_what_is_no_list_is_no_answer_of_redis(*, is_cluster: bool) -> None:
+    async with odd_cluster(1) as [node], odd_redis() as server:
+        redis, form = (node, "redis+cluster://{}") if is_cluster else (server, "redis://{}")
+        async with opened(redis, form=form) as client:
+            redis.says["HMGET"] = 1
+            with pytest.raises(SharedStateUnavailable, match="InvalidResponse"):
+                async with client.use("k") as library:
+                    await library.hmget("k", ["a"])
+            redis.says["HMGET"] = [b"1"]
+            if client.up:
+                client.mark_down(ConnectionResetError("reset"))
+            await client.find()
+            client.mark_up()
+            async with client.use("k") as library:
+                assert await library.hmget("k", ["a"]) == [b"1"]
+
+
 async def test_a_mistake_of_ours_is_none_of_rediss_and_time_that_is_over_is() -> None:
     async with odd_redis() as redis, opened(redis) as client:
         with pytest.raises(ZeroDivisionError):

@@ -108,6 +108,7 @@ _HEALTHY: Mapping[str, Answer] = {
     "XREADGROUP": None,
     "COMMAND": [
         [b"get", 2, [b"readonly"], 1, 1, 1],
+        [b"hmget", -3, [b"readonly"], 1, 1, 1],
         [b"set", -3, [b"write"], 1, 1, 1],
         [b"evalsha", -3, [b"movablekeys"], 0, 0, 0],
         [b"eval", -3, [b"movablekeys"], 0, 0, 0],
