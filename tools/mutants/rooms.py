@@ -84,6 +84,8 @@ _LONGER: Final = "a longer name is one that nobody else has too"
 _NO_LATER: Final = "no list is made after the latest moment, however long after"
 
 EQUIVALENT: Final = (
+    Equivalent("service/budget/ports.py", "0.0 is 1.0", r"apart_seconds: float", "left out where nothing is granted"),
+    Equivalent("service/budget/rate_window.py", "GtE", r"return seconds > max\(", _NO_INSTANT),
     Equivalent("service/budget/schedule.py", "LtE", r"if wait < _NOW_SECONDS", _NO_INSTANT),
     Equivalent("service/budget/slot_queue.py", "1.0 is 5.0", r"weight_of: .* = lambda _: 1\.0", _ITS_OWN_ORDER),
     Equivalent("service/budget/slot_queue.py", "Lt", r"self\._slots\[place\] <= until", _NO_INSTANT),
