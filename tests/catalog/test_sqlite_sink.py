@@ -11,12 +11,13 @@ import pytest
 
 from service.catalog.adapters import sqlite_sink
 from service.catalog.adapters.seal import SEAL_BYTES, digest_of, seal_of, seal_problem
-from service.catalog.adapters.sqlite import SqliteCatalog, about_file
+from service.catalog.adapters.sqlite import SqliteCatalog, about_file, open_and_unlink
 from service.catalog.adapters.sqlite_sink import PLACE_STEP, SqliteSink
-from service.catalog.reading import csv_rows, usual_lines
+from service.catalog.reading import csv_rows, recipe, usual_lines
 from service.catalog.reading.report import CatalogReport
 from service.catalog.reading.rows import read_items
 from service.catalog.reading.usual_lines import UsualLines
+from service.errors import CatalogError
 from tests.support.feeds import table
 
 
@@ -240,3 +241,18 @@ def test_a_catalogue_in_a_file_is_read_a_few_rows_at_a_time(sink: Counted, monke
     assert catalog.rows(["none"]) == [None]
     assert list(catalog.all_rows()) == []
     assert list(catalog.first_ids()) == eligible[:5]
+
+
+def test_a_file_that_is_gone_before_it_is_opened_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=r"none\.sqlite: cannot be read: unable to open database file"):
+        open_and_unlink(tmp_path / "none.sqlite", columns=[], version=1, report=CatalogReport(0, {}), items=0)
+
+
+def test_a_file_is_named_after_the_code_that_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = tmp_path / "code.py"
+    monkeypatch.setattr(recipe, "_code", lambda: [code, code])
+    digests = set()
+    for text in ("a", "b", "ab"):
+        code.write_text(text)
+        digests.add(recipe._code_digest.__wrapped__())
+    assert len(digests) == 3

@@ -138,6 +138,11 @@ EQUIVALENT: Final = (
         r"if comma > point",
         "as many of the one as of the other are unclear",
     ),
+    Equivalent("service/catalog/refresh.py", "1.0 is 5.0", r"max_shrink: float = 1\.0,", "neither refuses any version"),
+    *(
+        Equivalent(f"service/catalog/adapters/{file}.py", "1 is 5", r"_version \+= 1$", "only that it grows counts")
+        for file in ("file_block_list", "redis_block_list")
+    ),
     Equivalent(
         "service/catalog/reading/origins.py",
         "False is True",
