@@ -13,6 +13,7 @@ from service.answers.arrangement import Arrangement, ArrangementTerms, Pin
 from service.answers.selection import Rules, Selection, select
 from service.catalog.item import CatalogRow
 from service.filters import parse_filter
+from tests.support.examples import examples
 from tests.support.fakes import FakeCatalog
 
 IDS = [f"i{n}" for n in range(30)]
@@ -123,6 +124,7 @@ def test_a_pin_stands_at_its_slot_in_a_full_answer_and_ends_in_time(pinned: list
             assert found[pin.slot - 1] == pin.item_id
 
 
+@examples(20)
 @given(ids=lists, wanted=st.integers(1, 12), bounds=st.tuples(st.integers(1, 4), st.integers(1, 4)))
 def test_of_each_kind_the_first_are_shown_that_there_is_room_for(
     ids: list[str], wanted: int, bounds: tuple[int, int]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from service.answers import kinds as module
 from service.answers.arrangement import room_within
 from service.answers.kinds import Kinds, UnknownKind
+from tests.support.examples import examples
 
 Values = tuple[object, ...] | None
 """Of the bounded columns; None: the item is not to be shown."""
@@ -37,6 +38,7 @@ def decided(
 
 
 @pytest.mark.parametrize("copied", [0, 200])
+@examples(15)
 @given(asked=_of_columns, rest=st.randoms(use_true_random=False))
 def test_what_is_chosen_by_numbers_is_what_is_decided_item_by_item(
     copied: int, asked: tuple[tuple[int, ...], list[Values]], rest: st.DataObject

@@ -15,6 +15,7 @@ from service.catalog.item import CatalogRow
 from service.constants import MAX_NUM_RESULTS, PIN_SECONDS
 from service.lists import envelope as envelopes
 from tests.support.clocks import StandingClock
+from tests.support.examples import examples
 from tests.support.fakes import FakeCatalog
 
 IDS = [f"item{number:03}" for number in range(400)]
@@ -111,6 +112,7 @@ def test_the_popular_list_is_made_anew_by_time_and_by_catalogue() -> None:
     assert next(envelopes.item_ids(third)) == "item009"
 
 
+@examples(20)
 @given(
     hidden=st.frozensets(st.sampled_from(IDS[:12])),
     known=st.frozensets(st.sampled_from(IDS[:12])),

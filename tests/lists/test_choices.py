@@ -1,5 +1,7 @@
 """A list with choices is the list that it was, and goes with all that was chosen of it."""
 
+from functools import cache
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,14 @@ def _kept(numbers: ItemNumbers) -> NumberedList:
     return kept
 
 
+@cache
+def _many() -> ItemNumbers:
+    """So many that further ones take four bytes."""
+    numbers = ItemNumbers()
+    numbers.of([f"x{number}" for number in range(65_540)])
+    return numbers
+
+
 @given(
     choices=st.lists(
         st.tuples(st.integers(0, 5), st.lists(st.integers(0, 200_000), max_size=140)), min_size=1, max_size=12
@@ -28,9 +38,7 @@ def _kept(numbers: ItemNumbers) -> NumberedList:
 def test_a_list_with_choices_is_the_same_list_and_the_latest_choices_are_found(
     choices: list[tuple[int, list[int]]], *, wide: bool
 ) -> None:
-    numbers = ItemNumbers()
-    if wide:
-        numbers.of([f"x{number}" for number in range(65_540)])
+    numbers = _many() if wide else ItemNumbers()
     before = kept = _kept(numbers)
     latest: dict[int, tuple[int, ...]] = {}
     for chooser, shown in choices:
