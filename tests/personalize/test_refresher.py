@@ -1,6 +1,11 @@
 """Lists that wait for a refresh."""
 
+import asyncio
+
+from service.models import ListRequest
 from service.personalize.refresher import RefreshQueue
+from tests.support.replica import key_of, open_replica
+from tests.support.virtual_time import run_virtual
 
 
 def test_lists_wait_once_each_the_longest_first_and_no_more_than_allowed() -> None:
@@ -14,3 +19,17 @@ def test_lists_wait_once_each_the_longest_first_and_no_more_than_allowed() -> No
     assert queue.add("d", 4)
     assert [queue.take(), queue.take()] == [("c", 3), ("d", 4)]
     assert not len(queue)
+
+
+def test_at_the_end_nobody_waits_for_the_slots_of_refreshes() -> None:
+    async def run() -> None:
+        async with open_replica(tps=0.01) as replica:
+            await replica.ask()
+            replica.refresher.add(key_of("ann"), ListRequest("ann"))
+            await asyncio.sleep(1.0)
+            began = replica.clock.monotonic()
+            await replica.refresher.close()
+            assert replica.clock.monotonic() == began
+            assert replica.personalize.transactions.total() == 1
+
+    run_virtual(run())
