@@ -45,7 +45,8 @@ async def test_a_live_answer_and_a_hit_each_get_one_access_line(
         assert line["status"] == 200
         assert line["degraded_reason"] is None
         assert line["cache_age_seconds"] == 0
-        assert line["duration_ms"] >= 0
+        # Not since the machine was started.
+        assert 0 <= line["duration_ms"] < 600_000
         assert "somebody" not in json.dumps(line)
 
 
