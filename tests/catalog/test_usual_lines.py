@@ -134,6 +134,7 @@ class LateSink(MemorySink):
         super().__init__(None)
         self.items: list[tuple[int, str, bytes]] = []
         self.noted: list[tuple[str, int]] = []
+        self.together: list[int] = []
 
     def __contains__(self, item_id: object) -> bool:
         return False
@@ -143,6 +144,7 @@ class LateSink(MemorySink):
         self.items.append((line, item_id, record))
 
     def add_lines(self, line: int, lines: Sequence[str], item_ids: Sequence[str], records: Sequence[bytes]) -> None:
+        self.together.append(len(lines))
         self.items += zip(count(line), item_ids, records, strict=False)
         self.noted += zip(lines, count(line), strict=False)
 
@@ -171,7 +173,7 @@ def read(content: bytes, sink: MemorySink, max_rows: int | None) -> tuple[object
         )
     except (CatalogError, TooLarge) as error:
         return type(error), str(error)
-    items = list(sink.records.items()) if trace is None else [trace.items, trace.noted]
+    items = [list(sink.records.items()), sink.ineligible] if trace is None else [trace.items, trace.noted]
     return items, columns, tally.rows, tally.lacking, report
 
 
@@ -280,3 +282,41 @@ def test_usual_lines_take_the_quick_way_and_others_do_not(
 def test_a_file_of_decimal_commas_takes_the_ordinary_way(ways: Callable[..., int]) -> None:
     rows = [{"price": f"{number},50"} for number in range(40)] + [{"price": "5.00"}] * 2
     assert ways(feeds.table(*rows)) == 0
+
+
+def test_the_quick_way_ends_where_there_are_too_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_rows, "_ROWS_BEFORE_USUAL", 2)
+    for odd in ([], [{"price": "10"}]):
+        for size, most in ((20, 20), (21, 20), (100, 20)):
+            text = feeds.table(*[USUAL] * 7, *odd, *[USUAL] * (size - 7 - len(odd)))
+            sink = MemorySink()
+            try:
+                _, tally, _ = rows.read_items(
+                    io.BytesIO(text.encode()), sink, label="feed", column_mapping={}, max_rows=most
+                )
+            except TooLarge:
+                assert size > most
+                # Those that were read before are known not to be too many by themselves.
+                assert most < len(sink.records) <= most + 4
+            else:
+                assert (tally.rows, size) == (20, 20)
+
+
+@pytest.mark.parametrize(("more", "count"), [(0, 8), (1, 7)])
+def test_a_line_up_to_a_bound_is_usual(
+    ways: Callable[..., int], monkeypatch: pytest.MonkeyPatch, more: int, count: int
+) -> None:
+    monkeypatch.setattr(usual_lines, "_MAX_CHARACTERS", 200)
+    odd = {**USUAL, "note": "x"}
+    length = len(feeds.table(*[USUAL] * 5, odd).splitlines()[6]) + 1
+    odd["note"] = "x" * (201 - length + more)
+    assert ways(feeds.table(*[USUAL] * 5, odd, *[USUAL] * 4)) == count
+
+
+def test_usual_lines_are_handed_over_so_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_rows, "_ROWS_BEFORE_USUAL", 2)
+    monkeypatch.setattr(usual_lines, "_MAX_TOGETHER", 3)
+    sink = LateSink()
+    text = feeds.table(*[USUAL] * 9, {**USUAL, "price": "10"}, *[USUAL] * 4)
+    rows.read_items(io.BytesIO(text.encode()), sink, label="feed", column_mapping={}, lines=sink)
+    assert sink.together == [3, 3, 1, 3, 1]
