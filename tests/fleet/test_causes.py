@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from redis.exceptions import ConnectionError as LibraryConnectionError
 from structlog.testing import capture_logs
 
 from service.clock import Clock
 from service.errors import ConfigurationError
 from service.fleet.address import HostPort, RedisAddress
-from service.fleet.causes import cause_of
 from service.fleet.client import RedisClient
 from service.fleet.connections import Connector
 from tests.support.certificates import certificate
@@ -272,41 +270,6 @@ async def test_a_disk_that_is_full_is_named_and_looked_at_seldom(clock: Clock, t
     assert "Redis cannot save its data and takes no writes" in line["cause"]
 
 
-def hello(version: bytes, server: bytes) -> Serve:
-    """A server that says nothing but which one it is."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        said = [b"server", server, b"version", version, b"proto", b"2", b"mode", b"standalone", b"role", b"master"]
-        while await reader.readuntil(b"HELLO\r\n"):
-            writer.write(b"*%d\r\n" % len(said) + b"".join(b"$%d\r\n%s\r\n" % (len(one), one) for one in said))
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            await answer(reader, writer)
-
-    return talk
-
-
-@pytest.mark.parametrize(
-    ("server", "version", "says"),
-    [
-        (b"redis", b"6.2.14", "Redis 6.2.14 is too old; Redis 7 or Valkey 8, or a newer one, is needed"),
-        (b"redis", b"5.0.7", "Redis 5.0.7 is too old"),
-        (b"valkey", b"7.2.5", "Valkey 7.2.5 is too old"),
-    ],
-)
-async def test_an_old_server_is_named_at_the_start(clock: Clock, server: bytes, version: bytes, says: str) -> None:
-    """E1: versions."""
-    async with serving(hello(version, server)) as port:
-        url = f"redis://127.0.0.1:{port}"
-        with capture_logs() as logs:
-            async with join(url, clock, heartbeat_seconds=600) as member:
-                assert not member.client.up
-    [line] = logs
-    assert line["event"] == "redis_refused"
-    assert says in line["cause"]
-
-
 def answering(others: bytes, **answers: bytes) -> Serve:
     """A server that answers some commands, and all others alike."""
 
@@ -350,20 +313,3 @@ async def test_what_answers_in_another_way_than_redis_is_named_and_stops_nothing
             async with join(address.format(port=port), clock, heartbeat_seconds=600) as member:
                 assert not member.client.up
     assert says in logs[0]["cause"]
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        "Error UNKNOWN while writing to socket. Connection lost.",
-        "Connection not ready",
-        "Connection has data",
-        "Connection closed by server.",
-        "Error 104 while writing to socket. Connection reset by peer.",
-    ],
-)
-def test_a_connection_that_redis_has_cut_is_called_closed(said: str) -> None:
-    """E5: with maxclients it was `the network failed (ConnectionError)`. The words are those of the library."""
-    cause = cause_of(LibraryConnectionError(said), tls=False)
-
-    assert (cause.kind, cause.lasting) == ("closed", False)

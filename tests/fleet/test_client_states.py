@@ -30,6 +30,12 @@ from tests.support.waiting import PATIENCE_SECONDS, until
 NOBODY_ENTERS = "-NOAUTH Authentication required."
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine is no Redis that is away."""
+    monkeypatch.setattr(client_module, "FINDING_SECONDS", PATIENCE_SECONDS)
+
+
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> StandingClock:
     """The client's time."""

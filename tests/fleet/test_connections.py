@@ -36,7 +36,8 @@ async def test_a_port_speaks_redis_if_its_first_letter_is_one_of_rediss(said: by
     async with serving(serve) as port:
         made = connector(seconds=0.05 if said is None else PATIENCE_SECONDS)
         assert await made.speaks(HostPort("127.0.0.1", port), tls=False) is speaks
-        assert heard == [b"PING\r\n"]
+        # On a busy machine the time may be over before anything is said.
+        assert heard == [b"PING\r\n"] or said is None
     assert not await made.speaks(HostPort("127.0.0.1", free_port()), tls=False)
 
 

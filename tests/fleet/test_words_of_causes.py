@@ -120,6 +120,16 @@ FAILURES: list[tuple[BaseException, bool, str, bool, str]] = [
     (SlotNotCoveredError('Slot "1" is not covered'), False, "cluster", False, "does not serve all its slots"),
     (RedisClusterException("no node"), False, "cluster", False, "nodes cannot be asked"),
     (LostError("Connection closed by server."), False, "closed", False, "a port with TLS wants rediss://"),
+    # With maxclients: the words are those of the library.
+    *(
+        (LostError(said), False, "closed", False, "the connection was closed")
+        for said in (
+            "Error UNKNOWN while writing to socket. Connection lost.",
+            "Connection not ready",
+            "Connection has data",
+            "Error 104 while writing to socket. Connection reset by peer.",
+        )
+    ),
     (LostError("Connection closed by server."), True, "closed", False, "may want our certificate"),
     (SilentError("Timeout connecting to server"), False, "timeout", False, "did not take the connection in time"),
     (SilentError("Timeout reading from socket"), False, "timeout", False, "did not answer in time"),
