@@ -40,7 +40,8 @@ LASTS: Final[dict[str, float]] = {
     "batch": STALE_SECONDS + DAY,
     "seen": 10 * DAY,
     "known": 91 * DAY,
-    "fleet": 120,
+    # The secret of the links between replicas; all else of the fleet ends within two minutes.
+    "fleet": DAY,
 }
 """Kinds of keys, and how many seconds they may last at most."""
 
