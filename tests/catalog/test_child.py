@@ -147,6 +147,7 @@ async def test_a_kept_file_is_found_by_its_content_and_its_source_and_its_recipe
     recipe = Recipe({}, None, data_dir)
     kept = KeptFiles(recipe, "feed")
     assert file.name.startswith(f"kept-catalog-{recipe.digest}-{'c' * 24}-")
+    assert len(recipe.digest) == 16
     assert kept.are_there()
     assert kept.max_items() == 40
     for found in ({"content": "c" * 64}, {"source": "feed etag"}, {"content": "c" * 64, "source": "other"}):

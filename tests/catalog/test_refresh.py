@@ -235,3 +235,15 @@ def test_a_guard_believes_a_later_version_of_about_the_same_size_and_two_questio
     guard.clear()
     assert not guard.refuses
     guard.check(40, 100, "6", 2, "feed")
+
+
+def test_a_refresher_that_is_closed_has_ended() -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.refresher.close()
+        scene.refresher.start()
+        await asyncio.sleep(0)
+        before = asyncio.all_tasks()
+        await scene.refresher.close()
+        assert len(before) - len(asyncio.all_tasks()) == 1
+
+    play(scenario)
