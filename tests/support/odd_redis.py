@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import Enum
 
+from service.fleet.client import RedisClient
 from tests.support.streams import serving
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 Command = list[bytes]
 
@@ -159,3 +161,28 @@ async def odd_cluster(count: int) -> AsyncIterator[list[OddRedis]]:
         for node in nodes:
             node.says["CLUSTER SLOTS"] = slots
         yield nodes
+
+
+@asynccontextmanager
+async def opened(*servers: OddRedis, form: str = "redis://{}", is_up: bool = True) -> AsyncIterator[RedisClient]:
+    """The service's client of these servers, which leaves nothing open.
+
+    Args:
+        servers: That its address names.
+        form: Of the address.
+        is_up: Whether Redis is found, and may be asked.
+    """
+    url = form.format(",".join(f"127.0.0.1:{one.port}" for one in servers))
+    async with RedisClient(url, timeout_seconds=PATIENCE_SECONDS) as client:
+        if is_up:
+            await client.find()
+            client.mark_up()
+        yield client
+    assert not client.up
+    await until(lambda: sum(one.open for one in servers) == 0)
+
+
+async def get(client: RedisClient, *keys: str, spread: bool = False) -> object:
+    """What Redis has for the first key; `keys` and `spread` as `RedisClient.use` has them."""
+    async with client.use(*keys, spread=spread) as redis:
+        return await redis.get(keys[0] if keys else "k")
