@@ -263,3 +263,29 @@ def test_a_template_takes_texts_and_whole_numbers(value: object, address: str | 
         assert "1 missing_url" in refusal(line, columns="url=https://u/{slug}")
     else:
         assert read(line, columns="url=https://u/{slug}").values("url") == [address]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://u/{id}",
+        '"https://u/{id},x"',
+        "https://u/{a,b}",
+        '"https://u/{a,b},""x"""',
+        '"say ""a"", b"',
+        '" x"',
+        "c",
+    ],
+)
+def test_what_was_guessed_is_written_so_that_it_is_read_again(url: str) -> None:
+    """C5."""
+    names = ["id", "title", "price", "image", "a,b", 'say "a", b', " x", "c"]
+    cells = ["1", "N", "5", "https://i/", "z", "https://u/", "https://u/", "https://u/"]
+    quoted = [";".join('"{}"'.format(one.replace('"', '""')) for one in line) for line in (names, cells)]
+    if url == '" x"':
+        line = json.dumps(dict(zip(names, cells, strict=True)))
+        found, again = (read(line, columns=one) for one in (f"url={url}", f"url={url},name=title"))
+    else:
+        found, again = (read("\n".join(quoted), columns=one) for one in (f"url={url}", f"url={url},name=title"))
+    assert found.guessed == f"url={url},name=title"
+    assert (again.items, again.guessed) == (found.items, "")

@@ -399,3 +399,9 @@ def test_further_columns_with_values_that_json_cannot_hold_cost_their_row() -> N
     found = read("\n".join([line % ("a", "1"), line % ("b", deep), line % ("c", "2")]))
     assert found.ids == ["a", "c"]
     assert found.dropped == {"malformed": ["b (line 2): 'nested too deep, or holds what JSON cannot'"]}
+
+
+@pytest.mark.parametrize(("size", "named"), [(60, "x" * 60), (61, "x" * 60 + "...")])
+def test_a_wrong_value_is_named_up_to_sixty_characters(size: int, named: str) -> None:
+    """C9."""
+    assert read(table({"url": "x" * size}, {})).dropped == {"bad_url": [f"1 (line 2): {named!r}"]}

@@ -105,6 +105,7 @@ def test_a_person_sees_the_first_odd_text() -> None:
     assert note is not None
     assert "'Größe 38'" in note
     assert note_on(UTF_8, stream) is None
+    assert "'ß1'" in (note_on(WESTERN, io.BytesIO("ß1\n".encode(WESTERN))) or "")
     assert note_on("utf-16-le", stream) == "is UTF-16, not UTF-8; read as that"
 
 

@@ -322,3 +322,14 @@ def test_usual_lines_are_handed_over_so_many_at_a_time(monkeypatch: pytest.Monke
     text = feeds.table(*[USUAL] * 9, {**USUAL, "price": "10"}, *[USUAL] * 4)
     rows.read_items(io.BytesIO(text.encode()), sink, label="feed", column_mapping={}, lines=sink)
     assert sink.together == [3, 3, 1, 3, 1]
+
+
+def test_the_quick_way_begins_when_some_rows_have_shown_what_columns_hold(
+    ways: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_rows, "_ROWS_BEFORE_USUAL", 3)
+    assert ways(feeds.table(*[USUAL] * 10)) == 7
+    monkeypatch.setattr(csv_rows, "_ROWS_BEFORE_USUAL", 1)
+    assert ways(feeds.table(*[USUAL] * 10), max_rows=10) == 8
+    with pytest.raises(TooLarge):
+        ways(feeds.table(*[USUAL] * 11), max_rows=10)

@@ -138,6 +138,18 @@ EQUIVALENT: Final = (
         r"if comma > point",
         "as many of the one as of the other are unclear",
     ),
+    Equivalent(
+        "service/catalog/reading/csv_rows.py", "GtE", r"if len\(row\) > width", "a row that is as wide is taken before"
+    ),
+    Equivalent(
+        "service/catalog/reading/json_sequence.py", "0 is 1", r"_stream\.seek\(0\)", "its first byte is a separator"
+    ),
+    Equivalent(
+        "service/catalog/reading/in_child.py",
+        "without raise",
+        r"^raise AssertionError",
+        "for types; it never comes to that",
+    ),
     Equivalent("service/catalog/refresh.py", "1.0 is 5.0", r"max_shrink: float = 1\.0,", "neither refuses any version"),
     *(
         Equivalent(f"service/catalog/adapters/{file}.py", "1 is 5", r"_version \+= 1$", "only that it grows counts")
