@@ -21,7 +21,7 @@ from service.catalog.adapters.memory import MemoryCatalog
 from service.catalog.adapters.sqlite import SqliteCatalog
 from service.catalog.reading import child, in_child
 from service.catalog.reading.build import build
-from service.catalog.reading.data_dir import new_file
+from service.catalog.reading.data_dir import new_file, prepare
 from service.catalog.reading.kept_files import Content, KeptFiles, kept_in, opened_safely, sweep
 from service.catalog.reading.patience import STALL_SECONDS, WatchedFile
 from service.catalog.reading.recipe import Recipe
@@ -474,3 +474,22 @@ async def test_a_load_that_is_given_up_waits_for_its_child_to_end(
     over.set()
     with pytest.raises(asyncio.CancelledError):
         await building
+
+
+def test_a_file_that_is_being_written_is_not_swept_out(tmp_path: Path) -> None:
+    with new_file(tmp_path) as path:
+        prepare(tmp_path)
+        assert path.exists()
+    assert not path.exists()
+
+
+async def test_that_an_operators_file_is_of_no_use_is_said_at_the_start_only(process: Child, data_dir: Path) -> None:
+    (await built(FEED, data_dir, content=Content("c" * 64))).close()
+    [made] = kept_in(data_dir)
+    recipe = Recipe({}, None, data_dir, catalog_file=made.replace(data_dir.parent / "theirs.sqlite"))
+    for background, events in ((False, ["catalog_file_outdated"]), (True, [])):
+        with capture_logs() as logs:
+            (await built(FEED, data_dir, content=Content("d" * 64), recipe=recipe, background=background)).close()
+        assert [log["event"] for log in logs if log["event"] == "catalog_file_outdated"] == events
+        sweep(data_dir)
+    assert len(process.jobs) == 3

@@ -218,3 +218,15 @@ def test_the_address_of_a_table_is_its_name(url: str) -> None:
     with pytest.raises(CatalogError, match="must be dynamodb://table"):
         DynamoDbSource(url, Recipe({}, None, Path()), cast(AwsSession, None))
     assert DynamoDbSource("dynamodb://items/", Recipe({}, None, Path()), cast(AwsSession, None))._name == "items"
+
+
+def test_a_source_that_is_closed_fetches_nothing_any_more() -> None:
+    async def run() -> None:
+        found = source()
+        batch = asyncio.create_task(asyncio.sleep(60))
+        found._batches.add(batch)
+        await asyncio.sleep(0)
+        await found.close()
+        assert batch.cancelled()
+
+    asyncio.run(run())
