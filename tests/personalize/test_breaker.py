@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from service.errors import BreakerOpen
 from service.personalize.breaker import FAILURES_TO_OPEN, OLD_SECONDS, OPEN_SECONDS, Breaker, BreakerState
+from tests.support.clocks import StandingClock
 
 
 @dataclass
@@ -148,4 +149,11 @@ def test_its_bounds_are_met_to_the_moment() -> None:
 
 
 def test_its_states_have_the_numbers_that_dashboards_know() -> None:
-    assert {state.name: state.value for state in BreakerState} == {"CLOSED": 0, "HALF_OPEN": 1, "OPEN": 2}
+    clock = StandingClock()
+    breaker = Breaker(clock)
+    numbers = [int(breaker.state)]
+    for _ in range(FAILURES_TO_OPEN):
+        breaker.failure(breaker.admit())
+    for clock.now in (0.0, OPEN_SECONDS):
+        numbers.append(int(breaker.state))
+    assert numbers == [0, 2, 1]
