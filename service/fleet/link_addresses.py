@@ -10,7 +10,7 @@ from service.fleet.client import RedisClient
 from service.fleet.heartbeat import Heartbeat
 
 SECRET_BYTES: Final = 32
-SECRET_SECONDS: Final = 86_400
+SECRET_SECONDS: Final = 60
 """Redis keeps secret and addresses for so long after the last replica has gone."""
 
 Address = tuple[str, int]

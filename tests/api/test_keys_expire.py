@@ -40,8 +40,7 @@ LASTS: Final[dict[str, float]] = {
     "batch": STALE_SECONDS + DAY,
     "seen": 10 * DAY,
     "known": 91 * DAY,
-    # The secret of the links between replicas; all else of the fleet ends within two minutes.
-    "fleet": DAY,
+    "fleet": 120,
 }
 """Kinds of keys, and how many seconds they may last at most."""
 
