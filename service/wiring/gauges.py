@@ -88,6 +88,7 @@ def open_gauges(
     )
     telemetry.gauge("cache_entries", "Lists in memory.", lambda: len(memory))
     telemetry.gauge("redis_up", "1 when Redis answers or none is configured.", shared.redis_up)
+    telemetry.gauge("replica_links", "Other replicas that this one is linked with.", shared.replica_links)
     telemetry.gauge("catalog_items", "Items that can be shown.", lambda: len(catalog.snapshot))
     telemetry.gauge(
         "cache_bytes",

@@ -103,8 +103,9 @@ async def open_shared_through_redis(
         await stack.enter_async_context(SharedAskedItems(way.client, by_key, clock))
 
     lists_of: Callable[[Freshness], SharedLists] = lists.of_age
+    links: Links | None = None
     if settings.replica_links == "on":
-        owners = await _open_owners(
+        owners, links = await _open_owners(
             settings, stack, way=way, clock=clock, lists=lists, memory=memory, put_back=put_back, forgetting=forgetting
         )
 
@@ -119,6 +120,7 @@ async def open_shared_through_redis(
         columns=RedisColumns(way.client, key=columns_key(settings), now=clock.time),
         sends=RedisSendStore(way.client, prefix=redis_prefix(settings)),
         redis_up=lambda: float(way.client.up),
+        replica_links=lambda: 0.0 if links is None else float(len(links.linked)),
         share_asked=share_asked,
         way=way,
     )
@@ -134,8 +136,8 @@ async def _open_owners(
     memory: LocalLists,
     put_back: PutBack,
     forgetting: Forgetting,
-) -> Owners:
-    """The replicas that decide while Redis is away; the stack closes the links to them."""
+) -> tuple[Owners, Links]:
+    """The replicas that decide while Redis is away, and the links to them; the stack closes them."""
     owned = OwnedKeys(memory, forgetting.lately, clock)
     forgetting.search(owned)
     links = Links(
@@ -158,7 +160,7 @@ async def _open_owners(
     )
     await stack.enter_async_context(owners)
     await stack.enter_async_context(links)
-    return owners
+    return owners, links
 
 
 async def open_redis(settings: Settings, clock: Clock, stack: AsyncExitStack, *, serves: bool = True) -> RedisWay:

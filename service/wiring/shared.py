@@ -42,6 +42,8 @@ class SharedState:
     """Pins of sends."""
     redis_up: Callable[[], float]
     """1 when Redis answers or none is configured."""
+    replica_links: Callable[[], float] = lambda: 0.0
+    """Other replicas that this one is linked with."""
     share_asked: Callable[[Mapping[str, AskedItems], AsyncExitStack], Awaitable[None]] | None = None
     """Lets the replicas know which items each placement is asked for; None where there are no others."""
     way: "RedisWay | None" = None

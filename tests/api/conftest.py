@@ -69,6 +69,8 @@ def open_door(
             "PERSONALIZE_TPS": "500",
             "CATALOG_URL": f"file://{catalog_file}",
             "ALLOW_ANONYMOUS": "true",
+            # What a replica does by itself is what most tests without Redis are about.
+            "REPLICA_LINKS": "off",
             **variables,
         }
         for name, value in values.items():

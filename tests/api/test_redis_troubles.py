@@ -315,6 +315,24 @@ async def test_lists_of_the_time_without_redis_are_everybodys_when_it_is_back(
 
 
 @newcomers_ask_first
+async def test_without_redis_linked_replicas_ask_once_for_a_user_and_show_the_same(
+    open_door: OpenDoor, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be_patient_with_redis(monkeypatch)
+    async with three_doors(open_door, REDIS_URL=redis_server.url, REPLICA_LINKS="on", **PATIENT) as doors:
+        for door in doors:
+            await door.shows("replica_links 2.0")
+        await asyncio.to_thread(redis_server.kill)
+        for door in doors:
+            await door.shows("redis_up 0.0")
+        for number in range(5):
+            user = f"user{number}"
+            answers = await asyncio.gather(*(door.get("/recommendations", user_id=user) for door in doors * 2))
+            assert len({answer.text for answer in answers}) == 1
+            assert sum(request.user_id == user for door in doors for request in door.personalize.asked) == 1
+
+
+@newcomers_ask_first
 async def test_a_confirmed_block_outlives_a_failover_to_a_copy_that_lagged(
     open_door: OpenDoor, redis_server: RedisServer
 ) -> None:
