@@ -29,6 +29,9 @@ CHALLENGE_BYTES: Final = 16
 MAX_STRANGER_BYTES: Final = 1024
 """Of somebody who has proved nothing yet."""
 
+MAX_LINE_BYTES: Final = 5
+"""Of a line that says how much follows, in a stranger's message."""
+
 MAX_MESSAGE_BYTES: Final = 16 * 2**20
 """A message that is longer ends its connection."""
 
@@ -75,6 +78,7 @@ class Wire(asyncio.Protocol):
         self._knows = knows
         self._reader = hiredis.Reader()
         self._unread_bytes = 0
+        self._greeting = bytearray()
         self._transport: asyncio.Transport | None = None
         self._challenge = secrets.token_bytes(CHALLENGE_BYTES)
         self.other = b""
@@ -104,18 +108,16 @@ class Wire(asyncio.Protocol):
             self.abort()
             return
         try:
+            if not self.is_introduced:
+                data = self._greeted(data)
             self._reader.feed(data)
             while (found := self._reader.gets()) is not False:
                 self._unread_bytes = len(data)
                 if not isinstance(found, list) or not found or not all(type(one) is bytes for one in found):
                     self.abort()
                     return
-                if self.is_introduced:
-                    self._knows.heard(self, found)
-                elif not self._meet(found):
-                    self.abort()
-                    return
-        except hiredis.ProtocolError:
+                self._knows.heard(self, found)
+        except (hiredis.ProtocolError, ValueError):
             self.abort()
 
     def send(self, *words: bytes) -> None:
@@ -136,6 +138,21 @@ class Wire(asyncio.Protocol):
         """End it, whatever is under way."""
         if self._transport is not None:
             self._transport.abort()
+
+    def _greeted(self, data: bytes) -> bytes:
+        """What is left once the other side is introduced; empty until then.
+
+        Raises:
+            ValueError: The greeting is not good.
+        """
+        self._greeting += data
+        while not self.is_introduced and (message := _take_message(self._greeting)) is not None:
+            if not self._meet(message):
+                raise ValueError("somebody who does not know the secret")
+        rest = bytes(self._greeting) if self.is_introduced else b""
+        if self.is_introduced:
+            self._greeting.clear()
+        return rest
 
     def _meet(self, message: Message) -> bool:
         """Whether the first messages of the other side are good."""
@@ -196,3 +213,38 @@ class BegunWire(Wire):
             return False
         self._introduce(self._expected)
         return True
+
+
+def _take_message(unread: bytearray) -> Message | None:
+    """The first message, taken off; None until it is complete.
+
+    A stranger does not reach the real parser, which makes room for as many items as a first line promises.
+
+    Raises:
+        ValueError: It is no short list of short strings.
+    """
+    message: Message = []
+    wanted, at = None, 0
+    while wanted is None or len(message) < wanted:
+        end = unread.find(b"\r\n", at)
+        line = bytes(unread[at : at + MAX_LINE_BYTES + 1] if end < 0 else unread[at:end])
+        mark, digits = line[:1], line[1:]
+        if len(line) > MAX_LINE_BYTES or (line and mark != (b"*" if wanted is None else b"$")):
+            raise ValueError("a stranger's message is a short list of short strings")
+        if end < 0:
+            return None
+        if not digits.isdigit():
+            raise ValueError("no length")
+        number = int(digits)
+        at = end + 2
+        if wanted is None:
+            wanted = number
+            if not wanted:
+                raise ValueError("an empty message")
+            continue
+        if len(unread) < at + number + 2:
+            return None
+        message.append(bytes(unread[at : at + number]))
+        at += number + 2
+    del unread[:at]
+    return message

@@ -78,6 +78,7 @@ class Links:
         self._linked: dict[bytes, BegunWire] = {}
         self._weights = [_weight(self.replica)]
         self._accepted: set[Wire] = set()
+        self._closing = False
         self._connecting: dict[bytes, asyncio.Task[None]] = {}
         self._asked: dict[int, tuple[Wire, asyncio.Future[Message]]] = {}
         self._last_number = 0
@@ -99,6 +100,7 @@ class Links:
 
     async def __aexit__(self, *_: object) -> None:
         """End all links; before the heartbeat and the client are closed."""
+        self._closing = True
         if self._task is not None:
             await stop_task(self._task)
         for task in [*self._connecting.values()]:
@@ -186,6 +188,8 @@ class Links:
             for of, answer in self._asked.values():
                 if of is wire and not answer.done():
                     answer.set_exception(SharedStateUnavailable("a replica has gone"))
+                    # Who is cancelled in this moment never looks; asyncio is not to complain of it.
+                    answer.exception()
             self._on_lost()
 
     def _weigh(self) -> None:
@@ -225,13 +229,15 @@ class Links:
     async def _listen(self) -> tuple[str, int]:
         host = await own_address(self._client)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, host, self._port)
+        self._server = await loop.create_server(self._accept, host, self._port, start_serving=False)
+        # Only now: a server that serves before it is kept would stay open when this is cancelled.
+        await self._server.start_serving()
         port: int = self._server.sockets[0].getsockname()[1]
         _log.info("replica_links_open", at=f"{host}:{port}")
         return host, port
 
     def _accept(self) -> asyncio.Protocol:
-        if len(self._accepted) >= MAX_ACCEPTED:
+        if self._closing or len(self._accepted) >= MAX_ACCEPTED:
             return _Refused()
         wire = AcceptedWire(self)
         self._accepted.add(wire)

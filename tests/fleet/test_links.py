@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import hiredis
 import pytest
@@ -118,6 +118,27 @@ async def test_nobody_is_let_in_without_the_secret(redis_server: RedisServer, cl
             writer.close()
             await asyncio.wait_for(writer.wait_closed(), 5)
         assert await one.ask(two.replica, b"well?") == [one.replica, b"well?"]
+
+
+@pytest.mark.parametrize(
+    "promise", [b"*400000000\r\n", b"*1\r\n*400000000\r\n", b"*4\r\n$99999", b"*0\r\n", b"*-1\r\n"]
+)
+async def test_a_stranger_who_promises_much_is_left_at_once(
+    redis_server: RedisServer, clock: Clock, monkeypatch: pytest.MonkeyPatch, promise: bytes
+) -> None:
+    monkeypatch.setattr("service.fleet.links.CONNECT_SECONDS", 600.0)
+    async with linked(redis_server, clock) as one, linked(redis_server, clock) as two:
+        await all_linked(one, two)
+        reader, writer = await asyncio.open_connection(*one._addresses.others[two.replica])
+        try:
+            await reader.readuntil(b"\r\n")
+            writer.write(promise)
+            async with asyncio.timeout(20):
+                await reader.read()
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
 
 async def answered(host: str, port: int, secret: bytes) -> bytes | None:

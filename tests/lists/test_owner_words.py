@@ -42,3 +42,11 @@ def test_ages_come_back_and_what_is_no_answer_is_refused() -> None:
         for odd in ([], [b"1"], [b""] * 5):
             with pytest.raises(SharedStateUnavailable):
                 read(odd)
+
+
+@pytest.mark.parametrize("lasts", [b"", b"soon", b"nan", b"inf"])
+def test_an_answer_without_a_number_counts_as_none(lasts: bytes) -> None:
+    with pytest.raises(SharedStateUnavailable):
+        words.read_boarding([b"", b"", b"", lasts])
+    with pytest.raises(SharedStateUnavailable):
+        words.read_ended([b"", lasts, b""])

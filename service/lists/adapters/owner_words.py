@@ -1,5 +1,8 @@
 """What replicas ask an owner and what it answers, as words of a message."""
 
+import math
+from contextlib import suppress
+
 from service.errors import SharedStateUnavailable
 from service.fleet.link import Message
 from service.lists.adapters.outcome_codec import pack_outcome, unpack_outcome
@@ -32,6 +35,18 @@ def seconds(number: float) -> bytes:
     return repr(number).encode()
 
 
+def read_seconds(word: bytes) -> float:
+    """The same again.
+
+    Raises:
+        ValueError: It is no number, or endless.
+    """
+    number = float(word)
+    if not math.isfinite(number):
+        raise ValueError("seconds without an end")
+    return number
+
+
 def written_boarding(boarding: Boarding) -> Message:
     """Four words."""
     pinned = b"" if boarding.pinned is None else pack_outcome(boarding.pinned)
@@ -45,16 +60,18 @@ def read_boarding(words: Message) -> Boarding:
     Raises:
         SharedStateUnavailable: It is no answer.
     """
-    match words:
-        case [leads, kept, pinned, lasts]:
-            pin = unpack_outcome(pinned) if pinned else None
-            return Boarding(
-                leader=bool(leads),
-                envelope=readable(kept),
-                pinned=pin,
-                pinned_seconds=float(lasts) if pin else 0.0,
-                lease_seconds=0.0 if pin else float(lasts),
-            )
+    with suppress(ValueError):
+        match words:
+            case [leads, kept, pinned, lasts]:
+                pin = unpack_outcome(pinned) if pinned else None
+                left = read_seconds(lasts)
+                return Boarding(
+                    leader=bool(leads),
+                    envelope=readable(kept),
+                    pinned=pin,
+                    pinned_seconds=left if pin else 0.0,
+                    lease_seconds=0.0 if pin else left,
+                )
     raise SharedStateUnavailable("the owner is cut off, or speaks another version")
 
 
@@ -70,8 +87,9 @@ def read_ended(words: Message) -> Ended:
     Raises:
         SharedStateUnavailable: It is no answer.
     """
-    match words:
-        case [pinned, lasts, kept]:
-            pin = unpack_outcome(pinned) if pinned else None
-            return Ended(None if pin is None else (pin, float(lasts)), readable(kept), set())
+    with suppress(ValueError):
+        match words:
+            case [pinned, lasts, kept]:
+                pin, left = unpack_outcome(pinned) if pinned else None, read_seconds(lasts)
+                return Ended(None if pin is None else (pin, left), readable(kept), set())
     raise SharedStateUnavailable("the owner is cut off, or speaks another version")

@@ -27,6 +27,7 @@ from service.lists.adapters.owner_words import (
     read_ages,
     read_boarding,
     read_ended,
+    read_seconds,
     seconds,
     written_ages,
     written_boarding,
@@ -205,7 +206,11 @@ class Owners:
                     return []
                 await self._named()
                 boarding = self._owned.board(
-                    UserKey(key), read_ages(earliest, latest), lease_seconds=float(lease), renew=bool(renew), who=who
+                    UserKey(key),
+                    read_ages(earliest, latest),
+                    lease_seconds=read_seconds(lease),
+                    renew=bool(renew),
+                    who=who,
                 )
                 return written_boarding(boarding)
             case [kind, key, knowing, earliest, latest, packed, led] if kind == _LAND:
@@ -243,7 +248,8 @@ class Owners:
                 if envelope is not None:
                     self._owned.keep(UserKey(key), envelope)
                 elif value:
-                    self._owned.lead(UserKey(key), who, float(value))
+                    with suppress(ValueError):
+                        self._owned.lead(UserKey(key), who, read_seconds(value))
 
     def _names_for(self, owner: bytes) -> Message:
         """Keys of this owner, each with the seconds for which this replica leads it, or with the list that landed."""
