@@ -29,7 +29,7 @@ CHALLENGE_BYTES: Final = 16
 MAX_STRANGER_BYTES: Final = 1024
 """Of somebody who has proved nothing yet."""
 
-MAX_LINE_BYTES: Final = 5
+_MAX_LINE_BYTES: Final = 5
 """Of a line that says how much follows, in a stranger's message."""
 
 MAX_MESSAGE_BYTES: Final = 16 * 2**20
@@ -79,6 +79,7 @@ class Wire(asyncio.Protocol):
         self._reader = hiredis.Reader()
         self._unread_bytes = 0
         self._greeting = bytearray()
+        self._aborted = False
         self._transport: asyncio.Transport | None = None
         self._challenge = secrets.token_bytes(CHALLENGE_BYTES)
         self.other = b""
@@ -93,6 +94,8 @@ class Wire(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         self._transport = cast("asyncio.Transport", transport)
+        if self._aborted:
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
@@ -135,7 +138,8 @@ class Wire(asyncio.Protocol):
         transport.write(hiredis.pack_command(words))  # type: ignore[arg-type]  # its types know one word only
 
     def abort(self) -> None:
-        """End it, whatever is under way."""
+        """End it, whatever is under way; also one that is about to be made."""
+        self._aborted = True
         if self._transport is not None:
             self._transport.abort()
 
@@ -227,9 +231,9 @@ def _take_message(unread: bytearray) -> Message | None:
     wanted, at = None, 0
     while wanted is None or len(message) < wanted:
         end = unread.find(b"\r\n", at)
-        line = bytes(unread[at : at + MAX_LINE_BYTES + 1] if end < 0 else unread[at:end])
+        line = bytes(unread[at : at + _MAX_LINE_BYTES + 1] if end < 0 else unread[at:end])
         mark, digits = line[:1], line[1:]
-        if len(line) > MAX_LINE_BYTES or (line and mark != (b"*" if wanted is None else b"$")):
+        if len(line) > _MAX_LINE_BYTES or (line and mark != (b"*" if wanted is None else b"$")):
             raise ValueError("a stranger's message is a short list of short strings")
         if end < 0:
             return None

@@ -5,6 +5,7 @@ from contextlib import suppress
 from secrets import token_bytes
 from typing import Final
 
+from service.constants import MAX_PORT
 from service.errors import SharedStateUnavailable
 from service.fleet.client import RedisClient
 from service.fleet.heartbeat import Heartbeat
@@ -72,4 +73,5 @@ class LinkAddresses:
 
 def _address(text: bytes) -> Address | None:
     host, _, port = text.decode("utf-8", "replace").partition(" ")
-    return (host, int(port)) if host and port.isdigit() else None
+    is_port = port.isascii() and port.isdigit() and int(port) <= MAX_PORT
+    return (host, int(port)) if host and is_port else None

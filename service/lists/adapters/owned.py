@@ -22,6 +22,9 @@ from service.lists.ports import Boarding, LocalLists, Outcome
 MAX_FLIGHTS: Final = 20_000
 """Flights that one replica decides about at a time; beyond it, everybody who asks leads."""
 
+_LOOK_SECONDS: Final = 0.5
+"""Between two looks for flights that have ended, while there are too many."""
+
 Followers = set[bytes]
 """Names of replicas."""
 
@@ -81,6 +84,7 @@ class OwnedKeys:
         self._lately = lately
         self._clock = clock
         self._flights: dict[UserKey, _OwnedFlight] = {}
+        self._look_at = float("-inf")
         self._pins: TTLCache[UserKey, tuple[Outcome, float]] = TTLCache(MAX_PINS, PIN_SECONDS, timer=clock.monotonic)
 
     def board(self, key: UserKey, ages: Ages, *, lease_seconds: float, renew: bool, who: bytes) -> Boarding:
@@ -102,7 +106,10 @@ class OwnedKeys:
         """A flight begins, or has begun before anybody asked."""
         now = self._clock.monotonic()
         if len(self._flights) >= MAX_FLIGHTS:
-            self._flights = {one: flight for one, flight in self._flights.items() if flight.ends > now}
+            if now >= self._look_at:
+                # Not with each flight: to look takes a millisecond.
+                self._look_at = now + _LOOK_SECONDS
+                self._flights = {one: flight for one, flight in self._flights.items() if flight.ends > now}
             if len(self._flights) >= MAX_FLIGHTS:
                 return
         before = self._flights.get(key)

@@ -178,8 +178,9 @@ class Owners:
     def _note_lead(self, key: UserKey, lease_seconds: float) -> None:
         now = self._clock.monotonic()
         self._led[key] = now + lease_seconds
-        if len(self._led) > MAX_FLIGHTS:
-            self._led = {one: ends for one, ends in self._led.items() if ends > now}
+        # The oldest end first, about.
+        while self._led and (len(self._led) > MAX_FLIGHTS or self._led[next(iter(self._led))] <= now):
+            del self._led[next(iter(self._led))]
 
     def _land(self, key: UserKey, outcome: Outcome, ages: Ages, *, led: bool, who: bytes) -> Ended:
         ended = self._owned.land(key, outcome, ages, led=led, who=who)
