@@ -222,3 +222,28 @@ async def test_owners_decide_until_everybody_has_found_redis_again(
         return await two.lists.look(keys[1]) == envelope
 
     await until(put_back)
+
+
+async def test_a_replica_in_touch_hears_what_one_that_is_cut_off_leads_and_takes_no_list_of_it(
+    replicas: tuple[Replica, Replica], keys: list[UserKey], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may not know yet who was forgotten."""
+    monkeypatch.setattr("service.lists.adapters.owners.HEARD_SECONDS", 0.0)
+    one, two = replicas
+    assert await one.leads(keys[1])
+    landed = next(
+        key
+        for number in range(256)
+        if two.links.owner_of(key := UserKey(keys[1][:-1] + bytes([number]))) == two.links.replica and key != keys[1]
+    )
+    await one.fetched(landed, clock)
+    client = one.lists._redis._client
+    monkeypatch.setattr(client, "mark_up", lambda: None)
+    monkeypatch.setattr(client, "up", False)
+    owners = two.lists._owners
+    owners.begin()
+    await owners._named()
+    assert not owners._owned.board(
+        keys[1], two.lists._fresh(keys[1]), lease_seconds=1.0, renew=False, who=b"another"
+    ).leader
+    assert two.stores.memory.get(landed) is None

@@ -64,7 +64,11 @@ class LinkedLists:
         try:
             here = await with_owner()
         except SharedStateUnavailable:
-            return await in_redis()
+            try:
+                return await in_redis()
+            except SharedStateUnavailable:
+                # An owner that had lost Redis before this replica did gives it something only now.
+                here = await with_owner()
         if not here.leader:
             return here
         try:

@@ -95,7 +95,9 @@ class Owners:
         self._end = end
         self._until = float("-inf")
         self._naming: asyncio.Task[None] | None = None
-        self._mine: tuple[float, dict[bytes, list[bytes]]] = (float("-inf"), {})
+        self._mine: dict[bytes, list[bytes]] = {}
+        self._lists_of_mine: dict[bytes, list[bytes]] = {}
+        self._grouped_at = float("-inf")
         self._led: dict[UserKey, float] = {}
         self._up_since = clock.monotonic() if client.up else float("inf")
         self._abandon_all = abandon_all
@@ -226,7 +228,7 @@ class Owners:
                     self._end(UserKey(key), outcome)
             case [kind, knowing] if kind == _NAME:
                 self.begin()
-                return self._names_for(who) if self._may_give(knowing) else []
+                return self._names_for(who, with_lists=self._may_give(knowing))
         return []
 
     async def _named(self) -> None:
@@ -239,7 +241,7 @@ class Owners:
         answers = await asyncio.gather(
             *(self._links.ask(other, _NAME, self._knowing) for other in others), return_exceptions=True
         )
-        for who, answer in [(me, self._names_for(me)), *zip(others, answers, strict=True)]:
+        for who, answer in [(me, self._names_for(me, with_lists=True)), *zip(others, answers, strict=True)]:
             if isinstance(answer, SharedStateUnavailable):
                 continue
             if isinstance(answer, BaseException):
@@ -252,21 +254,26 @@ class Owners:
                     with suppress(ValueError):
                         self._owned.lead(UserKey(key), who, read_seconds(value))
 
-    def _names_for(self, owner: bytes) -> Message:
+    async def _have_all_named_again(self, before: "asyncio.Task[None] | None") -> None:
+        if before is not None:
+            await asyncio.wait((before,))
+        await self._have_all_named()
+
+    def _names_for(self, owner: bytes, *, with_lists: bool) -> Message:
         """Keys of this owner, each with the seconds for which this replica leads it, or with the list that landed."""
         now = self._clock.monotonic()
-        made_at, by_owner = self._mine
-        if now - made_at > _GROUPED_SECONDS:
-            by_owner = defaultdict(list)
+        if now - self._grouped_at > _GROUPED_SECONDS:
+            self._grouped_at = now
+            self._mine = defaultdict(list)
+            self._lists_of_mine = defaultdict(list)
             for key in self._latest(MAX_LATEST):
                 envelope = self._memory.get(key)
                 if envelope is not None:
-                    by_owner[self._links.owner_of(key)] += key, envelope
+                    self._lists_of_mine[self._links.owner_of(key)] += key, envelope
             led = [*self._leads(), *((key, ends - now) for key, ends in self._led.items() if ends > now)]
             for key, left in led:
-                by_owner[self._links.owner_of(key)] += key, seconds(left)
-            self._mine = now, by_owner
-        return by_owner.get(owner, [])
+                self._mine[self._links.owner_of(key)] += key, seconds(left)
+        return [*self._mine.get(owner, ()), *(self._lists_of_mine.get(owner, ()) if with_lists else ())]
 
     def _on_lost(self) -> None:
         # It may have owned what is waited for.
@@ -275,7 +282,11 @@ class Owners:
 
     def _on_change(self, up: bool) -> None:  # noqa: FBT001  # the listener's signature
         if not up:
+            decided = self.decide()
             self.begin()
+            if decided:
+                # As long as it was in touch itself, nobody who was cut off gave it a list.
+                self._naming = asyncio.create_task(self._have_all_named_again(self._naming), name="replica-flights")
         else:
             self._up_since = self._clock.monotonic()
             self._until = self._clock.monotonic() + AFTERWARDS_SECONDS

@@ -164,7 +164,7 @@ class RedisLists:
 
     async def land(self, key: UserKey, outcome: Outcome, *, led: bool) -> Landed:
         """See `SharedLists.land`; live lists are kept, anything less is pinned for `PIN_SECONDS`."""
-        token = self._tokens.pop(key, ("", 0.0))[0] if led else ""
+        token = self._tokens.get(key, ("", 0.0))[0] if led else ""
         packed = pack_outcome(outcome)
         kind, value, ttl_ms = "pin", packed, _PIN_MS
         if outcome.source == "personalize" and outcome.envelope is not None:
@@ -172,8 +172,13 @@ class RedisLists:
         elif not outcome.degraded_reason:
             # A list that others have already, or a leader that left without an answer: nothing to repeat.
             kind = "none"
-        with span("redis land"):
-            full, pin, lasts_ms, kept = await self._land_once(key, [kind, value, ttl_ms, token], packed)
+        try:
+            with span("redis land"):
+                full, pin, lasts_ms, kept = await self._land_once(key, [kind, value, ttl_ms, token], packed)
+        finally:
+            # Not before: an owner that asks meanwhile must hear of the flight.
+            if led and self._tokens.get(key, ("", 0.0))[0] == token:
+                self._tokens.pop(key, None)
         if full:
             self._recorder.lists_event("full")
         elif kind == "list":
