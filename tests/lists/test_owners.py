@@ -247,3 +247,24 @@ async def test_a_replica_in_touch_hears_what_one_that_is_cut_off_leads_and_takes
         keys[1], two.lists._fresh(keys[1]), lease_seconds=1.0, renew=False, who=b"another"
     ).leader
     assert two.stores.memory.get(landed) is None
+
+
+async def test_replicas_that_ask_each_other_go_back_to_redis(
+    replicas: tuple[Replica, Replica], keys: list[UserKey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each question would have put the end off."""
+    one, two = (replica.lists._owners for replica in replicas)
+    now = one._clock.monotonic()
+    monkeypatch.setattr(one._clock, "monotonic", lambda: now)
+    one.begin()
+    until_one = one._until
+    ages = replicas[0].lists._fresh(keys[0])
+    for _ in range(20):
+        await one.board(keys[1], ages, lease_seconds=1.0, renew=False)
+        await two.board(keys[0], ages, lease_seconds=1.0, renew=False)
+    assert one._until == until_one
+    assert two.decide()
+    assert two._until <= until_one
+    monkeypatch.setattr(one._clock, "monotonic", lambda: until_one)
+    assert not one.decide()
+    assert not two.decide()

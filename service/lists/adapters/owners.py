@@ -127,10 +127,28 @@ class Owners:
 
     def begin(self) -> None:
         """Redis has failed somewhere: let owners decide until it has answered for a while."""
+        self._begin(AFTERWARDS_SECONDS)
+
+    def _begin(self, duration: float) -> None:
         decided = self.decide()
-        self._until = self._clock.monotonic() + AFTERWARDS_SECONDS
+        self._until = max(self._until, self._clock.monotonic() + duration)
         if not decided:
             self._naming = asyncio.create_task(self._have_all_named(), name="replica-flights")
+
+    def _go_on_with(self, left: float) -> None:
+        """Let owners decide for as long as the replica that asks does, less the time that its question may take.
+
+        Otherwise two replicas that ask each other would go on for ever.
+        """
+        left = min(left, AFTERWARDS_SECONDS) - self._links.timeout_seconds
+        if left > 0:
+            self._begin(left)
+
+    @property
+    def _left(self) -> bytes:
+        """How long owners decide from now on, as far as this replica knows."""
+        left = self._until - self._clock.monotonic() if self._client.up else AFTERWARDS_SECONDS
+        return seconds(max(0.0, left))
 
     async def board(self, key: UserKey, ages: Ages, *, lease_seconds: float, renew: bool) -> Boarding:
         """See `SharedLists.board`.
@@ -143,7 +161,7 @@ class Owners:
             await self._named()
             boarding = self._owned.board(key, ages, lease_seconds=lease_seconds, renew=renew, who=owner)
         else:
-            words = self._knowing, *written_ages(ages), seconds(lease_seconds), flag(renew)
+            words = self._left, self._knowing, *written_ages(ages), seconds(lease_seconds), flag(renew)
             boarding = read_boarding(await self._links.ask(owner, _BOARD, key, *words))
         if boarding.leader:
             self._note_lead(key, lease_seconds)
@@ -203,8 +221,8 @@ class Owners:
 
     async def _answered(self, who: bytes, words: Message) -> Message:
         match words:
-            case [kind, key, knowing, earliest, latest, lease, renew] if kind == _BOARD:
-                self.begin()
+            case [kind, key, left, knowing, earliest, latest, lease, renew] if kind == _BOARD:
+                self._go_on_with(read_seconds(left))
                 if not self._may_give(knowing):
                     return []
                 await self._named()
@@ -226,8 +244,8 @@ class Owners:
                 outcome = unpack_outcome(packed)
                 if outcome is not None:
                     self._end(UserKey(key), outcome)
-            case [kind, knowing] if kind == _NAME:
-                self.begin()
+            case [kind, left, knowing] if kind == _NAME:
+                self._go_on_with(read_seconds(left))
                 return self._names_for(who, with_lists=self._may_give(knowing))
         return []
 
@@ -239,7 +257,7 @@ class Owners:
     async def _have_all_named(self) -> None:
         me, others = self._links.replica, self._links.linked
         answers = await asyncio.gather(
-            *(self._links.ask(other, _NAME, self._knowing) for other in others), return_exceptions=True
+            *(self._links.ask(other, _NAME, self._left, self._knowing) for other in others), return_exceptions=True
         )
         for who, answer in [(me, self._names_for(me, with_lists=True)), *zip(others, answers, strict=True)]:
             if isinstance(answer, SharedStateUnavailable):
