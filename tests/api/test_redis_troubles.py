@@ -407,9 +407,16 @@ def with_rights(url: str) -> str:
     [(1, "redis://{0}", False), (3, "redis+cluster://{0},{1}", False), (3, "redis://{0}", True)],
 )
 async def test_everything_works_on_a_cluster_that_nobody_had_to_name_as_one_and_with_the_documented_rights(
-    open_door: OpenDoor, tmp_path: Path, masters: int, form: str, *, has_few_rights: bool
+    open_door: OpenDoor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    masters: int,
+    form: str,
+    *,
+    has_few_rights: bool,
 ) -> None:
     """E1, E2: one node and several."""
+    be_patient_with_redis(monkeypatch)
     with RedisCluster(masters) as cluster:
         allow(cluster.servers, cluster=True)
         hosts = [f"127.0.0.1:{server.port}" for server in cluster.servers]
@@ -420,9 +427,10 @@ async def test_everything_works_on_a_cluster_that_nobody_had_to_name_as_one_and_
 
 
 async def test_a_user_with_exactly_the_documented_rights_is_enough(
-    open_door: OpenDoor, redis_server: RedisServer, tmp_path: Path
+    open_door: OpenDoor, redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """E1."""
+    be_patient_with_redis(monkeypatch)
     allow([redis_server], cluster=False)
     await two_replicas_do_everything(open_door, with_rights(redis_server.url), tmp_path)
     assert redis_server.ask("ACL", "LOG") == []

@@ -136,10 +136,7 @@ class Owners:
             self._naming = asyncio.create_task(self._have_all_named(), name="replica-flights")
 
     def _go_on_with(self, left: float) -> None:
-        """Let owners decide for as long as the replica that asks does, less the time that its question may take.
-
-        Otherwise two replicas that ask each other would go on for ever.
-        """
+        # Less the time that a question may take: two replicas that ask each other would go on for ever.
         left = min(left, AFTERWARDS_SECONDS) - self._links.timeout_seconds
         if left > 0:
             self._begin(left)
@@ -254,7 +251,9 @@ class Owners:
         if self._naming is not None:
             await asyncio.wait((self._naming,))
 
-    async def _have_all_named(self) -> None:
+    async def _have_all_named(self, after: "asyncio.Task[None] | None" = None) -> None:
+        if after is not None:
+            await asyncio.wait((after,))
         me, others = self._links.replica, self._links.linked
         answers = await asyncio.gather(
             *(self._links.ask(other, _NAME, self._left, self._knowing) for other in others), return_exceptions=True
@@ -271,11 +270,6 @@ class Owners:
                 elif value:
                     with suppress(ValueError):
                         self._owned.lead(UserKey(key), who, read_seconds(value))
-
-    async def _have_all_named_again(self, before: "asyncio.Task[None] | None") -> None:
-        if before is not None:
-            await asyncio.wait((before,))
-        await self._have_all_named()
 
     def _names_for(self, owner: bytes, *, with_lists: bool) -> Message:
         """Keys of this owner, each with the seconds for which this replica leads it, or with the list that landed."""
@@ -304,7 +298,7 @@ class Owners:
             self.begin()
             if decided:
                 # As long as it was in touch itself, nobody who was cut off gave it a list.
-                self._naming = asyncio.create_task(self._have_all_named_again(self._naming), name="replica-flights")
+                self._naming = asyncio.create_task(self._have_all_named(self._naming), name="replica-flights")
         else:
             self._up_since = self._clock.monotonic()
             self._until = self._clock.monotonic() + AFTERWARDS_SECONDS
