@@ -20,19 +20,9 @@ from service.errors import SharedStateUnavailable
 from service.fleet.client import RedisClient
 from service.fleet.link import Message
 from service.fleet.links import Links
+from service.lists.adapters import owner_words
 from service.lists.adapters.outcome_codec import pack_outcome, unpack_outcome
 from service.lists.adapters.owned import MAX_FLIGHTS, Ages, Ended, OwnedKeys
-from service.lists.adapters.owner_words import (
-    flag,
-    read_ages,
-    read_boarding,
-    read_ended,
-    read_seconds,
-    seconds,
-    written_ages,
-    written_boarding,
-    written_ended,
-)
 from service.lists.envelope import readable
 from service.lists.keys import UserKey
 from service.lists.ports import ABANDONED, Boarding, LocalLists, Outcome
@@ -145,7 +135,7 @@ class Owners:
     def _left(self) -> bytes:
         """How long owners decide from now on, as far as this replica knows."""
         left = self._until - self._clock.monotonic() if self._client.up else AFTERWARDS_SECONDS
-        return seconds(max(0.0, left))
+        return owner_words.seconds(max(0.0, left))
 
     async def board(self, key: UserKey, ages: Ages, *, lease_seconds: float, renew: bool) -> Boarding:
         """See `SharedLists.board`.
@@ -158,8 +148,14 @@ class Owners:
             await self._named()
             boarding = self._owned.board(key, ages, lease_seconds=lease_seconds, renew=renew, who=owner)
         else:
-            words = self._left, self._knowing, *written_ages(ages), seconds(lease_seconds), flag(renew)
-            boarding = read_boarding(await self._links.ask(owner, _BOARD, key, *words))
+            words = (
+                self._left,
+                self._knowing,
+                *owner_words.written_ages(ages),
+                owner_words.seconds(lease_seconds),
+                owner_words.flag(renew),
+            )
+            boarding = owner_words.read_boarding(await self._links.ask(owner, _BOARD, key, *words))
         if boarding.leader:
             self._note_lead(key, lease_seconds)
         return boarding
@@ -175,13 +171,13 @@ class Owners:
             self._led.pop(key, None)
         if owner == self._links.replica:
             return self._land(key, outcome, ages, led=led, who=owner)
-        words = self._knowing, *written_ages(ages), pack_outcome(outcome), flag(led)
-        return read_ended(await self._links.ask(owner, _LAND, key, *words))
+        words = self._knowing, *owner_words.written_ages(ages), pack_outcome(outcome), owner_words.flag(led)
+        return owner_words.read_ended(await self._links.ask(owner, _LAND, key, *words))
 
     @property
     def _knowing(self) -> bytes:
         """What a replica says of itself that knows who was forgotten; empty for any other."""
-        return flag(self._client.up and self._clock.monotonic() - self._up_since >= HEARD_SECONDS)
+        return owner_words.flag(self._client.up and self._clock.monotonic() - self._up_since >= HEARD_SECONDS)
 
     def _may_give(self, knowing: bytes) -> bool:
         """Whether a replica that knows so much may take something of this one."""
@@ -219,30 +215,32 @@ class Owners:
     async def _answered(self, who: bytes, words: Message) -> Message:
         match words:
             case [kind, key, left, knowing, earliest, latest, lease, renew] if kind == _BOARD:
-                self._go_on_with(read_seconds(left))
+                self._go_on_with(owner_words.read_seconds(left))
                 if not self._may_give(knowing):
                     return []
                 await self._named()
                 boarding = self._owned.board(
                     UserKey(key),
-                    read_ages(earliest, latest),
-                    lease_seconds=read_seconds(lease),
+                    owner_words.read_ages(earliest, latest),
+                    lease_seconds=owner_words.read_seconds(lease),
                     renew=bool(renew),
                     who=who,
                 )
-                return written_boarding(boarding)
+                return owner_words.written_boarding(boarding)
             case [kind, key, knowing, earliest, latest, packed, led] if kind == _LAND:
                 outcome = unpack_outcome(packed)
                 if outcome is None:
                     return []
-                ended = self._land(UserKey(key), outcome, read_ages(earliest, latest), led=bool(led), who=who)
-                return written_ended(ended) if self._may_give(knowing) else []
+                ended = self._land(
+                    UserKey(key), outcome, owner_words.read_ages(earliest, latest), led=bool(led), who=who
+                )
+                return owner_words.written_ended(ended) if self._may_give(knowing) else []
             case [kind, key, packed] if kind == _ENDED:
                 outcome = unpack_outcome(packed)
                 if outcome is not None:
                     self._end(UserKey(key), outcome)
             case [kind, left, knowing] if kind == _NAME:
-                self._go_on_with(read_seconds(left))
+                self._go_on_with(owner_words.read_seconds(left))
                 return self._names_for(who, with_lists=self._may_give(knowing))
         return []
 
@@ -269,7 +267,7 @@ class Owners:
                     self._owned.keep(UserKey(key), envelope)
                 elif value:
                     with suppress(ValueError):
-                        self._owned.lead(UserKey(key), who, read_seconds(value))
+                        self._owned.lead(UserKey(key), who, owner_words.read_seconds(value))
 
     def _names_for(self, owner: bytes, *, with_lists: bool) -> Message:
         """Keys of this owner, each with the seconds for which this replica leads it, or with the list that landed."""
@@ -284,7 +282,7 @@ class Owners:
                     self._lists_of_mine[self._links.owner_of(key)] += key, envelope
             led = [*self._leads(), *((key, ends - now) for key, ends in self._led.items() if ends > now)]
             for key, left in led:
-                self._mine[self._links.owner_of(key)] += key, seconds(left)
+                self._mine[self._links.owner_of(key)] += key, owner_words.seconds(left)
         return [*self._mine.get(owner, ()), *(self._lists_of_mine.get(owner, ()) if with_lists else ())]
 
     def _on_lost(self) -> None:
