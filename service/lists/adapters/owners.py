@@ -191,7 +191,6 @@ class Owners:
     def _note_lead(self, key: UserKey, lease_seconds: float) -> None:
         now = self._clock.monotonic()
         self._led[key] = now + lease_seconds
-        # The oldest end first, about.
         while self._led and (len(self._led) > MAX_FLIGHTS or self._led[next(iter(self._led))] <= now):
             del self._led[next(iter(self._led))]
 
@@ -286,7 +285,6 @@ class Owners:
         return [*self._mine.get(owner, ()), *(self._lists_of_mine.get(owner, ()) if with_lists else ())]
 
     def _on_lost(self) -> None:
-        # It may have owned what is waited for.
         if self.decide():
             self._abandon_all()
 
