@@ -150,6 +150,9 @@ def test_a_prewarm_stops_when_redis_has_no_room_for_its_lists(
     arguments = ["prewarm", "--users", users_file(tmp_path / "users.csv", [f"early{n}" for n in range(200)])]
 
     status, words = stack.enter_context(command(arguments, environment)).finish()
+    while words[-1] == "Redis is down":
+        # A machine that stands still for longer than a process waits for Redis.
+        status, words = stack.enter_context(command(arguments, environment)).finish()
 
     assert status == 2
     assert words[-1] == "REDIS_URL: no room for more lists; run it again when Redis has more memory"
