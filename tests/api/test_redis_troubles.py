@@ -1,6 +1,7 @@
 """Replicas on a Redis that is cut off, forgets, hears odd messages, or is a cluster: what a caller sees."""
 
 import asyncio
+import itertools
 import json
 import os
 import time
@@ -325,11 +326,18 @@ async def test_without_redis_linked_replicas_ask_once_for_a_user_and_show_the_sa
         await asyncio.to_thread(redis_server.kill)
         for door in doors:
             await door.shows("redis_up 0.0")
-        for number in range(5):
-            user = f"user{number}"
+        numbers = itertools.count()
+
+        async def have_asked_for_three() -> bool:
+            """Shares of the budget may be small for a moment; then a user is shown popular items everywhere."""
+            user = f"user{next(numbers)}"
             answers = await asyncio.gather(*(door.get("/recommendations", user_id=user) for door in doors * 2))
             assert len({answer.text for answer in answers}) == 1
-            assert sum(request.user_id == user for door in doors for request in door.personalize.asked) == 1
+            asked = [request.user_id for door in doors for request in door.personalize.asked]
+            assert asked.count(user) <= 1
+            return len(asked) >= 3
+
+        await until(have_asked_for_three)
 
 
 @newcomers_ask_first

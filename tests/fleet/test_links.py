@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from hashlib import blake2b
 
 import hiredis
 import pytest
@@ -58,7 +59,7 @@ async def test_linked_replicas_answer_each_other_and_agree_on_who_owns_a_key(
         await until(lambda: [b"said"] in three.seen)  # type: ignore[attr-defined]  # as above
 
         assert answers == [[one.replica, b"", b"\r\n*1"]] * 2
-        keys = [number.to_bytes(15, "big") for number in range(300)]
+        keys = [blake2b(b"%d" % number, digest_size=15).digest() for number in range(600)]
         owners = [one.owner_of(key) for key in keys]
         assert owners == [two.owner_of(key) for key in keys] == [three.owner_of(key) for key in keys]
         assert all(owners.count(each.replica) > 50 for each in (one, two, three))
