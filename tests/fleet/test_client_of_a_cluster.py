@@ -8,7 +8,6 @@ from redis.exceptions import ConnectionError as LostError
 from structlog.testing import capture_logs
 
 from service.errors import SharedStateUnavailable
-from service.fleet import client as client_module
 from service.fleet.client import (
     NODE_PAUSE_SECONDS,
     RedisClient,
@@ -20,21 +19,7 @@ from tests.support.clocks import StandingClock
 from tests.support.odd_redis import HANG_UP, Answer, OddRedis, get, odd_cluster, odd_redis, opened
 from tests.support.waiting import PATIENCE_SECONDS, until
 
-NOBODY_ENTERS = "-NOAUTH Authentication required."
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine is no Redis that is away."""
-    monkeypatch.setattr(client_module, "FINDING_SECONDS", PATIENCE_SECONDS)
-
-
-@pytest.fixture
-def now(monkeypatch: pytest.MonkeyPatch) -> StandingClock:
-    """The client's time."""
-    clock = StandingClock(100.0)
-    monkeypatch.setattr(client_module, "_now", clock.monotonic)
-    return clock
+pytestmark = pytest.mark.usefixtures("patient_client")
 
 
 async def ask_script(client: RedisClient) -> object:

@@ -15,23 +15,11 @@ from service.fleet.client import (
 from service.fleet.connections import MAX_CONNECTIONS
 from tests.support.clocks import StandingClock
 from tests.support.odd_redis import HANG_UP, SILENCE, Answer, OddRedis, get, hello, odd_cluster, odd_redis, opened
-from tests.support.waiting import PATIENCE_SECONDS, until
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.usefixtures("patient_client")
 
 NOBODY_ENTERS = "-NOAUTH Authentication required."
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine is no Redis that is away."""
-    monkeypatch.setattr(client_module, "FINDING_SECONDS", PATIENCE_SECONDS)
-
-
-@pytest.fixture
-def now(monkeypatch: pytest.MonkeyPatch) -> StandingClock:
-    """The client's time."""
-    clock = StandingClock(100.0)
-    monkeypatch.setattr(client_module, "_now", clock.monotonic)
-    return clock
 
 
 async def test_a_redis_that_refuses_for_good_is_looked_at_ever_more_seldom(now: StandingClock) -> None:
