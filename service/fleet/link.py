@@ -17,7 +17,7 @@ import asyncio
 import hmac
 import secrets
 from collections.abc import Sequence
-from typing import Final, Protocol, cast
+from typing import ClassVar, Final, Protocol, cast
 
 import hiredis
 
@@ -46,7 +46,7 @@ def proof(secret: bytes, *parts: bytes) -> bytes:
     return hmac.digest(secret, b"".join(len(part).to_bytes(4, "big") + part for part in parts), "sha256")
 
 
-class Knows(Protocol):
+class LinkHolder(Protocol):
     """What both ends of a connection need of their replica."""
 
     @property
@@ -57,25 +57,28 @@ class Knows(Protocol):
     def secrets(self) -> Sequence[bytes]:
         """The secret in use, and the one before it; none while Redis has not been seen."""
 
-    def introduced(self, wire: "Wire") -> None:
+    def introduced(self, link: "LinkProtocol") -> None:
         """Both sides have proved what they had to."""
 
-    def heard(self, wire: "Wire", message: Message) -> None:
+    def heard(self, link: "LinkProtocol", message: Message) -> None:
         """A message of somebody who was introduced."""
 
-    def lost(self, wire: "Wire") -> None:
+    def lost(self, link: "LinkProtocol") -> None:
         """The connection has ended, introduced or not."""
 
 
-class Wire(asyncio.Protocol):
+class LinkProtocol(asyncio.Protocol):
     """One connection; the subclasses differ in how it begins.
 
     Args:
-        knows: The replica whose end this is.
+        holder: The replica whose end this is.
     """
 
-    def __init__(self, knows: Knows) -> None:
-        self._knows = knows
+    is_begun: ClassVar[bool]
+    """Whether this replica has begun it, so that it asks on it; otherwise it answers."""
+
+    def __init__(self, holder: LinkHolder) -> None:
+        self._holder = holder
         self._reader = hiredis.Reader()
         self._unread_bytes = 0
         self._greeting = bytearray()
@@ -102,7 +105,7 @@ class Wire(asyncio.Protocol):
         del exc
         if not self.ended.done():
             self.ended.set_result(None)
-        self._knows.lost(self)
+        self._holder.lost(self)
 
     def data_received(self, data: bytes) -> None:
         """Read what is complete; a stranger, and somebody who writes nonsense, is left."""
@@ -119,7 +122,7 @@ class Wire(asyncio.Protocol):
                 if not isinstance(found, list) or not found or not all(type(one) is bytes for one in found):
                     self.abort()
                     return
-                self._knows.heard(self, found)
+                self._holder.heard(self, found)
         except (hiredis.ProtocolError, ValueError):
             self.abort()
 
@@ -166,11 +169,13 @@ class Wire(asyncio.Protocol):
         self.other = other
         self.is_introduced = True
         self.ready.set_result(None)
-        self._knows.introduced(self)
+        self._holder.introduced(self)
 
 
-class AcceptedWire(Wire):
+class AcceptedLink(LinkProtocol):
     """One that another replica has begun."""
+
+    is_begun = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the challenge."""
@@ -181,35 +186,37 @@ class AcceptedWire(Wire):
         if len(message) != 4 or message[0] != _HELLO:  # noqa: PLR2004  # hello, name, challenge, proof
             return False
         _, other, challenge, proved = message
-        for secret in self._knows.secrets:
+        for secret in self._holder.secrets:
             if hmac.compare_digest(proof(secret, b"connects", self._challenge, challenge, other), proved):
-                self.send(_HELLO, proof(secret, b"accepts", challenge, self._challenge, self._knows.replica))
+                self.send(_HELLO, proof(secret, b"accepts", challenge, self._challenge, self._holder.replica))
                 self._introduce(other)
                 return True
         return False
 
 
-class BegunWire(Wire):
+class BegunLink(LinkProtocol):
     """One that this replica has begun, to another whose name it knows.
 
     Args:
-        knows: The replica whose end this is.
+        holder: The replica whose end this is.
         expected: The other's name.
     """
 
-    def __init__(self, knows: Knows, expected: bytes) -> None:
-        super().__init__(knows)
+    is_begun = True
+
+    def __init__(self, holder: LinkHolder, expected: bytes) -> None:
+        super().__init__(holder)
         self._expected = expected
         self._their_challenge = b""
         self._secret = b""
 
     def _meet(self, message: Message) -> bool:
-        if len(message) != 2 or message[0] != _HELLO or not self._knows.secrets:  # noqa: PLR2004  # hello, and one more
+        if len(message) != 2 or message[0] != _HELLO or not self._holder.secrets:  # noqa: PLR2004  # hello, and one more
             return False
         if not self._their_challenge:
-            self._secret = self._knows.secrets[0]
+            self._secret = self._holder.secrets[0]
             self._their_challenge = message[1]
-            me = self._knows.replica
+            me = self._holder.replica
             self.send(_HELLO, me, self._challenge, proof(self._secret, b"connects", message[1], self._challenge, me))
             return len(message[1]) == CHALLENGE_BYTES
         wanted = proof(self._secret, b"accepts", self._challenge, self._their_challenge, self._expected)

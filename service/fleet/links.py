@@ -17,7 +17,7 @@ from service.clock import Clock
 from service.errors import SharedStateUnavailable
 from service.fleet.client import RedisClient
 from service.fleet.heartbeat import Heartbeat
-from service.fleet.link import AcceptedWire, BegunWire, Message, Wire
+from service.fleet.link import AcceptedLink, BegunLink, LinkProtocol, Message
 from service.fleet.link_addresses import LinkAddresses
 from service.fleet.own_address import own_address
 from service.tasks import stop_task
@@ -75,12 +75,12 @@ class Links:
         self.timeout_seconds = timeout_seconds
         self.replica = heartbeat.replica.encode()
         self._addresses = LinkAddresses(client, heartbeat)
-        self._linked: dict[bytes, BegunWire] = {}
+        self._linked: dict[bytes, LinkProtocol] = {}
         self._weights = [_weight(self.replica)]
-        self._accepted: set[Wire] = set()
+        self._accepted: set[LinkProtocol] = set()
         self._closing = False
         self._connecting: dict[bytes, asyncio.Task[None]] = {}
-        self._asked: dict[int, tuple[Wire, asyncio.Future[Message]]] = {}
+        self._asked: dict[int, tuple[LinkProtocol, asyncio.Future[Message]]] = {}
         self._last_number = 0
         self._answers: set[asyncio.Task[None]] = set()
         self._answering: Answering | None = None
@@ -110,15 +110,15 @@ class Links:
         for task in self._answers:
             task.cancel()
         await asyncio.gather(*self._answers, return_exceptions=True)
-        wires = [*self._linked.values(), *self._accepted]
-        for wire in wires:
-            wire.abort()
-        await asyncio.gather(*(wire.ended for wire in wires))
+        links = [*self._linked.values(), *self._accepted]
+        for link in links:
+            link.abort()
+        await asyncio.gather(*(link.ended for link in links))
         await self._addresses.sign_off()
 
     @property
     def secrets(self) -> Sequence[bytes]:
-        """See `link.Knows`."""
+        """See `link.LinkHolder`."""
         return self._addresses.secrets
 
     @property
@@ -137,56 +137,56 @@ class Links:
         Raises:
             SharedStateUnavailable: There is no link to it, or no answer came in time. Then the link is given up.
         """
-        wire = self._linked.get(replica)
-        if wire is None:
+        link = self._linked.get(replica)
+        if link is None:
             raise SharedStateUnavailable("no link to this replica")
         self._last_number += 1
         number = self._last_number
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._asked[number] = wire, answer
+        self._asked[number] = link, answer
         try:
-            wire.send(b"%d" % number, *words)
+            link.send(b"%d" % number, *words)
             async with asyncio.timeout(self.timeout_seconds):
                 return await answer
         except TimeoutError as error:
-            wire.abort()
+            link.abort()
             raise SharedStateUnavailable("a replica did not answer in time") from error
         finally:
             del self._asked[number]
 
     def tell(self, replica: bytes, *words: bytes) -> None:
         """Let another replica know something; lost if there is no link to it."""
-        wire = self._linked.get(replica)
-        if wire is not None:
+        link = self._linked.get(replica)
+        if link is not None:
             with suppress(SharedStateUnavailable):
-                wire.send(_NO_ANSWER, *words)
+                link.send(_NO_ANSWER, *words)
 
-    def introduced(self, wire: Wire) -> None:
-        """See `link.Knows`."""
-        if isinstance(wire, BegunWire):
-            self._linked[wire.other] = wire
+    def introduced(self, link: LinkProtocol) -> None:
+        """See `link.LinkHolder`."""
+        if link.is_begun:
+            self._linked[link.other] = link
             self._weigh()
 
-    def heard(self, wire: Wire, message: Message) -> None:
-        """See `link.Knows`."""
+    def heard(self, link: LinkProtocol, message: Message) -> None:
+        """See `link.LinkHolder`."""
         number, words = message[0], message[1:]
-        if isinstance(wire, BegunWire):
+        if link.is_begun:
             _, answer = self._asked.get(int(number) if number.isdigit() else 0, (None, None))
             if answer is not None and not answer.done():
                 answer.set_result(words)
             return
-        task = asyncio.create_task(self._answer(wire, number, words))
+        task = asyncio.create_task(self._answer(link, number, words))
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
 
-    def lost(self, wire: Wire) -> None:
-        """See `link.Knows`."""
-        self._accepted.discard(wire)
-        if isinstance(wire, BegunWire) and self._linked.get(wire.other) is wire:
-            del self._linked[wire.other]
+    def lost(self, link: LinkProtocol) -> None:
+        """See `link.LinkHolder`."""
+        self._accepted.discard(link)
+        if link.is_begun and self._linked.get(link.other) is link:
+            del self._linked[link.other]
             self._weigh()
             for of, answer in self._asked.values():
-                if of is wire and not answer.done():
+                if of is link and not answer.done():
                     answer.set_exception(SharedStateUnavailable("a replica has gone"))
                     # Who is cancelled in this moment never looks; asyncio is not to complain of it.
                     answer.exception()
@@ -195,13 +195,13 @@ class Links:
     def _weigh(self) -> None:
         self._weights = [_weight(one) for one in (self.replica, *self._linked)]
 
-    async def _answer(self, wire: Wire, number: bytes, words: Message) -> None:
+    async def _answer(self, link: LinkProtocol, number: bytes, words: Message) -> None:
         if self._answering is None:
             return
-        answer = await self._answering(wire.other, words)
+        answer = await self._answering(link.other, words)
         if number != _NO_ANSWER:
             with suppress(SharedStateUnavailable):
-                wire.send(number, *answer)
+                link.send(number, *answer)
 
     async def _keep_linked(self) -> None:
         seen, renew_at, named = b"", float("-inf"), False
@@ -239,31 +239,31 @@ class Links:
     def _accept(self) -> asyncio.Protocol:
         if self._closing or len(self._accepted) >= MAX_ACCEPTED:
             return _Refused()
-        wire = AcceptedWire(self)
-        self._accepted.add(wire)
-        asyncio.get_running_loop().call_later(CONNECT_SECONDS, _end_stranger, wire)
-        return wire
+        link = AcceptedLink(self)
+        self._accepted.add(link)
+        asyncio.get_running_loop().call_later(CONNECT_SECONDS, _end_stranger, link)
+        return link
 
     async def _connect(self, replica: bytes) -> None:
         """Try until there is a link, or the replica is gone."""
         began, pause, named = self._clock.monotonic(), LOOK_SECONDS, False
         while replica in self._addresses.others:
             host, port = self._addresses.others[replica]
-            wire: BegunWire | None = None
+            link: BegunLink | None = None
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
-                    _, wire = await asyncio.get_running_loop().create_connection(
-                        lambda: BegunWire(self, replica), host, port
+                    _, link = await asyncio.get_running_loop().create_connection(
+                        lambda: BegunLink(self, replica), host, port
                     )
                     # Over when it is lost; introductions take two ways.
-                    await asyncio.wait((wire.ready, wire.ended), return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait((link.ready, link.ended), return_when=asyncio.FIRST_COMPLETED)
             except (OSError, TimeoutError):
                 pass
             finally:
-                if wire is not None and not wire.is_introduced:
-                    wire.abort()
-                    await wire.ended
-            if wire is not None and wire.is_introduced:
+                if link is not None and not link.is_introduced:
+                    link.abort()
+                    await link.ended
+            if link is not None and link.is_introduced:
                 return
             if not named and self._clock.monotonic() - began >= UNREACHABLE_SECONDS and self._client.up:
                 named = True
@@ -288,6 +288,6 @@ class _Refused(asyncio.Protocol):
         transport.close()
 
 
-def _end_stranger(wire: Wire) -> None:
-    if not wire.is_introduced:
-        wire.abort()
+def _end_stranger(link: LinkProtocol) -> None:
+    if not link.is_introduced:
+        link.abort()

@@ -119,6 +119,13 @@ def item_ids(envelope: Envelope) -> Iterator[str]:
         start += 2 + size
 
 
+def newer(one: Envelope | None, other: Envelope | None) -> Envelope | None:
+    """The one that was made later, the first of two of a moment; the only one if there is one."""
+    if one is None or other is None:
+        return one or other
+    return one if created_at(one) >= created_at(other) else other
+
+
 def readable(envelope: bytes | None) -> Envelope | None:
     """The envelope itself if this version can read it, else None."""
     if envelope is None or len(envelope) < _HEADER.size or envelope[0] != VERSION:

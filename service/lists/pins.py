@@ -38,6 +38,12 @@ class LocalPins:
         pin = self._pins.get(key)
         return None if pin is None or pin[1] <= self._clock.monotonic() else pin[0]
 
+    def lasting(self, key: UserKey) -> tuple[Outcome, float] | None:
+        """The same, and the seconds for which it is still repeated."""
+        if (outcome := self.get(key)) is None:
+            return None
+        return outcome, self._pins[key][1] - self._clock.monotonic()
+
     def put(self, key: UserKey, outcome: Outcome, seconds: float | None = None) -> None:
         """Repeat this answer from now on; the first answer of a moment is the one repeated.
 

@@ -14,7 +14,7 @@ As soon as a caller boards it, it is the caller's: it follows, and asks for a sl
 
 from service.clock import Clock
 from service.errors import BudgetExhausted, Degraded, DegradedReason, SharedStateUnavailable
-from service.lists.envelope import Envelope, created_at, seal
+from service.lists.envelope import newer, seal
 from service.lists.lists import Lists
 from service.lists.ports import ABANDONED, Landing, Outcome
 from service.models import ItemList
@@ -77,7 +77,7 @@ class Fetching:
             renew=flight.renews,
         )
         flight.led = boarding.leader
-        kept = flight.kept = _newer(flight.kept, self._lists.usable(boarding.envelope))
+        kept = flight.kept = newer(flight.kept, self._lists.usable(boarding.envelope))
         if kept is not None and not flight.renews and self._lists.is_fresh(flight.key, kept):
             return Outcome(kept, "cache")
         if boarding.pinned is not None:
@@ -133,9 +133,3 @@ class Fetching:
             return await self._lists.step_down(flight.key, flight.kept, reason, flight.deadline)
         finally:
             flight.timings.append(("batch", (self._clock.monotonic() - began) * 1000))
-
-
-def _newer(one: Envelope | None, other: Envelope | None) -> Envelope | None:
-    if one is None or other is None:
-        return one or other
-    return one if created_at(one) >= created_at(other) else other

@@ -10,7 +10,7 @@ from service.budget.adapters.redis import RedisGovernor
 from service.catalog.adapters.redis_block_list import RedisBlockList
 from service.catalog.adapters.redis_columns import RedisColumns
 from service.clock import Clock
-from service.constants import SPENT_SHARE
+from service.constants import PIN_SECONDS, SPENT_SHARE
 from service.errors import ConfigurationError
 from service.fleet.client import RedisClient
 from service.fleet.heartbeat import Heartbeat
@@ -26,6 +26,7 @@ from service.lists.asked import AskedItems
 from service.lists.forgetting import Forgetting
 from service.lists.freshness import Freshness
 from service.lists.keys import UserPrefix, prefix_of_values
+from service.lists.pins import LocalPins
 from service.lists.ports import ListsRecorder, LocalLists, SharedLists
 from service.sends.adapters.redis import RedisSendStore
 from service.settings import Settings
@@ -138,8 +139,8 @@ async def _open_owners(
     forgetting: Forgetting,
 ) -> tuple[Owners, Links]:
     """The replicas that decide while Redis is away, and the links to them; the stack closes them."""
-    owned = OwnedKeys(memory, forgetting.lately, clock)
-    forgetting.search(owned)
+    pins = LocalPins(PIN_SECONDS, clock)
+    forgetting.search(pins)
     links = Links(
         way.client,
         way.heartbeat,
@@ -149,7 +150,7 @@ async def _open_owners(
     )
     owners = Owners(
         links,
-        owned,
+        OwnedKeys(memory, pins, forgetting.lately, clock),
         client=way.client,
         clock=clock,
         memory=memory,

@@ -8,13 +8,21 @@ import pytest
 
 from service.errors import SharedStateUnavailable
 from service.fleet import link
-from service.fleet.link import CHALLENGE_BYTES, MAX_STRANGER_BYTES, AcceptedWire, BegunWire, Message, Wire, proof
+from service.fleet.link import (
+    CHALLENGE_BYTES,
+    MAX_STRANGER_BYTES,
+    AcceptedLink,
+    BegunLink,
+    LinkProtocol,
+    Message,
+    proof,
+)
 
 SECRET, OLD_SECRET, OTHER_SECRET = (letter * 32 for letter in (b"s", b"o", b"x"))
 
 
 class Replica:
-    """Knows its name and secrets, and remembers what it hears."""
+    """LinkHolder its name and secrets, and remembers what it hears."""
 
     def __init__(self, replica: bytes, *secrets: bytes) -> None:
         self.replica = replica
@@ -23,15 +31,15 @@ class Replica:
         self.messages: list[Message] = []
         self.losses = 0
 
-    def introduced(self, wire: Wire) -> None:
+    def introduced(self, wire: LinkProtocol) -> None:
         assert wire.is_introduced
         self.met.append(wire.other)
 
-    def heard(self, wire: Wire, message: Message) -> None:
+    def heard(self, wire: LinkProtocol, message: Message) -> None:
         assert wire.is_introduced
         self.messages.append(message)
 
-    def lost(self, wire: Wire) -> None:
+    def lost(self, wire: LinkProtocol) -> None:
         assert wire.ended.done()
         self.losses += 1
 
@@ -39,7 +47,7 @@ class Replica:
 class End(asyncio.Transport):
     """Keeps what is written, until somebody carries it over."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: LinkProtocol) -> None:
         super().__init__()
         self._wire = wire
         self.written = b""
@@ -61,9 +69,11 @@ class End(asyncio.Transport):
             self._wire.connection_lost(None)
 
 
-def ends_of(accepting: Replica, connecting: Replica, expected: bytes = b"one") -> tuple[Wire, Wire, End, End]:
+def ends_of(
+    accepting: Replica, connecting: Replica, expected: bytes = b"one"
+) -> tuple[LinkProtocol, LinkProtocol, End, End]:
     """Both wires and their ends, once all has been said."""
-    wires: tuple[Wire, Wire] = AcceptedWire(accepting), BegunWire(connecting, expected)
+    wires: tuple[LinkProtocol, LinkProtocol] = AcceptedLink(accepting), BegunLink(connecting, expected)
     ends = End(wires[0]), End(wires[1])
     for wire, end in zip(wires, ends, strict=True):
         wire.connection_made(end)
@@ -71,7 +81,7 @@ def ends_of(accepting: Replica, connecting: Replica, expected: bytes = b"one") -
     return *wires, *ends
 
 
-def carry(one: Wire, other: Wire, end: End, other_end: End) -> None:
+def carry(one: LinkProtocol, other: LinkProtocol, end: End, other_end: End) -> None:
     while end.written or other_end.written:
         for source, wire, to in ((end, other, other_end), (other_end, one, end)):
             data, source.written = source.written, b""
@@ -141,7 +151,7 @@ def packed(*words: bytes) -> bytes:
 )
 async def test_a_stranger_who_says_anything_else_is_left(said: bytes) -> None:
     replica = Replica(b"one", SECRET)
-    wire = AcceptedWire(replica)
+    wire = AcceptedLink(replica)
     end = End(wire)
     wire.connection_made(end)
     wire.data_received(said)
@@ -159,7 +169,7 @@ async def test_a_stranger_who_says_anything_else_is_left(said: bytes) -> None:
     ],
 )
 async def test_a_challenge_has_its_form(said: bytes, *, is_left: bool) -> None:
-    wire = BegunWire(Replica(b"two", SECRET), b"one")
+    wire = BegunLink(Replica(b"two", SECRET), b"one")
     end = End(wire)
     wire.connection_made(end)
     assert end.written == b""
@@ -199,7 +209,7 @@ async def test_a_message_may_come_in_pieces_and_be_so_long(monkeypatch: pytest.M
 
 
 async def test_a_wire_that_was_never_connected_says_nothing() -> None:
-    wire = BegunWire(Replica(b"two", SECRET), b"one")
+    wire = BegunLink(Replica(b"two", SECRET), b"one")
     wire.send(b"1")
     wire.abort()
     assert not wire.ended.done()

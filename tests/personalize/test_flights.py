@@ -9,10 +9,9 @@ import pytest
 from service.clock import margin_seconds
 from service.constants import PIN_SECONDS
 from service.errors import RecommenderError, RecommenderThrottled
-from service.lists.envelope import seal
+from service.lists.envelope import newer, seal
 from service.lists.ports import Outcome
 from service.models import ItemList, ListRequest
-from service.personalize.fetching import _newer
 from service.personalize.flights import SETTLING_SECONDS
 from service.personalize.transactions import patience_seconds
 from service.sends.ports import PrewarmTerms
@@ -410,6 +409,6 @@ def test_a_prewarm_that_its_caller_has_left_gives_the_slot_on() -> None:
 
 def test_of_two_kept_lists_the_newer_one_counts_and_of_two_as_old_the_one_that_was_known() -> None:
     old, new, as_new = (seal(ItemList((item,), "", made)) for item, made in [("a", 1.0), ("b", 2.0), ("c", 2.0)])
-    found = [_newer(one, other) for one, other in [(old, new), (new, old), (new, as_new), (None, old), (old, None)]]
+    found = [newer(one, other) for one, other in [(old, new), (new, old), (new, as_new), (None, old), (old, None)]]
     assert found == [new, new, new, old, old]
-    assert _newer(None, None) is None
+    assert newer(None, None) is None

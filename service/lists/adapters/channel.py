@@ -101,12 +101,17 @@ class FlightChannel:
             yield landing
 
     @asynccontextmanager
-    async def waiting(self, key: bytes) -> AsyncIterator[Landing]:
-        """The same, also while Redis is down: `end` may be called for another reason."""
+    async def waiting(self, key: bytes, *, when_lost: Outcome | None = None) -> AsyncIterator[Landing]:
+        """The same, also while Redis is down: `end` may be called for another reason.
+
+        Args:
+            key: Of the flight.
+            when_lost: What followers get when Redis is lost meanwhile, instead of the error.
+        """
         ending: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._followers[key].add(ending)
         try:
-            yield _ChannelLanding(ending)
+            yield _ChannelLanding(ending, when_lost)
         finally:
             ending.cancel()
             followers = self._followers.get(key, set())
@@ -190,12 +195,15 @@ class FlightChannel:
 
 
 class _ChannelLanding:
-    def __init__(self, ending: asyncio.Future[Outcome]) -> None:
+    def __init__(self, ending: asyncio.Future[Outcome], when_lost: Outcome | None) -> None:
         self._ending = ending
+        self._when_lost = when_lost
 
     async def wait(self, timeout_seconds: float) -> Outcome | None:
         """See `Landing.wait`."""
         done, _ = await asyncio.wait([self._ending], timeout=timeout_seconds)
+        if done and self._when_lost is not None and self._ending.exception() is not None:
+            return self._when_lost
         return self._ending.result() if done else None
 
 

@@ -1,8 +1,8 @@
 """Lists shared through Redis, and through the owners of their keys while Redis is away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 
 from service.clock import Clock
@@ -11,7 +11,7 @@ from service.errors import SharedStateUnavailable
 from service.lists.adapters.owned import Ages, Ended
 from service.lists.adapters.owners import Owners
 from service.lists.adapters.redis import RedisLists
-from service.lists.envelope import Envelope, created_at
+from service.lists.envelope import Envelope, newer
 from service.lists.keys import UserKey
 from service.lists.ports import ABANDONED, Boarding, Landed, Landing, Outcome
 
@@ -78,7 +78,7 @@ class LinkedLists:
         if not there.leader:
             await self._leave(key, there)
             return there
-        return replace(there, envelope=_newer(there.envelope, here.envelope))
+        return replace(there, envelope=newer(there.envelope, here.envelope))
 
     async def _also_with_owner(self, key: UserKey, there: Boarding, with_owner: _Boards) -> Boarding:
         try:
@@ -126,11 +126,9 @@ class LinkedLists:
         """See `SharedLists.note`."""
         self._redis.note(key, shared=shared)
 
-    @asynccontextmanager
-    async def follow(self, key: UserKey) -> AsyncIterator[Landing]:
-        """See `SharedLists.follow`."""
-        async with self._redis.channel.waiting(key) as landing:
-            yield _LinkedLanding(landing)
+    def follow(self, key: UserKey) -> AbstractAsyncContextManager[Landing]:
+        """See `SharedLists.follow`; where Redis is lost meanwhile, followers board again."""
+        return self._redis.channel.waiting(key, when_lost=ABANDONED)
 
     async def look(self, key: UserKey) -> Envelope | None:
         """See `SharedLists.look`."""
@@ -166,21 +164,3 @@ class LinkedLists:
         """Of a list that another part of the message may have shown, fresh or not."""
         fresh = self._fresh(key)
         return Ages(min(fresh.earliest, self._clock.time() - PIN_SECONDS), fresh.latest)
-
-
-class _LinkedLanding:
-    def __init__(self, landing: Landing) -> None:
-        self._landing = landing
-
-    async def wait(self, timeout_seconds: float) -> Outcome | None:
-        """See `Landing.wait`; where Redis is lost meanwhile, its followers board again."""
-        try:
-            return await self._landing.wait(timeout_seconds)
-        except SharedStateUnavailable:
-            return ABANDONED
-
-
-def _newer(one: Envelope | None, other: Envelope | None) -> Envelope | None:
-    if one is None or other is None:
-        return one or other
-    return max(one, other, key=created_at)

@@ -5,18 +5,14 @@ The lists are those of its memory. Flights that were begun through Redis, and li
 moments, are known to the replicas that led them; the owner asks for them before it decides anything.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from cachetools import TTLCache
-
 from service.clock import Clock
-from service.constants import PIN_SECONDS
 from service.lists.envelope import Envelope, created_at
 from service.lists.forgetting import ForgottenLately
-from service.lists.keys import UserKey, UserPrefix
-from service.lists.pins import MAX_PINS
+from service.lists.keys import UserKey
+from service.lists.pins import LocalPins
 from service.lists.ports import Boarding, LocalLists, Outcome
 
 MAX_FLIGHTS: Final = 20_000
@@ -75,23 +71,24 @@ class OwnedKeys:
 
     Args:
         memory: Its lists.
+        pins: The degraded answers that it repeats for all.
         lately: Of these users nothing is kept.
-        clock: Its monotonic time ends flights and pins.
+        clock: Its monotonic time ends flights.
     """
 
-    def __init__(self, memory: LocalLists, lately: ForgottenLately, clock: Clock) -> None:
+    def __init__(self, memory: LocalLists, pins: LocalPins, lately: ForgottenLately, clock: Clock) -> None:
         self._memory = memory
+        self._pins = pins
         self._lately = lately
         self._clock = clock
         self._flights: dict[UserKey, _OwnedFlight] = {}
         self._look_at = float("-inf")
-        self._pins: TTLCache[UserKey, tuple[Outcome, float]] = TTLCache(MAX_PINS, PIN_SECONDS, timer=clock.monotonic)
 
     def board(self, key: UserKey, ages: Ages, *, lease_seconds: float, renew: bool, who: bytes) -> Boarding:
         """See `SharedLists.board`; this replica leads, or hears of the end."""
         now = self._clock.monotonic()
         envelope = self._memory.get(key)
-        if (pin := self._pin(key)) is not None:
+        if (pin := self._pins.lasting(key)) is not None:
             return Boarding(leader=False, envelope=envelope, pinned=pin[0], pinned_seconds=pin[1])
         if not renew and ages.hold(envelope):
             return Boarding(leader=False, envelope=envelope)
@@ -124,7 +121,7 @@ class OwnedKeys:
 
     def land(self, key: UserKey, outcome: Outcome, ages: Ages, *, led: bool, who: bytes) -> Ended:
         """See `SharedLists.land`."""
-        pin, envelope = self._pin(key), None
+        pin, envelope = self._pins.lasting(key), None
         if outcome.source == "personalize" and outcome.envelope is not None:
             self.keep(key, outcome.envelope)
         elif pin is None and outcome.degraded_reason and not self._lately.holds(key):
@@ -132,7 +129,7 @@ class OwnedKeys:
             if ages.hold(kept):
                 envelope = kept
             else:
-                self._pins[key] = outcome, self._clock.monotonic() + PIN_SECONDS
+                self._pins.put(key, outcome)
         followers: Followers = set()
         flight = self._flights.get(key)
         if flight is not None and (flight.leader == who or not led):
@@ -140,23 +137,3 @@ class OwnedKeys:
             if led:
                 del self._flights[key]
         return Ended(pin, envelope, followers)
-
-    def kept_keys(self) -> Iterable[bytes]:
-        """See `Searchable`."""
-        return list(self._pins)
-
-    def clear(self) -> None:
-        """See `Searchable`."""
-        self._pins.clear()
-
-    async def forget_user(self, user_prefix: UserPrefix) -> None:
-        """See `Forgettable`."""
-        self._pins.expire()
-        for key in [key for key in self._pins if key.startswith(user_prefix)]:
-            self._pins.pop(key, None)
-
-    def _pin(self, key: UserKey) -> tuple[Outcome, float] | None:
-        """The answer that is repeated, and for how long."""
-        pin = self._pins.get(key)
-        left = 0.0 if pin is None else pin[1] - self._clock.monotonic()
-        return None if pin is None or left <= 0 else (pin[0], left)
