@@ -46,6 +46,8 @@ MAX_ACCEPTED: Final = 2_000
 Answering = Callable[[bytes, Message], Awaitable[Message]]
 """Answers a question of the replica of this name."""
 
+_REMEDY: Final = "open REPLICA_LINKS_PORT between the replicas, or set REPLICA_LINKS=off"
+
 _NO_ANSWER: Final = b"0"
 
 _PRIME: Final = 2**127 - 1
@@ -219,7 +221,12 @@ class Links:
                 except OSError as error:
                     if not named:
                         named = True
-                        _log.warning("replica_links_closed", port=self._port, problem=error.strerror or str(error))
+                        _log.warning(
+                            "replica_links_closed",
+                            port=self._port,
+                            problem=error.strerror or str(error),
+                            remedy="name a free port in REPLICA_LINKS_PORT",
+                        )
             for replica in self._addresses.others.keys() - self._linked.keys() - self._connecting.keys():
                 task = asyncio.create_task(self._connect(replica), name="replica-link")
                 self._connecting[replica] = task
@@ -267,7 +274,7 @@ class Links:
                 return
             if not named and self._clock.monotonic() - began >= UNREACHABLE_SECONDS and self._client.up:
                 named = True
-                _log.warning("replica_unreachable", at=f"{host}:{port}", needed="connections between replicas")
+                _log.warning("replica_unreachable", at=f"{host}:{port}", remedy=_REMEDY)
             await asyncio.sleep(pause)
             pause = min(MAX_PAUSE_SECONDS, 2 * pause)
 
