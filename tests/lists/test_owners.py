@@ -247,6 +247,18 @@ async def test_a_replica_in_touch_hears_what_one_that_is_cut_off_leads_and_takes
         keys[1], two.lists._fresh(keys[1]), lease_seconds=1.0, renew=False, who=b"another"
     ).leader
     assert two.stores.memory.get(landed) is None
+    # The other way round: what one in touch leads, an owner that is cut off knows, and gives it no list.
+    mine = await one.fetched(keys[0], clock)
+    other_key = next(
+        key
+        for number in range(256)
+        if one.links.owner_of(key := UserKey(keys[0][:-1] + bytes([number]))) == one.links.replica and key != keys[0]
+    )
+    assert await two.leads(other_key)
+    assert not (await one.lists.board(other_key, lease_seconds=LEASE_SECONDS)).leader
+    given = await two.lists._owners.board(keys[0], two.lists._fresh(keys[0]), lease_seconds=1.0, renew=False)
+    assert given.envelope is None
+    assert mine
 
 
 async def test_replicas_that_ask_each_other_go_back_to_redis(

@@ -61,20 +61,20 @@ class LinkedLists:
         return boarding
 
     async def _first_with_owner(self, key: UserKey, in_redis: _Boards, with_owner: _Boards) -> Boarding:
+        withheld = self._owners.knows_who_was_forgotten()
         try:
             here = await with_owner()
         except SharedStateUnavailable:
-            try:
-                return await in_redis()
-            except SharedStateUnavailable:
-                # An owner that had lost Redis before this replica did gives it something only now.
-                here = await with_owner()
+            return await in_redis()
         if not here.leader:
             return here
         try:
             there = await in_redis()
         except SharedStateUnavailable:
-            return here
+            if not withheld:
+                return here
+            # An owner that had lost Redis before this replica did says what it has only now.
+            there = await with_owner()
         if not there.leader:
             await self._leave(key, there)
             return there

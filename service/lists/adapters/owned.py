@@ -21,8 +21,8 @@ MAX_FLIGHTS: Final = 20_000
 _LOOK_SECONDS: Final = 0.5
 """Between two looks for flights that have ended, while there are too many."""
 
-Followers = set[bytes]
-"""Names of replicas."""
+Followers = dict[bytes, bool]
+"""Names of replicas, and whether each may be given what is known of a user."""
 
 
 @dataclass(slots=True)
@@ -30,7 +30,7 @@ class _OwnedFlight:
     leader: bytes
     ends: float
     """Monotonic time after which nobody leads it any more."""
-    followers: Followers = field(default_factory=set)
+    followers: Followers = field(default_factory=dict)
     """They are to hear of its end."""
 
 
@@ -84,17 +84,22 @@ class OwnedKeys:
         self._flights: dict[UserKey, _OwnedFlight] = {}
         self._look_at = float("-inf")
 
-    def board(self, key: UserKey, ages: Ages, *, lease_seconds: float, renew: bool, who: bytes) -> Boarding:
-        """See `SharedLists.board`; this replica leads, or hears of the end."""
+    def board(
+        self, key: UserKey, ages: Ages, *, lease_seconds: float, renew: bool, who: bytes, gives: bool = True
+    ) -> Boarding:
+        """See `SharedLists.board`; this replica leads, or hears of the end.
+
+        One that nothing is to be given learns only that.
+        """
         now = self._clock.monotonic()
-        envelope = self._memory.get(key)
-        if (pin := self._pins.lasting(key)) is not None:
+        envelope = self._memory.get(key) if gives else None
+        if gives and (pin := self._pins.lasting(key)) is not None:
             return Boarding(leader=False, envelope=envelope, pinned=pin[0], pinned_seconds=pin[1])
         if not renew and ages.hold(envelope):
             return Boarding(leader=False, envelope=envelope)
         flight = self._flights.get(key)
         if flight is not None and flight.ends > now and flight.leader != who:
-            flight.followers.add(who)
+            flight.followers[who] = gives
             return Boarding(leader=False, envelope=envelope, lease_seconds=flight.ends - now)
         self.lead(key, who, lease_seconds)
         return Boarding(leader=True, envelope=envelope)
@@ -110,7 +115,7 @@ class OwnedKeys:
             if len(self._flights) >= MAX_FLIGHTS:
                 return
         before = self._flights.get(key)
-        followers = before.followers if before is not None and before.leader == who else set()
+        followers = before.followers if before is not None and before.leader == who else {}
         self._flights[key] = _OwnedFlight(who, now + lease_seconds, followers)
 
     def keep(self, key: UserKey, envelope: Envelope) -> None:
@@ -130,10 +135,10 @@ class OwnedKeys:
                 envelope = kept
             else:
                 self._pins.put(key, outcome)
-        followers: Followers = set()
+        followers: Followers = {}
         flight = self._flights.get(key)
         if flight is not None and (flight.leader == who or not led):
-            followers, flight.followers = flight.followers, set()
+            followers, flight.followers = flight.followers, {}
             if led:
                 del self._flights[key]
         return Ended(pin, envelope, followers)

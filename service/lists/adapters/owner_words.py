@@ -91,5 +91,5 @@ def read_ended(words: Message) -> Ended:
         match words:
             case [pinned, lasts, kept]:
                 pin, left = unpack_outcome(pinned) if pinned else None, read_seconds(lasts)
-                return Ended(None if pin is None else (pin, left), readable(kept), set())
+                return Ended(None if pin is None else (pin, left), readable(kept), {})
     raise SharedStateUnavailable("the owner is cut off, or speaks another version")

@@ -43,9 +43,6 @@ _GROUPED_SECONDS: Final = 0.5
 
 _BOARD, _LAND, _ENDED, _NAME = b"board", b"land", b"ended", b"name"
 
-Leads = Callable[[], Iterable[tuple[UserKey, float]]]
-Latest = Callable[[int], Iterable[UserKey]]
-
 
 class Owners:
     """One replica among those that decide; a context manager.
@@ -70,8 +67,8 @@ class Owners:
         client: RedisClient,
         clock: Clock,
         memory: LocalLists,
-        leads: Leads,
-        latest: Latest,
+        leads: Callable[[], Iterable[tuple[UserKey, float]]],
+        latest: Callable[[int], Iterable[UserKey]],
         end: Callable[[UserKey, Outcome], None],
         abandon_all: Callable[[], None],
     ) -> None:
@@ -174,10 +171,13 @@ class Owners:
         words = self._knowing, *owner_words.written_ages(ages), pack_outcome(outcome), owner_words.flag(led)
         return owner_words.read_ended(await self._links.ask(owner, _LAND, key, *words))
 
+    def knows_who_was_forgotten(self) -> bool:
+        """Whether it has been in touch for so long, so that it takes nothing from a replica that is cut off."""
+        return self._client.up and self._clock.monotonic() - self._up_since >= HEARD_SECONDS
+
     @property
     def _knowing(self) -> bytes:
-        """What a replica says of itself that knows who was forgotten; empty for any other."""
-        return owner_words.flag(self._client.up and self._clock.monotonic() - self._up_since >= HEARD_SECONDS)
+        return owner_words.flag(self.knows_who_was_forgotten())
 
     def _may_give(self, knowing: bytes) -> bool:
         """Whether a replica that knows so much may take something of this one."""
@@ -198,11 +198,12 @@ class Owners:
         ended = self._owned.land(key, outcome, ages, led=led, who=who)
         # Followers look for what was here before.
         shown = ABANDONED if ended.answered_before else outcome
-        for replica in ended.followers:
+        for replica, gives in ended.followers.items():
+            said = shown if gives or shown.source == "personalize" else ABANDONED
             if replica == self._links.replica:
-                self._end(key, shown)
+                self._end(key, said)
             else:
-                self._links.tell(replica, _ENDED, key, pack_outcome(shown))
+                self._links.tell(replica, _ENDED, key, pack_outcome(said))
         return ended
 
     async def _answer(self, who: bytes, words: Message) -> Message:
@@ -215,8 +216,6 @@ class Owners:
         match words:
             case [kind, key, left, knowing, earliest, latest, lease, renew] if kind == _BOARD:
                 self._go_on_with(owner_words.read_seconds(left))
-                if not self._may_give(knowing):
-                    return []
                 await self._named()
                 boarding = self._owned.board(
                     UserKey(key),
@@ -224,6 +223,7 @@ class Owners:
                     lease_seconds=owner_words.read_seconds(lease),
                     renew=bool(renew),
                     who=who,
+                    gives=self._may_give(knowing),
                 )
                 return owner_words.written_boarding(boarding)
             case [kind, key, knowing, earliest, latest, packed, led] if kind == _LAND:
