@@ -5,7 +5,7 @@ import pytest
 from service.errors import SharedStateUnavailable
 from service.lists.adapters import owner_words as words
 from service.lists.adapters.owned import Ages, Ended
-from service.lists.envelope import seal
+from service.lists.envelope import Envelope, seal
 from service.lists.ports import Boarding, Outcome
 from service.models import ItemList
 
@@ -29,8 +29,8 @@ def test_a_boarding_comes_back(boarding: Boarding) -> None:
 
 @pytest.mark.parametrize("pin", [None, (PIN, 2.5)])
 @pytest.mark.parametrize("envelope", [None, LIST])
-def test_an_end_comes_back(pin: tuple[Outcome, float] | None, envelope: object) -> None:
-    ended = Ended(pin, envelope, set())  # type: ignore[arg-type]  # one of two
+def test_an_end_comes_back(pin: tuple[Outcome, float] | None, envelope: Envelope | None) -> None:
+    ended = Ended(pin, envelope, {})
     assert words.read_ended(words.written_ended(ended)) == ended
 
 
