@@ -29,8 +29,8 @@ install: .venv/.dev  ## make .venv and install the locked dependencies into it
 test: .venv/.dev .venv/.axe .venv/.golden  ## run all tests; ARGS="-k name" for some
 	$(PYTEST) $(ARGS)
 
-test-fast: .venv/.dev  ## run the tests that start no process and no Redis
-	$(PYTEST) -m "not processes" --ignore tests/browser --ignore tests/integration $(ARGS)
+test-fast: .venv/.dev  ## run the quick tests: no process, no Redis, no whole shop or send
+	$(PYTEST) -m "not processes and not long" --ignore tests/browser --ignore tests/integration $(ARGS)
 
 test-deep: .venv/.dev  ## run the tests of properties with 25 times as many examples; minutes
 	$(PYTEST) -m hypothesis --hypothesis-profile=deep -o timeout=1800 $(ARGS)

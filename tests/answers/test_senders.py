@@ -11,6 +11,8 @@ from service.models import NOBODY, RecommendationQuery, Sender, sender_of_key, s
 from tests.support.replica import open_replica
 from tests.support.virtual_time import run_virtual
 
+pytestmark = pytest.mark.long
+
 GREEDY, MODEST = sender_of_key(0), sender_of_key(1)
 
 

@@ -2,12 +2,16 @@
 
 import asyncio
 
+import pytest
+
 from service.lists.envelope import Envelope, seal
 from service.lists.keys import UserKey, UserPrefix
 from service.models import Answer, ItemList
 from tests.support.fakes import FakePersonalize, FakeStore
 from tests.support.replica import ARN, DEADLINE_SECONDS, ITEMS, Replica, ids_of, open_replica
 from tests.support.virtual_time import EPOCH, VirtualClock, run_virtual
+
+pytestmark = pytest.mark.long
 
 Timed = list[tuple[Answer, float]]
 

@@ -83,6 +83,7 @@ async def any_door(open_door: OpenDoor) -> AsyncIterator[Door]:
         yield door
 
 
+@pytest.mark.long
 @EXAMPLES
 @given(st.data())
 async def test_no_call_that_the_document_describes_is_a_fault_or_makes_a_label(

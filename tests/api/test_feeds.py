@@ -8,7 +8,7 @@ import lzma
 import zipfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pytest
 from structlog.testing import capture_logs
@@ -213,46 +213,51 @@ PLAIN = f"{HEADER}\n{row('a', 'Käse')}".encode()
 WRAPPED = json.dumps({"data": {"products": {"edges": [{"node": {"sku": "a"}, "cursor": "x"}]}}})
 
 
-@pytest.mark.parametrize("name", ["feed.csv", "feed.txt", "feed.jsonl", "feed", "feed.csv.gz", "feed.zip"])
-@pytest.mark.parametrize(
-    "content",
-    [
-        PLAIN,
-        PLAIN.replace(b",", b"\t"),
-        PLAIN.replace(b",", b";"),
-        PLAIN.replace(b",", b"|"),
-        b"sep=;\r\n" + PLAIN.replace(b",", b";"),
-        b"# a comment, with commas\n\n#another\n" + PLAIN,
-        b'"# a comment, with ""quotes"" and\na line break",,\n' + PLAIN,
-        PLAIN.replace(b"\n", b"\r"),
-        b"\xef\xbb\xbf" + PLAIN,
-        PLAIN.decode().encode("utf-16"),
-        PLAIN.decode().encode("utf-16-le"),
-        PLAIN.decode().encode("cp1252"),
-        gzip.compress(PLAIN, mtime=0),
-        gzip.compress(gzip.compress(PLAIN, mtime=0), mtime=0),
-        bz2.compress(PLAIN),
-        lzma.compress(PLAIN),
-        zipped(("folder/", b""), ("folder/items.csv", PLAIN), ("__MACOSX/._items.csv", b"x"), ("a/.DS_Store", b"x")),
-        zipped(("items.csv.gz", gzip.compress(PLAIN, mtime=0))),
-        b'{"id":"a","url":"https://u/","name":"K\xc3\xa4se","price":5,"image":"https://i/"}',
-        '{"id":"a","url":"https://u/","name":"Käse","price":5,"image":"https://i/"}\n'.encode("utf-16"),
-        '{"id":"a","url":"https://u/","name":"Käse","price":5,"image":"https://i/"}\n'.encode("cp1252"),
-        '\n{\n  "id": "a",\n"url": "https://u/","name":"Käse","price":5,"image":"https://i/"\n}\n'.encode(),
-        '{"products":[{"id":"a","url":"https://u/","name":"Käse","price":5,"image":"https://i/"}]}'.encode(),
-        '{"page":1,"data":{"items":\n[{"id":"a","url":"https://u/","name":"Käse","price":5,"image":"https://i/"}]}}'.encode(),
-        '[\n{"id":"a","url":"https://u/","name":"Käse","price":5,"image":"https://i/"}]'.encode(),
-        '{"a":{"url":"https://u/","name":"Käse","price":5,"image":"https://i/"},"b":null,"c":{"price":NaN}}'.encode(),
-        '{"page":1,"catalog":{\n"x":{"sku":"a","url":"https://u/","name":"Käse","price":5,"image":"https://i/"}}}'.encode(),
-        '{"page":{"of":1},"stock":[{"id":"a","url":"https://u/","name":"Käse","price":5,"image":"https://i/"}]}'.encode(),
-        '{"id":"a","url":"https://u/","name":"Käse","price":5,\n"image":"https://i/","variants":[{"id":"v"}]}'.encode(),
-        '\x1e{"id":"a","url":"https://u/",\n"name":"Käse","price":5,"image":"https://i/"}\n\x1e{"id":"cut'.encode(),
-        PLAIN.decode().encode("utf-32-le"),
-        PLAIN.decode().encode("utf-32-be"),
-        b'"sep=,"\r\n' + PLAIN,
-    ],
-    ids=lambda content: str(content[:24]),
-)
+NAMES: Final = ("feed.csv", "feed.txt", "feed.jsonl", "feed", "feed.csv.gz", "feed.zip")
+CONTENTS: Final = [
+    PLAIN,
+    PLAIN.replace(b",", b"\t"),
+    PLAIN.replace(b",", b";"),
+    PLAIN.replace(b",", b"|"),
+    b"sep=;\r\n" + PLAIN.replace(b",", b";"),
+    b"# a comment, with commas\n\n#another\n" + PLAIN,
+    b'"# a comment, with ""quotes"" and\na line break",,\n' + PLAIN,
+    PLAIN.replace(b"\n", b"\r"),
+    b"\xef\xbb\xbf" + PLAIN,
+    PLAIN.decode().encode("utf-16"),
+    PLAIN.decode().encode("utf-16-le"),
+    PLAIN.decode().encode("cp1252"),
+    gzip.compress(PLAIN, mtime=0),
+    gzip.compress(gzip.compress(PLAIN, mtime=0), mtime=0),
+    bz2.compress(PLAIN),
+    lzma.compress(PLAIN),
+    zipped(("folder/", b""), ("folder/items.csv", PLAIN), ("__MACOSX/._items.csv", b"x"), ("a/.DS_Store", b"x")),
+    zipped(("items.csv.gz", gzip.compress(PLAIN, mtime=0))),
+    b'{"id":"a","url":"https://u/","name":"K\xc3\xa4se","price":5,"image":"https://i/"}',
+    '{"id":"a","url":"https://u/","name":"Käse","price":5,"image":"https://i/"}\n'.encode("utf-16"),
+    '{"id":"a","url":"https://u/","name":"Käse","price":5,"image":"https://i/"}\n'.encode("cp1252"),
+    '\n{\n  "id": "a",\n"url": "https://u/","name":"Käse","price":5,"image":"https://i/"\n}\n'.encode(),
+    '{"products":[{"id":"a","url":"https://u/","name":"Käse","price":5,"image":"https://i/"}]}'.encode(),
+    '{"page":1,"data":{"items":\n[{"id":"a","url":"https://u/","name":"Käse","price":5,"image":"https://i/"}]}}'.encode(),
+    '[\n{"id":"a","url":"https://u/","name":"Käse","price":5,"image":"https://i/"}]'.encode(),
+    '{"a":{"url":"https://u/","name":"Käse","price":5,"image":"https://i/"},"b":null,"c":{"price":NaN}}'.encode(),
+    '{"page":1,"catalog":{\n"x":{"sku":"a","url":"https://u/","name":"Käse","price":5,"image":"https://i/"}}}'.encode(),
+    '{"page":{"of":1},"stock":[{"id":"a","url":"https://u/","name":"Käse","price":5,"image":"https://i/"}]}'.encode(),
+    '{"id":"a","url":"https://u/","name":"Käse","price":5,\n"image":"https://i/","variants":[{"id":"v"}]}'.encode(),
+    '\x1e{"id":"a","url":"https://u/",\n"name":"Käse","price":5,"image":"https://i/"}\n\x1e{"id":"cut'.encode(),
+    PLAIN.decode().encode("utf-32-le"),
+    PLAIN.decode().encode("utf-32-be"),
+    b'"sep=,"\r\n' + PLAIN,
+]
+ANY_NAME: Final = [
+    (content, NAMES[(at + step) % len(NAMES)])
+    for at, content in enumerate(CONTENTS)
+    for step in (range(len(NAMES)) if at == 0 else (0, 2))
+]
+"""A plain feed has every name, any other two of them, since each costs a start of the service."""
+
+
+@pytest.mark.parametrize(("content", "name"), ANY_NAME, ids=lambda value: str(value[:24]))
 async def test_format_delimiter_packing_and_encoding_come_from_the_content(
     show: Show, content: bytes, name: str
 ) -> None:

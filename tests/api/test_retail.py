@@ -17,7 +17,10 @@ from tests.support.front_door import Door, OpenDoor
 from tests.support.local_personalize import serving
 from tests.support.processes import RETAIL
 
-pytestmark = pytest.mark.skipif(not RETAIL.is_dir(), reason="the retail data set is not beside the checkout")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not RETAIL.is_dir(), reason="the retail data set is not beside the checkout"),
+]
 
 FORBIDDEN = 'EXCLUDE ItemID WHERE Items.CATEGORY IN ("beauty") | EXCLUDE ItemID WHERE Items.PRICE > 100'
 USERS = 120

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from service.fleet.heartbeat import FORGET_SECONDS
 from tests.support.spenders import MISSED, REACHED, Event, Schedule, spend
 
+pytestmark = pytest.mark.long
+
 # The same seeds each time; new ones are for the command. A seed that fails is printed; a smaller one would say no more.
 _few = settings(max_examples=6, derandomize=True, phases=[Phase.generate])
 _seeds = st.integers(0, 1_000_000)

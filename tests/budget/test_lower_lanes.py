@@ -124,6 +124,7 @@ def test_a_caller_without_a_list_waits_for_a_slot_at_most_beside_a_prewarm(tps: 
     far(scenario, tps)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("round_trip", [0.0, 0.0005, 0.004])
 def test_nothing_is_lost_however_far_the_governor_is(round_trip: float) -> None:
     """K1."""

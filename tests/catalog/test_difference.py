@@ -109,6 +109,7 @@ def edited(lines: Version, edits: list[tuple[str, int, str]]) -> Version:
     return lines
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=VERSIONS, turns=st.lists(EDITS, min_size=1, max_size=3))
 def test_what_is_read_by_difference_is_what_is_read_whole(

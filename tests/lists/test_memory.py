@@ -56,6 +56,7 @@ def test_a_list_of_25_uuids_costs_at_most_275_bytes_all_in(measured: tuple[float
     assert used <= 275
 
 
+@pytest.mark.long
 def test_what_the_cache_accounts_is_what_it_costs(measured: tuple[float, float]) -> None:
     used, accounted = measured
     assert accounted == pytest.approx(used, rel=0.15)

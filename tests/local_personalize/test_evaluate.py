@@ -8,6 +8,8 @@ from service.local_personalize.evaluate import hold_out_last_items, main, measur
 from service.local_personalize.learn import learn
 from tests.support.processes import RETAIL
 
+pytestmark = pytest.mark.long
+
 
 def test_the_last_item_leaves_its_own_users_history_altogether() -> None:
     histories = {

@@ -5,6 +5,8 @@ import pytest
 from bench.local_models import LEAST_GAIN, LEAST_HIT_RATE, trained, worth_of_popularity, worth_of_users
 from tests.support.processes import RETAIL
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.skipif(not RETAIL.is_dir(), reason="the retail data are not here")
 def test_personal_lists_of_a_real_shop_keep_what_is_promised() -> None:

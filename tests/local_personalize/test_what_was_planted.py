@@ -4,12 +4,15 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from service.local_personalize.training.log import History, make_log
 from service.local_personalize.training.metrics import top
 from service.local_personalize.training.model import Model, load_model, save_model
 from service.local_personalize.training.split import split
 from service.local_personalize.training.trainer import Choice, Wanted, choose, fit
+
+pytestmark = pytest.mark.long
 
 _DAY = 86_400
 _CATEGORIES = ("tea", "mugs", "books")

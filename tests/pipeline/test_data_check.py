@@ -173,6 +173,7 @@ def at_once() -> Iterator[tuple[str, ...]]:
             yield tuple(name for name in names if name is not None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("names", list(at_once()), ids=" and ".join)
 def test_each_fault_is_named_and_nothing_else_and_mended_if_it_can_be(
     shop: Path, tmp_path: Path, names: tuple[str, ...]

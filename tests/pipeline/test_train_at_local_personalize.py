@@ -25,6 +25,8 @@ from tests.support import personalize_account
 from tests.support.personalize_account import opened_account
 from tests.support.plane import Quiet
 
+pytestmark = pytest.mark.long
+
 SHOP = """
 name = "shop"
 role_arn = "arn:aws:iam::000000000000:role/personalize"

@@ -11,6 +11,8 @@ from service.cli import main
 from tests.support import personalize_account
 from tests.support.personalize_account import Account, opened_account
 
+pytestmark = pytest.mark.long
+
 SHOP = """
 name = "shop"
 role_arn = "arn:aws:iam::000000000000:role/personalize"

@@ -59,6 +59,7 @@ def test_the_locks_agree_with_each_other() -> None:
     assert {name: version for name, version in build.items() if dev.get(name, version) != version} == {}
 
 
+@pytest.mark.long
 def test_every_package_that_the_service_imports_is_a_dependency_by_name() -> None:
     project = tomllib.loads(text_of("pyproject.toml"))["project"]
     listed = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]

@@ -13,6 +13,8 @@ import service
 from tests.simulation.plan import KINDS, OF_BOARDED, Plan
 from tests.simulation.world import play
 
+pytestmark = pytest.mark.long
+
 SEEDS_OF_THE_CODE: Final = 6
 """Others with each change of the service, and the same again for the same code."""
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.personalize_account import Account, write_shop
 
+pytestmark = pytest.mark.long
+
 
 def test_a_campaign_trained_from_csv_recommends_what_alike_people_like(account: Account) -> None:
     group = account.shop()

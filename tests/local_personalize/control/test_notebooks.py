@@ -13,6 +13,8 @@ import pytest
 from service.local_personalize.control.quotas import DEFAULTS
 from tests.support.personalize_account import INTERACTIONS, ITEMS, ROLE, USERS, Account, opened_account, write_shop
 
+pytestmark = pytest.mark.long
+
 RECIPE = "arn:aws:personalize:::recipe/"
 
 

@@ -8,6 +8,8 @@ import pytest
 from service.local_personalize.training.search import Range, search
 from tests.support.personalize_account import KINDS, Account
 
+pytestmark = pytest.mark.long
+
 
 def _version(account: Account, arn: str) -> dict[str, object]:
     version: dict[str, object] = account.personalize.describe_solution_version(solutionVersionArn=arn)[

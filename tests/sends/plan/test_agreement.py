@@ -22,6 +22,8 @@ from tests.support.fakes import FakePersonalize
 from tests.support.replica import ITEMS, key_of, open_replica
 from tests.support.virtual_time import VirtualClock, run_virtual
 
+pytestmark = pytest.mark.long
+
 Counts = tuple[Counter[str], Counter[str], int]
 
 

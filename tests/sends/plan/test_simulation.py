@@ -129,6 +129,7 @@ def largest_difference(one: Course, other: Course) -> float:
     return max(*shares, *(abs(one.share_of_calls(source) - other.share_of_calls(source)) for source in SOURCES))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "send",
     [
