@@ -156,10 +156,7 @@ class LinkProtocol(asyncio.Protocol):
         while not self.is_introduced and (message := _take_message(self._greeting)) is not None:
             if not self._meet(message):
                 raise ValueError("somebody who does not know the secret")
-        rest = bytes(self._greeting) if self.is_introduced else b""
-        if self.is_introduced:
-            self._greeting.clear()
-        return rest
+        return bytes(self._greeting) if self.is_introduced else b""
 
     def _meet(self, message: Message) -> bool:
         """Whether the first messages of the other side are good."""
@@ -237,21 +234,18 @@ def _take_message(unread: bytearray) -> Message | None:
     message: Message = []
     wanted, at = None, 0
     while wanted is None or len(message) < wanted:
-        end = unread.find(b"\r\n", at)
-        line = bytes(unread[at : at + _MAX_LINE_BYTES + 1] if end < 0 else unread[at:end])
+        line, ended, _ = bytes(unread[at:]).partition(b"\r\n")
         mark, digits = line[:1], line[1:]
         if len(line) > _MAX_LINE_BYTES or (line and mark != (b"*" if wanted is None else b"$")):
             raise ValueError("a stranger's message is a short list of short strings")
-        if end < 0:
+        if not ended:
             return None
         if not digits.isdigit():
             raise ValueError("no length")
         number = int(digits)
-        at = end + 2
+        at += len(line) + 2
         if wanted is None:
             wanted = number
-            if not wanted:
-                raise ValueError("an empty message")
             continue
         if len(unread) < at + number + 2:
             return None

@@ -1,6 +1,7 @@
 """A connection between two replicas, byte by byte: who is let in, and what ends it."""
 
 import asyncio
+import hmac
 from collections.abc import Sequence
 
 import hiredis
@@ -145,6 +146,9 @@ def packed(*words: bytes) -> bytes:
         b"*0\r\n",
         b"*1\r\n:1\r\n",
         b"*1\r\n*1\r\n$1\r\na\r\n",
+        b"\r\n",
+        b"*\r\n",
+        b"*4\r\n$99999",
         b"GET / HTTP/1.1\r\n",
         b"x" * (MAX_STRANGER_BYTES + 1),
     ],
@@ -208,6 +212,60 @@ async def test_a_message_may_come_in_pieces_and_be_so_long(monkeypatch: pytest.M
     assert other_end.is_over
 
 
+def greeted(challenge: bytes) -> bytes:
+    """What one who knows the secret says to this challenge."""
+    return packed(b"link1", b"two", CHALLENGE, proof(SECRET, b"connects", challenge, CHALLENGE, b"two"))
+
+
+def accepted_by(replica: Replica) -> tuple[LinkProtocol, End, bytes]:
+    """A connection, its end, and the challenge on it."""
+    wire = AcceptedLink(replica)
+    end = End(wire)
+    wire.connection_made(end)
+    challenge, end.written = end.written[-CHALLENGE_BYTES - 2 : -2], b""
+    return wire, end, challenge
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+async def test_a_question_may_come_with_the_greeting_and_both_in_pieces(size: int) -> None:
+    replica = Replica(b"one", SECRET)
+    wire, end, challenge = accepted_by(replica)
+    said = greeted(challenge) + packed(b"1", b"", b"question") + packed(b"2")
+    for at in range(0, len(said), size):
+        wire.data_received(said[at : at + size])
+    assert (end.is_over, replica.messages) == (False, [[b"1", b"", b"question"], [b"2"]])
+
+
+@pytest.mark.parametrize(("right", "wrong"), [(b"$5\r\n", b"$+5\r\n"), (b"link1", b"link0")])
+async def test_who_knows_the_secret_and_speaks_another_way_is_left(right: bytes, wrong: bytes) -> None:
+    replica = Replica(b"one", SECRET)
+    wire, end, challenge = accepted_by(replica)
+    wire.data_received(greeted(challenge).replace(right, wrong, 1))
+    assert (end.is_over, wire.is_introduced) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "said", [b":1\r\n", b":0\r\n", b"*0\r\n", b"*1\r\n:1\r\n", b"*1\r\n*0\r\n", b"-no\r\n", b"?\r\n"]
+)
+async def test_who_was_introduced_and_says_anything_but_bytes_is_left(said: bytes) -> None:
+    replica = Replica(b"one", SECRET)
+    wire, end, challenge = accepted_by(replica)
+    wire.data_received(greeted(challenge))
+    wire.data_received(said)
+    assert (end.is_over, replica.messages) == (True, [])
+
+
+async def test_a_stranger_may_say_so_much_and_no_more() -> None:
+    so_much = b"*4\r\n$5\r\nlink1\r\n$990\r\n" + b"x" * 990 + b"\r\n$99\r\n" + b"y" * 6
+    assert len(so_much) == MAX_STRANGER_BYTES
+    for said, more in ((so_much, b"y"), (b"*4\r\n$9999", b"9")):
+        wire, end, _ = accepted_by(Replica(b"one", SECRET))
+        wire.data_received(said)
+        over = end.is_over
+        wire.data_received(more)
+        assert (over, end.is_over) == (False, True)
+
+
 async def test_a_wire_that_was_never_connected_says_nothing() -> None:
     wire = BegunLink(Replica(b"two", SECRET), b"one")
     wire.send(b"1")
@@ -219,3 +277,6 @@ def test_a_proof_depends_on_every_part_and_on_where_it_ends() -> None:
     found = {proof(SECRET, *parts) for parts in ((b"ab", b"c"), (b"a", b"bc"), (b"abc",), (b"ab", b"c", b""))}
     assert len(found) == 4
     assert proof(SECRET, b"ab", b"c") != proof(OLD_SECRET, b"ab", b"c")
+    # Another version of the service makes the same.
+    wanted = hmac.digest(SECRET, b"\x00\x00\x00\x02ab\x00\x00\x00\x01c", "sha256")
+    assert proof(SECRET, b"ab", b"c") == wanted
