@@ -16,6 +16,7 @@ else they hold are ids of items.
 import asyncio
 import hmac
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Final, Protocol, cast
 
@@ -67,7 +68,7 @@ class LinkHolder(Protocol):
         """The connection has ended, introduced or not."""
 
 
-class LinkProtocol(asyncio.Protocol):
+class LinkProtocol(asyncio.Protocol, ABC):
     """One connection; the subclasses differ in how it begins.
 
     Args:
@@ -158,9 +159,9 @@ class LinkProtocol(asyncio.Protocol):
                 raise ValueError("somebody who does not know the secret")
         return bytes(self._greeting) if self.is_introduced else b""
 
+    @abstractmethod
     def _meet(self, message: Message) -> bool:
         """Whether the first messages of the other side are good."""
-        raise NotImplementedError
 
     def _introduce(self, other: bytes) -> None:
         self.other = other

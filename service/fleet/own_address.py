@@ -1,6 +1,5 @@
 """The address at which other replicas reach this one: that of its way to Redis."""
 
-import asyncio
 import socket
 from typing import Final
 
@@ -34,8 +33,7 @@ async def own_address(client: RedisClient) -> str:
         await look_up.close()
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        # Sends nothing: the system only chooses the way.
-        probe.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(probe, (address, _ANY_PORT))
+        # Sends nothing, and waits for nobody: the system only chooses the way.
+        probe.connect((address, _ANY_PORT))
         found: str = probe.getsockname()[0]
     return found

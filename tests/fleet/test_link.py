@@ -271,6 +271,18 @@ async def test_a_wire_that_was_never_connected_says_nothing() -> None:
     wire.send(b"1")
     wire.abort()
     assert not wire.ended.done()
+    # Nor is it, once it is given up.
+    end = End(wire)
+    wire.connection_made(end)
+    assert (end.is_over, end.written) == (True, b"")
+
+
+async def test_nobody_need_wait_for_the_end() -> None:
+    replica = Replica(b"one", SECRET)
+    wire, end, _ = accepted_by(replica)
+    wire.ended.cancel()
+    end.abort()
+    assert replica.losses == 1
 
 
 def test_a_proof_depends_on_every_part_and_on_where_it_ends() -> None:

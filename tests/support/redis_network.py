@@ -236,6 +236,10 @@ def _command(name: str, *args: Any, **options: Any) -> tuple[list[Any], Callable
         made = _entries
     elif name == "xtrim":
         command = ["XTRIM", args[0], "MINID", options["minid"]]
+    elif name == "set" and options.get("nx"):
+        command.append("NX")
+    elif name == "hgetall":
+        made = _pairs
     elif name == "hmget":
         command = ["HMGET", args[0], *args[1]]
     elif name == "time":
@@ -249,6 +253,10 @@ def _same(answer: Any) -> Any:  # noqa: ANN401  # whatever it is
 
 def _whole(answer: list[bytes]) -> list[int]:
     return list(map(int, answer))
+
+
+def _pairs(answer: list[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(answer[::2], answer[1::2], strict=True))
 
 
 def _entries(answer: list[Any]) -> list[Any]:

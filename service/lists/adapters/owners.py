@@ -264,7 +264,7 @@ class Owners:
                 envelope = readable(value)
                 if envelope is not None:
                     self._owned.keep(UserKey(key), envelope)
-                elif value:
+                else:
                     with suppress(ValueError):
                         self._owned.lead(UserKey(key), who, owner_words.read_seconds(value))
 
