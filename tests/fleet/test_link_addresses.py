@@ -198,7 +198,7 @@ async def test_a_replica_is_reached_at_the_address_of_its_way_to_redis(look_up: 
         def __init__(self) -> None:
             pass
 
-        def __del__(self) -> None:
+        def __del__(self, *_: object) -> None:
             pass
 
         def get_default_node(self) -> Any:  # noqa: ANN401  # the library's

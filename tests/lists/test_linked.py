@@ -12,7 +12,7 @@ from service.constants import PIN_SECONDS
 from service.errors import SharedStateUnavailable
 from service.lists.adapters.linked import LinkedLists
 from service.lists.adapters.owned import Ages, Ended
-from service.lists.envelope import seal
+from service.lists.envelope import Envelope, seal
 from service.lists.freshness import Freshness
 from service.lists.keys import KEY_BYTES, UserKey
 from service.lists.ports import ABANDONED, Boarding, Landed, Outcome
@@ -46,7 +46,8 @@ class Store:
     async def board(self, key: UserKey, *args: object, **options: object) -> Boarding:
         assert key == KEY
         self.boarded.append({"ages": args, **options})
-        return self._next(self.boardings)
+        boarding: Boarding = self._next(self.boardings)
+        return boarding
 
     async def land(self, key: UserKey, outcome: Outcome, *args: object, led: bool) -> Any:  # noqa: ANN401  # of both kinds
         assert key == KEY
@@ -191,8 +192,8 @@ async def test_who_leads_at_both_has_the_newer_list_of_both(both: Both) -> None:
 )
 async def test_an_owner_hears_that_redis_has_another_leader_or_a_list(
     both: Both,
-    envelope: Any,
-    left: Outcome,  # noqa: ANN401  # an envelope
+    envelope: Envelope | None,
+    left: Outcome,
 ) -> None:
     there = Boarding(leader=False, envelope=envelope, lease_seconds=3.0)
     both.redis.boardings, both.owners.boardings, both.owners.deciding = [there], [LEADS], True

@@ -449,7 +449,8 @@ async def test_nothing_goes_on_after_the_end() -> None:
     async def ask(replica: bytes, *words: bytes) -> Message:
         del replica, words
         waiting.set()
-        return await asyncio.get_running_loop().create_future()
+        never: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        return await never
 
     found.links.ask = ask  # type: ignore[method-assign]  # never answers
     async with found.owners:
