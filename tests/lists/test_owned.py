@@ -74,7 +74,7 @@ def test_one_leads_until_its_lease_is_over_and_the_others_hear_of_the_end(owner:
     assert owner.board(b"one", renew=True).leader
 
 
-def test_who_led_before_another_one_ends_nothing_and_the_followers_of_a_lapsed_flight_are_not_told(
+def test_who_led_before_another_one_ends_nothing_and_has_no_followers_left(
     owner: Owner,
 ) -> None:
     owner.board(b"one")
