@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from service.catalog.adapters.memory import MemorySink
 from service.catalog.reading import csv_rows, header, lines, origins, rows
-from service.catalog.reading.ports import TooLarge
+from service.catalog.reading.csv_rows import CsvRows
+from service.catalog.reading.ports import TooLarge, Unreadable
 from service.catalog.reading.rows import read_items
 from tests.support.feeds import read, refusal, table
 
@@ -72,6 +73,7 @@ def test_a_file_that_python_writes_is_read_as_python_reads_it(
         (f'{HEADER}\n{usual("a", chr(34) + "x" + chr(34) + "  ")}{usual("b")}', ["a", "b"], []),
         (f'{HEADER}\n{usual("a", name=chr(34) + "x" + chr(34) + " y")}{usual("b")}', ["b"],
          ["line 2: ',' expected after '\"': 'a,https://u/,\"x\" y,5,https://i/,'"]),
+        (f'{HEADER}\na, "https://u/", "x, y",5,https://i/,\n', ["a"], []),
         (f'{HEADER}\na,https://u/,"x" ,5\n{usual("b")}', ["b"], ["a (line 2)"]),
         (f'{HEADER}\na,https://u/,"x" ,5,i,n,m\n{usual("b")}', ["b"],
          ["line 2: ',' expected after '\"': 'a,https://u/,\"x\" ,5,i,n,m'"]),
@@ -170,9 +172,83 @@ def test_a_header_is_looked_for_in_a_hundred_lines() -> None:
 
 
 def test_a_line_in_the_place_of_a_header_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "MAX_LINE_CHARACTERS", 80)
+    for module in (lines, csv_rows):
+        monkeypatch.setattr(module, "MAX_LINE_CHARACTERS", 80)
     assert refusal("#\n" + "x" * 90) == "line 2: longer than a header can be; is it text?"
-    assert read(f"{'#' * 79}\n{HEADER}\n{usual('a')}").ids == ["a"]
+    found = read(f"{'#' * 79}\n{HEADER}\n{usual('a')}")
+    assert (found.ids, found.rows) == (["a"], 1)
+
+
+def test_a_file_is_read_in_its_encoding_from_its_beginning_so_much_at_a_time() -> None:
+    """B3."""
+    text = f"{HEADER}\n{usual('a', name='Käse')}"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16-le", "utf-16-be", "utf-32", "cp1252"):
+        assert read(text.encode(encoding)).values("name") == ["Käse"]
+    stream = Sized((text + usual("b") * 3_000).encode("utf-16-le"))
+    stream.seek(7)
+    found = CsvRows(stream, "feed")
+    assert [record[0] for record in found.records() if isinstance(record, list)] == ["a", *["b"] * 3_000]
+    assert max(stream.asked) == 64 << 10
+    assert len(stream.asked) < 20
+
+
+class Sized(io.BytesIO):
+    """Notes how much is asked for."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.asked: list[int] = []
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        self.asked.append(size or 0)
+        return super().read1(size)
+
+
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [(f"{HEADER},Größe".encode("cp1252"), ("note", "Größe")), (f"{HEADER},Gr".encode() + b"\xc3", ("note",))],
+)
+def test_a_name_in_the_header_shows_the_encoding_or_is_none(header: bytes, names: tuple[str, ...]) -> None:
+    """B3."""
+    found = read(header + b"\na,https://u/,N,5,https://i/,x,5\n")
+    assert (found.ids, found.columns) == (["a"], names)
+
+
+def test_rows_are_as_wide_as_the_header_and_what_is_none_is_shown_up_to_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(csv_rows, "MAX_LINE_CHARACTERS", 300)
+    bad = ["x,y,z" + "z" * size for size in (194, 195, 196)] + ["z" * 301]
+    rows = CsvRows(io.BytesIO("\n".join(["a,b", "1", "1,2,,", "1,2", *bad, "3", ""]).encode()), "feed")
+    found = list(rows.records())
+    assert found[:3] + found[-1:] == [[1, None], [1, 2], [1, 2], [3, None]]
+    assert [one.text for one in found[3:-1] if isinstance(one, Unreadable)] == [line[:200] for line in bad]
+
+
+class Never:
+    """A quick way that takes no line, and counts those that it was shown."""
+
+    shown = 0
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def reader(self, delimiter: str, kinds: object) -> "Never":
+        del delimiter, kinds
+        return self
+
+    def read(self, line: str, number: int, readline: object) -> tuple[str, int]:
+        del readline
+        self.shown += 1
+        return line, number
+
+
+@pytest.mark.parametrize(("count", "shown"), [(1_999, 1_800), (2_000, 2_000)])
+def test_the_quick_way_is_tried_from_200_rows_on_and_for_2000_unless_it_takes_as_many(count: int, shown: int) -> None:
+    way = Never(count)
+    rows = CsvRows(io.BytesIO(b"a\n" + b"5\n" * 2_200), "feed")
+    assert sum(1 for _ in rows.records(quick=way)) == 2_200
+    assert way.shown == shown
 
 
 def test_the_first_of_a_repeated_column_counts_and_the_others_are_named() -> None:

@@ -215,6 +215,7 @@ NEW = [new(number) for number in range(20)]
         (lambda lines: [*lines[:30], new(0, image="no"), new(1, price="free"), *lines[30:]], 59),
         (lambda lines: [*lines[:30], new(0, image="http://i/"), *lines[30:]], 59),
         (lambda lines: [*lines[:30], "\n", "cut\n", *lines[30:]], 59),
+        (lambda lines: [*lines[:30], '"open\n', *lines[30:]], 59),
         # What an exclusion keeps from every answer.
         (lambda lines: [*lines[:30], new(0, size="3"), *lines[30:]], 59),
         # So many may be new, or gone.

@@ -190,20 +190,15 @@ class CsvRows:
             encoding = judge(self._stream)
             self._text.detach()
             self._open(encoding)
-        candidates = {place: False for place, name in enumerate(self._names) if name}
+        candidates = {place for place, name in enumerate(self._names) if name}
         is_number = _NUMBER.fullmatch
         for row in self._rows():
             if isinstance(row, Unreadable):
                 continue
             record = [None if (text := cell.strip()) in NOTHING else text for cell in row]
-            for place in list(candidates):
-                if (cell := record[place]) is not None:
-                    if is_number(cell):
-                        candidates[place] = True
-                    else:
-                        del candidates[place]
+            candidates -= {place for place in candidates if (cell := record[place]) is not None and not is_number(cell)}
             observe(record)
-        self._numbers = frozenset(place for place, is_seen in candidates.items() if is_seen)
+        self._numbers = frozenset(candidates)
 
     def _open(self, encoding: str) -> None:
         self._encoding = encoding
@@ -225,7 +220,6 @@ class CsvRows:
         self._names = [name if firsts[name] == place else "" for place, name in enumerate(names)]
 
     def _wrapped(self, encoding: str) -> io.TextIOWrapper:
-        self._stream.seek(0)
         text = io.TextIOWrapper(self._stream, encoding=encoding, errors="surrogateescape", newline="")
         # Its own 8 KiB cost a packed file a call of Python for every 25 lines.
         text._CHUNK_SIZE = _CHUNK_BYTES  # type: ignore[attr-defined]  # noqa: SLF001  # there is no other way to say it
@@ -342,7 +336,7 @@ class _Feed:
                     return
             if len(line) > MAX_LINE_CHARACTERS:
                 self.too_long = line[:_EXCERPT]
-                while len(line) > MAX_LINE_CHARACTERS and line[-1] not in "\r\n":
+                while line and line[-1] not in "\r\n":
                     line = readline(MAX_LINE_CHARACTERS + 1)
                 line = "\n"
             row.append(line)
