@@ -185,7 +185,7 @@ async def test_a_changed_source_is_read_by_difference_in_the_background(
 ) -> None:
     # The first rows are read again in every version.
     monkeypatch.setattr("service.catalog.adapters.sqlite_sink.WITNESSES", 2)
-    monkeypatch.setattr("service.catalog.adapters.difference_sink._MIN_CHANGED", 6)
+    monkeypatch.setattr("service.catalog.adapters.difference_sink.MIN_CHANGED", 6)
     first = await built(FEED, data_dir, content=Content("c" * 64))
     with capture_logs() as logs:
         second = await built(

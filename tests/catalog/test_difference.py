@@ -2,7 +2,11 @@
 
 import os
 import random
+import sqlite3
+from array import array
 from collections.abc import Callable
+from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ from hypothesis import strategies as st
 
 from service.catalog.adapters import difference_sink
 from service.catalog.adapters.difference_sink import DifferenceSink
+from service.catalog.adapters.seal import seal_of
 from service.catalog.adapters.sqlite import SqliteCatalog, open_and_unlink
 from service.catalog.adapters.sqlite_sink import SqliteSink
 from service.catalog.reading.exclusion import exclusion_of
@@ -28,7 +33,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that a short file meets."""
     monkeypatch.setattr("service.catalog.adapters.sqlite_sink.WITNESSES", 1)
     monkeypatch.setattr(difference_sink, "_NEAR", 3)
-    monkeypatch.setattr(difference_sink, "_MIN_CHANGED", 6)
+    monkeypatch.setattr(difference_sink, "MIN_CHANGED", 6)
 
 
 class Read:
@@ -75,6 +80,13 @@ class Read:
             return catalog.rows(ids), list(catalog.first_ids()), len(catalog), self.columns, self.report
         finally:
             catalog.close()
+
+    @property
+    def trace(self) -> tuple[list[int], list[int]]:
+        """What it knows of its lines: their hashes and places."""
+        with closing(sqlite3.connect(self.path)) as connection:
+            found = connection.execute("SELECT hashes, places FROM trace").fetchone()
+        return list(array("q", found[0])), list(array("q", found[1]))
 
 
 IDS = [f"i{number}" for number in range(9)]
@@ -239,6 +251,7 @@ def test_of_a_changed_file_just_what_differs_is_read(
     after, whole = Read(lines, tmp_path, before.path), Read(lines, tmp_path)
     assert after.content(ids) == whole.content(ids)
     assert after.kept == kept
+    assert {*after.trace[0]} <= {*whole.trace[0], *before.trace[0]}
     # And once more from what was read by difference.
     again = Read([*lines, NEW[19]], tmp_path, after.path)
     assert again.content(ids) == Read([*lines, NEW[19]], tmp_path).content(ids)
@@ -285,6 +298,8 @@ def test_rows_between_two_others_are_so_many_at_most(tmp_path: Path, monkeypatch
         else:
             with pytest.raises(Unlike):
                 Read(changed, tmp_path, before.path)
+    # At the end there is room for all.
+    assert Read([*lines, *NEW[:5]], tmp_path, before.path).trace[1][1:] == [*range(12, 148, 4)]
 
 
 @pytest.mark.parametrize("size", [1, 64, 4_096, 1 << 20])
@@ -292,11 +307,12 @@ def test_a_base_is_copied_and_checked_whatever_is_read_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     before = Read(shop(12), tmp_path)
-    monkeypatch.setattr(difference_sink, "_CHUNK_BYTES", size if size > 1 else 37)
+    monkeypatch.setattr(difference_sink, "READ_BYTES", size if size > 1 else 37)
     assert Read(shop(12), tmp_path, before.path).kept == 11
-    for cut in (1, 40, 64, 10_000_000):
+    whole = before.path.read_bytes()
+    for spoilt in (*(whole[:-cut] for cut in (1, 40, 64, 10_000_000)), seal_of(sha256().digest())):
         short = tmp_path / "short.sqlite"
-        short.write_bytes(before.path.read_bytes()[:-cut])
+        short.write_bytes(spoilt)
         with pytest.raises(Unlike):
             Read(shop(12), tmp_path, short)
 

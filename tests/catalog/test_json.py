@@ -305,7 +305,7 @@ def test_a_long_beginning_is_searched_up_to_a_bound(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("size", [1, 7, 1 << 16])
 def test_a_sequence_is_read_whatever_is_read_at_a_time(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setattr(json_sequence, "_CHUNK_BYTES", size)
+    monkeypatch.setattr(json_sequence, "BUFFER_BYTES", size)
     monkeypatch.setattr(json_sequence, "MAX_LINE_CHARACTERS", 300)
     long = row("long", more="x" * 400)
     limit = row("limit", more="")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from service.catalog.adapters import sqlite_sink
 from service.catalog.adapters.seal import SEAL_BYTES, digest_of, seal_of, seal_problem
@@ -62,15 +63,15 @@ def read(text: str, path: Path) -> tuple[Any, ...]:
 ROWS = [{"price": f"{number}.50", "size": str(number)} for number in range(60)]
 
 
-@pytest.mark.parametrize("values", [8, 40, 8_000])
+@pytest.mark.parametrize("waiting", [2, 10, 2_000])
 @pytest.mark.parametrize("together", [1, 7, 250])
 @pytest.mark.parametrize("witnesses", [0, 6, 50])
 def test_the_quick_way_and_the_ordinary_one_write_the_same_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: int, together: int, witnesses: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waiting: int, together: int, witnesses: int
 ) -> None:
     monkeypatch.setattr(csv_rows, "_ROWS_BEFORE_USUAL", 3)
     monkeypatch.setattr(usual_lines, "_MAX_TOGETHER", together)
-    monkeypatch.setattr(sqlite_sink, "_MAX_BATCH_VALUES", values)
+    monkeypatch.setattr(sqlite_sink, "MAX_BATCH_ROWS", waiting)
     monkeypatch.setattr(sqlite_sink, "WITNESSES", witnesses)
     odd = [{"id": "same"}, {"image": "http://i/"}, {"name": ""}, {"id": "same"}, {"name": "A &amp; B"}, {"id": "same"}]
     text = table(*ROWS[:30], *({"size": "1", "price": "2.50", **one} for one in odd), *ROWS[30:], delimiter="\t")
@@ -88,8 +89,8 @@ def test_the_quick_way_and_the_ordinary_one_write_the_same_file(
 
 
 def test_rows_are_written_when_so_many_or_so_large_ones_wait(sink: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_sink, "_MAX_BATCH_VALUES", 4 * 3)
-    monkeypatch.setattr(sqlite_sink, "_MAX_BATCH_BYTES", 100)
+    monkeypatch.setattr(sqlite_sink, "MAX_BATCH_ROWS", 3)
+    monkeypatch.setattr(sqlite_sink, "MAX_BATCH_BYTES", 100)
     for number in range(7):
         sink.add(number, f"i{number}", b"x", eligible=True)
     assert sink.written == [3, 3]
@@ -112,6 +113,15 @@ def test_rows_are_written_when_so_many_or_so_large_ones_wait(sink: Counted, monk
     assert [(line // PLACE_STEP, item_id) for line, item_id, _, _ in items] == [(n, f"i{n}") for n in range(16)]
     assert traces == []
     assert schema == {"item", "about", "trace", "item_by_id"}
+
+
+def test_a_new_file_waits_for_as_many_bytes_as_any(sink: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_sink, "MAX_BATCH_BYTES", 100)
+    sink.add(1, "a", b"x" * 99, eligible=True)
+    assert sink.written == []
+    sink.add(2, "b", b"x", eligible=True)
+    assert sink.written == [2]
+    sink.close()
 
 
 def test_what_was_read_in_vain_is_forgotten(sink: Counted) -> None:
@@ -175,7 +185,7 @@ def test_the_seal_shows_that_a_file_is_as_it_was_written(
     path = sink._path
     path.write_bytes(damage(path.read_bytes()))
     for chunk in (37, 1 << 20):
-        monkeypatch.setattr("service.catalog.adapters.seal._CHUNK_BYTES", chunk)
+        monkeypatch.setattr("service.catalog.adapters.seal.READ_BYTES", chunk)
         with path.open("rb") as file:
             file.seek(3)
             assert seal_problem(file.fileno()) == problem
@@ -238,9 +248,11 @@ def test_a_catalogue_in_a_file_is_read_a_few_rows_at_a_time(sink: Counted, monke
     catalog.close()
     catalog.close()
     assert closed == [False]
-    assert catalog.rows(["none"]) == [None]
-    assert list(catalog.all_rows()) == []
-    assert list(catalog.first_ids()) == eligible[:5]
+    with capture_logs() as logs:
+        assert catalog.rows(["none"]) == [None]
+        assert list(catalog.all_rows()) == []
+        assert list(catalog.first_ids()) == eligible[:5]
+    assert [line["event"] for line in logs] == ["catalog_unreadable"]
 
 
 def test_a_file_that_is_gone_before_it_is_opened_is_one_line(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import orjson
 
 from service.catalog.adapters.seal import SEAL_BYTES, seal_of
 from service.catalog.adapters.sqlite_sink import HASHED_BY, PLACE_STEP, SqliteSink
-from service.catalog.reading.lines import MAX_LINE_CHARACTERS
+from service.catalog.reading.lines import MAX_LINE_CHARACTERS, READ_BYTES
 from service.catalog.reading.ports import RowSource, Unlike
 
 MAX_CHANGED: Final = 0.3
@@ -24,8 +24,8 @@ MAX_GENERATIONS: Final = 50
 _NEAR: Final = 64
 """Lines further on, among which a known one is looked for first."""
 
-_MIN_CHANGED: Final = 1_000
-_CHUNK_BYTES: Final = 1 << 20
+MIN_CHANGED: Final = 1_000
+"""Rows that may differ, however few there are."""
 
 
 class DifferenceSink(SqliteSink):
@@ -149,25 +149,24 @@ class DifferenceSink(SqliteSink):
     def _is_further_on(self, line: str) -> bool:
         """Whether the earlier version has a line further on; what stands before is then passed over."""
         found = self._found(hash(line))
-        if found < 0:
+        if found is None or found < self._next:
             self._misses += 1
             return False
         self._pass_over(found)
         return True
 
-    def _found(self, hashed: int) -> int:
-        """Where the earlier version has a line, from here on; negative if it has it not."""
+    def _found(self, hashed: int) -> int | None:
+        """Where the earlier version has a line; None if it has it not, or not near enough."""
         if not hashed:
-            return -1
+            return None
         if self._misses < _NEAR:
             try:
                 return self._old_hashes.index(hashed, self._next, self._next + _NEAR)
             except ValueError:
-                return -1
+                return None
         if self._index is None:
             self._index = {known: number for number, known in enumerate(self._old_hashes) if known}
-        number = self._index.get(hashed, -1)
-        return number if number >= self._next else -1
+        return self._index.get(hashed)
 
     def _pass_over(self, end: int) -> None:
         """The rows up to here are gone."""
@@ -177,7 +176,7 @@ class DifferenceSink(SqliteSink):
         self._check_likeness()
 
     def _check_likeness(self) -> None:
-        if max(self._passed_over, self._added) > max(_MIN_CHANGED, MAX_CHANGED * len(self._old_places)):
+        if max(self._passed_over, self._added) > max(MIN_CHANGED, MAX_CHANGED * len(self._old_places)):
             raise Unlike
 
     def _last_place(self) -> int:
@@ -208,12 +207,14 @@ def _copy(base: int, path: Path) -> None:
         Unlike: It is not whole.
     """
     size = os.fstat(base).st_size - SEAL_BYTES
+    if size <= 0:
+        raise Unlike
     digest = sha256()
     place = 0
     with path.open("wb") as file:
-        while place < size and (chunk := os.pread(base, min(_CHUNK_BYTES, size - place), place)):
+        while chunk := os.pread(base, min(READ_BYTES, size - place), place):
             digest.update(chunk)
             file.write(chunk)
             place += len(chunk)
-    if size <= 0 or os.pread(base, SEAL_BYTES, size) != seal_of(digest.digest()):
+    if os.pread(base, SEAL_BYTES, size) != seal_of(digest.digest()):
         raise Unlike

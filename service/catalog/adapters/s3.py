@@ -18,13 +18,12 @@ from service.catalog.reading.build import build
 from service.catalog.reading.data_dir import prepare
 from service.catalog.reading.digests import digest_patiently
 from service.catalog.reading.kept_files import Content, KeptFiles, opened_safely, sweep
+from service.catalog.reading.lines import READ_BYTES
 from service.catalog.reading.recipe import Recipe
 from service.errors import CatalogError
 
 MAX_COPY_SECONDS: Final = 900.0
 """Seconds for a whole object. Each read has its own deadline besides, but bytes that trickle always meet that one."""
-
-_CHUNK_BYTES: Final = 1 << 20
 
 _CONFIG: Final = {"connect_timeout": 5, "read_timeout": 30, "retries": {"mode": "standard"}}
 
@@ -108,7 +107,7 @@ class S3Source:
         output: dict[str, Any] = await client.get_object(Bucket=self._bucket, Key=self._key)
         async with output["Body"] as body:
             self._check_encoding(output.get("ContentEncoding", ""))
-            while chunk := await body.read(_CHUNK_BYTES):
+            while chunk := await body.read(READ_BYTES):
                 try:
                     await _written(descriptor, chunk)
                 except OSError as error:

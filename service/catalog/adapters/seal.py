@@ -9,11 +9,11 @@ import os
 from pathlib import Path
 from typing import Final
 
+from service.catalog.reading.lines import READ_BYTES
+
 _MARK: Final = b"\npersonalize-connect catalogue\n\0"
 _DIGEST_BYTES: Final = 32
 SEAL_BYTES: Final = len(_MARK) + _DIGEST_BYTES
-
-_CHUNK_BYTES: Final = 1 << 20
 
 
 def seal_of(digest: bytes) -> bytes:
@@ -56,7 +56,7 @@ def digest_of(descriptor: int, size: int | None = None) -> bytes:
     digest = hashlib.sha256()
     place = 0
     while size is None or place < size:
-        chunk = os.pread(descriptor, _CHUNK_BYTES if size is None else min(_CHUNK_BYTES, size - place), place)
+        chunk = os.pread(descriptor, READ_BYTES if size is None else min(READ_BYTES, size - place), place)
         if not chunk:
             break
         digest.update(chunk)

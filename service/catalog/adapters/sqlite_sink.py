@@ -31,8 +31,11 @@ _VALUES: Final = 4
 _INSERT: Final = f"INSERT INTO item VALUES {_ROW}"  # noqa: S608  # marks only
 _INSERT_MANY: Final = f"INSERT INTO item VALUES {', '.join([_ROW] * _ROWS_A_STATEMENT)}"  # noqa: S608  # marks only
 
-_MAX_BATCH_VALUES: Final = _VALUES * 2_000
-_MAX_BATCH_BYTES: Final = 8 << 20
+MAX_BATCH_ROWS: Final = 2_000
+"""Rows that wait to be written together."""
+
+MAX_BATCH_BYTES: Final = 8 << 20
+"""Of their items."""
 
 _PAGE_BYTES: Final = 8_192
 """Twice what is usual: half as many calls of the system."""
@@ -89,8 +92,7 @@ class SqliteSink:
         self._batch += (place, item_id, int(eligible), record)
         self._batch_bytes += len(record)
         self._all_eligible = self._all_eligible and eligible
-        if len(self._batch) >= _MAX_BATCH_VALUES or self._batch_bytes >= _MAX_BATCH_BYTES:
-            self._flush()
+        self._flush_much()
 
     def begin(self, source: RowSource, columns: Sequence[str]) -> None:
         """See `LineTrace`."""
@@ -105,8 +107,7 @@ class SqliteSink:
         places = range(line * PLACE_STEP, (line + len(lines)) * PLACE_STEP, PLACE_STEP)
         self._batch += chain.from_iterable(zip(places, item_ids, repeat(1), records, strict=False))
         self._batch_bytes += sum(map(len, records))
-        if len(self._batch) >= _MAX_BATCH_VALUES or self._batch_bytes >= _MAX_BATCH_BYTES:
-            self._flush()
+        self._flush_much()
         witnesses = min(max(0, WITNESSES - len(self._hashes)), len(lines))
         self._hashes.extend([0] * witnesses)
         self._hashes.extend(map(hash, lines[witnesses:]))
@@ -171,6 +172,10 @@ class SqliteSink:
     def close(self) -> None:
         """Give up."""
         self._connection.close()
+
+    def _flush_much(self) -> None:
+        if len(self._batch) >= _VALUES * MAX_BATCH_ROWS or self._batch_bytes >= MAX_BATCH_BYTES:
+            self._flush()
 
     def _flush(self) -> None:
         batch, many = self._batch, _VALUES * _ROWS_A_STATEMENT

@@ -15,6 +15,7 @@ from service.catalog.adapters.sqlite import SqliteCatalog
 from service.catalog.reading.exclusion import Exclusion, exclusion_of
 from service.catalog.reading.in_child import build_in_child
 from service.catalog.reading.kept_files import Content, KeptFiles, opened_safely, sweep
+from service.catalog.reading.lines import BUFFER_BYTES
 from service.catalog.reading.patience import Stalled, WatchedFile, patiently
 from service.catalog.reading.ports import TooLarge
 from service.catalog.reading.recipe import Recipe
@@ -26,8 +27,6 @@ MAX_MEMORY_ROWS: Final = 50_000
 
 MAX_MEMORY_BYTES: Final = 32 << 20
 """Bytes of its items. A reload holds the next catalogue beside the last."""
-
-_BUFFER_BYTES: Final = 1 << 16
 
 
 async def build(
@@ -86,7 +85,7 @@ async def build(
     watched = WatchedFile(os.dup(stream.fileno()))
 
     def read() -> MemoryCatalog:
-        with io.BufferedReader(watched, _BUFFER_BYTES) as own:
+        with io.BufferedReader(watched, BUFFER_BYTES) as own:
             own.seek(0)
             return read_into_memory(
                 own,

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -21,12 +21,11 @@ from service.catalog.adapters.difference_sink import DifferenceSink
 from service.catalog.adapters.sqlite_sink import SqliteSink
 from service.catalog.reading.data_dir import new_file
 from service.catalog.reading.exclusion import exclusion_of
+from service.catalog.reading.lines import BUFFER_BYTES
 from service.catalog.reading.patience import STALL_SECONDS, Stalled, WatchedFile
 from service.catalog.reading.ports import Unlike
 from service.catalog.reading.rows import read_items
 from service.errors import CatalogError
-
-_BUFFER_BYTES: Final = 1 << 16
 
 
 def _main() -> None:
@@ -88,7 +87,7 @@ def _written(job: Mapping[str, Any], path: Path, watched: WatchedFile, opening: 
 def _work(job: Mapping[str, Any], path: Path, watched: WatchedFile, sink: SqliteSink) -> dict[str, object]:
     """Fill the file; what the parent needs to know of it."""
     label = job["label"]
-    stream = io.BufferedReader(watched, _BUFFER_BYTES)
+    stream = io.BufferedReader(watched, BUFFER_BYTES)
     try:
         stream.seek(0)
         columns, tally, report = read_items(

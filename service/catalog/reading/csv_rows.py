@@ -13,7 +13,7 @@ from typing import IO, Any, Final
 from service.catalog.reading.cells import FORMULA_MARK, NOTHING, without_formula
 from service.catalog.reading.encoding import UTF_8, encoding_of, is_broken, judge, note_on
 from service.catalog.reading.header import Header, mended, read_header
-from service.catalog.reading.lines import MAX_LINE_CHARACTERS, check_column_count
+from service.catalog.reading.lines import BUFFER_BYTES, MAX_LINE_CHARACTERS, check_column_count
 from service.catalog.reading.packing import HEAD_BYTES
 from service.catalog.reading.ports import Kind, LineReader, QuickWay, Record, Shape, Surprise, Unit, Unreadable
 
@@ -24,9 +24,6 @@ _EXCERPT: Final = 200
 
 _ROWS_BEFORE_USUAL: Final = 200
 """Rows that show what the columns hold, before lines are read the quick way, and between looks at that."""
-
-_CHUNK_BYTES: Final = 1 << 16
-"""Bytes that are decoded at once."""
 
 _MAX_TRIED: Final = 2_000
 """Rows, after which a file has mostly usual lines or is read the ordinary way."""
@@ -222,7 +219,7 @@ class CsvRows:
     def _wrapped(self, encoding: str) -> io.TextIOWrapper:
         text = io.TextIOWrapper(self._stream, encoding=encoding, errors="surrogateescape", newline="")
         # Its own 8 KiB cost a packed file a call of Python for every 25 lines.
-        text._CHUNK_SIZE = _CHUNK_BYTES  # type: ignore[attr-defined]  # noqa: SLF001  # there is no other way to say it
+        text._CHUNK_SIZE = BUFFER_BYTES  # type: ignore[attr-defined]  # noqa: SLF001  # there is no other way to say it
         return text
 
     def _rows(self) -> Iterator[list[str] | Unreadable]:

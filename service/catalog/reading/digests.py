@@ -2,12 +2,11 @@
 
 import os
 from hashlib import sha256
-from typing import IO, Final
+from typing import IO
 
 from service.catalog.reading.formats import readable_errors
+from service.catalog.reading.lines import READ_BYTES
 from service.catalog.reading.patience import WatchedFile, patiently
-
-_CHUNK_BYTES: Final = 1 << 20
 
 
 async def digest_patiently(stream: IO[bytes], label: str) -> str:
@@ -27,7 +26,7 @@ async def digest_patiently(stream: IO[bytes], label: str) -> str:
         digest = sha256()
         with watched:
             watched.seek(0)
-            while chunk := watched.read(_CHUNK_BYTES):
+            while chunk := watched.read(READ_BYTES):
                 digest.update(chunk)
             watched.seek(0)
         return digest.hexdigest()

@@ -4,12 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Final
 
 from service.catalog.reading.json_rows import beginning, parsed_row
-from service.catalog.reading.lines import MAX_LINE_CHARACTERS
+from service.catalog.reading.lines import BUFFER_BYTES, MAX_LINE_CHARACTERS
 from service.catalog.reading.ports import Unit, Unreadable
 
 RECORD_SEPARATOR: Final = "\x1e"
 _MARK: Final = RECORD_SEPARATOR.encode()
-_CHUNK_BYTES: Final = 1 << 16
 
 
 class JsonSequence:
@@ -45,7 +44,7 @@ class JsonSequence:
         """Every text that is not blank; of one that is too long, the beginning."""
         self._stream.seek(0)
         text = b""
-        while chunk := self._stream.read(_CHUNK_BYTES):
+        while chunk := self._stream.read(BUFFER_BYTES):
             first, *others = chunk.split(_MARK)
             if len(text) <= MAX_LINE_CHARACTERS:
                 text = (text + first).lstrip()

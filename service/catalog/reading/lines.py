@@ -1,4 +1,4 @@
-"""The lines of a stream, and the bounds that keep a strange file from filling the memory."""
+"""The lines of a stream, how much is read at once, and bounds that keep a strange file from filling memory."""
 
 from collections.abc import Callable, Collection
 from typing import Final, TypeVar
@@ -10,6 +10,12 @@ MAX_COLUMNS: Final = 1_000
 
 MAX_LINE_CHARACTERS: Final = 1 << 20
 """Characters of a line. A line without an end is no row, and a small file unpacks to gigabytes of it."""
+
+READ_BYTES: Final = 1 << 20
+"""Bytes that are read at once of a file that is copied or hashed."""
+
+BUFFER_BYTES: Final = 1 << 16
+"""Bytes that are read at once of a file whose rows are taken one by one."""
 
 _ENDS: Final[frozenset[str | bytes]] = frozenset(("\n", b"\n"))
 
