@@ -18,6 +18,7 @@ from service.catalog.adapters.difference_sink import DifferenceSink
 from service.catalog.adapters.seal import seal_of
 from service.catalog.adapters.sqlite import SqliteCatalog, open_and_unlink
 from service.catalog.adapters.sqlite_sink import SqliteSink
+from service.catalog.reading import csv_rows
 from service.catalog.reading.exclusion import exclusion_of
 from service.catalog.reading.ports import Unlike
 from service.catalog.reading.rows import read_items
@@ -298,8 +299,16 @@ def test_rows_between_two_others_are_so_many_at_most(tmp_path: Path, monkeypatch
         else:
             with pytest.raises(Unlike):
                 Read(changed, tmp_path, before.path)
+    # Before the first of them there is less.
+    assert Read([*NEW[:2], *lines], tmp_path, before.path).trace[1][:4] == [3, 6, 9, 12]
     # At the end there is room for all.
     assert Read([*lines, *NEW[:5]], tmp_path, before.path).trace[1][1:] == [*range(12, 148, 4)]
+
+
+def test_lines_as_long_as_one_can_be_are_known_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (csv_rows, difference_sink):
+        monkeypatch.setattr(module, "MAX_LINE_CHARACTERS", max(map(len, shop(30))))
+    assert Read(shop(30), tmp_path, Read(shop(30), tmp_path).path).kept == 29
 
 
 @pytest.mark.parametrize("size", [1, 64, 4_096, 1 << 20])

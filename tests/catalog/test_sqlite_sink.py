@@ -14,6 +14,7 @@ from service.catalog.adapters import sqlite_sink
 from service.catalog.adapters.seal import SEAL_BYTES, digest_of, seal_of, seal_problem
 from service.catalog.adapters.sqlite import SqliteCatalog, about_file, open_and_unlink
 from service.catalog.adapters.sqlite_sink import PLACE_STEP, SqliteSink
+from service.catalog.item import ROW_BYTES, CatalogRow
 from service.catalog.reading import csv_rows, recipe, usual_lines
 from service.catalog.reading.report import CatalogReport
 from service.catalog.reading.rows import read_items
@@ -124,6 +125,17 @@ def test_a_new_file_waits_for_as_many_bytes_as_any(sink: Counted, monkeypatch: p
     sink.close()
 
 
+def test_rows_are_written_twenty_with_a_statement_in_pages_of_8_kib(sink: Counted) -> None:
+    said: list[str] = []
+    sink._connection.set_trace_callback(said.append)
+    for number in range(45):
+        sink.add(number, f"i{number}", b"x", eligible=True)
+    sink.finish()
+    sink.seal({})
+    assert [one.count("'i") for one in said if one.startswith("INSERT INTO item")] == [20, 20, 1, 1, 1, 1, 1]
+    assert int.from_bytes(sink._path.read_bytes()[16:18], "big") == 8_192
+
+
 def test_what_was_read_in_vain_is_forgotten(sink: Counted) -> None:
     sink.add(1, "a", b"x", eligible=False)
     sink._flush()
@@ -215,6 +227,7 @@ def test_a_catalogue_in_a_file_is_read_a_few_rows_at_a_time(sink: Counted, monke
     catalog = SqliteCatalog(sink._path, columns=["size"], version=4, report=report, items=23, on_closed=closed.append)
     asked: list[str] = []
     catalog._connection.set_trace_callback(asked.append)
+    assert not catalog._unheld.atexit
     assert (catalog.version, catalog.columns, catalog.lost_columns, len(catalog), catalog.is_open) == (
         4,
         ("size",),
@@ -226,10 +239,10 @@ def test_a_catalogue_in_a_file_is_read_a_few_rows_at_a_time(sink: Counted, monke
     eligible = [item_id for number, item_id in enumerate(ids) if number % 5 != 1]
     assert [row and row.fragment for row in catalog.rows(eligible[:3])] == [b'{"id":"0"}', b'{"id":"2"}', b'{"id":"3"}']
     assert asked == []
-    rows = catalog.rows([*ids, "none", "\ud800", "i1"])
+    none, *rows = catalog.rows(["\ud800", *ids, "none", "i1"])
+    assert none is None
     assert [row and (row.fragment, row.extras, row.eligible) for row in rows] == [
         *((b'{"id":"%d"}' % number, b"[]", number % 5 != 1) for number in range(23)),
-        None,
         None,
         (b'{"id":"1"}', b"[]", False),
     ]
@@ -253,6 +266,23 @@ def test_a_catalogue_in_a_file_is_read_a_few_rows_at_a_time(sink: Counted, monke
         assert list(catalog.all_rows()) == []
         assert list(catalog.first_ids()) == eligible[:5]
     assert [line["event"] for line in logs] == ["catalog_unreadable"]
+
+
+@pytest.mark.parametrize(("room", "asked"), [(0, 0), (-1, 1)])
+def test_a_row_that_fills_the_memory_for_rows_is_kept_there_and_a_larger_one_is_not(
+    sink: Counted, monkeypatch: pytest.MonkeyPatch, room: int, asked: int
+) -> None:
+    sink.add(1, "a", b"{}\n[]", eligible=True)
+    sink.finish()
+    sink.seal({})
+    monkeypatch.setattr("service.catalog.adapters.sqlite.MAX_HOT_BYTES", ROW_BYTES + 4 + room)
+    report = CatalogReport(1, {})
+    catalog = SqliteCatalog(sink._path, columns=[], version=1, report=report, items=1)
+    said: list[str] = []
+    catalog._connection.set_trace_callback(said.append)
+    assert catalog.rows(["a"]) == [CatalogRow(b"{}", b"[]")]
+    assert len(said) == asked
+    catalog.close()
 
 
 def test_a_file_that_is_gone_before_it_is_opened_is_one_line(tmp_path: Path) -> None:
