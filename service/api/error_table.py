@@ -100,12 +100,15 @@ async def _later(_: Request, error: Exception) -> JSONResponse:
 async def _wrong_path(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this class only
     first = error.errors()[0]
-    # The innermost name: what follows is a place in a list.
-    names = [one for one in first["loc"] if isinstance(one, str)]
-    _count(request, STATUS_CODES[InvalidQuery], str(first["type"]).replace("_", " "), names[-1] if names else "")
+    # The innermost name; it begins with where it stands, and what follows is a place in a list.
+    name = [one for one in first["loc"] if isinstance(one, str)][-1]
+    place = first["loc"][-1]
+    _count(request, STATUS_CODES[InvalidQuery], str(first["type"]).replace("_", " "), name)
     # What comes as a form or without a type is not parsed, and curl sends a form.
     message = NO_JSON if first["type"] == "model_attributes_type" else str(first["msg"])
-    return _body(422, "invalid_parameter", message, field=str(first["loc"][-1]))
+    if place != name:
+        message += f" (at place {place + 1})"
+    return _body(422, "invalid_parameter", message, field=name)
 
 
 NO_JSON: Final = "is not a JSON object; send one with Content-Type: application/json"
