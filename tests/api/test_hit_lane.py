@@ -36,25 +36,25 @@ PATH: Final = "/recommendations"
 
 
 class Telemetry:
-    """Keeps what it is told; logs every request or none."""
+    """Keeps what it hears; logs every request or none."""
 
     def __init__(self) -> None:
         self.logs = False
         self.asked = 0
-        self.told: list[tuple[Any, ...]] = []
+        self.heard: list[tuple[Any, ...]] = []
 
     def sampled(self) -> bool:
         self.asked += 1
         return self.logs
 
     def hit(self, *said: object) -> None:
-        self.told.append(("hit", *said))
+        self.heard.append(("hit", *said))
 
     def answered(self, *said: object) -> None:
-        self.told.append(("answered", *said))
+        self.heard.append(("answered", *said))
 
     def other(self, *said: object) -> None:
-        self.told.append(("other", *said))
+        self.heard.append(("other", *said))
 
 
 class Scene:
@@ -173,15 +173,15 @@ async def test_a_hit_is_named_as_its_caller_or_its_log_line_names_it(
     scene: Scene, *, logs: bool, headers: list[tuple[bytes, bytes]], named: bytes, said: bytes | None
 ) -> None:
     scene.telemetry.logs = logs
-    told = ("hit", HIT[3], 7, 0.25, said)
+    heard = ("hit", HIT[3], 7, 0.25, said)
     assert scene.at_once(headers=headers) == BEGIN + HEAD + named + b"\r\n[]"
     assert scene.finds == [("recommendations", QUERY, 100.0, {"is_parsed": False})]
-    assert scene.telemetry.told == [told]
+    assert scene.telemetry.heard == [heard]
     # The ordinary way says the same.
     names = [(b"x-request-id", named[14:-2])] if named else []
     assert await scene.ask(headers=headers) == (200, HEADERS + names, b"[]")
     assert scene.finds[1:] == [("recommendations", QUERY, 100.0, {})]
-    assert scene.telemetry.told == [told, told]
+    assert scene.telemetry.heard == [heard, heard]
     assert scene.passed == []
 
 
@@ -200,14 +200,14 @@ def test_at_once_is_answered_while_the_lane_is_open_and_nothing_stands_around_it
     assert scene.at_once(b"/livez?user_id=u") is None
     scene.lane.surround(lambda app: app)
     assert scene.at_once() is None
-    assert len(scene.finds) == len(scene.telemetry.told) == 2
+    assert len(scene.finds) == len(scene.telemetry.heard) == 2
 
 
 def test_what_is_found_out_and_is_no_answer_is_handed_on_untold(scene: Scene) -> None:
     for found in (None, asked()):
         scene.found = found
         assert scene.at_once() is found
-    assert scene.telemetry.told == []
+    assert scene.telemetry.heard == []
     assert scene.telemetry.asked == 0
 
 
@@ -268,7 +268,7 @@ async def test_a_call_whose_list_is_yet_to_come_is_answered_when_it_has_come(
     scene.answer, leaving = answer, Leaving()
     assert await scene.ask(headers=headers, more={LEAVING: leaving}) == (200, LIVE_HEADERS + names, b"[1]")
     # From the call's begin and not from the look at it.
-    assert scene.telemetry.told == [("answered", LIVE, 1.5, request_id if logs else None)]
+    assert scene.telemetry.heard == [("answered", LIVE, 1.5, request_id if logs else None)]
     [(services, what, of, _, left)] = said
     assert (services, what, of, left) == (scene.services, scene.found, headers, leaving)
     assert scene.passed == []
@@ -288,7 +288,7 @@ async def test_a_client_that_has_left_meanwhile_is_only_logged(
     request_id = b"braze-1" if headers else NEW_ID if logs else None
     names = [] if request_id is None else [(b"x-request-id", request_id)]
     assert await scene.ask(headers=headers) == (499, [(b"content-length", b"0"), *names], b"")
-    assert scene.telemetry.told == ([("other", PATH, 499, 1.0, request_id)] if logs else [])
+    assert scene.telemetry.heard == ([("other", PATH, 499, 1.0, request_id)] if logs else [])
 
 
 async def test_an_error_of_a_call_is_the_applications_to_put_into_words(scene: Scene) -> None:
@@ -300,7 +300,7 @@ async def test_an_error_of_a_call_is_the_applications_to_put_into_words(scene: S
     scene.answer = answer
     assert await scene.ask(headers=ID) == (204, [(b"a", b"b"), *ID], b"")
     assert [one[FAILED] for one in scene.passed] == [error]
-    assert scene.telemetry.told == []
+    assert scene.telemetry.heard == []
 
 
 @pytest.mark.parametrize(
@@ -325,10 +325,10 @@ async def test_whatever_else_comes_is_the_applications_and_named_and_logged(
     for headers in ([], ID):
         request_id = b"braze-1" if headers else NEW_ID if logs else None
         names = [] if request_id is None else [(b"x-request-id", request_id)]
-        scene.telemetry.told.clear()
+        scene.telemetry.heard.clear()
         scene.during = lambda scope: scope.update(route=SimpleNamespace(path="/route"))
         assert await scene.ask(path, headers, method=method) == (204, [(b"a", b"b"), *names], b"")
-        assert scene.telemetry.told == ([("other", "/route", 204, 2.0, request_id)] if logs else [])
+        assert scene.telemetry.heard == ([("other", "/route", 204, 2.0, request_id)] if logs else [])
         assert scene.passed[-1][ACCESS_LINE] == (request_id if logs else None)
     assert len(scene.finds) == (2 if "found" in request_of else 0)
     assert scene.received == ["http.request"] * 2
@@ -338,11 +338,11 @@ async def test_a_route_that_has_said_its_line_itself_gets_no_other_one(scene: Sc
     scene.telemetry.logs = True
     scene.during = lambda scope: scope.update({ACCESS_LINE: None})
     await scene.ask("/version")
-    assert scene.telemetry.told == []
+    assert scene.telemetry.heard == []
     # One that no route has taken is logged without one.
     scene.during = lambda _: None
     await scene.ask("/nope")
-    assert scene.telemetry.told == [("other", None, 204, 2.0, NEW_ID)]
+    assert scene.telemetry.heard == [("other", None, 204, 2.0, NEW_ID)]
 
 
 async def test_an_application_that_fails_is_logged_without_a_status(scene: Scene) -> None:
@@ -354,14 +354,14 @@ async def test_an_application_that_fails_is_logged_without_a_status(scene: Scene
     scene.during = fail
     with suppress(ValueError):
         await scene.ask("/version")
-    assert scene.telemetry.told == [("other", None, 0, 2.0, NEW_ID)]
+    assert scene.telemetry.heard == [("other", None, 0, 2.0, NEW_ID)]
 
 
 async def test_probes_and_metrics_are_not_logged_and_cost_no_sample(scene: Scene) -> None:
     scene.telemetry.logs = True
     for path in ("/livez", "/readyz", "/metrics"):
         assert await scene.ask(path) == (204, [(b"a", b"b")], b"")
-    assert scene.telemetry.told == []
+    assert scene.telemetry.heard == []
     assert scene.telemetry.asked == 0
 
 
