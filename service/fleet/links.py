@@ -287,7 +287,7 @@ class Links:
 def _weight(replica: bytes) -> tuple[int, int, bytes]:
     """The numbers by which keys are spread, and the replica's name."""
     digest = blake2b(replica, digest_size=32).digest()
-    return int.from_bytes(digest[:16], "big") % _PRIME or 1, int.from_bytes(digest[16:], "big") % _PRIME, replica
+    return int.from_bytes(digest[:16], "big") % _PRIME, int.from_bytes(digest[16:], "big") % _PRIME, replica
 
 
 class _Refused(asyncio.Protocol):

@@ -285,12 +285,12 @@ async def test_a_replica_names_what_it_leads_and_its_latest_lists_to_the_owner(r
     replica.memory.put(key(2, THEM), LIST)
     replica.leads = [(YOURS, 2.5), (MINE, 2.5)]
     links.answers[YOU, b"board"] = owner_words.written_boarding(Boarding(leader=True))
-    await replica.board(key(4, YOU), lease=1.0)
+    await replica.board(key(4, YOU), lease=1.5)
 
     async def named(who: bytes = YOU, knowing: bytes = b"") -> Message:
         return await links.answering(who, [b"name", b"0.0", knowing])
 
-    everything = [YOURS, b"2.5", key(4, YOU), b"1.0", listed, LIST]
+    everything = [YOURS, b"2.5", key(4, YOU), b"1.5", listed, LIST]
     assert await named() == everything
     assert replica.latest_asked == [MAX_LATEST]
     assert await named(THEM) == [key(2, THEM), LIST]
@@ -307,9 +307,9 @@ async def test_a_replica_names_what_it_leads_and_its_latest_lists_to_the_owner(r
     replica.client.turn(up=True)
     assert await named(knowing=b"1") == everything
     clock.now += 0.25
-    assert await named() == [key(4, YOU), b"0.25"]
+    assert await named() == [key(4, YOU), b"0.75"]
     clock.now += 0.25
-    assert await named() == [key(4, YOU), b"0.25"]
+    assert await named() == [key(4, YOU), b"0.75"]
     clock.now += 0.5
     assert await named() == []
 
