@@ -50,6 +50,8 @@ class Links:
         self.asked: list[tuple[bytes, ...]] = []
         self.said: list[tuple[bytes, ...]] = []
         self.answers: dict[tuple[bytes, bytes], Message | Exception] = {}
+        self.way = asyncio.Event()
+        self.way.set()
         self.answering: Callable[[bytes, Message], Awaitable[Message]]
         self.on_lost: Callable[[], None]
 
@@ -63,6 +65,7 @@ class Links:
 
     async def ask(self, replica: bytes, *words: bytes) -> Message:
         self.asked.append((replica, *words))
+        await self.way.wait()
         answer = self.answers.get((replica, words[0]), [])
         if isinstance(answer, Exception):
             raise answer
@@ -198,6 +201,7 @@ async def test_who_is_asked_decides_for_as_long_as_who_asks_less_the_time_of_a_q
             assert replica.owners.decide()
         replica.clock.now = began + lasts
         assert not replica.owners.decide()
+    assert (replica.links.asked == []) is not bool(lasts)
 
 
 async def test_a_question_says_how_long_owners_decide_and_whether_who_was_forgotten_is_known(replica: Replica) -> None:
@@ -265,15 +269,27 @@ async def test_what_is_no_answer_to_who_leads_is_an_error(replica: Replica) -> N
     assert isinstance(naming.exception(), RuntimeError)
 
 
-async def test_owners_ask_again_when_their_own_way_to_redis_ends_later_and_one_after_another(replica: Replica) -> None:
+async def test_owners_ask_again_when_their_own_way_to_redis_ends_later_and_wait_for_both_answers(
+    replica: Replica,
+) -> None:
     links = replica.links
-    links.answers[YOU, b"name"] = [MINE, b"4.0"]
+    links.way, before = asyncio.Event(), links.way
     replica.owners.begin()
+    while len(links.asked) < 2:
+        await asyncio.sleep(0)
+    links.way, first_way = before, links.way
     replica.client.turn(up=False)
     links.answers[YOU, b"name"] = [MINE, b"3.0"]
-    assert (await replica.board(MINE)).lease_seconds == 3.0
+    boarding = asyncio.create_task(replica.board(MINE))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not boarding.done()
+    first_way.set()
+    assert (await boarding).lease_seconds == 3.0
     assert len(links.asked) == 4
     replica.client.turn(up=True)
+    replica.owners.begin()
+    await replica.settled()
     assert len(links.asked) == 4
 
 
