@@ -138,6 +138,12 @@ class Replica:
         await self.owners._named()
 
 
+async def turns() -> None:
+    """Whatever can be done without waiting is done."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 @pytest.fixture
 async def replica() -> AsyncIterator[Replica]:
     found = Replica()
@@ -260,6 +266,17 @@ async def test_each_replica_is_asked_once_what_it_leads_and_which_lists_it_has(r
     assert owned.board(key(7, YOU), FRESH, lease_seconds=1.0, renew=False, who=THEM).leader
 
 
+async def test_who_asks_an_owner_waits_until_that_one_has_heard_of_all_flights(replica: Replica) -> None:
+    links = replica.links
+    links.answers[THEM, b"name"] = [MINE, b"4.0"]
+    links.way.clear()
+    boarding = asyncio.create_task(replica.asked_to_board(YOU, MINE, left=2.0))
+    await turns()
+    assert (len(links.asked), boarding.done()) == (2, False)
+    links.way.set()
+    assert await boarding == Boarding(leader=False, lease_seconds=4.0)
+
+
 async def test_what_is_no_answer_to_who_leads_is_an_error(replica: Replica) -> None:
     replica.links.answers[YOU, b"name"] = RuntimeError("ours")
     replica.owners.begin()
@@ -275,14 +292,13 @@ async def test_owners_ask_again_when_their_own_way_to_redis_ends_later_and_wait_
     links = replica.links
     links.way, before = asyncio.Event(), links.way
     replica.owners.begin()
-    while len(links.asked) < 2:
-        await asyncio.sleep(0)
+    await turns()
+    assert len(links.asked) == 2
     links.way, first_way = before, links.way
     replica.client.turn(up=False)
     links.answers[YOU, b"name"] = [MINE, b"3.0"]
     boarding = asyncio.create_task(replica.board(MINE))
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await turns()
     assert not boarding.done()
     first_way.set()
     assert (await boarding).lease_seconds == 3.0

@@ -81,6 +81,8 @@ _LONG_HEAD: Final = "of more bytes than a head has, the head is read"
 _STILL_MORE: Final = "more than any answer shows is still more"
 _NO_NUMBERS: Final = "of an empty list no number is written"
 _LONGER: Final = "a longer name is one that nobody else has too"
+_HAS_THEM: Final = "what an owner has itself is in its memory before it is named"
+_NOTHING_SENT: Final = "nothing is sent there, and the way does not depend on the port"
 _NO_LATER: Final = "no list is made after the latest moment, however long after"
 
 EQUIVALENT: Final = (
@@ -209,6 +211,8 @@ EQUIVALENT: Final = (
     Equivalent("service/api/held_protocol.py", "1000000.0 is .*", r"^_NEVER_SECONDS", "never is never"),
     Equivalent("service/api/delays.py", "0.0 is 1.0", r"^self\._place = 0\.0$", "only its fraction counts"),
     Equivalent("service/api/http_protocol.py", "0 is 1", r"^if end < 0 and .*isupper\(\)", "a line's end is no letter"),
+    Equivalent("service/lists/adapters/owners.py", "True is False", r"\(me, self\._names_for\(me,", _HAS_THEM),
+    Equivalent("service/fleet/own_address.py", r"\d+ is \d+", r"^_ANY_PORT", _NOTHING_SENT),
     Equivalent("service/events/known.py", "0 is 1", r"^self\._(loads|changes) = 0$", _ONLY_ANOTHER),
 )
 
