@@ -436,7 +436,7 @@ def test_who_waits_for_a_replica_that_goes_hears_it_at_once() -> None:
     play(scenario)
 
 
-def test_who_does_not_read_is_told_nothing_more() -> None:
+def test_who_does_not_read_hears_nothing_more() -> None:
     async def scenario(world: World) -> None:
         one, two = await world.pair()
         link = cast("Any", one.links._linked[two.name])
