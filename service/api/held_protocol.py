@@ -53,7 +53,6 @@ class HeldProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> None:
         """The client sends no more; it has gone, or has to take what is left for it."""
-        super().eof_received()
         self.dismiss()
 
     def cut(self) -> None:

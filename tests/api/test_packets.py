@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import select
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterable
@@ -103,6 +104,10 @@ class Wire:
             body += message["body"]
             more = message["more_body"]
         self.seen.append((scope["method"], scope["path"], scope["query_string"], body))
+        if scope["path"] == "/waits":
+            assert (await receive())["type"] == "http.disconnect"
+            self.left.append(scope["path"])
+            return
         if scope["path"] == "/held":
             await self.go_on.wait()
         answer = json.dumps([scope["path"], len(body)]).encode()
@@ -491,6 +496,51 @@ def test_who_answers_learns_that_the_client_has_left_also_with_requests_behind_i
         await wire.turned()
         assert wire.left == ["/a"]
         assert not wire.state.tasks
+
+        # The one under way is not the one that was parsed last.
+        wire.connect()
+        await wire.send(GET.replace(b"/a?b=1", b"/waits") + GET)
+        wire.done()
+        await wire.turned()
+        assert wire.left == ["/a", "/waits"]
+        assert not wire.state.tasks
+        assert [path for _, path, _, _ in wire.seen] == ["/waits"]
+
+    play(scenario)
+
+
+def test_nothing_of_a_connection_that_broke_is_kept() -> None:
+    async def scenario(wire: Wire) -> None:
+        await wire.send(GET)
+        assert wire.protocol.timeout_keep_alive_task is not None
+        assert wire.state.connections == {wire.protocol}
+        wire.protocol.connection_lost(ConnectionResetError())
+        assert wire.protocol.timeout_keep_alive_task is None
+        assert (wire.protocol.parser, wire.state.connections) == (None, set())
+
+    play(scenario)
+
+
+def test_a_look_at_what_is_unread_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    class Poll:
+        def register(self, connected: socket.socket, events: int) -> None:
+            assert (connected, events) == (found.transport.get_extra_info("socket"), select.POLLIN)
+
+        def poll(self, milliseconds: float) -> list[object]:
+            waited.append(milliseconds)
+            return []
+
+    found: Wire
+
+    async def scenario(wire: Wire) -> None:
+        nonlocal found
+        found = wire
+        with monkeypatch.context() as patched:
+            patched.setattr(select, "poll", Poll)
+            assert not wire.protocol.has_unread()
+        assert waited == [0]
 
     play(scenario)
 
