@@ -512,10 +512,11 @@ def test_who_answers_learns_that_the_client_has_left_also_with_requests_behind_i
 def test_nothing_of_a_connection_that_broke_is_kept() -> None:
     async def scenario(wire: Wire) -> None:
         await wire.send(GET)
-        assert wire.protocol.timeout_keep_alive_task is not None
+        timer = wire.protocol.timeout_keep_alive_task
         assert wire.state.connections == {wire.protocol}
         wire.protocol.connection_lost(ConnectionResetError())
-        assert wire.protocol.timeout_keep_alive_task is None
+        assert timer is not None
+        assert timer.cancelled()
         assert (wire.protocol.parser, wire.state.connections) == (None, set())
 
     play(scenario)
