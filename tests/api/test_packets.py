@@ -517,7 +517,8 @@ def test_nothing_of_a_connection_that_broke_is_kept() -> None:
         wire.protocol.connection_lost(ConnectionResetError())
         assert timer is not None
         assert timer.cancelled()
-        assert (wire.protocol.parser, wire.state.connections) == (None, set())
+        assert vars(wire.protocol)["parser"] is None
+        assert not wire.state.connections
 
     play(scenario)
 
