@@ -23,6 +23,7 @@ from service.catalog.adapters.dynamodb_table import (
     TableDescription,
     TableKey,
 )
+from service.catalog.item import row_bytes
 from service.catalog.reading.columns import Columns
 from tests.support.virtual_time import VirtualClock, run_virtual
 
@@ -143,6 +144,10 @@ def test_a_caller_waits_no_longer_than_it_says_and_the_fetch_goes_on_for_a_secon
         await catalog.prefetch(["a"], 0.2)
         assert clock.monotonic() - began == pytest.approx(0.2)
         await catalog.prefetch(["a"], 0.0)
+        assert len(table.asked) == 1
+        await catalog.prefetch(["c"], 0.0)
+        # Whoever has no time does not even see it begin.
+        assert len(table.asked) == 1
         assert clock.monotonic() - began == pytest.approx(0.2)
         assert there(catalog, "a") == [False]
         await asyncio.sleep(1.0)
@@ -168,6 +173,45 @@ def test_keys_that_are_left_over_are_asked_for_again_after_ever_longer_pauses() 
         assert 0.01 <= clock.monotonic() - began <= 0.02
 
     play(scenario, "a", "b", "c", "d")
+
+
+def test_each_pause_is_twice_the_one_before_less_a_part_that_chance_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts: list[tuple[float, float]] = []
+
+    def least(low: float, high: float) -> float:
+        parts.append((low, high))
+        return low
+
+    async def scenario(catalog: DynamoDbCatalog, table: Table, clock: VirtualClock) -> None:
+        async def batch(keys: Sequence[Attributes]) -> tuple[Sequence[Attributes], Sequence[Attributes]]:
+            return [], keys if len(parts) < 3 else []
+
+        table.batch = batch  # type: ignore[method-assign]  # as busy as a test wants
+        began = clock.monotonic()
+        await catalog.prefetch(["a"], 1.0)
+        assert clock.monotonic() - began == pytest.approx(0.01 + 0.02 + 0.04)
+
+    monkeypatch.setattr("service.catalog.adapters.dynamodb_catalog.random.uniform", least)
+    play(scenario, "a")
+    assert parts == [(0.5, 1.0)] * 3
+
+
+def test_items_are_kept_and_new_attributes_become_columns_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = "service.catalog.adapters.dynamodb_catalog"
+    monkeypatch.setattr(f"{module}.MAX_COLUMNS", 2)
+    weighed: list[int] = []
+    for most in (1_000, 0, -1):
+        monkeypatch.setattr(f"{module}.MAX_CACHED_BYTES", most if most > 0 else weighed[0] + most)
+
+        async def scenario(catalog: DynamoDbCatalog, table: Table, clock: VirtualClock) -> None:
+            del clock
+            table.items["a"] = item_of("a", x={"N": "1"}, y={"N": "2"}, z={"N": "3"})
+            await catalog.prefetch(["a"], 1.0)
+            assert list(catalog.columns) == ["x", "y"]
+            weighed.extend(row_bytes(row) for row in catalog.rows(["a"]) if row is not None)
+
+        play(scenario, "a")
+    assert len(weighed) == 2
 
 
 def test_a_key_that_the_table_cannot_hold_is_not_asked_for() -> None:
@@ -209,6 +253,6 @@ def test_of_a_scan_what_may_be_shown_comes_first_and_the_rest_is_counted() -> No
         assert first == [f"i{number}" for number in range(MAX_SAMPLE_ITEMS)]
         assert len(catalog) == MAX_SAMPLE_ITEMS
         assert there(catalog, "hidden", "odd") == [True, False]
-        assert sum(tally.dropped.values()) == 2
+        assert tally.report().examples == {"bad_price": ("odd (row 2): 'x'",), "missing_id": ("row 3",)}
 
     play(scenario)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from aiobotocore.config import AioConfig
 from botocore.exceptions import ClientError
 
 from service.aws.session import AwsSession
@@ -195,11 +196,22 @@ def test_the_first_items_of_a_table_show_its_columns_and_what_can_be_shown() -> 
     assert cast(Clients, found._client).is_closed
 
 
+NO_COLUMNS = (
+    "dynamodb://items: no column web, name, image; it has sku, price; CATALOG_COLUMNS says which column is which;"
+    " a value inside another has a path: price=prices[0].value"
+)
+
+
 @pytest.mark.parametrize(
     ("items", "mapping", "problem"),
     [
         ([], {}, "dynamodb://items: no usable row (it is empty, or nothing in it is a row)"),
         ([row("a", title={"S": ""})], {}, "dynamodb://items: no usable row (1 missing_name); no name: a (row 1)"),
+        (
+            [{"sku": {"S": "a"}, "price": {"N": "5"}}],
+            {"url": "web"},
+            NO_COLUMNS,
+        ),
         ([row("a")], {"id": "title"}, "dynamodb://items: id is mapped to title, but its partition key is sku"),
     ],
 )
@@ -209,6 +221,24 @@ def test_a_table_of_which_nothing_can_be_shown_is_one_line(
     with pytest.raises(CatalogError) as caught:
         asyncio.run(loaded(source(described(), {"Items": items}, **mapping)))
     assert caught.value.problems == (problem,) or list(caught.value.problems) == [problem]
+
+
+def test_a_table_is_asked_once_by_the_sdk_and_shows_so_many_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not answered is asked for again within the request's own time."""
+    made: list[AioConfig] = []
+    client = Client(described(), {"Items": [row("a", **{f"c{number}": {"S": "x"} for number in range(9)})]})
+
+    def recorded(aws: object, service: str, config: AioConfig) -> Clients:
+        del aws, service
+        made.append(config)
+        return Clients(client)
+
+    monkeypatch.setattr("service.catalog.adapters.dynamodb_source.AwsClient", recorded)
+    monkeypatch.setattr("service.catalog.adapters.dynamodb_source.MAX_COLUMNS", 7)
+    found = DynamoDbSource("dynamodb://items", Recipe({}, None, Path()), cast(AwsSession, None))
+    assert made[0].retries == {"total_max_attempts": 1, "mode": "standard"}
+    catalog = asyncio.run(found.load(1))
+    assert list(catalog._names) == ["sku", "url", "title", "image", "price", "c0", "c1"]
 
 
 @pytest.mark.parametrize(

@@ -261,6 +261,7 @@ USUAL = {"price": "1.50", "note": "x", "stock": "5", "rate": "0.5", "sale": ""}
         ({"id": "'5"}, {}, 7),
         ({"id": "1E+10"}, {}, 7),
         ({"image": "http://i/"}, {}, 7),
+        ({"url": "https://u/ä"}, {}, 7),
         ({"image": "https://i/1,https://i/2"}, {}, 7),
         ({"id": "1"}, {}, 7),
         # Files of which more must be known of each row.
@@ -315,6 +316,13 @@ def test_a_line_up_to_a_bound_is_usual(
     assert ways(feeds.table(*[USUAL] * 5, odd, *[USUAL] * 4)) == count
 
 
+def test_a_line_as_long_as_one_can_be_is_read_as_one(ways: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
+    text = feeds.table(*[USUAL] * 12, {**USUAL, "name": ""})
+    for module in (csv_rows, usual_lines):
+        monkeypatch.setattr(module, "MAX_LINE_CHARACTERS", max(map(len, text.splitlines(keepends=True))))
+    assert ways(text) == 10
+
+
 def test_usual_lines_are_handed_over_so_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_rows, "_ROWS_BEFORE_USUAL", 2)
     monkeypatch.setattr(usual_lines, "_MAX_TOGETHER", 3)
@@ -331,5 +339,7 @@ def test_the_quick_way_begins_when_some_rows_have_shown_what_columns_hold(
     assert ways(feeds.table(*[USUAL] * 10)) == 7
     monkeypatch.setattr(csv_rows, "_ROWS_BEFORE_USUAL", 1)
     assert ways(feeds.table(*[USUAL] * 10), max_rows=10) == 8
+    # Without further columns, the first row has shown all.
+    assert ways(feeds.table(*[{"price": "1.50"}] * 10), max_rows=10) == 9
     with pytest.raises(TooLarge):
         ways(feeds.table(*[USUAL] * 11), max_rows=10)
