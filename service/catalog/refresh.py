@@ -36,6 +36,16 @@ class _Shrunk:
     asks: int
 
 
+@dataclass(slots=True)
+class _Failing:
+    """A version that could not be loaded, or looked at."""
+
+    version: str | None
+    failures: int
+    to_skip: int
+    """Intervals until it is tried again."""
+
+
 class ShrinkGuard:
     """Refuses a catalogue that lost many of its items, as half an upload does.
 
@@ -133,9 +143,7 @@ class CatalogRefresher:
         self._asks = 0
         self._loading = asyncio.Lock()
         self._worker: asyncio.Task[None] | None = None
-        self._bad_version: str | None = None
-        self._failures = 0
-        self._to_skip = 0
+        self._failing: _Failing | None = None
 
     @property
     def refuses_shrunk(self) -> bool:
@@ -158,7 +166,7 @@ class CatalogRefresher:
         self._asks += 1
         self._asked.set()
 
-    async def refresh(self, *, asks: int = 1) -> bool:
+    async def refresh(self, *, asks: int) -> bool:
         """Look at the source, and load it if it has changed; one at a time.
 
         Args:
@@ -178,8 +186,9 @@ class CatalogRefresher:
                     self._worked()
                     self._on_looked(True)
                     return False
-                if not asks and version == self._bad_version and self._to_skip > 0:
-                    self._to_skip -= 1
+                failing = self._failing
+                if not asks and failing is not None and version == failing.version and failing.to_skip > 0:
+                    failing.to_skip -= 1
                     return False
                 snapshot = await self._loaded(version, asks, missing)
             except ConfigurationError as error:
@@ -220,15 +229,13 @@ class CatalogRefresher:
             await self.refresh(asks=asks)
 
     def _worked(self) -> None:
-        self._bad_version = None
-        self._failures = self._to_skip = 0
+        self._failing = None
         self._guard.clear()
 
     def _failed(self, version: str | None, problem: str) -> None:
-        if version != self._bad_version:
-            self._failures = self._to_skip = 0
-        self._bad_version = version
-        self._to_skip = min(2**self._failures, MAX_INTERVALS_SKIPPED) - 1
-        self._failures = min(self._failures + 1, MAX_INTERVALS_SKIPPED)
+        before = self._failing
+        failures = before.failures if before is not None and before.version == version else 0
+        to_skip = min(2**failures, MAX_INTERVALS_SKIPPED) - 1
+        self._failing = _Failing(version, min(failures + 1, MAX_INTERVALS_SKIPPED), to_skip)
         _log.warning("catalog_not_replaced", problem=problem)
         self._on_looked(False)

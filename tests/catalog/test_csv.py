@@ -135,6 +135,7 @@ def test_a_line_that_is_too_long_costs_itself_also_within_a_quote(monkeypatch: p
         ('id,url,"na\nme",price,image,title\na,https://u/,x,5,https://i/,N\n', ["a"]),
         ('\ufeff"id" , url ,"name",price, image\na,https://u/,N,5,https://i/\n', ["a"]),
         ("{h}\n# a row,,,,\n{r}", ["a"]),
+        ('id, "url", "say, now",name,price,image\na,https://u/,x,N,5,https://i/\n', ["a"]),
         ("id|url|name;or,not|price|image\na|https://u/|N|5|https://i/\n", None),
         ("id;url;name,a,b;price;image\na;https://u/;N;5;https://i/\n", None),
     ],
@@ -164,6 +165,16 @@ def test_a_header_may_have_comments_above_and_says_what_delimits(text: str, ids:
 def test_a_header_that_cannot_be_read_is_named_with_its_line(text: str, line: str) -> None:
     """B."""
     assert refusal(text).startswith(line)
+
+
+def test_a_delimiter_that_leaves_a_quote_open_counts_only_where_it_stands_most_often() -> None:
+    assert read('id;say,"x" y;url;name;price;image\na;1;https://u/;N;5;https://i/\n').ids == ["a"]
+
+
+def test_of_a_feed_without_a_row_the_most_frequent_mistake_is_explained() -> None:
+    assert refusal(table({"price": "x"}, {"id": ""}, {"price": "y"})) == (
+        "no usable row (2 bad_price, 1 missing_id); no price, or not a number from 0: 1 (line 2): 'x'"
+    )
 
 
 def test_a_header_is_looked_for_in_a_hundred_lines() -> None:

@@ -146,7 +146,7 @@ def test_a_caller_waits_no_longer_than_it_says_and_the_fetch_goes_on_for_a_secon
         await catalog.prefetch(["a"], 0.0)
         assert len(table.asked) == 1
         await catalog.prefetch(["c"], 0.0)
-        # Whoever has no time does not even see it begin.
+        # A call without time ends before it begins.
         assert len(table.asked) == 1
         assert clock.monotonic() - began == pytest.approx(0.2)
         assert there(catalog, "a") == [False]

@@ -22,6 +22,20 @@ def test_wide_encodings_are_known_by_their_zeros_and_by_their_mark(encoding: str
 
 
 @pytest.mark.parametrize(
+    ("head", "encoding"),
+    [
+        (b"a\0\0\0", "utf-32-le"),
+        (b"\0\0\0a", "utf-32-be"),
+        # More than half of every second byte.
+        (b"a\0" * 5 + b"b" * 6, "utf-16-le"),
+        (b"\0a" * 5 + b"b" * 6, "utf-16-be"),
+    ],
+)
+def test_few_bytes_are_enough(head: bytes, encoding: str) -> None:
+    assert encoding_of(head) == encoding
+
+
+@pytest.mark.parametrize(
     "head",
     [
         b"",
@@ -106,6 +120,7 @@ def test_a_person_sees_the_first_odd_text() -> None:
     assert "'Größe 38'" in note
     assert note_on(UTF_8, stream) is None
     assert "'ß1'" in (note_on(WESTERN, io.BytesIO("ß1\n".encode(WESTERN))) or "")
+    assert note_on("utf-32", stream) == "is UTF-32, not UTF-8; read as that"
     assert note_on("utf-16-le", stream) == "is UTF-16, not UTF-8; read as that"
 
 
@@ -119,6 +134,7 @@ def test_a_file_in_another_encoding_reads_as_utf_8_whatever_is_read_at_a_time(en
             recoded.seek(0)
         for place in [(1, 0), (0, 2)]:
             raw = Recoded(io.BytesIO(TEXT.encode(encoding)), encoding)
+            assert raw.seek(0) == 0
             with pytest.raises(OSError, match="beginning"):
                 raw.seek(*place)
             raw.close()
@@ -136,6 +152,7 @@ def test_bytes_that_an_encoding_does_not_know_are_seen() -> None:
     assert is_broken(b"s\xfc\xdf".decode(UTF_8, "surrogateescape"))
     assert not is_broken("süß \ue000")
     assert not is_broken("plain")
+    assert [is_broken(one) for one in ("\udc7f", "\udc80", "\udcff", "\udd00")] == [False, True, True, False]
 
 
 def test_a_sink_takes_ids_and_items_up_to_its_last_byte() -> None:

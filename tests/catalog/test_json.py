@@ -2,11 +2,15 @@
 
 import io
 import json
+from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 
 from service.catalog.reading import json_document, json_place, json_sequence
+from service.catalog.reading.json_rows import JsonLines, JsonRows
 from service.catalog.reading.lines import MAX_LINE_CHARACTERS
+from service.catalog.reading.ports import Unit, Unreadable
 from tests.support.feeds import read, refusal
 
 
@@ -252,6 +256,41 @@ def test_numbers_with_a_point_are_as_they_are_written() -> None:
     for document in ([row("a", price=5.5, size=0.1)], {"a": {**BARE, "price": 5.5, "size": 0.1}}):
         found = read(json.dumps(document))
         assert (found.values("price"), found.values("size")) == ([5.5], [0.1])
+
+
+def test_of_a_row_that_cannot_be_read_two_hundred_bytes_are_kept() -> None:
+    bad = ["x" * size for size in (199, 200, 201)]
+    found = list(JsonLines(io.BytesIO("\n".join(bad).encode()), "utf-8"))
+    assert [one.text for one in found if isinstance(one, Unreadable)] == [line[:200] for line in bad]
+
+
+class Said:
+    """Objects that were read already."""
+
+    unit: Unit = "row"
+    line = 1
+    note = None
+
+    def __init__(self, *found: dict[str, object] | Unreadable) -> None:
+        self._found = found
+        self.looks = 0
+        self.learnt_after = 0
+
+    def __iter__(self) -> Iterator[dict[str, object] | Unreadable]:
+        self.looks += 1
+        return iter(self._found)
+
+    def learn(self) -> None:
+        self.learnt_after = self.looks
+
+
+@pytest.mark.parametrize(("reason", "learnt_after"), [("malformed", 0), ("not_utf8", 1)])
+def test_only_what_is_no_utf_8_is_looked_through_for_its_encoding(
+    reason: Literal["malformed", "not_utf8"], learnt_after: int
+) -> None:
+    objects = Said(A, Unreadable(reason, "odd", "x"), {"more": 1})
+    assert JsonRows(objects, "feed").names == [*A, "more"]
+    assert (objects.learnt_after, objects.looks) == (learnt_after, learnt_after + 1)
 
 
 def test_files_that_were_joined_may_each_begin_with_a_mark() -> None:

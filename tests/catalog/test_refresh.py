@@ -107,18 +107,18 @@ def play(scenario: Callable[[Scene], Awaitable[None]], *, max_shrink: float = 0.
 def test_a_new_version_becomes_active_with_a_larger_number_and_the_columns_there_were() -> None:
     async def scenario(scene: Scene) -> None:
         before = scene.current.snapshot
-        assert not await scene.refresher.refresh()
+        assert not await scene.refresher.refresh(asks=1)
         assert scene.source.loads == []
         assert scene.columns.kept == [before]
         scene.source.now = "2"
-        assert await scene.refresher.refresh()
+        assert await scene.refresher.refresh(asks=1)
         assert scene.source.loads == [(42, ["color"])]
         assert scene.current.snapshot is scene.source.made[0]
         assert scene.active == scene.source.made
         assert scene.columns.kept[-1] is scene.source.made[0]
         # What it once had and lacks now is read anew, though nothing has changed.
         scene.columns.lost = ["size"]
-        assert await scene.refresher.refresh()
+        assert await scene.refresher.refresh(asks=1)
         assert scene.source.loads[1:] == [(43, ["color", "size"])]
         assert scene.looked == [True] * 3
 
@@ -158,7 +158,7 @@ def test_a_source_that_cannot_be_looked_at_leaves_the_catalogue_as_it_is() -> No
     async def scenario(scene: Scene) -> None:
         before = scene.current.snapshot
         scene.source.fails_to_look = OSError("away")
-        assert not await scene.refresher.refresh()
+        assert not await scene.refresher.refresh(asks=1)
         assert scene.current.snapshot is before
         assert scene.looked == [False]
 
@@ -202,6 +202,21 @@ def test_it_looks_once_an_interval_and_at_once_when_asked() -> None:
         await scene.refresher.close()
         await asyncio.sleep(120)
         assert len(scene.looked) == 4
+
+    play(scenario)
+
+
+def test_a_question_counts_once() -> None:
+    async def scenario(scene: Scene) -> None:
+        scene.refresher.start()
+        # Each of the two is of quite another size, and asked for but once.
+        for version, items in (("2", 1), ("3", 4)):
+            scene.source.now, scene.source.items = version, items
+            scene.refresher.refresh_now()
+            await asyncio.sleep(1)
+            assert scene.refresher.refuses_shrunk
+        await scene.refresher.close()
+        assert len(scene.source.loads) == 2
 
     play(scenario)
 

@@ -17,7 +17,8 @@ READ_BYTES: Final = 1 << 20
 BUFFER_BYTES: Final = 1 << 16
 """Bytes that are read at once of a file whose rows are taken one by one."""
 
-_ENDS: Final[frozenset[str | bytes]] = frozenset(("\n", b"\n"))
+_ENDS: Final[frozenset[str | bytes]] = frozenset(("\n", b"\n", "", b""))
+"""With what a line ends, or a stream."""
 
 _Line = TypeVar("_Line", str, bytes)
 
@@ -28,7 +29,7 @@ def next_line(readline: Callable[[int], _Line]) -> tuple[_Line, bool]:
     if len(line) <= MAX_LINE_CHARACTERS:
         return line, True
     rest = line
-    while len(rest) > MAX_LINE_CHARACTERS and rest[-1:] not in _ENDS:
+    while rest[-1:] not in _ENDS:
         rest = readline(MAX_LINE_CHARACTERS + 1)
     return line[:MAX_LINE_CHARACTERS], False
 

@@ -81,6 +81,7 @@ async def patiently(
                 if watched.stalled_seconds > STALL_SECONDS:
                     raise Stalled(STALL_SECONDS) from None
     finally:
+        done.cancel()  # what it returns from now on is late
         del done  # see `_started`
 
 
@@ -125,8 +126,5 @@ async def _within(done: "asyncio.Future[_Result]", seconds: float | None) -> _Re
             # The call's own error, or it ended in the moment in which its time was over.
             return done.result()
         raise Stalled(seconds or 0) from None
-    except asyncio.CancelledError:
-        done.cancel()
-        raise
     finally:
         del done
