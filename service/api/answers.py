@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from service.api.bodies import json_body
 from service.api.headers import lasting_headers, passing_headers
 from service.api.keyed_route import caller, keyed
 from service.api.lifecycle import ACCESS_LINE, ASKED, CLIENT_GONE, FAILED, Asked, Services, asked_by, services_of
@@ -109,7 +110,7 @@ async def ranking_of_body(request: Request) -> Response:
     """The same for many items, which a query string would not hold."""
     services = services_of(request)
     began = services.clock.monotonic()
-    query = parse_body(await request.body(), "ranking")
+    query = parse_body(await json_body(request), "ranking")
     return await _answered(request, services, asked_by(services, query, began))
 
 

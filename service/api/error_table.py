@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from service.api.auth import CREDENTIALS
+from service.api.bodies import PACKED, is_packed
 from service.api.lifecycle import CLIENT_GONE, lifecycle_of, services_of
 from service.constants import RANKING_PATH, RECOMMENDATIONS_PATH, SIMILAR_ITEMS_PATH
 from service.errors import BlockListFull, InvalidQuery, ServiceError, SharedStateUnavailable, TryLater, Unauthorized
@@ -128,8 +129,9 @@ class _Methods:
         assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class only
         if error.status_code == HTTPStatus.BAD_REQUEST:
             # The framework's answer to a body that is not text; one that is not JSON is a wrong parameter to it too.
-            _count(request, STATUS_CODES[InvalidQuery], "is not JSON", "body")
-            return _body(422, "invalid_parameter", "is not JSON", field="body")
+            why = PACKED if is_packed(request) else "is not JSON"
+            _count(request, STATUS_CODES[InvalidQuery], why, "body")
+            return _body(422, "invalid_parameter", why, field="body")
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             error.headers = {"Allow": self._of(request.scope["path"])}
         if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:

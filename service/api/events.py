@@ -6,7 +6,6 @@ which Braze sends again.
 
 import json
 import re
-from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Annotated, Final, cast
@@ -17,6 +16,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from service.api import path_ids  # noqa: F401  # registers `{...:id}`
+from service.api.bodies import json_body
 from service.api.keyed_route import keyed, sender_of_events
 from service.api.lifecycle import EventRoutes, event_routes_of, services_of
 from service.api.query import is_utf8
@@ -104,10 +104,7 @@ async def _body(request: Request) -> object:
     Raises:
         InvalidQuery: It is packed, or no JSON.
     """
-    packing = request.headers.get("content-encoding", "identity").strip().lower()
-    if packing not in ("", "identity"):
-        raise InvalidQuery("body", "comes with a Content-Encoding; send it unpacked")
-    content = (await request.body()).removeprefix(BOM_UTF8)
+    content = await json_body(request)
     try:
         return cast("object", orjson.loads(content))
     except orjson.JSONDecodeError:

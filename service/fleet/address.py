@@ -1,5 +1,6 @@
 """What REDIS_URL says: where Redis is, how to get in, and nothing that would break the service."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -49,6 +50,9 @@ _FORM: Final = (
     "must begin with one of redis://, rediss://, unix:// and name a host or a socket; redis+cluster:// and"
     " redis+sentinel:// (or rediss+...) name several hosts"
 )
+
+_NO_HOST: Final = re.compile(r"[\s\"'<>;\\^`{|}]")
+"""What the name of no host has."""
 
 _ESCAPES: Final = "in a user or password write @ as %40, : as %3A, / as %2F, ? as %3F and # as %23"
 
@@ -147,6 +151,8 @@ def _parsed(url: str) -> RedisAddress:
     kind, tls = SCHEMES[parts.scheme]
     options = _options(parts, kind, tls=tls)
     userinfo, _, netloc = parts.netloc.rpartition("@")
+    if "@" in userinfo and "," in userinfo:
+        raise _WrongUrl(f"names user and password once, before the first host; {_ESCAPES}, and , as %2C")
     login = _login(userinfo, options)
     path, service = "", ""
     hosts: tuple[HostPort, ...] = ()
@@ -203,7 +209,7 @@ def _hosts(netloc: str, kind: Kind) -> Iterator[HostPort]:
     default = DEFAULT_SENTINEL_PORT if kind == "sentinel" else DEFAULT_PORT
     for name in names:
         host, port = _host_and_port(name)
-        if not host:
+        if not host or _NO_HOST.search(host):
             raise _WrongUrl(f"{_FORM}; {_ESCAPES}")
         if port and not (port.isascii() and port.isdigit() and 0 < int(port) <= MAX_PORT):
             raise _WrongUrl(f"{_FORM}, with a port from 1 to {MAX_PORT}; {_ESCAPES}")

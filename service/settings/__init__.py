@@ -8,10 +8,11 @@ SDK reads them itself.
 import os
 from collections.abc import Mapping
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dotenv import dotenv_values
+from dotenv.parser import Original, parse_stream
 
 from service.errors import ConfigurationError
 from service.settings.access import AccessSettings
@@ -124,15 +125,28 @@ def read_env_file(env_file: str | Path | None = ENV_FILE) -> Mapping[str, str | 
     """The variables of a file; none if it does not exist.
 
     Raises:
-        ConfigurationError: It is there and cannot be read.
+        ConfigurationError: It is there and cannot be read, or a line of it sets nothing. Its number is shown only, as
+            it may be a secret.
     """
+    if not env_file or not Path(env_file).is_file():
+        return {}
     try:
-        return (
-            dotenv_values(env_file, interpolate=False, encoding="utf-8-sig")
-            if env_file and Path(env_file).is_file()
-            else {}
-        )
+        bindings = list(parse_stream(StringIO(Path(env_file).read_text(encoding="utf-8-sig"))))
     except OSError as error:
         raise ConfigurationError(f"{env_file}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{env_file}: is not UTF-8") from error
+    lines = [
+        f"{env_file}: line {_line(one.original)} is no NAME=value, or its quote is not closed; a comment begins with #"
+        for one in bindings
+        if one.error
+    ]
+    if lines:
+        raise ConfigurationError(*lines)
+    return {binding.key: binding.value for binding in bindings if binding.key is not None}
+
+
+def _line(original: Original) -> int:
+    """Where a statement begins; the blank lines before it are the parser's part of it."""
+    text = original.string
+    return original.line + text[: len(text) - len(text.lstrip())].count("\n")

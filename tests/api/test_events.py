@@ -15,10 +15,11 @@ from tests.support.redis import RedisServer
 from tests.support.waiting import until
 
 KEY = {"X-API-Key": "events-key-of-24-characters"}
+ADMIN_KEY = {"X-API-Key": "admin-key-of-24-characters-"}
 SETTINGS = {
     "EVENT_KEYS": KEY["X-API-Key"],
     "EXCLUDE_AFTER": "Purchase:180d,View:0",
-    "ADMIN_KEYS": "admin-key-of-24-characters-",
+    "ADMIN_KEYS": ADMIN_KEY["X-API-Key"],
     "SIMILAR_ITEMS_CAMPAIGN_ARN": "arn:aws:personalize:us-east-1:000000000000:campaign/similar",
     "SIMILAR_ITEMS_TPS": "100",
     "RANKING_CAMPAIGN_ARN": "arn:aws:personalize:us-east-1:000000000000:campaign/ranking",
@@ -189,14 +190,18 @@ async def test_blanks_around_an_id_name_nobody_else(door: Door) -> None:
     for user in ("ann", " ann", "ann\r\n", "ann\t"):
         assert bought not in await shown(door, user_id=user)
     assert len(door.personalize.asked) == spent
-    admin = {"X-API-Key": SETTINGS["ADMIN_KEYS"]}
-    assert (await door.http.delete("/users/%20ann%20", headers=admin)).status_code == 200
+    assert (await door.http.delete("/users/%20ann%20", headers=ADMIN_KEY)).status_code == 200
     assert bought in await shown(door)
 
 
-async def test_a_packed_body_is_refused_with_the_way_out(door: Door) -> None:
-    packed = await door.http.post("/events", content=gzip.compress(b"{}"), headers={**KEY, "Content-Encoding": "gzip"})
-    assert (packed.status_code, packed.json()["message"]) == (422, "comes with a Content-Encoding; send it unpacked")
+async def test_a_packed_body_is_refused_with_the_way_out_and_a_mark_before_utf_8_is_none(door: Door) -> None:
+    for path, key in [("/events", KEY), ("/events/braze", KEY), ("/ranking", {}), ("/users/prewarm", ADMIN_KEY)]:
+        headers = {**key, "Content-Encoding": "gzip", "Content-Type": "application/json"}
+        packed = await door.http.post(path, content=gzip.compress(b"{}"), headers=headers)
+        assert packed.status_code == 422
+        assert packed.json()["message"] == "comes with a Content-Encoding; send it unpacked"
+    marked = await door.http.post("/ranking", content=b'\xef\xbb\xbf{"user_id": "", "item_ids": ["item001"]}')
+    assert [item["id"] for item in marked.json()] == ["item001"]
 
 
 async def test_events_have_keys_of_their_own(open_door: OpenDoor) -> None:
@@ -305,10 +310,9 @@ async def test_a_forgotten_user_has_no_events_left(fleet: OpenFleet) -> None:
     async with fleet() as doors:
         bought = (await shown(doors[0]))[0]
         await buy(doors[0], bought)
-        admin = {"X-API-Key": SETTINGS["ADMIN_KEYS"]}
 
         async def forgotten() -> bool:
-            return (await doors[1].http.delete("/users/ann", headers=admin)).status_code == 200
+            return (await doors[1].http.delete("/users/ann", headers=ADMIN_KEY)).status_code == 200
 
         await until(forgotten)
         assert bought in await shown(doors[2])

@@ -97,6 +97,15 @@ def test_lines_that_are_no_utf_8_decide_by_what_they_are_and_how_many(lines: lis
         ("cp850", ["Größe", "Käse", "schön", "Töpfe"], UTF_8),
         ("cp850", ["Crème brûlée", "Théière", "Vélo", "Fenêtre"], UTF_8),
         ("cp850", ["Niño", "Camión", "Balón", "Jardín", "azúcar"], UTF_8),
+        ("cp1250", ["Muška košulja", "Stolić", "Čaša za vino", "Kućni ogrtač", "Žuta torba"], UTF_8),
+        ("cp1250", ["Hlače", "Preproga", "Čevlji", "Šal", "Žlička"], UTF_8),
+        ("cp1250", ["Dámská košile", "Hrnek na čaj", "Šálek", "Pánské boty"], UTF_8),
+        ("cp1257", ["Moteriški batai", "Šviestuvas", "Kėdė", "Rankšluostis, žalias", "Pagalvė"], UTF_8),
+        ("cp1254", ["Kadın ayakkabı", "Güneş gözlüğü", "Yüzük", "Çanta", "Şapka"], UTF_8),  # noqa: RUF001  # Turkish letters
+        ("cp1252", ["Crème brûlée", "Modèle réduit Škoda", "Jouet à bascule", "Tasse à thé", "Pièce"], WESTERN),
+        ("cp1252", ["Nestlé", "Häagen-Dazs", "Möbel", "Jardín", "Garçon", "L'Oréal", "Citroën"], WESTERN),
+        ("cp1252", ["Šampoon", "Žakett", "Öölamp", "Käterätik", "Tekk"], WESTERN),
+        ("cp862", ["נעליים", "שולחן"], UTF_8),
         ("koi8-r", ["Стол", "Чайник"], UTF_8),  # Cyrillic letters
         ("cp866", ["Стол", "Чайник", "Лампа"], UTF_8),  # as above
         ("cp1255", ["שולחן", "כיסא"], UTF_8),

@@ -87,6 +87,18 @@ def test_an_option_makes_up_for_a_wrong_value_of_its_setting() -> None:
     assert planned("--tps", "5")["tps"] == 5
 
 
+def test_a_line_that_sets_nothing_stops_a_command_instead_of_being_passed_over() -> None:
+    """F4: as YAML, cmd.exe and an editor write it; what stands there may be a secret."""
+    text = "# ours\nPORT=80\n\nPERSONALIZE_TPS: 20\nexport PORT=81 # fine\nset API_KEYS=secret\nPOPULAR_ITEMS='a,b\n"
+    Path(".env").write_text(text, "utf-8")
+
+    result = run("plan", "--recipients", "10", "--minutes", "1")
+
+    assert result.exit_code == 2
+    why = "is no NAME=value, or its quote is not closed; a comment begins with #"
+    assert result.stderr.splitlines() == [f".env: line {number} {why}" for number in (4, 6, 7)]
+
+
 def test_plan_refuses_lists_that_are_fresh_for_longer_than_they_are_served() -> None:
     env_file(CACHE_STALE_SECONDS="60")
 

@@ -3,6 +3,7 @@
 import codecs
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Final, cast
@@ -39,6 +40,8 @@ _FOREIGN: Final = re.compile(
     # signs within a word, which are letters in Central Europe and of DOS; a Czech letter that Italian has at the end.
     rb"|(?<=[A-Za-z])[\x80-\x90\x93\x94\x9f\xa1-\xa4](?=[a-z])"
     rb"|(?<=[a-z\xe0-\xff])[\xb3\xb9\xba\xbc\xbe\xbf](?=[a-z])|\xec(?=[a-z])"
+    # Two letters of DOS side by side, which are signs that Western text has one of.
+    rb"|[\x81-\x84\x86-\x90\x98\x9a-\x9f]{2}"
 )
 """What shows an encoding that is neither UTF-8 nor Western."""
 
@@ -47,6 +50,60 @@ _HUNGARIAN: Final = re.compile(rb"\xf5(?!e)|\xfb(?![a-z])")
 
 _NOT_HUNGARIAN: Final = re.compile(rb"[\xe3\xe4\xe7]")
 """What those two have more of."""
+
+_ASCII: Final = frozenset(map(chr, range(128)))
+
+_SIGNS: Final = frozenset(
+    sign for sign in bytes(range(128, 256)).decode(WESTERN, "ignore") if sign in "ªºµ" or not sign.isalpha()
+)
+"""What Western text has in every language."""
+
+_WESTERN_LETTERS: Final = tuple(
+    _SIGNS | frozenset(letters)
+    for letters in (
+        "äöüßé",  # German
+        "àâçéèêëîïôùûüÿœ",  # French
+        "áéíñóúü",  # Spanish
+        "àáâãçéêíóôõúü",  # Portuguese
+        "àçèéíïòóúü",  # Catalan
+        "àèéìíîòóùú",  # Italian
+        "áèéêëíïóöúü",  # Dutch
+        "æøåéèêóôòâä",  # Danish, Norwegian
+        "åäöéèàü",  # Swedish
+        "åäöšž",  # Finnish
+        "äöüõšž",  # Estonian
+        "áðéíóúýþæö",  # Icelandic
+        "ëçâ",  # Albanian
+        "àâáäèéêëìíîïòóôöùúûü",  # Welsh, Gaelic
+    )
+)
+"""Of each language what it writes beside ASCII, with what it borrows most."""
+
+
+def _as_western(letters: str, encoding: str) -> tuple[frozenset[str], frozenset[str]]:
+    """An alphabet of another encoding as Western text shows it, and of that what it shows wrongly."""
+    shown = [(letter, letter.encode(encoding, "ignore").decode(WESTERN, "ignore")) for letter in letters]
+    wrong = {there for letter, there in shown if letter != there}
+    return _SIGNS | frozenset("".join(there for _, there in shown)), frozenset("".join(wrong))
+
+
+_FOREIGN_LETTERS: Final = tuple(
+    _as_western(letters, encoding)
+    for letters, encodings in (
+        ("čćđšž", ("cp1250", "iso-8859-2")),  # Croatian, Bosnian, Serbian, Slovene
+        ("áčďéěíňóřšťúůýž", ("cp1250", "iso-8859-2")),  # Czech
+        ("áäčďéíĺľňóôŕšťúýž", ("cp1250", "iso-8859-2")),  # Slovak
+        ("ąćęłńóśźż", ("cp1250", "iso-8859-2", "iso-8859-16", "cp1257", "iso-8859-13")),  # Polish
+        ("ăâîşţ", ("cp1250",)),  # Romanian
+        ("ąčęėįšųūž", ("cp1257", "iso-8859-13", "iso-8859-4")),  # Lithuanian
+        ("āčēģīķļņšūž", ("cp1257", "iso-8859-13", "iso-8859-4")),  # Latvian
+        ("âçğıîöşûü", ("cp1254",)),  # Turkish
+        ("àáâăèéêíđóôơùúưý\u0300\u0301\u0303\u0309\u0323", ("cp1258",)),  # Vietnamese
+        ("ċġħżàèìòù", ("iso-8859-3",)),  # Maltese
+    )
+    for encoding in encodings
+)
+"""Languages that Windows-1252 cannot write."""
 
 _MINORITY: Final = 10
 """Lines that are no UTF-8 outvote those that show something else, when there are so many times as many."""
@@ -96,6 +153,7 @@ def judge(stream: IO[bytes]) -> str:
     """
     stream.seek(0)
     good = western = odd = foreign = hungarian = others = 0
+    alphabets: Counter[frozenset[str]] = Counter()
     while line := stream.readline(MAX_LINE_CHARACTERS):
         if line.isascii():
             continue
@@ -109,12 +167,35 @@ def judge(stream: IO[bytes]) -> str:
             foreign += _FOREIGN.search(line) is not None
             hungarian += _HUNGARIAN.search(line) is not None
             others += _NOT_HUNGARIAN.search(line) is not None
+            alphabets[_odd_letters(line)] += 1
         else:
             good += 1
     stream.seek(0)
     foreign += hungarian if hungarian > others else 0
+    foreign = max(foreign, _foreign_lines(alphabets))
     is_western = western > odd and western > _MINORITY * good and western > _MINORITY * foreign
     return WESTERN if is_western else UTF_8
+
+
+def _odd_letters(line: bytes) -> frozenset[str]:
+    """What a line has beside ASCII, as Western text, without regard to capitals."""
+    return frozenset(line.decode(WESTERN, "ignore").lower()) - _ASCII
+
+
+def _foreign_lines(alphabets: Counter[frozenset[str]]) -> int:
+    """How many lines one foreign language explains, where it explains more than all Western ones do; else 0.
+
+    A line tells nothing where each of them reads it alike.
+    """
+    western = {found for found in alphabets if any(found <= known for known in _WESTERN_LETTERS)}
+    most = 0
+    for letters, wrong in _FOREIGN_LETTERS:
+        shown = [found for found in alphabets if found <= letters and (found & wrong or found not in western)]
+        if any(found & wrong for found in shown):
+            others = sum(count for found, count in alphabets.items() if found & wrong and found in western)
+            foreign = sum(alphabets[found] for found in shown)
+            most = max(most, foreign if foreign > others else 0)
+    return most
 
 
 def is_broken(text: str) -> bool:
