@@ -102,7 +102,7 @@ class TolerantProtocol(AtOnceProtocol):
             data = data.lstrip(_LINE_ENDS)
         end = data.find(b"\n")
         # What begins otherwise is no HTTP, a TLS handshake for example, and is refused without a wait.
-        if end < 0 and data[:1].isupper() and len(data) < MAX_TARGET_BYTES:
+        if end < 0 and data[:1].isupper() and len(data) < MAX_LINE_BYTES:
             self._unparsed = data
             return b""
         line = data[:end]

@@ -238,6 +238,13 @@ async def test_only_a_plain_request_is_answered_before_the_parser_returns(
         assert await wire.send(packet[:-1], packet[-1:]) == ([b"204"], 2)
 
 
+async def test_the_head_of_each_request_is_measured_by_itself(wire: Wire) -> None:
+    longest = of_bytes(MAX_HEAD)
+    assert await wire.send(longest, longest) == ([b"200", b"200"], 2)
+    wire.lane.found = None
+    assert await wire.send(longest, longest) == ([b"204", b"204"], 2)
+
+
 async def test_nothing_is_answered_while_another_request_is_under_way_or_unsent(wire: Wire) -> None:
     plain = get("/a", KEY)
     assert await wire.send(plain) == HIT_NOW

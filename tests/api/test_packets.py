@@ -172,6 +172,7 @@ STREAMS: Final = {
     "a body and another": (POST + b"Content-Length: 5\r\n\r\nhello" + GET, [200, 200]),
     "chunks, a trailer and another": (CHUNKED + b"2;x=y\r\nab\r\n3\r\ncde\r\n0\r\nA: b\r\n\r\n" + GET, [200, 200]),
     "blanks and letters": ("GET /ä b?q=ü \\x&r= HTTP/1.1\r\nHost: x\r\n\r\n".encode(), [200]),
+    "a whole address": ("GET http://x/ä HTTP/1.1\r\nHost: x\r\n\r\n".encode(), [200]),
     "HEAD": (GET.replace(b"GET", b"HEAD") + GET, [200, 200]),
     "a body nobody wants": (GET.replace(b"Host", b"Content-Length: 3\r\nHost") + b"abc" + GET, [200, 200]),
     "continue": (POST + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\nhi", [100, 200]),
@@ -215,6 +216,19 @@ def test_what_a_template_leaves_unescaped_arrives_as_it_was_meant() -> None:
     async def scenario(wire: Wire) -> None:
         await wire.send(STREAMS["blanks and letters"][0])
         assert wire.seen == [("GET", "/ä b", b"q=%c3%bc%20%5Cx&r=", b"")]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("at", [MAX_TARGET - 1, MAX_TARGET, MAX_TARGET + 4])
+def test_the_longest_target_is_escaped_wherever_it_is_cut(at: int) -> None:
+    """E1"""
+
+    async def scenario(wire: Wire) -> None:
+        whole = get(b"/a?" + b"\xc3\xbc" + b"q" * (MAX_TARGET - 9))
+        await wire.send(whole[:at], whole[at:])
+        assert wire.statuses() == [200]
+        assert wire.seen[0][2].startswith(b"%c3%bcq")
 
     play(scenario)
 
@@ -360,7 +374,7 @@ def test_a_body_that_grows_too_large_while_it_is_read_is_refused_and_its_reader_
         await wire.send(CHUNKED, chunk(MAX_BODY_BYTES))
         assert wire.turn() == "send"
         assert wire.protocol.has_unsent() is False
-        await wire.send(chunk(1) + END)
+        await wire.send(chunk(1))
         assert wire.statuses() == [413]
         assert wire.left == ["/a"]
         assert wire.refused == [("/a", 413)]

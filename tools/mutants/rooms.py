@@ -83,6 +83,9 @@ _NO_NUMBERS: Final = "of an empty list no number is written"
 _LONGER: Final = "a longer name is one that nobody else has too"
 _HAS_THEM: Final = "what an owner has itself is in its memory before it is named"
 _NOTHING_SENT: Final = "nothing is sent there, and the way does not depend on the port"
+_SET_BEFORE: Final = "it is set before anybody looks at it"
+_AS_WELL: Final = "of just as many bytes it is refused a little later, in the same words"
+_NO_SERVERS: Final = "no number of headers is negative"
 _NO_LATER: Final = "no list is made after the latest moment, however long after"
 
 EQUIVALENT: Final = (
@@ -213,6 +216,14 @@ EQUIVALENT: Final = (
     Equivalent("service/api/http_protocol.py", "0 is 1", r"^if end < 0 and .*isupper\(\)", "a line's end is no letter"),
     Equivalent("service/lists/adapters/owners.py", "True is False", r"\(me, self\._names_for\(me,", _HAS_THEM),
     Equivalent("service/fleet/own_address.py", r"\d+ is \d+", r"^_ANY_PORT", _NOTHING_SENT),
+    Equivalent("service/api/http_protocol.py", "0 is 1", r"^self\._(packet|rest|body)_bytes = 0$", _SET_BEFORE),
+    Equivalent(
+        "service/api/http_protocol.py", "GtE", r"^if self\._head_bytes > MAX_HEADER_BYTES or ", _LOOKED_AT_AGAIN
+    ),
+    Equivalent("service/api/http_protocol.py", "GtE|LtE", r"^if .*\(\w+\) [<>] MAX_LINE_BYTES:$", _AS_WELL),
+    Equivalent("service/api/at_once_protocol.py", "False is True", r"^self\._is_one_request = False$", _SET_BEFORE),
+    Equivalent("service/api/at_once_protocol.py", "0 is 1", r"^self\._target_end = 0$", _SET_BEFORE),
+    Equivalent("service/api/hit_lane.py", "1 is 5", r"^self\._begins: .* = \(\(\), -1, None\)$", _NO_SERVERS),
     Equivalent("service/events/known.py", "0 is 1", r"^self\._(loads|changes) = 0$", _ONLY_ANOTHER),
 )
 
