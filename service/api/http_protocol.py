@@ -171,8 +171,7 @@ class TolerantProtocol(AtOnceProtocol):
             self._refusal = HEAD_TOO_LARGE
             raise ValueError("target too long")
         if self._answer_at_once():
-            self._in_head = False
-            self._head_bytes = self._rest_bytes = 0
+            self._head_bytes = 0
             return
         refusal = None
         if self._head_bytes > MAX_HEADER_BYTES or self.parser.get_method() != b"GET":

@@ -257,6 +257,8 @@ async def test_nothing_is_answered_while_another_request_is_under_way_or_unsent(
     assert await wire.send(plain) == HIT_UNREAD
     wire.lane.go_on.clear()
     assert await wire.send(b"POST /b HTTP/1.1\r\n\r\n", plain) == ([], 2)
+    # It is the service's turn, also on a connection that was answered so before.
+    assert wire.connections.idle == 0
     wire.lane.go_on.set()
     await wire.turned()
     assert len(wire.lane.scopes) == 3

@@ -210,6 +210,15 @@ def test_however_requests_are_cut_into_packets_they_are_the_same(stream: str) ->
     play(scenario)
 
 
+def test_a_body_that_nobody_asked_for_is_dropped() -> None:
+    async def scenario(wire: Wire) -> None:
+        for method in (b"GET", b"HEAD", b"PUT"):
+            await wire.send(method + b" / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc")
+        assert [body for *_, body in wire.seen] == [b"", b"", b"abc"]
+
+    play(scenario)
+
+
 def test_what_a_template_leaves_unescaped_arrives_as_it_was_meant() -> None:
     """E1"""
 

@@ -216,7 +216,9 @@ EQUIVALENT: Final = (
     Equivalent("service/api/http_protocol.py", "0 is 1", r"^if end < 0 and .*isupper\(\)", "a line's end is no letter"),
     Equivalent("service/lists/adapters/owners.py", "True is False", r"\(me, self\._names_for\(me,", _HAS_THEM),
     Equivalent("service/fleet/own_address.py", r"\d+ is \d+", r"^_ANY_PORT", _NOTHING_SENT),
-    Equivalent("service/api/http_protocol.py", "0 is 1", r"^self\._(packet|rest|body)_bytes = 0$", _SET_BEFORE),
+    Equivalent(
+        "service/api/http_protocol.py", "0 is 1", r"^self\._(chunks|(packet|rest|body)_bytes) = 0$", _SET_BEFORE
+    ),
     Equivalent(
         "service/api/http_protocol.py", "GtE", r"^if self\._head_bytes > MAX_HEADER_BYTES or ", _LOOKED_AT_AGAIN
     ),
