@@ -7,7 +7,9 @@ import pytest
 
 
 def waiting_first(items: Sequence[pytest.Item], workers: int, weigh: Callable[[pytest.Item], int]) -> list[pytest.Item]:
-    """The same tests, so that each worker's part begins with its share of those that wait. Modules stay whole.
+    """The same tests, so that the parts of all workers but one begin with those that wait. Modules stay whole.
+
+    The other one computes meanwhile; otherwise the processors were idle at first, and short at the end.
 
     Args:
         items: In any order; the tests of a module side by side.
@@ -19,8 +21,9 @@ def waiting_first(items: Sequence[pytest.Item], workers: int, weigh: Callable[[p
     modules.sort(key=lambda module: (-weigh(module[0]), -len(module)))
     others = iter([item for item in items if not weigh(item)])
     ordered: list[pytest.Item] = []
+    waiters = max(1, workers - 1)
     for number in range(workers):
-        begins = [item for module in modules[number::workers] for item in module]
+        begins = [item for module in modules[number::waiters] for item in module] if number < waiters else []
         size = (len(items) - len(ordered)) // (workers - number)
         ordered += begins
         ordered += [item for _, item in zip(range(size - len(begins)), others, strict=False)]
