@@ -31,15 +31,23 @@ class ForgottenLately:
     """The one guard: users forgotten so recently that a flight of before may still bring something of them."""
 
     def __init__(self, *, clock: Clock, flight_seconds: float) -> None:
-        self._prefixes: TTLCache[UserPrefix, None] = TTLCache(MAX_FORGOTTEN, flight_seconds, timer=clock.monotonic)
+        self._clock = clock
+        self._forgotten_at: TTLCache[UserPrefix, float] = TTLCache(MAX_FORGOTTEN, flight_seconds, timer=clock.monotonic)
 
     def add(self, user_prefix: UserPrefix) -> None:
         """Keep nothing of this user from now on, until no flight of before can be in the air."""
-        self._prefixes[user_prefix] = None
+        self._forgotten_at[user_prefix] = self._clock.monotonic()
 
-    def holds(self, key: UserKey) -> bool:
-        """Whether nothing may be kept under this key."""
-        return bool(self._prefixes) and prefix_of(key) in self._prefixes
+    def holds(self, key: UserKey, asked_at: float | None = None) -> bool:
+        """Whether nothing may be kept under this key.
+
+        Args:
+            key: Begins with the user's prefix.
+            asked_at: Monotonic time at which this process asked for what is to be kept. What it asked for since it
+                knows of the user is not of before. None: it may have been asked for at any time.
+        """
+        forgotten_at = self._forgotten_at.get(prefix_of(key)) if self._forgotten_at else None
+        return forgotten_at is not None and (asked_at is None or asked_at <= forgotten_at)
 
 
 class Forgetting:

@@ -119,15 +119,18 @@ class Lists:
         """Whether the user was forgotten so recently that nothing is kept."""
         return self._lately.holds(key)
 
-    def keep(self, key: UserKey, outcome: Outcome, *, shared: bool = True) -> None:
-        """Keep the list of an outcome in memory, unless it is none or its user was forgotten lately.
+    def keep(self, key: UserKey, outcome: Outcome, *, shared: bool = True, asked_at: float | None = None) -> None:
+        """Keep the list of an outcome in memory, unless it is none or its user was forgotten since it was asked for.
 
         Args:
             key: Of the list.
             outcome: How a flight ended.
             shared: Whether the shared store was there for it.
+            asked_at: When this process asked Personalize, monotonic; None if it did not.
         """
-        if outcome.envelope is not None and outcome.source in _KEPT_SOURCES and not self._lately.holds(key):
+        if outcome.envelope is None or outcome.source not in _KEPT_SOURCES:
+            return
+        if not self._is_of_before(key, outcome, asked_at):
             self._memory.put(key, outcome.envelope)
             if outcome.source == "personalize":
                 self._shared.note(key, shared=shared)
@@ -156,14 +159,24 @@ class Lists:
             self.pin(key, boarding.pinned, boarding.pinned_seconds)
         return boarding
 
-    async def settle(self, key: UserKey, outcome: Outcome, *, led: bool) -> Settled:
+    def _is_of_before(self, key: UserKey, outcome: Outcome, asked_at: float | None) -> bool:
+        """Whether the user was forgotten, and this may be of the time before."""
+        return self._lately.holds(key, asked_at if outcome.source == "personalize" else None)
+
+    async def settle(self, key: UserKey, outcome: Outcome, *, led: bool, asked_at: float | None = None) -> Settled:
         """Agree with the other replicas on what all parts of a message show, before any of them is answered.
 
         The first answer counts. A degraded one is pinned here and, while the store answers, on every replica. A live
         list is kept in the store even if a pin is shown for the moment. Without the store this replica decides for
         itself, and the others may show something else.
+
+        Args:
+            key: Of the list.
+            outcome: How a flight ended.
+            led: Whether this replica leads it.
+            asked_at: When this process asked Personalize, monotonic; None if it did not.
         """
-        if self._lately.holds(key):
+        if self._is_of_before(key, outcome, asked_at):
             return Settled(outcome, shared=await self.abandon(key) if led else False)
         shared = True
         try:

@@ -118,8 +118,8 @@ class Fetching:
 
     async def _transact(self, flight: Flight) -> ItemList:
         era = self._transactions.admit()
-        flight.spent = flight.asked = True
-        began = self._clock.monotonic()
+        flight.spent = True
+        began = flight.asked_at = self._clock.monotonic()
         try:
             return await self._transactions.spend(flight.request, era)
         finally:

@@ -47,8 +47,8 @@ class Flight:
     spent: bool = False
     """A slot is taken for it, so it goes on without callers."""
 
-    asked: bool = False
-    """Personalize was asked."""
+    asked_at: float | None = None
+    """When Personalize was asked, monotonic; None before it was."""
 
     settled: bool = False
     """Its outcome was answered before: it came from the shared store, or from the leader."""

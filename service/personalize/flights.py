@@ -148,7 +148,7 @@ class Flights:
         await asyncio.wait({flight.task})
         unkept = flight.lost or flight.landed.cancelled()
         outcome = self._lists.without_batch(flight.kept, "error") if unkept else flight.landed.result()
-        return outcome, flight.asked
+        return outcome, flight.asked_at is not None
 
     async def close(self, timeout_seconds: float) -> None:
         """Wait for transactions under way, then end what is left."""
@@ -204,17 +204,17 @@ class Flights:
             if flight.led:
                 flight.lost = not await self._lists.abandon(key)
         elif flight.led or (outcome.degraded_reason and not flight.settled):
-            settling = self._settling(key, outcome, led=flight.led)
+            settling = self._settling(key, outcome, flight)
             await asyncio.wait({settling}, timeout=SETTLING_SECONDS if flight.callers else None)
             shown = settling.result().outcome if settling.done() else outcome
             self._lists.pin(key, shown)
             # A live list is kept although something else is shown for the moment.
-            self._lists.keep(key, shown if shown.source == "cache" else outcome)
+            self._lists.keep(key, shown if shown.source == "cache" else outcome, asked_at=flight.asked_at)
             self._end(flight, shown)
             flight.lost = not (await settling).shared
         else:
             self._lists.pin(key, outcome)
-            self._lists.keep(key, outcome, shared=flight.settled)
+            self._lists.keep(key, outcome, shared=flight.settled, asked_at=flight.asked_at)
             self._end(flight, outcome)
 
     def _end(self, flight: Flight, shown: Outcome) -> None:
@@ -256,8 +256,9 @@ class Flights:
         self._lists.pin(key, shown)
         return shown
 
-    def _settling(self, key: UserKey, outcome: Outcome, *, led: bool = False) -> "asyncio.Task[Settled]":
-        settling = asyncio.create_task(self._lists.settle(key, outcome, led=led))
+    def _settling(self, key: UserKey, outcome: Outcome, flight: Flight | None = None) -> "asyncio.Task[Settled]":
+        led, asked_at = (False, None) if flight is None else (flight.led, flight.asked_at)
+        settling = asyncio.create_task(self._lists.settle(key, outcome, led=led, asked_at=asked_at))
         self._keep_until_done(settling)
         return settling
 

@@ -196,6 +196,23 @@ async def test_a_list_that_lands_after_its_user_was_forgotten_is_kept_nowhere(
         await until(is_served_again)
 
 
+async def test_a_user_who_is_forgotten_in_the_middle_of_a_send_costs_no_transaction_a_call(fleet: OpenFleet) -> None:
+    """For seconds nothing was kept of the user: each call cost one, and took it from everybody else."""
+    async with fleet() as doors:
+        await show_everywhere(doors)
+        before = sum(len(door.personalize.asked) for door in doors)
+        assert (await forget(doors[0])).status_code == 200
+        sources = []
+        for door in 4 * doors:
+            answer = await door.get("/recommendations", user_id=USER)
+            sources.append(answer.headers["X-Recommendation-Source"])
+        spent = sum(len(door.personalize.asked) for door in doors) - before
+        assert sources[0] == "personalize"
+        assert set(sources) <= {"personalize", "cache"}
+        # What deletes once more may have done so meanwhile.
+        assert 1 <= spent <= 2
+
+
 async def test_an_answer_that_came_too_late_is_not_repeated_for_a_user_forgotten_meanwhile(open_door: OpenDoor) -> None:
     async with open_door(**SETTINGS) as door:
         tasks = asyncio.all_tasks()
