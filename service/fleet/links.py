@@ -190,8 +190,6 @@ class Links:
             for of, answer in self._asked.values():
                 if of is link and not answer.done():
                     answer.set_exception(SharedStateUnavailable("a replica has gone"))
-                    # Who is cancelled in this moment never looks; asyncio is not to complain of it.
-                    answer.exception()
             self._on_lost()
 
     def _weigh(self) -> None:
@@ -269,7 +267,6 @@ class Links:
             finally:
                 if link is not None and not link.is_introduced:
                     link.abort()
-                    await link.ended
             if link is not None and link.is_introduced:
                 return
             if not named and self._clock.monotonic() - began >= UNREACHABLE_SECONDS and self._client.up:

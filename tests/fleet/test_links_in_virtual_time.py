@@ -1,6 +1,7 @@
 """Links to the moment: when a replica says where it listens, connects, waits and gives up; a model of a network."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from hashlib import blake2b
@@ -87,6 +88,7 @@ class Network:
         self.listening: dict[At, Callable[[], asyncio.Protocol]] = {}
         self.serving: set[At] = set()
         self.silent: set[At] = set()
+        self.broken: set[At] = set()
         self.attempts: list[tuple[float, At]] = []
         self.ports_taken = False
         self.ends: list[End] = []
@@ -112,6 +114,8 @@ class Network:
         self, factory: Callable[[], asyncio.Protocol], host: str, port: int
     ) -> tuple[End, asyncio.Protocol]:
         self.attempts.append((self.now, (host, port)))
+        if (host, port) in self.broken:
+            raise RuntimeError
         if (host, port) in self.silent:
             await self._loop.create_future()
         if (host, port) not in self.serving:
@@ -169,7 +173,11 @@ class Replica:
     async def _answer(self, who: bytes, words: Message) -> Message:
         self.heard.append((who, words))
         if self.never:
-            await asyncio.get_running_loop().create_future()
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                # An end takes a while.
+                await asyncio.sleep(0.01)
         return [who, *words]
 
     def _on_lost(self) -> None:
@@ -213,11 +221,16 @@ def host(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def play(scenario: Callable[[World], Awaitable[None]]) -> None:
+    complaints: list[object] = []
+
     async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
         async with AsyncExitStack() as stack:
             await scenario(World(stack))
+        gc.collect()
 
     run_virtual(run())
+    assert complaints == []
 
 
 def test_a_replica_says_where_it_listens_every_second_until_all_have_and_then_seldom() -> None:
@@ -421,17 +434,42 @@ def test_a_replica_that_answers_nothing_in_time_loses_its_link_and_gets_another(
 def test_who_waits_for_a_replica_that_goes_hears_it_at_once() -> None:
     async def scenario(world: World) -> None:
         one, two = await world.pair()
-        two.never = True
-        asked = [asyncio.create_task(one.links.ask(two.name, b"?")) for _ in range(2)]
+        three = await world.replica("three")
+        one.addresses.others[three.name] = cast("At", three.addresses.mine)
+        await asyncio.sleep(LOOK_SECONDS)
+        two.never = three.never = True
+        asked = [asyncio.create_task(one.links.ask(two.name, b"?")) for _ in range(3)]
+        of_another = asyncio.create_task(one.links.ask(three.name, b"?"))
         await asyncio.sleep(0.01)
         asked[1].cancel()
-        await two.links.__aexit__()
-        await asyncio.sleep(0.01)
+        link = one.links._linked[two.name]
+        # In the same moment somebody is cancelled, and an answer comes.
+        one.links.heard(link, [b"3", b"just in time"])
+        one.links.lost(link)
+        asked[2].cancel()
+        await asyncio.wait(asked)
         with pytest.raises(SharedStateUnavailable, match="gone"):
             asked[0].result()
-        assert not one.links.linked
+        assert one.links.linked == (three.name,)
+        assert not of_another.done()
+        of_another.cancel()
+        await two.links.__aexit__()
         assert two.addresses.signed_off == 1
         assert two.addresses.mine not in world.network.listening
+
+    play(scenario)
+
+
+def test_a_fault_of_ours_in_a_connection_is_logged_and_tried_again() -> None:
+    async def scenario(world: World) -> None:
+        one = await world.replica("one")
+        world.network.broken.add(("10.0.0.2", 7002))
+        world.network.attempts.clear()
+        with capture_logs() as logs:
+            one.addresses.others = {b"two": ("10.0.0.2", 7002)}
+            await asyncio.sleep(2 * LOOK_SECONDS)
+        assert [log["event"] for log in logs] == ["replica_link_failed"] * 2
+        assert len(world.network.attempts) == 2
 
     play(scenario)
 
