@@ -304,16 +304,27 @@ def test_a_replica_that_cannot_be_reached_is_tried_ever_more_seldom_and_named_on
     play(scenario)
 
 
-@pytest.mark.parametrize(("up", "seconds", "is_named"), [(True, 17.9, True), (True, 12.9, False), (False, 60.0, False)])
-def test_who_is_cut_off_does_not_name_who_cannot_be_reached(seconds: float, *, up: bool, is_named: bool) -> None:
+@pytest.mark.parametrize(
+    ("up", "seconds", "after", "is_named"),
+    [
+        (True, 17.9, UNREACHABLE_SECONDS, True),
+        (True, 17.6, UNREACHABLE_SECONDS, False),
+        (True, 12.9, 12.75, True),
+        (False, 60.0, UNREACHABLE_SECONDS, False),
+    ],
+)
+def test_who_cannot_be_reached_is_named_in_time_unless_this_replica_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, after: float, *, up: bool, is_named: bool
+) -> None:
+    """It tries after 12.75 and after 17.75 seconds."""
+    monkeypatch.setattr(links_module, "UNREACHABLE_SECONDS", after)
+
     async def scenario(world: World) -> None:
         one = await world.replica("one")
         one.client.up = up
         with capture_logs() as logs:
             one.addresses.others = {b"two": ("10.0.0.2", 7002)}
             await asyncio.sleep(LOOK_SECONDS + seconds)
-        # Attempts after 12.75 and 17.75 seconds.
-        assert 12.75 < UNREACHABLE_SECONDS < 17.75
         assert bool(logs) is is_named
 
     play(scenario)
