@@ -21,7 +21,7 @@ from service.wiring.campaign import Stores
 from service.wiring.names import freshness
 from service.wiring.replica import _open_stores
 from service.wiring.shared import SharedState
-from tests.support.redis import RedisServer
+from tests.support.redis import RedisServer, let_newcomers_in
 from tests.support.replica import ARN
 from tests.support.waiting import until
 
@@ -72,6 +72,7 @@ def made(clock: Clock) -> Envelope:
 async def replicas(
     redis_server: RedisServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[Replica, Replica]]:
+    let_newcomers_in(monkeypatch)
     monkeypatch.setattr("service.fleet.links.LOOK_SECONDS", 0.01)
     monkeypatch.setattr("service.fleet.links.AGAIN_SECONDS", 0.02)
     settings = load(
