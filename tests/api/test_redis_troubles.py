@@ -273,6 +273,16 @@ async def test_a_block_is_known_to_a_replica_that_starts_as_redis_comes_back_emp
         assert await blocked(new) == await blocked(old) == ["item007"]
 
 
+async def have_their_shares(redis_server: RedisServer, replicas: int) -> None:
+    """Return once each replica has been granted its part; one that has just come answers nobody without Redis."""
+
+    def granted() -> list[str]:
+        [name] = redis_server.ask("KEYS", "pc:{fleet}:*:shares")
+        return [value.decode().split()[0] for value in redis_server.ask("HVALS", name)]
+
+    await until(lambda: granted() == [str(replicas)] * replicas)
+
+
 async def ids(door: Door, user: str) -> list[str]:
     return [item["id"] for item in (await door.get("/recommendations", user_id=user)).json()]
 
@@ -287,6 +297,7 @@ async def test_lists_of_the_time_without_redis_are_everybodys_when_it_is_back(
         # The second replica's Personalize answers otherwise.
         second.personalize.unknown_items = 3
         assert await source(first, "before") == "personalize"
+        await have_their_shares(redis_server, len(doors))
         await asyncio.to_thread(redis_server.kill)
         for door in doors:
             await door.shows("redis_up 0.0")
@@ -323,6 +334,7 @@ async def test_without_redis_linked_replicas_ask_once_for_a_user_and_show_the_sa
     async with three_doors(open_door, REDIS_URL=redis_server.url, REPLICA_LINKS="on", **PATIENT) as doors:
         for door in doors:
             await door.shows("replica_links 2.0")
+        await have_their_shares(redis_server, len(doors))
         await asyncio.to_thread(redis_server.kill)
         for door in doors:
             await door.shows("redis_up 0.0")
