@@ -1,9 +1,11 @@
 """HEAD, and paths behind a proxy's prefix: what a load balancer makes of a request is answered all the same."""
 
 import re
+from typing import Any
 
 import pytest
 
+from service.api.entrance import HEAD_ONLY, entered
 from tests.support.front_door import Door, OpenDoor
 
 READ = (
@@ -141,3 +143,33 @@ async def test_the_document_says_where_the_service_is_behind_its_proxy(open_door
             for file in re.findall(r'(?:src|href)="(/[^"]*)"', page):
                 assert file.startswith("/personalize/docs/")
                 assert (await door.http.get(file)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("root_path", "path", "found"),
+    [
+        ("", "/shop/a", "/shop/a"),
+        ("/shop", "/shop/a", "/a"),
+        ("/shop", "/shop/", "/"),
+        ("/shop", "/shop", "/shop"),
+        ("/shop", "/shopping/a", "/shopping/a"),
+        ("/shop", "/a/shop/b", "/a/shop/b"),
+        ("/shop", "/shop/shop/a", "/shop/a"),
+    ],
+)
+def test_the_prefix_is_taken_away_once_and_only_where_it_stands_as_a_whole(
+    root_path: str, path: str, found: str
+) -> None:
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode()}
+    as_it_came = dict(scope)
+    entering = entered(scope, root_path)
+    assert entering == {**scope, "path": found, "raw_path": found.encode()}
+    assert scope == as_it_came
+    assert entered({**scope, "raw_path": None}, root_path)["raw_path"] is None
+    # Where the prefix itself was escaped, the rest is as it came.
+    assert entered({**scope, "raw_path": b"/%73hop/a"}, root_path)["raw_path"] == b"/%73hop/a"
+    head = {**scope, "method": "HEAD"}
+    assert entered(head, root_path) == {**entering, HEAD_ONLY: True}
+    assert head["method"] == "HEAD"
+    other = {"type": "lifespan"}
+    assert entered(other, root_path) is other

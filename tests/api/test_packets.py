@@ -436,7 +436,11 @@ def test_a_refusal_beyond_so_many_a_second_comes_late_and_to_nobody_who_has_left
         # Who is gone is not written to.
         wire.refuse_many()
         await wire.send(bad)
+        saying = wire.protocol._saying
+        assert saying is not None
         wire.done()
+        # Nor is the connection kept until then.
+        assert saying.cancelled()
         await asyncio.sleep(1.5)
         assert wire.statuses() == []
 

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from service.api.lifecycle import Leaving
-from service.api.misses import _unless_disconnected, _unless_left
-from service.models import Answer
+from service.api.lifecycle import Asked, Leaving
+from service.api.misses import _unless_disconnected, _unless_left, answer_to
+from service.models import Answer, RecommendationQuery, sender_of_key
 
 ANSWER = Answer(b"[]", "personalize", None, "", 0)
 
@@ -91,3 +93,55 @@ async def test_without_a_server_that_says_so_the_client_is_asked_for_its_leaving
     other = Scene()
     other.go_on.set()
     assert await _unless_disconnected(other.answer(), received("http.request")) is ANSWER
+
+
+async def test_nothing_goes_on_behind_an_answer_or_behind_a_client_that_has_left() -> None:
+    scene = Scene()
+    before = asyncio.all_tasks()
+    assert await _unless_disconnected(scene.answer(), received("http.disconnect")) is None
+    await scene.turn()
+    assert scene.ended
+    scene.go_on.set()
+    assert await _unless_disconnected(scene.answer(), received()) is ANSWER
+    await scene.turn()
+    assert asyncio.all_tasks() == before
+
+
+async def test_an_answer_that_fails_fails_whether_or_not_its_client_is_asked_for() -> None:
+    async def fails() -> Answer:
+        raise ValueError("no such item")
+
+    for failing in (_unless_disconnected(fails(), received()), _unless_left(fails(), Leaving())):
+        with pytest.raises(ValueError, match="no such item"):
+            await failing
+
+
+@pytest.mark.parametrize("is_said", [False, True])
+async def test_a_call_is_answered_for_its_sender_until_so_long_after_its_begin(*, is_said: bool) -> None:
+    scene = Scene()
+    said: list[tuple[object, ...]] = []
+    headers = [(b"x-api-key", b"a")]
+
+    async def answer(query: RecommendationQuery, deadline: float, *, arm: object, key: object) -> Answer:
+        said.append((query, deadline, arm, key))
+        return await scene.answer()
+
+    services: Any = SimpleNamespace(
+        limits=SimpleNamespace(deadline_seconds=1.5),
+        gate=SimpleNamespace(sender_of=lambda sent: sender_of_key(1) if sent is headers else None),
+    )
+    placement, arm, key = SimpleNamespace(answer=answer), object(), b"key"
+    query = RecommendationQuery("u", 5)
+    asked = Asked(query, placement, arm, key, 100.0)  # type: ignore[arg-type]  # as far as they are asked
+    leaving = Leaving() if is_said else None
+    # Where the server says who has left, nobody is asked for it.
+    receive = received("http.disconnect") if is_said else received()
+    answering = asyncio.create_task(answer_to(services, asked, headers, receive, leaving))
+    await scene.turn()
+    assert said == [(replace(query, sender=sender_of_key(1)), 101.5, arm, key)]
+    scene.go_on.set()
+    assert await answering is ANSWER
+    # One that is there already is not made again.
+    made = replace(ANSWER, source="popular")
+    assert await answer_to(services, replace(asked, answer=made), headers, receive, leaving) is made
+    assert len(said) == 1
