@@ -1,16 +1,27 @@
 """`attribution=go` and `GET /go/{token}`: a click is recorded, and the reader is led to the item's page."""
 
+import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from structlog.testing import capture_logs
 
+from service.api.entrance import HEAD_ONLY
+from service.api.go import go
+from service.api.lifecycle import ClickRoutes, Lifecycle
 from service.attribution import Click
 from service.errors import ConfigurationError, SharedStateUnavailable
 from service.events.adapters.links import SignedLinks
+from service.events.event import Event, EventProblem, session_of
+from tests.support.clocks import StandingClock
 from tests.support.front_door import Door, OpenDoor
+from tests.support.virtual_time import EPOCH, run_virtual
 
 ADMIN = {"X-API-Key": "admin-key-of-24-characters-"}
 GO_KEY = "go-key-of-24-characters--"
@@ -103,3 +114,104 @@ async def test_settings_that_do_not_go_together_stop_the_start(open_door: OpenDo
     with pytest.raises(ConfigurationError, match="GO_"):
         async with open_door(**{**SETTINGS, **wrong}):
             pass
+
+
+class Scene:
+    """The route over a catalogue with one item, and an intake that takes clicks as the test says."""
+
+    def __init__(self, click: Click | None = None) -> None:
+        self.click = click or Click("item001", "ann", "RID-7", 2, "for-you:v2")
+        self.taken: list[Event] = []
+        self.failure: Exception | None = None
+        self.takes_seconds = 0.0
+        self.fetched: list[tuple[list[str], float]] = []
+        snapshot = SimpleNamespace(prefetch=self.prefetch, rows=self.rows)
+        links: Any = SimpleNamespace(read=lambda token: self.click if token == "good" else None)
+        self.routes: Any = ClickRoutes(
+            links=links,
+            catalog=SimpleNamespace(snapshot=snapshot),  # type: ignore[arg-type]  # as far as it is asked
+            intake=SimpleNamespace(take=self.take),  # type: ignore[arg-type]  # as above
+            event_type="Click",
+        )
+
+    async def prefetch(self, ids: list[str], seconds: float) -> None:
+        self.fetched.append((ids, seconds))
+
+    def rows(self, ids: Sequence[str]) -> list[Any]:
+        assert self.fetched[-1][0] == ids
+        row = SimpleNamespace(fragment=b'{"url":"https://shop.example.com/1"}')
+        return [row if one == "item001" else None for one in ids]
+
+    async def take(self, events: list[Event]) -> None:
+        await asyncio.sleep(self.takes_seconds)
+        if self.failure is not None:
+            raise self.failure
+        self.taken += events
+
+    async def follow(self, link: str = "good", *, head_only: bool = False) -> Response:
+        services: Any = SimpleNamespace(clicks=self.routes, clock=StandingClock())
+        state = SimpleNamespace(lifecycle=Lifecycle(running=services))
+        scope = {HEAD_ONLY: True} if head_only else {}
+        request: Any = SimpleNamespace(scope=scope, app=SimpleNamespace(state=state))
+        return await go(link, request)
+
+
+TARGET = "https://shop.example.com/1?rid=RID-7&pos=2&src=for-you%3Av2"
+
+
+async def test_a_click_is_one_event_of_its_link_however_often_it_is_followed() -> None:
+    scene = Scene()
+    answers = [await scene.follow(), await scene.follow()]
+    for one in answers:
+        assert (one.status_code, one.headers["Location"], one.headers["Cache-Control"]) == (302, TARGET, "no-store")
+    assert scene.fetched == [(["item001"], 1.0)] * 2
+    [first, again] = scene.taken
+    assert first == again
+    assert re.fullmatch("go-[0-9a-f]{32}", first.event_id or "")
+    assert (first.event_type, first.user_id, first.item_id) == ("Click", "ann", "item001")
+    assert (first.session_id, first.sent_at) == (session_of("ann", EPOCH), EPOCH)
+    assert (first.recommendation_id, first.attribution_source) == ("RID-7", "for-you:v2")
+
+
+async def test_only_a_reader_with_a_name_who_wants_the_page_has_clicked() -> None:
+    scene = Scene()
+    assert (await scene.follow(head_only=True)).status_code == 302
+    nobody = Scene(Click("item001", "", "RID-7", 2, "for-you:v2"))
+    assert (await nobody.follow()).headers["Location"] == TARGET
+    assert scene.taken == nobody.taken == []
+
+
+async def test_what_is_no_link_or_leads_to_nothing_or_to_nowhere_configured_is_not_found() -> None:
+    gone, without = Scene(Click("item002", "ann")), Scene()
+    without.routes = None
+    for scene, link in ((Scene(), "bad"), (gone, "good"), (without, "good")):
+        with pytest.raises(HTTPException) as raised:
+            await scene.follow(link)
+        assert raised.value.status_code == 404
+        assert scene.taken == []
+    assert gone.fetched
+
+
+@pytest.mark.parametrize(
+    ("failure", "seconds", "cause"),
+    [
+        (SharedStateUnavailable("away"), 0.0, "SharedStateUnavailable"),
+        (EventProblem("too old"), 0.0, "EventProblem"),
+        (None, 1.1, "TimeoutError"),
+        (None, 0.9, None),
+    ],
+)
+def test_the_reader_is_led_on_after_a_second_at_most_and_the_log_says_why_a_click_is_lost(
+    failure: Exception | None, seconds: float, cause: str | None
+) -> None:
+    async def scenario() -> None:
+        scene = Scene()
+        scene.failure, scene.takes_seconds = failure, seconds
+        began = asyncio.get_running_loop().time()
+        with capture_logs() as logs:
+            assert (await scene.follow()).status_code == 302
+        assert asyncio.get_running_loop().time() - began == pytest.approx(min(seconds, 1.0))
+        assert [line["cause"] for line in logs] == ([] if cause is None else [cause])
+        assert len(scene.taken) == (cause is None)
+
+    run_virtual(scenario())

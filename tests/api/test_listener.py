@@ -73,13 +73,19 @@ class Listening:
         return self.real.accept()
 
     def close(self) -> None:
+        # The loop looks no longer whether anybody has come.
+        assert not asyncio.get_running_loop().remove_reader(self.real)
         self.real.close()
 
 
 class Sweeping(Connections):
-    """Counts the looks at whose patience has run out."""
+    """Counts the looks at whose patience has run out, and whether there is room."""
 
-    sweeps = 0
+    sweeps = looks = 0
+
+    def has_room(self) -> bool:
+        self.looks += 1
+        return super().has_room()
 
     def sweep(self) -> None:
         self.sweeps += 1
@@ -116,6 +122,7 @@ class Scene:
         self.listener.close()
         self.listener.close()
         await self.listener.wait_closed()
+        assert not self.listener._opening
         sweeps = self.connections.sweeps
         for one in self.open:
             one.cut()
@@ -193,11 +200,11 @@ def test_without_room_it_waits_for_one_to_close_or_for_a_moment() -> None:
         scene.connect(4)
         await scene.turn(4)
         assert len(scene.open) == 2
-        accepts = scene.listening.accepts
+        looks = scene.connections.looks
         # Nobody looks before something has changed, or a twentieth of a second has passed.
         await scene.turn(10)
         await asyncio.sleep(0.04)
-        assert scene.listening.accepts == accepts
+        assert scene.connections.looks == looks
         assert scene.connections.on_room is not None
         scene.open[0].cut()
         await scene.turn(6)
@@ -227,6 +234,43 @@ def test_without_a_file_the_longest_idle_is_closed_and_the_others_wait_for_a_mom
         assert len(scene.open) == 3
 
     assert play(scenario).faults == []
+
+
+def test_without_a_file_and_with_nobody_to_close_it_looks_again_after_a_moment() -> None:
+    """F1"""
+
+    async def scenario(scene: Scene) -> None:
+        scene.listening.failures = [OSError(errno.EMFILE, "no file") for _ in range(3)]
+        scene.connect()
+        accepts = []
+        for _ in range(3):
+            await scene.turn(10)
+            accepts.append(scene.listening.accepts)
+            await asyncio.sleep(0.06)
+        assert accepts == [1, 2, 3]
+        await scene.turn(4)
+        assert len(scene.open) == 1
+
+    play(scenario)
+
+
+def test_who_has_connected_before_the_end_is_waited_for_also_where_one_cannot_be_opened() -> None:
+    async def scenario(scene: Scene) -> None:
+        scene.connect(2)
+        scene.listener.close()
+        await scene.listener.wait_closed()
+        assert len(scene.open) == 2
+
+    play(scenario)
+
+    async def broken(scene: Scene) -> None:
+        scene.broken = True
+        scene.connect()
+        scene.listener.close()
+        await scene.listener.wait_closed()
+        assert scene.open == []
+
+    play(broken)
 
 
 def test_an_error_of_another_kind_is_a_fault_that_is_seen() -> None:
