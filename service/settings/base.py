@@ -1,5 +1,6 @@
 """A group of settings: how it is read from the environment and a file, and how its mistakes become readable lines."""
 
+import re
 from collections.abc import Iterator
 from inspect import get_annotations
 from typing import Any, Final, NamedTuple, Self, get_args
@@ -13,6 +14,10 @@ from service.errors import ConfigurationError
 
 MAX_SHOWN_CHARACTERS: Final = 60
 """Longest part of a wrong value that a problem's line repeats."""
+
+
+_LOGIN: Final = re.compile(r"[A-Za-z][\w+.-]*://([^/\s@]+@)")
+_WITHOUT_LOGIN: Final = "holds an address with a user or password, which it has no use for; write it without"
 
 
 class Problem(NamedTuple):
@@ -62,6 +67,7 @@ class SettingsGroup(BaseSettings):
     def _all_problems_at_once(cls, data: dict[str, Any], handler: ModelWrapValidatorHandler[Self]) -> Self:
         values = {name: value for name, value in data.items() if not _is_blank(value)}
         wrong = {name: quoted(name) for name, value in values.items() if is_quoted(value) and not cls._is_secret(name)}
+        logins = {name: login for name, value in values.items() if (login := cls._login(name, value))}
         values = {name: value for name, value in values.items() if name not in wrong}
         try:
             settings = handler(values)
@@ -75,6 +81,11 @@ class SettingsGroup(BaseSettings):
             lines += [wrong[name] for name in get_annotations(group) if name in wrong]
             if "problems" in group.__dict__:
                 lines += [line for names, line in group.problems(settings) if wrong.keys().isdisjoint(names)]
+        for name, login in logins.items():
+            # The path of a file has one slash, and a long value is cut.
+            lines = [line for line in lines if login not in line and f"://{login[:4]}" not in line]
+            if not any(line.startswith(f"{name.upper()}:") for line in lines):
+                lines.append(f"{name.upper()}: {_WITHOUT_LOGIN}")
         if lines:
             # Outside the handler above, so that pydantic's error, which shows values, is not chained to it.
             raise ConfigurationError(*lines)
@@ -83,8 +94,17 @@ class SettingsGroup(BaseSettings):
     @classmethod
     def _is_secret(cls, name: str) -> bool:
         """Whether a value may begin and end with anything; keys have a rule of their own, and an address is none."""
-        is_secret = name in cls.model_fields and SecretStr in get_args(cls.model_fields[name].annotation)
-        return is_secret and not name.endswith("_url")
+        return cls._is_kept_secret(name) and not name.endswith("_url")
+
+    @classmethod
+    def _is_kept_secret(cls, name: str) -> bool:
+        return name in cls.model_fields and SecretStr in get_args(cls.model_fields[name].annotation)
+
+    @classmethod
+    def _login(cls, name: str, value: object) -> str:
+        """User and password in an address that errors and the log repeat; empty where there are none."""
+        found = _LOGIN.search(value) if isinstance(value, str) and not cls._is_kept_secret(name) else None
+        return found[1] if found else ""
 
 
 def lower(value: object) -> object:

@@ -446,6 +446,15 @@ def test_a_file_of_a_secret_that_cannot_be_one_is_unknown(monkeypatch: pytest.Mo
     ]
 
 
+@pytest.mark.parametrize("name", ["CATALOG_URL", "ROOT_PATH", "PLACEMENTS_FILE", "PERSONALIZE_FILTER_ARN", "GO_URL"])
+@pytest.mark.parametrize("login", ["user:hidden", "hidden", ":hidden" * 20])
+def test_no_line_repeats_a_login_of_an_address(given: type[Given], name: str, login: str) -> None:
+    """E5, I8: what errors and the log name is refused where it holds a secret."""
+    lines = given.problems(**{name: f"s3://{login}@bucket/items.csv"})
+    assert f"{name}: holds an address with a user or password, which it has no use for; write it without" in lines
+    assert "hidden" not in "".join(lines)
+
+
 def test_a_secret_may_begin_and_end_with_quotes(given: type[Given]) -> None:
     """F4: only a value that cannot work so is refused."""
     assert given.settings(USER_KEY_SECRET='"quoted"').user_key == '"quoted"'

@@ -40,6 +40,9 @@ _IN_ANY_CASE: Final = {sign.casefold(): code for sign, code in _SIGNS.items()}
 _SHARED: Final = frozenset({"kr"})
 """Signs of several currencies that are no symbols, as `$` and `¥` are; all these are kept as they are written."""
 
+_PARTS: Final = frozenset("¢₥")
+"""Signs of parts of a currency: `99¢` is no price of 99."""
+
 
 def currency_of(text: str) -> str | None:
     """The code of a currency, or its sign where that belongs to several; None for anything else."""
@@ -48,4 +51,5 @@ def currency_of(text: str) -> str | None:
     sign = text.removesuffix(".")
     if (code := _SIGNS.get(sign) or _IN_ANY_CASE.get(sign.casefold())) is not None:
         return code
-    return sign if sign.lower() in _SHARED or (len(sign) == 1 and unicodedata.category(sign) == "Sc") else None
+    is_symbol = len(sign) == 1 and unicodedata.category(sign) == "Sc" and sign not in _PARTS
+    return sign if sign.lower() in _SHARED or is_symbol else None

@@ -23,7 +23,7 @@ _APOSTROPHES: Final = "'\u2019"
 _DASHES: Final = "-\u2013\u2014"
 _PRICE: Final = re.compile(
     rf"(?P<before>[^\d\s.,{_APOSTROPHES}+-][^\d\s,{_APOSTROPHES}+-]{{0,4}})?\s*"
-    rf"(?P<number>\d[\d.,\s{_APOSTROPHES}]*?)(?:[.,/][{_DASHES}]{{1,2}}|:[{_DASHES}])?"
+    rf"(?P<number>\d[\d.,\s{_APOSTROPHES}]*?)(?:(?P<mark>[.,/])[{_DASHES}]{{1,2}}|:[{_DASHES}])?"
     rf"\s*(?P<after>[^\d\s.,{_APOSTROPHES}+-][^\d\s,{_APOSTROPHES}+-]{{0,4}})?"
 )
 """A number with a currency before or behind it; `39,-`, Sweden's `39:-` and India's `39/-` are whole numbers."""
@@ -37,6 +37,8 @@ _GROUPED: Final = re.compile(
 
 _THOUSANDS_OR_DECIMALS: Final = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
 _BLANKS: Final = re.compile(rf"[\s{_APOSTROPHES}]")
+
+_OTHER: Final[Mapping[str, str]] = {".": ",", ",": "."}
 
 _EASTERN: Final = str.maketrans("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹٫٬", "01234567890123456789.,")  # noqa: RUF001  # Arabic and Persian digits
 """Arabic and Persian digits, with their decimal point and their comma of thousands."""
@@ -187,6 +189,9 @@ def _split(text: str) -> _Number | None:
     if currency is None:
         return None
     number = match["number"].strip()
+    thousands = next((sign for sign in number if sign in _OTHER), "")
+    if match["mark"] and match["mark"] == _OTHER.get(thousands):
+        number += match["mark"] + "0"  # `1.299,-` shows what its point is
     if not (_NUMBER.fullmatch(number) or _GROUPED.fullmatch(number)):
         return None
     return _Number(_BLANKS.sub("", number), currency)
