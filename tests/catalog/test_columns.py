@@ -6,6 +6,7 @@ import pytest
 
 from service.catalog.reading import columns as columns_module
 from service.catalog.reading.lines import MAX_COLUMNS
+from service.catalog.reading.origins import column_pairs
 from tests.support.feeds import Reading, read, refusal, table
 
 VALUES = {"id": "a", "url": "https://u/", "name": "N", "price": "5", "image": "https://i/"}
@@ -240,6 +241,11 @@ def test_an_address_is_a_column_a_path_or_a_template(columns: str, cells: dict[s
     found = read(text, columns=columns)
     assert found.values("url") == [expected]
     assert found.guessed == ""
+
+
+@pytest.mark.parametrize(("text", "name"), [('name=a, u"rl =x,id=b', 'u"rl'), ('name=a,"', '"')])
+def test_of_a_pair_that_cannot_be_read_the_name_is_left(text: str, name: str) -> None:
+    assert list(column_pairs(text)) == [("name", "a"), (name, "")]
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def play(scenario: Callable[[DynamoDbCatalog, Table, VirtualClock], Awaitable[No
         catalog = DynamoDbCatalog(
             cast(DynamoDbTable, table),
             TableDescription(TableKey("id", "S"), items=7, version="1"),
-            columns=Columns.matched(NAMES, {}, label="table"),
+            columns=Columns.matched(NAMES, {}, label="table", is_sparse=True),
             eligible=lambda row: row["name"] != "Item hidden",
             version=100,
             born=clock.monotonic(),

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import pytest
@@ -52,6 +52,8 @@ def in_type(value: object) -> object:
         ({"data": {"products": {"edges": [{"node": A}, {"node": B, "cursor": "x"}]}}}, ["a", "b"], ""),
         # Else the outermost list, or object, whose first object has well-known columns.
         ({"stock": [A, B]}, ["a", "b"], ""),
+        ({"a": {"b": {"c": {"stock": [A]}}}}, ["a"], ""),
+        ({"a": {"b": {"c": {"d": {"stock": [A]}}}}}, [], ""),
         ({"stock": [A, {"x": 1}]}, ["a"], ""),
         ({"stock": [{"x": 1}, A]}, [], ""),
         ({"deep": {"stock": [B]}, "stock": [A]}, ["a"], ""),
@@ -73,7 +75,7 @@ def in_type(value: object) -> object:
         ({"x": {"id": "a", "name": "N", "cost": 5}}, [], TEMPLATES + ",price=cost"),
         ({"page": {"of": 1}, "catalogue": {"a": BARE, "b": BARE}}, ["a", "b"], ""),
         ({"columns": 3, "data": {"a": BARE, "b": BARE}}, ["a", "b"], ""),
-        ({"name": {"title": "T", "price": 1}, "price": {"title": "T", "price": 1}}, [], ""),
+        ({"name": {"title": "T", "price": 1}, "price": {"title": "T", "price": 1}}, [], TEMPLATES),
         # An item of DynamoDB.
         ({name: in_type(value) for name, value in A.items()}, ["a"], ""),
         ({"Item": {name: in_type(value) for name, value in A.items()}}, ["a"], ""),
@@ -285,9 +287,7 @@ class Said:
 
 
 @pytest.mark.parametrize(("reason", "learnt_after"), [("malformed", 0), ("not_utf8", 1)])
-def test_only_what_is_no_utf_8_is_looked_through_for_its_encoding(
-    reason: Literal["malformed", "not_utf8"], learnt_after: int
-) -> None:
+def test_only_what_is_no_utf_8_is_read_once_more(reason: Literal["malformed", "not_utf8"], learnt_after: int) -> None:
     objects = Said(A, Unreadable(reason, "odd", "x"), {"more": 1})
     assert JsonRows(objects, "feed").names == [*A, "more"]
     assert (objects.learnt_after, objects.looks) == (learnt_after, learnt_after + 1)
@@ -330,16 +330,20 @@ def test_json_that_is_not_strict_is_read_as_a_whole_up_to_a_bound(monkeypatch: p
     assert refusal(f"{text} ") == line
 
 
-def test_a_long_beginning_is_searched_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_place, "_MAX_EVENTS", 20)
-    monkeypatch.setattr(json_place, "_MAX_PARTS", 3)
-    for parts, events, is_found in ((1, 6, True), (2, 0, False), (1, 40, False)):
-        page = {**{f"p{number}": [] for number in range(parts)}, "numbers": list(range(events))}
-        text = json.dumps({**page, "stock": [A, B]})
-        if is_found:
-            assert read(text.replace('"numbers": [0, 1, 2, 3, 4, 5], ', "")).ids == ["a", "b"]
-        else:
-            assert refusal(text).startswith("no column")
+@pytest.mark.parametrize(
+    ("bound", "most", "page"),
+    [
+        # The document, what stands before, and the list itself.
+        ("_MAX_PARTS", 3, lambda more: {f"p{number}": [] for number in range(1 + more)}),
+        ("_MAX_EVENTS", 20, lambda more: {"numbers": list(range(4 + more))}),
+    ],
+)
+def test_a_long_beginning_is_searched_up_to_a_bound(
+    monkeypatch: pytest.MonkeyPatch, bound: str, most: int, page: Callable[[int], dict[str, object]]
+) -> None:
+    monkeypatch.setattr(json_place, bound, most)
+    assert read(json.dumps({**page(0), "stock": [A, B]})).ids == ["a", "b"]
+    assert refusal(json.dumps({**page(1), "stock": [A, B]})).startswith("no column")
 
 
 @pytest.mark.parametrize("size", [1, 7, 1 << 16])

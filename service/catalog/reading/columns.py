@@ -42,13 +42,13 @@ class Columns:
     further: tuple[str, ...]
     """Names of all other columns: the source's in its order, then those of `lost`."""
 
-    guessed: tuple[str, ...] = ()
+    guessed: tuple[str, ...]
     """Which of `ITEM_COLUMNS` were found by a name that is neither ours nor the operator's."""
 
-    lost: tuple[str, ...] = ()
+    lost: tuple[str, ...]
     """Further columns that the catalogue once had and this source lacks; null in every row."""
 
-    is_sparse: bool = False
+    is_sparse: bool
     """Whether a column may be absent only because no row has a value for it, as in JSON."""
 
     @classmethod
@@ -58,8 +58,8 @@ class Columns:
         column_mapping: Mapping[str, str],
         label: str,
         *,
+        is_sparse: bool,
         known: Sequence[str] = (),
-        is_sparse: bool = False,
         repeated: Collection[str] = (),
     ) -> "Columns":
         """Find an item's columns among the source's.

@@ -159,7 +159,7 @@ def column_pairs(text: str) -> Iterator[tuple[str, str]]:
     place = 0
     while place < len(text):
         match = _PAIR.match(text, place)
-        if match is None:  # a quote that is not closed, or something behind one
+        if match is None:  # there is a quote in its name
             yield text[place:].strip().partition("=")[0].strip(), ""
             return
         ours, quoted, bare = match[1], match[2], match[3]
