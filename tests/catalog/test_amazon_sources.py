@@ -6,7 +6,7 @@ import json
 import resource
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
@@ -42,6 +42,17 @@ async def s3_source(
     yield source, client
     await source.close()
     client.close()
+
+
+def test_the_address_of_an_object_is_its_bucket_and_its_key() -> None:
+    source = S3Source("s3://shop/a/b#c?d://e%20f", Recipe({}, None, Path()), cast(AwsSession, None))
+    assert (source._bucket, source._key) == ("shop", "a/b#c?d://e%20f")
+    for url, problem in (
+        *((one, "must be s3://bucket/key") for one in ("s3://shop", "s3://shop/", "s3:///key", "s3:shop/key")),
+        ("s3://[x/key", "Invalid IPv6 URL"),
+    ):
+        with pytest.raises(CatalogError, match=f": {problem}$"):
+            S3Source(url, Recipe({}, None, Path()), cast(AwsSession, None))
 
 
 async def test_s3_object_is_unpacked_and_known_by_its_etag(s3_source: tuple[S3Source, Any]) -> None:

@@ -2,7 +2,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.catalog.item import ITEM_COLUMNS, CatalogRow, record_of
+from service.catalog.item import ITEM_COLUMNS, CatalogRow, record_of, row_bytes
 
 TEXTS = st.text(st.characters(codec="utf-8"))
 VALUES = st.recursive(
@@ -36,3 +36,15 @@ def test_further_columns_follow_the_five_in_the_order_asked_for(
     written = row.with_further([(name, list(further).index(name)) for name in asked])
     assert orjson.loads(written) == {**item, **further}
     assert list(orjson.loads(written)) == [*ITEM_COLUMNS, *asked]
+
+
+def test_a_column_that_came_after_a_row_has_no_value_in_it_and_a_row_weighs_its_text_and_300_bytes() -> None:
+    row = CatalogRow(b'{"id":"a"}', b'[5,"x",null]')
+    assert [row.further_value(place) for place in range(5)] == ["5", "x", None, None, None]
+    assert orjson.loads(row.with_further([("b", 1), ("d", 3), ("e", None)])) == {
+        "id": "a",
+        "b": "x",
+        "d": None,
+        "e": None,
+    }
+    assert row_bytes(row) == 300 + 10 + 12

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import orjson
 import pytest
@@ -14,6 +15,7 @@ from service.catalog.adapters.file import FileSource, catalog_path
 from service.catalog.adapters.memory import MemoryCatalog
 from service.catalog.ports import ItemCatalog
 from service.catalog.reading.build import read_into_memory
+from service.catalog.reading.digests import digest_patiently
 from service.catalog.reading.recipe import Recipe
 from service.errors import CatalogError
 from tests.support.processes import RETAIL
@@ -350,6 +352,32 @@ async def test_other_content_of_the_same_size_and_time_is_another_version(path: 
     catalog = await source.load(2)
     assert b"29.99" in rendered(catalog, "a")
     assert await source.version() == source.loaded_version
+
+
+async def test_a_file_that_is_as_it_was_is_looked_at_without_being_opened_or_hashed_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+    opened: list[FileSource] = []
+    opening = FileSource._open
+
+    def noted(source: FileSource) -> int:
+        opened.append(source)
+        return opening(source)
+
+    async def counted(stream: IO[bytes], label: str) -> str:
+        hashed.append(label)
+        return await digest_patiently(stream, label)
+
+    monkeypatch.setattr("service.catalog.adapters.file.digest_patiently", counted)
+    monkeypatch.setattr(FileSource, "_open", noted)
+    path.write_text(f"{HEADER}\n{GOOD}\n")
+    source = FileSource(path.as_uri(), Recipe({}, None, path.parent))
+    for version in (1, 2):
+        await source.load(version)
+        await source.version()
+    assert hashed == [str(path)]
+    assert opened == [source] * 2
 
 
 def test_the_sample_loads_whole() -> None:

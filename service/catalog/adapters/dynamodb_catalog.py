@@ -212,8 +212,6 @@ class DynamoDbCatalog:
         return fault
 
     def _learn_columns(self, item: Attributes) -> None:
-        if item.keys() <= self._seen:
-            return
         for name in item:
             if name not in self._seen and len(self._columns) < MAX_COLUMNS:
                 self._columns.append(name)

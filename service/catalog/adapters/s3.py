@@ -99,7 +99,6 @@ class S3Source:
             with readable_sdk_errors(self.label, CatalogError):
                 async with asyncio.timeout(MAX_COPY_SECONDS):
                     version = await self._copy(stream.fileno())
-            stream.seek(0)
             yield SourceContent(stream, version)
 
     async def _copy(self, descriptor: int) -> str:
