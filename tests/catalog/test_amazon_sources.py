@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import resource
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from service.aws.session import AwsSession
+from service.catalog.adapters import s3
 from service.catalog.adapters.dynamodb_catalog import FRESH_SECONDS
 from service.catalog.adapters.dynamodb_source import DynamoDbSource
 from service.catalog.adapters.s3 import S3Source
@@ -53,6 +55,29 @@ def test_the_address_of_an_object_is_its_bucket_and_its_key() -> None:
     ):
         with pytest.raises(CatalogError, match=f": {problem}$"):
             S3Source(url, Recipe({}, None, Path()), cast(AwsSession, None))
+
+
+async def test_a_copy_that_is_given_up_waits_for_its_write_whatever_becomes_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    began, go = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def write(*_: object) -> None:
+        loop.call_soon_threadsafe(began.set)
+        go.wait()
+        raise OSError("full")
+
+    monkeypatch.setattr(s3, "_write", write)
+    writing = asyncio.create_task(s3._written(3, b"x"))
+    await began.wait()
+    writing.cancel()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not writing.done()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
 
 
 async def test_s3_object_is_unpacked_and_known_by_its_etag(s3_source: tuple[S3Source, Any]) -> None:

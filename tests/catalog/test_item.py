@@ -48,3 +48,5 @@ def test_a_column_that_came_after_a_row_has_no_value_in_it_and_a_row_weighs_its_
         "e": None,
     }
     assert row_bytes(row) == 300 + 10 + 12
+    assert row.eligible
+    assert CatalogRow.from_values({}, []).eligible

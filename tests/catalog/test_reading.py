@@ -378,6 +378,8 @@ async def test_a_file_that_is_as_it_was_is_looked_at_without_being_opened_or_has
         await source.version()
     assert hashed == [str(path)]
     assert opened == [source] * 2
+    async with source.opened() as content:
+        assert os.get_blocking(content.stream.fileno())
 
 
 def test_the_sample_loads_whole() -> None:
