@@ -1,7 +1,8 @@
 """What is remembered of a catalogue's columns, for how long, and what becomes of it while the store is away."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -11,10 +12,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.catalog.adapters.file_columns import FileColumns
+from service.catalog.adapters.redis_columns import RedisColumns
 from service.catalog.column_memory import KEEP_SECONDS, ColumnMemory
 from service.catalog.ports import MAX_KNOWN_COLUMNS, REMEMBERED_SECONDS, ItemCatalog
 from service.clock import Clock
 from service.errors import SharedStateUnavailable
+from service.fleet.client import RedisClient
 
 
 @dataclass
@@ -128,6 +131,36 @@ def test_what_could_not_be_kept_is_tried_again_and_said_once_until_it_works(scen
         scene.store.is_away = True
         scene.keep(Catalog(columns=("new",)))
     assert len(logs) == 2
+
+
+def test_columns_in_redis_are_a_bounded_set_by_time_that_goes_after_a_month() -> None:
+    """A1."""
+    said: list[tuple[object, ...]] = []
+
+    class Redis:
+        def __getattr__(self, command: str) -> Callable[..., Awaitable[None]]:
+            async def call(*arguments: object) -> None:
+                said.append((command, *arguments))
+
+            return call
+
+        @asynccontextmanager
+        async def use(self, key: str) -> AsyncIterator["Redis"]:
+            assert key == "columns"
+            yield self
+
+    month = 30 * 86_400
+    columns = RedisColumns(cast(RedisClient, Redis()), key="columns", now=lambda: month + 5.0)
+    kept = [
+        ("zremrangebyscore", "columns", "-inf", 5.0),
+        ("zremrangebyrank", "columns", 0, -1_001),
+        ("pexpire", "columns", month * 1_000),
+    ]
+    asyncio.run(columns.remember(["a", "\ud800"]))
+    assert said == [("zadd", "columns", {b"a": month + 5.0, b"\xed\xa0\x80": month + 5.0}), *kept]
+    said.clear()
+    asyncio.run(columns.remember([]))
+    assert said == kept
 
 
 def test_a_file_of_columns_forgets_what_was_not_there_for_a_month(tmp_path: Path) -> None:

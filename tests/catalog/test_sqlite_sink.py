@@ -86,7 +86,7 @@ def test_the_quick_way_and_the_ordinary_one_write_the_same_file(
     # The first rows are read again in every version, and so is one that shows more than its line.
     assert hashes.count(0) == {0: 1, 6: 7, 50: 48}[witnesses]
     assert places == [item[0] for item in items]
-    assert places[0] == 2 * PLACE_STEP
+    assert places[0] == 2 << 20
 
 
 def test_rows_are_written_when_so_many_or_so_large_ones_wait(sink: Counted, monkeypatch: pytest.MonkeyPatch) -> None:

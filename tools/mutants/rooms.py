@@ -86,6 +86,13 @@ _NOTHING_SENT: Final = "nothing is sent there, and the way does not depend on th
 _SET_BEFORE: Final = "it is set before anybody looks at it"
 _AS_WELL: Final = "of just as many bytes it is refused a little later, in the same words"
 _NO_SERVERS: Final = "no number of headers is negative"
+_NO_PLACE: Final = "no place of a row is negative"
+_BUILT_SO: Final = "SQLite is mostly built so that it takes addresses anyway"
+_KEPT_BEFORE: Final = "a line in its very place is kept before it is looked for"
+_ONLY_ASCII: Final = "a line of ASCII holds none of the others"
+_TWICE_THE_TIME: Final = "the other pattern takes the same lines, in twice the time"
+_NOT_SHOWN: Final = "of more than so many, the first are shown"
+_NO_STATUS_OF_A_CHILD: Final = "nobody looks at the status of a child that ends because its input is closed"
 _NO_LATER: Final = "no list is made after the latest moment, however long after"
 
 EQUIVALENT: Final = (
@@ -191,6 +198,13 @@ EQUIVALENT: Final = (
         "service/catalog/reading/csv_rows.py", "LtE", r"if len\(row\) < width", "a row that is as wide is taken before"
     ),
     Equivalent("service/catalog/reading/prices.py", "1 is 5", r"styles\[shape\] \+= 1", "only ratios count"),
+    Equivalent("service/catalog/adapters/sqlite.py", "1 is 5", r"^line = -1$|_after\(-1, ", _NO_PLACE),
+    Equivalent("service/catalog/adapters/sqlite.py", "True is False", r"^uri=True,", _BUILT_SO),
+    Equivalent("service/catalog/adapters/difference_sink.py", "LtE", r"or found < self\._next:", _KEPT_BEFORE),
+    Equivalent("service/catalog/reading/usual_lines.py", "128 is 513", r"^_ASCII: ", _ONLY_ASCII),
+    Equivalent("service/catalog/reading/usual_lines.py", "True is False", r"_held\(.*only_ascii=True", _TWICE_THE_TIME),
+    Equivalent("service/catalog/reading/child.py", "0 is 1", r"^os\._exit\(0\)$", _NO_STATUS_OF_A_CHILD),
+    Equivalent("service/catalog/check.py", "LtE", r"len\(nearly\) < MAX_NAMED_ITEMS", _NOT_SHOWN),
     Equivalent(r"service/answers/\w+\.py", "1 is 5", r"_version = -1$|= \(-1, |\(\), -1, ", _NO_VERSION),
     Equivalent("service/answers/(arranged|ready).py", "1 is 5", r"^_NOBODY: .* = RecommendationQuery", _NO_LENGTH),
     Equivalent("service/personalize/sdk/runtime.py", "1 is 5", r"get_recommendations\(.*numResults=1", _NOT_SENT),

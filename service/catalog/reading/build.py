@@ -86,7 +86,6 @@ async def build(
 
     def read() -> MemoryCatalog:
         with io.BufferedReader(watched, BUFFER_BYTES) as own:
-            own.seek(0)
             return read_into_memory(
                 own,
                 label=label,

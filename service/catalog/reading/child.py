@@ -89,7 +89,6 @@ def _work(job: Mapping[str, Any], path: Path, watched: WatchedFile, sink: Sqlite
     label = job["label"]
     stream = io.BufferedReader(watched, BUFFER_BYTES)
     try:
-        stream.seek(0)
         columns, tally, report = read_items(
             stream,
             sink,

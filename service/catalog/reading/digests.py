@@ -10,7 +10,7 @@ from service.catalog.reading.patience import WatchedFile, patiently
 
 
 async def digest_patiently(stream: IO[bytes], label: str) -> str:
-    """The hash of all bytes of an open file; its position is at its beginning afterwards.
+    """The hash of all bytes of an open file, whose position is at its end afterwards.
 
     Args:
         stream: An open file that can seek; it stays open.
@@ -28,7 +28,6 @@ async def digest_patiently(stream: IO[bytes], label: str) -> str:
             watched.seek(0)
             while chunk := watched.read(READ_BYTES):
                 digest.update(chunk)
-            watched.seek(0)
         return digest.hexdigest()
 
     with readable_errors(label):
