@@ -7,14 +7,13 @@ from typing import Annotated, Any, Final
 
 import httpx
 import pytest
-from fastapi import APIRouter, FastAPI, Query
+from fastapi import APIRouter, Query
 from prometheus_client import Counter
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from service.api import error_table
-from service.api.lifecycle import Lifecycle, install_lifecycle
 from service.errors import (
     BlockListFull,
     InvalidQuery,
@@ -23,6 +22,7 @@ from service.errors import (
     TryLater,
     Unauthorized,
 )
+from tests.support.small_app import Refused, serving
 
 RAISED: Final[dict[str, Exception]] = {
     "invalid": InvalidQuery("num_results", "between 1 and 100, not 7000", "out of bounds"),
@@ -47,26 +47,15 @@ class Wanted(BaseModel):
     ids: list[str]
 
 
-class Refused:
-    """Keeps what is refused."""
-
-    def __init__(self) -> None:
-        self.kinds: list[tuple[str, int, str, str]] = []
-
-    def refuse(self, *kind: Any) -> None:  # noqa: ANN401  # a kind
-        self.kinds.append(kind)
-
-
 class Scene:
     """A small application with these routes."""
 
-    def __init__(self, http: httpx.AsyncClient, lifecycle: Lifecycle, refused: Refused) -> None:
-        self.http, self.lifecycle, self.refused = http, lifecycle, refused
+    http: httpx.AsyncClient
+    refused: Refused
+
+    def __init__(self) -> None:
         self.unauthorized = Counter("unauthorized", "Of a test.", registry=None)
         self.waits = 0
-        services: Any = SimpleNamespace(telemetry=SimpleNamespace(unauthorized=self.unauthorized))
-        lifecycle.running = services
-        lifecycle.wrong_credentials = SimpleNamespace(wait=self.wait)  # type: ignore[assignment]  # counts
 
     async def wait(self) -> None:
         self.waits += 1
@@ -98,15 +87,11 @@ async def scene() -> AsyncIterator[Scene]:
     async def only(one: str) -> str:
         return one
 
-    app, refused = FastAPI(openapi_url=None), Refused()
-    for one in (router, other):
-        app.router.routes.extend(one.routes)
-    error_table.install(app, [router, other])
-    lifecycle = Lifecycle(phase="ready", refusals=refused)  # type: ignore[arg-type]  # keeps them
-    install_lifecycle(app, lifecycle)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://recs.test") as http:
-        yield Scene(http, lifecycle, refused)
+    scene = Scene()
+    services = SimpleNamespace(telemetry=SimpleNamespace(unauthorized=scene.unauthorized))
+    slowing = SimpleNamespace(wait=scene.wait)
+    async with serving([router, other], services, wrong_credentials=slowing) as (scene.http, scene.refused):
+        yield scene
 
 
 HOLDS_NOT: Final = "; the change does not hold, try again"
