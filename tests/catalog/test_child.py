@@ -4,14 +4,17 @@ It runs in this process here, where it takes milliseconds.
 """
 
 import asyncio
+import fcntl
 import io
 import os
 import re
 import sqlite3
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import orjson
@@ -20,7 +23,7 @@ from structlog.testing import capture_logs
 
 from service.catalog.adapters.memory import MemoryCatalog
 from service.catalog.adapters.sqlite import SqliteCatalog
-from service.catalog.reading import child, in_child
+from service.catalog.reading import child, in_child, kept_files
 from service.catalog.reading.build import build
 from service.catalog.reading.data_dir import new_file, prepare
 from service.catalog.reading.kept_files import Content, KeptFiles, kept_in, opened_safely, sweep
@@ -317,6 +320,59 @@ def test_the_child_answers_with_all_that_its_parent_needs_to_know(tmp_path: Path
     assert about["report"]["examples"]["duplicate"] == ("a (line 4)", "a (line 6)")
 
 
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_the_child_answers_and_ends_with_its_input_and_takes_its_file_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_kept: bool
+) -> None:
+    (tmp_path / "feed.csv").write_text(table({}))
+    began: list[tuple[Callable[..., None], bool]] = []
+    seen: list[object] = []
+
+    class Thread:
+        def __init__(self, *, target: Callable[..., None], args: tuple[object, ...] = (), daemon: bool) -> None:
+            del args
+            began.append((target, daemon))
+
+        def start(self) -> None:
+            """Not by itself."""
+
+    class Over:
+        def set(self) -> None:
+            seen.append("over")
+
+        def wait(self) -> None:
+            # The answer has been given, and the file is there until the input is closed.
+            files = list(tmp_path.glob("catalog-*"))
+            assert [str(file) for file in files] == [orjson.loads(said.getvalue())["path"]]
+            if is_kept:
+                files[0].rename(tmp_path / "kept")
+            began[0][0]()
+            assert not files[0].exists()
+
+    said = io.BytesIO()
+    with (tmp_path / "feed.csv").open("rb") as feed:
+        wanted = orjson.dumps(job(tmp_path, os.dup(feed.fileno()), niceness=7)) + b"\n"
+    streams = SimpleNamespace(
+        stdin=SimpleNamespace(buffer=io.BytesIO(wanted)), stdout=SimpleNamespace(buffer=said), byteorder=sys.byteorder
+    )
+    opened: list[WatchedFile] = []
+
+    def watched(descriptor: int) -> WatchedFile:
+        opened.append(WatchedFile(descriptor))
+        return opened[0]
+
+    monkeypatch.setattr(child, "WatchedFile", watched)
+    monkeypatch.setattr(child, "sys", streams)
+    monkeypatch.setattr(child, "threading", SimpleNamespace(Thread=Thread, Event=Over, Lock=threading.Lock))
+    monkeypatch.setattr(os, "nice", seen.append)
+    monkeypatch.setattr(os, "_exit", seen.append)
+    child._main()
+    opened[0].close()
+    assert [daemon for _, daemon in began] == [True, True]
+    assert seen == [7, "over", 0]
+    assert (tmp_path / "kept").exists() == is_kept
+
+
 @pytest.mark.parametrize(
     ("feed", "more", "problem"),
     [
@@ -479,6 +535,17 @@ async def test_a_load_that_is_given_up_waits_for_its_child_to_end(
     over.set()
     with pytest.raises(asyncio.CancelledError):
         await building
+
+
+def test_a_file_that_is_being_removed_or_was_is_not_held(tmp_path: Path) -> None:
+    path = tmp_path / "kept"
+    with path.open("wb") as file:
+        assert kept_files._hold(file.fileno())
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with path.open("rb") as other:
+            assert not kept_files._hold(other.fileno())
+        path.unlink()
+        assert not kept_files._hold(file.fileno())
 
 
 def test_a_file_that_is_being_written_is_not_swept_out(tmp_path: Path) -> None:

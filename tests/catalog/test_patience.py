@@ -36,6 +36,10 @@ async def test_a_call_that_ends_as_its_time_is_over_has_ended(monkeypatch: pytes
     assert await patiently(call, seconds=0.01) == "here"
 
 
+async def test_a_call_runs_in_a_thread_that_keeps_no_process_from_ending() -> None:
+    assert await patiently(lambda: threading.current_thread().daemon)
+
+
 async def test_the_calls_own_timeout_is_no_stall() -> None:
     def call() -> None:
         raise TimeoutError("of the mount")

@@ -25,7 +25,7 @@ def build(*arguments: object) -> Result:
 
 
 def test_a_file_appears_whole_for_everybody_and_stays_while_it_is_up_to_date(items: Path, tmp_path: Path) -> None:
-    out = tmp_path / "image" / "items.sqlite"
+    out = tmp_path / "for" / "image" / "items.sqlite"
     assert build(f"file:{items}", "--out", out).stdout == f"{out}: 60 items; start replicas with CATALOG_FILE={out}\n"
     assert stat.S_IMODE(out.stat().st_mode) == 0o644
     assert os.listdir(out.parent) == ["items.sqlite"]
