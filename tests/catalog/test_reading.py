@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
@@ -377,6 +378,7 @@ async def test_a_file_that_is_as_it_was_is_looked_at_without_being_opened_or_has
         await source.load(version)
         await source.version()
     assert hashed == [str(path)]
+    assert source.loaded_version == sha256(path.read_bytes()).hexdigest()
     assert opened == [source] * 2
     async with source.opened() as content:
         assert os.get_blocking(content.stream.fileno())
