@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from service.catalog.adapters.file_block_list import FileBlockList
-from service.errors import ConfigurationError
+from service.errors import BlockListFull, ConfigurationError
 
 
 async def test_what_one_process_blocks_the_next_one_still_blocks(tmp_path: Path) -> None:
@@ -16,6 +16,18 @@ async def test_what_one_process_blocks_the_next_one_still_blocks(tmp_path: Path)
     again = FileBlockList(path)
     assert again.ids() == blocked.ids() == ['a "quoted" one', "größe", "two\nlines"]
     assert [path.name for path in path.parent.iterdir()] == ["blocked.json"]
+
+
+async def test_so_many_items_can_be_blocked_and_one_that_is_may_be_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.catalog.block_list.MAX_BLOCKED_ITEMS", 2)
+    blocked = FileBlockList(tmp_path / "blocked.json")
+    for item_id in ("a", "b", "a"):
+        await blocked.block(item_id)
+    with pytest.raises(BlockListFull, match="at most 2 items can be blocked"):
+        await blocked.block("c")
+    assert (blocked.ids(), blocked.version) == (["a", "b"], 2)
 
 
 async def test_a_list_written_by_hand_may_name_ids_as_numbers(tmp_path: Path) -> None:
