@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 import service
-from service.api import admin
+from service.api import admin, explain
 from service.sends.ports import PrewarmTerms
 from tests.support.small_app import Refused, serving
 
@@ -102,7 +102,7 @@ async def scene() -> AsyncIterator[Scene]:
         pass
 
     slowing = SimpleNamespace(wait=wait)
-    routers = [admin.router, admin.versions]
+    routers = [explain.router, admin.router, admin.versions]
     async with serving(routers, scene.services, wrong_credentials=slowing) as (scene.http, scene.refused):
         yield scene
 
@@ -130,6 +130,16 @@ async def test_a_name_has_a_letter_and_at_most_256_and_is_text(
     assert [one for _, one in scene.did] == ([name.strip("%20")] if is_one else [])
     if not is_one:
         assert said["field"] == ("user_id" if "users" in path else "item_id")
+
+
+async def test_a_user_called_like_the_path_of_an_explanation_is_forgotten(scene: Scene) -> None:
+    longest = "x" * (256 - len("/explain"))
+    assert await scene.ask("DELETE", f"/users/{longest}%2Fexplain") == (200, {"forgotten": True})
+    assert scene.did == [("forget", f"{longest}/explain")]
+    status, said = await scene.ask("DELETE", f"/users/{longest}x%2Fexplain")
+    assert (status, said["field"], said["message"]) == (422, "user_id", "at most 256 characters, not 257")
+    assert (await scene.ask("DELETE", "/users/x/explain"))[0] == 405
+    assert len(scene.did) == 1
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from service.api.document import PROBES, SCHEMES
 from tests.support.front_door import Door
 
+CALLS = "/recommendations"
 Document = dict[str, dict[str, dict[str, dict[str, object]]]]
 
 
@@ -71,3 +72,15 @@ async def test_the_body_of_a_ranking_has_its_bounds(paths: dict[str, dict[str, d
     items = schema["properties"]["item_ids"]
     assert (items["minItems"], items["maxItems"]) == (1, 500)
     assert (items["items"]["minLength"], items["items"]["maxLength"]) == (1, 256)
+
+
+async def test_an_explanation_takes_the_parameters_of_a_call_and_the_user_in_its_path(
+    paths: dict[str, dict[str, dict[str, Any]]],
+) -> None:
+    [path] = [one for one in paths if one.endswith("/explain")]
+    # A user may be called like this path, which is nobody's to read about.
+    assert set(paths[path]) == {"get", "head"}
+    explain, call = ({(one["name"], one["in"]) for one in paths[one]["get"]["parameters"]} for one in (path, CALLS))
+    assert explain == call - {("user_id", "query")} | {("user_id", "path")}
+    assert ("num_results", "query") in explain
+    assert {"200", "401", "422"} <= paths[path]["get"]["responses"].keys()
