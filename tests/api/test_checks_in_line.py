@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from service.api import slow_checks
 from service.api.slow_checks import MAX_WAITING, SlowChecks
 from service.credentials import SlowlyHashedSecret
 from tests.support.virtual_time import VirtualClock, run_virtual
@@ -101,5 +102,27 @@ def test_nobody_waits_behind_a_line_that_is_full(monkeypatch: pytest.MonkeyPatch
         assert [one.done() for one in (*waiting, same)] == [False] * (MAX_WAITING + 1)
         assert await one_more == (False, 0.0)
         await asyncio.gather(*waiting, same)
+
+    play(monkeypatch, scenario)
+
+
+def test_the_latest_that_were_refused_are_remembered_and_older_ones_are_checked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """I6"""
+    monkeypatch.setattr(slow_checks, "MAX_REFUSED", 2)
+
+    async def scenario(scene: Scene) -> None:
+        async def ask(secret: bytes) -> int:
+            before = len(scene.checked)
+            found, _ = await scene.ask(secret)
+            assert not found
+            await asyncio.sleep(1)
+            return len(scene.checked) - before
+
+        assert [await ask(one) for one in (b"a", b"b", b"c")] == [1, 1, 1]
+        assert [await ask(one) for one in (b"c", b"b", b"a")] == [0, 0, 1]
+        # It took the place of the oldest, and not of the one that was asked for least.
+        assert [await ask(one) for one in (b"c", b"a", b"b")] == [0, 0, 1]
 
     play(monkeypatch, scenario)

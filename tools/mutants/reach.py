@@ -72,16 +72,27 @@ def _assigned(statement: ast.stmt) -> list[str]:
 
 def _uses(file: str, name: str) -> Lines:
     places = _places().get(name, [])
-    return [(where, line, line) for where, line in places if where == file or not name.startswith("_")]
+    return [place for place in places if place[0] == file or not name.startswith("_")]
 
 
 @cache
-def _places() -> dict[str, list[tuple[str, int]]]:
-    """Where each name stands."""
-    found: dict[str, list[tuple[str, int]]] = {}
+def _places() -> dict[str, Lines]:
+    """Where each name stands; of one in a function's head, the body."""
+    found: dict[str, Lines] = {}
     for path in sorted((ROOT / "service").rglob("*.py")):
-        file = str(path.relative_to(ROOT))
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        file, source = str(path.relative_to(ROOT)), path.read_text("utf-8")
+        bodies = _bodies(ast.parse(source))
+        for number, line in enumerate(source.splitlines(), 1):
             for name in set(_NAME.findall(line)):
-                found.setdefault(name, []).append((file, number))
+                found.setdefault(name, []).append((file, *bodies.get(number, (number, number))))
     return found
+
+
+def _bodies(tree: ast.Module) -> dict[int, tuple[int, int]]:
+    """The first and the last line of a function's body, by each line of its head."""
+    return {
+        line: (node.body[0].lineno, node.end_lineno or node.lineno)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for line in range(node.lineno, node.body[0].lineno)
+    }
