@@ -86,7 +86,7 @@ CLUSTER: Final[Mapping[str, tuple[Any, ...]]] = MappingProxyType(
 """Commands of the library in a cluster."""
 
 LOADING: Final = (*("multi", "exec", "watch", "unwatch", "discard", "hlen", "expire", "srem", "smembers"),)
-"""Commands that `batch load`, `status` and `drop` need besides."""
+"""Commands that `batch load`, `status` and `drop` need besides; `events retry` needs the first two."""
 
 
 def acl_rules(*, cluster: bool = False) -> str:

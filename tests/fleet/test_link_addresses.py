@@ -131,6 +131,9 @@ def test_a_redis_without_memory_gets_the_secret_again_and_another_ones_is_taken_
         world.ask("SET", name, b"third")
         await one.addresses.renew("10.0.0.1", 7001)
         assert one.addresses.secrets == (b"third", second)
+        world.ask("SET", name, second)
+        await one.addresses.renew("10.0.0.1", 7001)
+        assert one.addresses.secrets == (second, b"third")
 
     play(scenario)
 

@@ -127,8 +127,8 @@ class ModelLink:
         return run
 
     def pipeline(self, *, transaction: bool = True) -> "ModelPipeline":
-        """Commands that go together."""
-        del transaction
+        """Commands that go together; a replica needs no right to MULTI."""
+        assert not transaction
         return ModelPipeline(self)
 
     async def info(self, section: str) -> Mapping[str, object]:

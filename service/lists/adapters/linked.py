@@ -149,12 +149,12 @@ class LinkedLists:
         if ended is None:
             return None
         if ended.pin is not None:
-            return Landed(*ended.pin, shared=False)
+            return Landed(*ended.pin)
         if ended.envelope is None:
             return None
         if self._fresh(key).hold(ended.envelope):
-            return Landed(Outcome(ended.envelope, "cache"), shared=False)
-        return Landed(Outcome(ended.envelope, "stale", outcome.degraded_reason), shared=False)
+            return Landed(Outcome(ended.envelope, "cache"))
+        return Landed(Outcome(ended.envelope, "stale", outcome.degraded_reason))
 
     def _fresh(self, key: UserKey) -> Ages:
         now, freshness = self._clock.time(), self._redis.freshness
