@@ -125,6 +125,8 @@ def test_a_password_that_should_have_been_escaped_is_never_repeated(form: str, c
     """E4."""
     for password in (f"{SECRET}{character}tail", f"1{character}{SECRET}", f"9{character}{SECRET}=1"):
         assert SECRET not in said_of(form.format(password))
+    # Nor is who enters.
+    assert SECRET not in said_of(f"redis://{SECRET}:word@cache/0")
 
 
 @given(st.text(max_size=40), st.sampled_from(["redis", "rediss", "redis+cluster", "redis+sentinel", "unix", "x"]))

@@ -108,12 +108,24 @@ async def test_a_command_that_fails_is_not_sent_again() -> None:
         await until(lambda: node.open + server.open == 0)
 
 
+def looks() -> list[object]:
+    """Those under way."""
+    return [task for task in asyncio.all_tasks() if task.get_name() == "redis-cluster-nodes"]
+
+
 async def test_a_cluster_that_is_closed_while_it_looks_for_its_nodes_looks_no_longer() -> None:
     async with odd_cluster(1) as [node]:
         made = connector(f"redis+cluster://127.0.0.1:{node.port}")
         cluster = made.cluster(made._address.hosts)
         await cluster.initialize()
+        # One look, however many commands come after it.
         asked = node.asked["CLUSTER"]
+        cluster.look_again()
+        for _ in range(3):
+            assert await cluster.set("k", "1")
+            await until(lambda: not looks())
+        assert node.asked["CLUSTER"] == asked + 1
+        asked += 1
         held = node.says["CLUSTER SLOTS"] = asyncio.get_running_loop().create_future()
         # What goes on does not wait for the look, and there is one at a time.
         for _ in range(3):
@@ -122,6 +134,6 @@ async def test_a_cluster_that_is_closed_while_it_looks_for_its_nodes_looks_no_lo
             await until(lambda: node.asked["CLUSTER"] > asked)
         assert node.asked["CLUSTER"] == asked + 1
         await cluster.aclose()
-        assert [task for task in asyncio.all_tasks() if task.get_name() == "redis-cluster-nodes"] == []
+        assert looks() == []
         held.set_result(None)
         await until(lambda: node.open == 0)

@@ -25,6 +25,8 @@ class Names:
         self.addresses: list[str] | None = ["127.0.0.1"]
 
     def resolve(self, host: str) -> list[str]:
+        # The end of the process does not wait for it.
+        assert threading.current_thread().daemon
         self.asked.append(host)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)

@@ -10,8 +10,9 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as SilentError
 
 from service.fleet.client import RedisClient
+from service.fleet.connections import PatientCluster
 from service.fleet.script import Script
-from service.fleet.wire import Wire
+from service.fleet.wire import ClusterWires, Wire
 from tests.support.redis import RedisServer
 from tests.support.streams import serving
 from tests.support.waiting import PATIENCE_SECONDS, until
@@ -171,3 +172,36 @@ async def test_a_closed_wire_opens_no_other_connection(server: Server) -> None:
     with pytest.raises(LostError):
         await wire.evalsha("sha", 1, "k", 7)
     assert server.connections == 1
+
+
+async def test_a_connection_that_is_about_to_end_is_used_no_more(server: Server) -> None:
+    wire = wire_to(server)
+    assert await wire.evalsha("sha", 1, "k", 7) == 7
+    replies = wire._replies
+    assert replies is not None
+    replies._writer.transport.abort()
+    assert await wire.evalsha("sha", 1, "k", 8) == 8
+    assert server.connections == 2
+    await wire.close()
+
+
+async def test_closed_wires_look_for_no_nodes() -> None:
+    class Nodes(PatientCluster):
+        looked = 0
+
+        def __init__(self) -> None:
+            pass
+
+        def __del__(self, *_: object) -> None:
+            pass
+
+        async def initialize(self, *_: object) -> "Nodes":
+            self.looked += 1
+            return self
+
+    nodes = Nodes()
+    wires = ClusterWires(nodes, silence_seconds=PATIENCE_SECONDS)
+    await wires.close()
+    with pytest.raises(LostError):
+        await wires.evalsha("sha", 1, "k")
+    assert nodes.looked == 0

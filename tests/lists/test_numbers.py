@@ -139,4 +139,5 @@ async def test_renumbering_runs_once_at_a_time_where_it_is_due_and_can_be_left()
     await asyncio.sleep(0)
     assert memory.numbers.series == 1
     await renumbering.close()
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "renumbering"] == []
     assert [memory.get(b"%d" % number) is not None for number in range(1_000)] == [True] * 1_000

@@ -238,6 +238,7 @@ EQUIVALENT: Final = (
     Equivalent("service/api/delays.py", "0.0 is 1.0", r"^self\._place = 0\.0$", "only its fraction counts"),
     Equivalent("service/api/http_protocol.py", "0 is 1", r"^if end < 0 and .*isupper\(\)", "a line's end is no letter"),
     Equivalent("service/lists/adapters/owners.py", "True is False", r"\(me, self\._names_for\(me,", _HAS_THEM),
+    Equivalent("service/fleet/heartbeat.py", "LtE", r"< SILENCE_SECONDS / 2$", _NO_INSTANT),
     Equivalent("service/fleet/own_address.py", r"\d+ is \d+", r"^_ANY_PORT", _NOTHING_SENT),
     Equivalent(
         "service/api/http_protocol.py", "0 is 1", r"^self\._(chunks|(packet|rest|body)_bytes) = 0$", _SET_BEFORE
