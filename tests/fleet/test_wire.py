@@ -183,6 +183,8 @@ async def test_a_connection_that_is_about_to_end_is_used_no_more(server: Server)
     assert await wire.evalsha("sha", 1, "k", 8) == 8
     assert server.connections == 2
     await wire.close()
+    assert wire._replies is not None
+    assert wire._replies._ended.done()
 
 
 async def test_closed_wires_look_for_no_nodes() -> None:

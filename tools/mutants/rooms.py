@@ -66,7 +66,7 @@ _UNUSED: Final = "the time of a missing token is not looked at"
 _READ_THE_SAME: Final = "a value of that length is read the same on either way"
 _BEHIND_A_NAME: Final = "an ampersand stands before the next name, five bytes behind one that begins so"
 _A_VERSION: Final = "a version is -1 or a million and more"
-_LOOKED_AT_AGAIN: Final = "what comes next looks at the length again"
+_LOOKED_AT_AGAIN: Final = "what comes next looks at it again"
 _ONLY_ANOTHER: Final = "only whether it is another number counts"
 _NO_SOURCE: Final = "a head by itself names no source"
 _NO_VERSION: Final = "no version is negative"
@@ -239,6 +239,7 @@ EQUIVALENT: Final = (
     Equivalent("service/api/http_protocol.py", "0 is 1", r"^if end < 0 and .*isupper\(\)", "a line's end is no letter"),
     Equivalent("service/lists/adapters/owners.py", "True is False", r"\(me, self\._names_for\(me,", _HAS_THEM),
     Equivalent("service/fleet/heartbeat.py", "LtE", r"< SILENCE_SECONDS / 2$", _NO_INSTANT),
+    Equivalent("service/lists/pins.py", "Lt", r"_last_ends <= ", _LOOKED_AT_AGAIN),
     Equivalent("service/fleet/own_address.py", r"\d+ is \d+", r"^_ANY_PORT", _NOTHING_SENT),
     Equivalent(
         "service/api/http_protocol.py", "0 is 1", r"^self\._(chunks|(packet|rest|body)_bytes) = 0$", _SET_BEFORE
