@@ -152,14 +152,13 @@ async def test_nobody_is_in_the_way_of_an_opening_that_others_wait_for(server: S
 
 async def test_a_wire_that_is_closed_while_it_opens_leaves_nothing_open(server: Server) -> None:
     server.mood = "silent"
-    wire = Wire(
-        lambda: Connection(host="127.0.0.1", port=server.port, protocol=2, client_name="name", driver_info=None),
-        silence_seconds=PATIENCE_SECONDS,
-    )
+    made = Connection(host="127.0.0.1", port=server.port, protocol=2, client_name="name", driver_info=None)
+    wire = Wire(lambda: made, silence_seconds=PATIENCE_SECONDS)
     asking = asyncio.create_task(wire.evalsha("sha", 1, "k", 7))
     # The name is never answered.
     await until(lambda: server.connections == 1)
     await wire.close()
+    assert not made.is_connected
     with pytest.raises(LostError):
         await asking
     await until(lambda: server.open == 0)
