@@ -60,6 +60,15 @@ async def block(door: Door, item: str) -> None:
     await until(done)
 
 
+async def has_a_list(door: Door, user: str = USER) -> None:
+    """Ask until the user has one; on a busy machine Redis or a slot may seem to be away for a moment."""
+
+    async def done() -> bool:
+        return await source(door, user) in {"personalize", "cache"}
+
+    await until(done)
+
+
 async def blocked(door: Door) -> list[str]:
     """The items that this replica leaves out."""
     items: list[str] = (await door.http.get("/items/blocked", headers=ADMIN)).json()["items"]
@@ -83,7 +92,7 @@ async def test_a_list_that_came_back_to_redis_before_the_word_that_its_user_is_f
             open_door(REDIS_URL=way_of_who_knows.url, **SETTINGS) as knows,
             open_door(REDIS_URL=way.url, **SETTINGS) as cut_off,
         ):
-            assert await source(cut_off) == "personalize"
+            await has_a_list(cut_off)
             way.cut()
             await cut_off.shows("redis_up 0.0")
             await forget(knows)
@@ -123,8 +132,8 @@ async def test_a_user_forgotten_while_a_replica_was_cut_off_is_not_served_from_i
         open_door(REDIS_URL=redis_server.url, **SETTINGS) as reached,
         open_door(REDIS_URL=way.url, **SETTINGS) as cut_off,
     ):
-        assert [await source(cut_off), await source(cut_off)] == ["personalize", "cache"]
-        assert await source(cut_off, "bob") == "personalize"
+        await has_a_list(cut_off)
+        await has_a_list(cut_off, "bob")
         way.cut()
         await cut_off.shows("redis_up 0.0")
         # As long as it counts as alive, no caller hears that every replica knows.
