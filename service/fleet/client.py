@@ -28,20 +28,17 @@ from typing import Final, Self
 import redis.asyncio as aioredis
 import structlog
 from redis.asyncio.client import PubSub
-from redis.exceptions import OutOfMemoryError, ResponseError
 
-from service.errors import SharedStateFull, SharedStateUnavailable
+from service.errors import SharedStateUnavailable
 from service.fleet.address import HostPort, RedisAddress
 from service.fleet.asking import Asking
 from service.fleet.causes import FAILURES, Cause, Refusal, cause_of
 from service.fleet.connections import MAX_CONNECTIONS, AnyRedis, Connector, PatientCluster
+from service.fleet.key_faults import KeyFaultLog
 from service.fleet.memory_loss import MemoryLossLog
 from service.fleet.route import Pathfinder, Route
 from service.fleet.script import Answers, RunsScripts, Script
 from service.tasks import stop_task
-
-_FAULTS_OF_A_KEY: Final = ("WRONGTYPE", "NOGROUP", "no such key", "ERR no such key")
-"""A value of another type, and a stream that a Redis without memory has lost, say nothing of Redis itself."""
 
 TIMEOUT_SECONDS: Final = 0.25
 """For one command, connecting included: a sixth of the default deadline, and far above what a healthy Redis takes."""
@@ -87,6 +84,7 @@ class RedisClient:
         self.up = False
         """Whether the last command was answered."""
         self.memory_loss_log = MemoryLossLog()
+        self._key_faults = KeyFaultLog(self.address.shown)
         self._connector = Connector(self.address, timeout_seconds=timeout_seconds)
         self._paths = Pathfinder(self.address, self._connector)
         self._route: Route | None = None
@@ -245,12 +243,11 @@ class RedisClient:
 
     def error_of(self, error: BaseException, node: str | None, *, spread: bool) -> Exception | None:
         """What the users are to see of a failure, which is noted; None if it is none of Redis's."""
-        if isinstance(error, OutOfMemoryError):
-            return SharedStateFull("Redis is full")
+        if (fault := self._key_faults.shown(error)) is not None:
+            return fault
         if not isinstance(error, FAILURES):
             return None
-        if not (isinstance(error, ResponseError) and str(error).startswith(_FAULTS_OF_A_KEY)):
-            self._failed(error, node, spread=spread)
+        self._failed(error, node, spread=spread)
         return SharedStateUnavailable(f"Redis failed: {type(error).__name__}")
 
     def _failed(self, error: BaseException, node: str | None, *, spread: bool = False) -> None:

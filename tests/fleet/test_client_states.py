@@ -109,6 +109,25 @@ async def test_only_a_fault_of_the_key_itself_leaves_redis_up(
         assert redis.asked["GET"] == 2  # the first one was the look at the rights
 
 
+@pytest.mark.parametrize(
+    ("says", "event", "way_out"),
+    [
+        ("-OOM command not allowed when used memory > 'maxmemory'.", "redis_full", "more memory"),
+        ("-WRONGTYPE Operation against a key", "redis_key_foreign", "begin with pc:"),
+    ],
+)
+async def test_a_fault_of_a_key_that_stays_is_named_once(says: Answer, event: str, way_out: str) -> None:
+    """E1: another product's keys made blocks and events fail for as long as they were there, without a line."""
+    async with odd_redis() as redis, opened(redis) as client:
+        redis.says["GET"] = says
+        with capture_logs() as logs:
+            for _ in range(3):
+                with pytest.raises(SharedStateUnavailable):
+                    await get(client, "key")
+        [line] = logs
+        assert (line["event"], str(says)[1:4] in line["cause"], way_out in line["remedy"]) == (event, True, True)
+
+
 async def test_a_mistake_of_ours_is_none_of_rediss_and_time_that_is_over_is() -> None:
     async with odd_redis() as redis, opened(redis) as client:
         with pytest.raises(ZeroDivisionError):
