@@ -77,6 +77,10 @@ def test_what_is_not_packed_is_read_as_it_is() -> None:
     assert read(b"") == b""
 
 
+def test_how_hard_an_archive_was_packed_is_no_password() -> None:
+    assert read(patched(zipped({"a": ROWS}), offset_here=6, offset_in_directory=8, value=6)) == ROWS
+
+
 @pytest.mark.parametrize("beside", ["__MACOSX/._feed.csv", "folder/", ".DS_Store", "folder/Thumbs.db"])
 def test_what_a_computer_puts_beside_a_file_does_not_count(beside: str) -> None:
     assert read(zipped({beside: b"", "feed.csv": ROWS})) == ROWS

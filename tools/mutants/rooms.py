@@ -96,6 +96,7 @@ _NOT_SHOWN: Final = "of more than so many, the first are shown"
 _LONG_AGO: Final = "each is before any time at which a file was written"
 _FOR_OTHERS: Final = "who opens the file gives the catalogue a version"
 _NEVER_LATE: Final = "without a time nothing is late"
+_NO_PAGE: Final = "SQLite takes a file of less than a page for an empty one"
 _GONE: Final = "who looks for a file goes on when it is gone"
 _NO_LATER: Final = "no list is made after the latest moment, however long after"
 
@@ -209,6 +210,7 @@ EQUIVALENT: Final = (
     Equivalent("service/catalog/adapters/difference_sink.py", "LtE", r"or found < self\._next:", _KEPT_BEFORE),
     Equivalent("service/catalog/reading/usual_lines.py", "128 is 513", r"^_ASCII: ", _ONLY_ASCII),
     Equivalent("service/catalog/reading/usual_lines.py", "True is False", r"_held\(.*only_ascii=True", _TWICE_THE_TIME),
+    Equivalent("service/catalog/reading/child.py", "0 is 1", r"^os\.truncate\(path, 0\)$", _NO_PAGE),
     Equivalent("service/catalog/reading/patience.py", "0 is 1", r"Stalled\(seconds or 0\)", _NEVER_LATE),
     Equivalent("service/catalog/reading/kept_files.py", "0.0 is 1.0", r"^return 0\.0$", _LONG_AGO),
     Equivalent("service/catalog/build_file.py", "1 is 5", r"source\.load\(1\)", _FOR_OTHERS),
