@@ -268,7 +268,12 @@ def test_a_short_file_may_differ_in_some_rows_at_least(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    [HEADER.replace("color", "colour"), HEADER.replace(",", ";"), HEADER.replace("size,color", "color,size")],
+    [
+        HEADER.replace("color", "colour"),
+        HEADER.replace("color", "color,"),
+        HEADER.replace(",", ";"),
+        HEADER.replace("size,color", "color,size"),
+    ],
 )
 def test_another_header_makes_another_file(tmp_path: Path, header: str) -> None:
     before = Read(shop(30), tmp_path)

@@ -295,7 +295,7 @@ def test_only_what_is_no_utf_8_is_read_once_more(reason: Literal["malformed", "n
 
 def test_json_is_known_by_its_first_512_bytes() -> None:
     assert read(" " * 511 + json.dumps(A)).ids == ["a"]
-    assert refusal(" " * 512 + json.dumps(A)).startswith("no column")
+    assert refusal(" " * 512 + json.dumps(A)).startswith("line 1: the header")
 
 
 def test_files_that_were_joined_may_each_begin_with_a_mark() -> None:
