@@ -342,7 +342,11 @@ def test_values_as_most_are_need_no_closer_look(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(csv_rows, "without_formula", None)
     monkeypatch.setattr(csv_rows, "_fitting", None)
     found = read(
-        table({"url": "https://u/ä", "image": "http://i/?a=1&b=2;c", "price": "9.99"}, {"price": "0.50"}, delimiter=",")
+        table(
+            {"url": "https://u/ä", "image": "http://i/?a=1&b=2;c", "price": "9.99"},
+            {"price": "0.50", "name": "A & B"},
+            delimiter=",",
+        )
     )
     assert (found.values("url")[0], found.values("image")[0]) == ("https://u/ä", "http://i/?a=1&b=2;c")
     assert found.values("price") == [9.99, 0.5]

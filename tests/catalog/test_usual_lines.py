@@ -327,7 +327,7 @@ def test_usual_lines_are_handed_over_so_many_at_a_time(monkeypatch: pytest.Monke
     monkeypatch.setattr(csv_rows, "_ROWS_BEFORE_USUAL", 2)
     monkeypatch.setattr(usual_lines, "_MAX_TOGETHER", 3)
     sink = LateSink()
-    text = feeds.table(*[USUAL] * 9, {**USUAL, "price": "10"}, *[USUAL] * 4)
+    text = feeds.table(*[USUAL] * 9, *[{**USUAL, "price": "10"}] * 2, *[USUAL] * 4)
     rows.read_items(io.BytesIO(text.encode()), sink, label="feed", column_mapping={}, lines=sink)
     assert sink.together == [3, 3, 1, 3, 1]
 

@@ -16,7 +16,7 @@ ROOT: Final = Path(__file__).parents[2]
 COPIED: Final = ("service", "tests", "bench", "tools", "docs", "sample", "deploy", "requirements")
 """What tests may look at."""
 
-LEFT_OUT: Final = shutil.ignore_patterns(".hypothesis", "*.sqlite")
+LEFT_OUT: Final = shutil.ignore_patterns(".hypothesis", "*.sqlite", "*.pyc.*")
 
 
 @dataclass(frozen=True, slots=True)
