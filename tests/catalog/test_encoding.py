@@ -148,7 +148,7 @@ def test_a_file_in_another_encoding_reads_as_utf_8_whatever_is_read_at_a_time(en
                 raw.seek(*place)
             raw.close()
             raw.close()
-    assert not stream.closed
+    assert (recoded.closed, stream.closed) == (True, False)
 
 
 def test_a_file_in_utf_8_is_read_as_it_is() -> None:

@@ -1,9 +1,9 @@
 """When a catalogue replaces another one, and what becomes of one that may not."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
@@ -81,6 +81,7 @@ class Scene:
     refresher: CatalogRefresher
     looked: list[bool]
     active: list[ItemCatalog]
+    logs: list[MutableMapping[str, Any]]
 
 
 def play(scenario: Callable[[Scene], Awaitable[None]], *, max_shrink: float = 0.5) -> None:
@@ -95,11 +96,12 @@ def play(scenario: Callable[[Scene], Awaitable[None]], *, max_shrink: float = 0.
             columns=cast(ColumnMemory, columns),
             interval_seconds=60.0,
             max_shrink=max_shrink,
+            curated=["i0", "none"],
             on_loaded=active.append,
             on_looked=looked.append,
         )
-        with capture_logs():
-            await scenario(Scene(source, columns, current, refresher, looked, active))
+        with capture_logs() as logs:
+            await scenario(Scene(source, columns, current, refresher, looked, active, logs))
 
     run_virtual(run())
 
@@ -115,6 +117,8 @@ def test_a_new_version_becomes_active_with_a_larger_number_and_the_columns_there
         assert scene.source.loads == [(42, ["color"])]
         assert scene.current.snapshot is scene.source.made[0]
         assert scene.active == scene.source.made
+        # What an operator wants to be shown first is looked for in each.
+        assert [one["first"] for one in scene.logs if one["event"] == "popular_items_unknown"] == [["none"]]
         assert scene.columns.kept[-1] is scene.source.made[0]
         # What it once had and lacks now is read anew, though nothing has changed.
         scene.columns.lost = ["size"]
