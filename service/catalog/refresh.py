@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import structlog
@@ -19,8 +20,17 @@ _log = structlog.stdlib.get_logger(__name__)
 MAX_INTERVALS_SKIPPED: Final = 16
 """Intervals after which a version that could not be loaded is tried again: 1, 2, 4, and at most this number."""
 
+_IDS_REMEDY: Final = "if only the ids changed, name the column of the old ones, or train Personalize with the new"
+
 ASKS_TO_SHRINK: Final = 2
 """How often an operator asks for a version that has shrunk before it becomes active."""
+
+
+MAX_IDS_LOOKED_AT: Final = 200
+"""Items of the old catalogue that are looked for in the new one; some milliseconds."""
+
+MIN_IDS_LOOKED_AT: Final = 20
+"""Of fewer, all may well be others."""
 
 
 def _ignore(_: object) -> None:
@@ -95,6 +105,20 @@ class ShrinkGuard:
             f"{label}: {items:,} items where {active:,} were; CATALOG_MAX_SHRINK={self._max_shrink:g} refuses that;"
             f" if it is meant, send SIGHUP {'twice' if not asks else 'once more'}, or store a new version of this size"
         )
+
+    def look_for_ids(self, snapshot: ItemCatalog, active: ItemCatalog) -> None:
+        """Tell of a version that has as many items and hardly one of the ids that Personalize and lists know.
+
+        It is not refused: a shop may change its whole range.
+        """
+        if self._is_shrunk(len(snapshot), len(active)):
+            return
+        ids = list(islice(active.first_ids(), MAX_IDS_LOOKED_AT))
+        if len(ids) < MIN_IDS_LOOKED_AT or snapshot.missing(ids):
+            return
+        kept = sum(row is not None for row in snapshot.rows(ids))
+        if self._is_shrunk(kept, len(ids)):
+            _log.warning("catalog_ids_changed", kept=kept, looked_for=len(ids), remedy=_IDS_REMEDY)
 
     def _is_shrunk(self, items: int, before: int) -> bool:
         return items < before * (1 - self._max_shrink)
@@ -212,6 +236,7 @@ class CatalogRefresher:
         snapshot = await self._source.load(active.version + 1, [*active.columns, *missing])
         try:
             self._guard.check(len(snapshot), len(active), version, asks, self._source.label)
+            self._guard.look_for_ids(snapshot, active)
             await look_for(self._curated, snapshot)
             await self._columns.keep(snapshot)
         except BaseException:
