@@ -218,18 +218,20 @@ async def test_how_much_a_catalogue_may_lose_is_a_setting(
         assert f"catalog_items {items}.0" in (await door.get("/metrics")).text
 
 
-async def test_a_catalogue_of_as_many_other_items_is_used_and_told(open_door: OpenDoor, catalog_file: Path) -> None:
+async def test_a_catalogue_of_as_many_other_items_is_used_and_the_log_says_so(
+    open_door: OpenDoor, catalog_file: Path
+) -> None:
     """A4: half of the ids may change, as after a season; when nearly all do, another column was exported."""
     async with open_door() as door:
         head, *rows = catalog_file.read_text("utf-8").splitlines()
-        for others, told in ((30, []), (60, [(0, 60)])):
+        for others, said in ((30, []), (60, [(0, 60)])):
             with capture_logs() as logs:
                 changed = [f"other{row}" for row in rows[:others]] + rows[others:]
                 await replace(catalog_file, "\n".join([head, *changed]) + "\n")
                 door.app.lifecycle.on_hangup()
                 await until(lambda: replaced(logs) == 1)
             found = [(line["kept"], line["looked_for"]) for line in logs if line["event"] == "catalog_ids_changed"]
-            assert found == told
+            assert found == said
             assert (await door.get(PATH, user_id="a")).headers["X-Recommendation-Source"] != "empty"
             rows = changed if others == 30 else rows
 
