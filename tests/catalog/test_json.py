@@ -224,6 +224,7 @@ def test_json_keeps_types_and_trims_texts() -> None:
         ({"SS": ["b", "a"]}, "a|b"),
         ({"NS": ["2", "1"]}, "1|2"),
         ({"L": [{"S": "x"}, {"N": "1"}]}, ["x", 1]),
+        ({"L": ["untyped", {}, 5]}, [None, None, None]),
         ({"M": {"a": {"L": []}, "b": {"NULL": True}}}, {"a": [], "b": None}),
     ],
     ids=str,

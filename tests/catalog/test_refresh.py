@@ -158,6 +158,23 @@ def test_a_version_that_cannot_be_loaded_is_tried_again_after_ever_more_interval
     play(scenario)
 
 
+@pytest.mark.parametrize(("between", "is_new"), [("1", False), ("3", True)])
+def test_a_version_that_failed_is_tried_at_once_when_another_was_good_meanwhile(between: str, *, is_new: bool) -> None:
+    async def scenario(scene: Scene) -> None:
+        scene.source.now, scene.source.fails_to_load = "2", CatalogError("broken")
+        for _ in range(3):
+            assert not await scene.refresher.refresh(asks=0)
+        assert len(scene.source.loads) == 2
+        scene.source.now, scene.source.fails_to_load = between, None
+        assert await scene.refresher.refresh(asks=0) == is_new
+        scene.source.now, scene.source.fails_to_load = "2", CatalogError("broken")
+        for _ in range(2):
+            assert not await scene.refresher.refresh(asks=0)
+        assert len(scene.source.loads) == 4 + is_new
+
+    play(scenario)
+
+
 def test_a_source_that_cannot_be_looked_at_leaves_the_catalogue_as_it_is() -> None:
     async def scenario(scene: Scene) -> None:
         before = scene.current.snapshot
