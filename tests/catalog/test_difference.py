@@ -259,6 +259,17 @@ def test_of_a_changed_file_just_what_differs_is_read(
     assert again.kept >= kept
 
 
+def test_a_row_at_the_place_of_one_that_is_gone_stays_however_often_rows_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.catalog.adapters.sqlite_sink.MAX_BATCH_ROWS", 1)
+    lines = shop(30)
+    before = Read(lines, tmp_path)
+    lines[9] = NEW[0]
+    ids = ["new0", *(f"id{number}" for number in range(30))]
+    assert Read(lines, tmp_path, before.path).content(ids) == Read(lines, tmp_path).content(ids)
+
+
 def test_a_short_file_may_differ_in_some_rows_at_least(tmp_path: Path) -> None:
     before = Read(shop(10), tmp_path)
     assert Read([*shop(10), *NEW[:5]], tmp_path, before.path).kept == 9

@@ -232,7 +232,8 @@ def test_its_version_grows_as_often_as_items_are_fetched_anew_and_new_attributes
             versions.append(catalog.version)
         assert versions == [100, 100, 101, 102]
         assert list(catalog.columns) == []
-        table.items["a"] = item_of("a", color={"S": "red"}, size={"N": "5"})
+        for one in "ab":
+            table.items[one] = item_of(one, color={"S": "red"}, size={"N": "5"})
         await catalog.prefetch(["a", "b"], 1.0)
         assert list(catalog.columns) == ["color", "size"]
         row = catalog.rows(["a"])[0]

@@ -247,6 +247,8 @@ def test_a_table_is_asked_once_by_the_sdk_and_shows_so_many_columns(monkeypatch:
 def test_the_address_of_a_table_is_its_name(url: str) -> None:
     with pytest.raises(CatalogError, match="must be dynamodb://table"):
         DynamoDbSource(url, Recipe({}, None, Path()), cast(AwsSession, None))
+    with pytest.raises(CatalogError, match=r"^CATALOG_URL dynamodb://\[x: Invalid IPv6 URL$"):
+        DynamoDbSource("dynamodb://[x", Recipe({}, None, Path()), cast(AwsSession, None))
     assert DynamoDbSource("dynamodb://items/", Recipe({}, None, Path()), cast(AwsSession, None))._name == "items"
 
 

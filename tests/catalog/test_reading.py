@@ -6,14 +6,16 @@ import os
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import orjson
 import pytest
 from structlog.testing import capture_logs
 
+from service.aws.session import AwsSession
 from service.catalog.adapters.file import FileSource, catalog_path
 from service.catalog.adapters.memory import MemoryCatalog
+from service.catalog.adapters.source import open_source
 from service.catalog.ports import ItemCatalog
 from service.catalog.reading.build import read_into_memory
 from service.catalog.reading.digests import digest_patiently
@@ -270,6 +272,26 @@ def test_a_directory_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "items.csv").mkdir()
     with pytest.raises(CatalogError, match="cannot be read: Is a directory"):
         load(tmp_path / "items.csv")
+
+
+async def test_what_is_no_file_is_left_closed(tmp_path: Path) -> None:
+    source = FileSource(tmp_path.as_uri(), Recipe({}, None, tmp_path))
+    before = os.listdir("/proc/self/fd")
+    for look in (source.version, lambda: source.load(1)):
+        with pytest.raises(CatalogError, match="cannot be read: Is a directory"):
+            await look()
+    assert len(os.listdir("/proc/self/fd")) <= len(before)
+
+
+def test_a_filter_that_is_none_is_said_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="EXCLUSION_FILTER: line 1, column 8"):
+        open_source(
+            "file:none.csv",
+            aws=cast(AwsSession, None),
+            column_mapping={},
+            exclusion_filter="EXCLUDE",
+            data_dir=tmp_path,
+        )
 
 
 def test_a_mapped_column_that_is_not_there_is_named(path: Path) -> None:

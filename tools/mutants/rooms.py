@@ -215,7 +215,7 @@ EQUIVALENT: Final = (
     Equivalent("service/catalog/reading/kept_files.py", "0.0 is 1.0", r"^return 0\.0$", _LONG_AGO),
     Equivalent("service/catalog/build_file.py", "1 is 5", r"source\.load\(1\)", _FOR_OTHERS),
     Equivalent("service/catalog/reading/kept_files.py", "True is False", r"^path\.unlink\(missing_ok", _GONE),
-    Equivalent("service/catalog/check.py", "LtE", r"len\(nearly\) < MAX_NAMED_ITEMS", _NOT_SHOWN),
+    Equivalent("service/catalog/check.py", "LtE|Or", r"len\(nearly\) < MAX_NAMED_ITEMS", _NOT_SHOWN),
     Equivalent(r"service/answers/\w+\.py", "1 is 5", r"_version = -1$|= \(-1, |\(\), -1, ", _NO_VERSION),
     Equivalent("service/answers/(arranged|ready).py", "1 is 5", r"^_NOBODY: .* = RecommendationQuery", _NO_LENGTH),
     Equivalent("service/personalize/sdk/runtime.py", "1 is 5", r"get_recommendations\(.*numResults=1", _NOT_SENT),

@@ -37,7 +37,6 @@ class FileSource:
         """Changes when the content does; a file that was only touched keeps its version."""
         with readable_errors(self.label):
             status = await patiently(self._path.stat, seconds=LOOK_SECONDS)
-        _check_regular(status, self.label)
         if _times_of(status) != self._seen[0]:
             async with self.opened():
                 pass
