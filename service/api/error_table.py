@@ -1,6 +1,7 @@
 """Which error has which status; the only place that knows."""
 
 import logging
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -138,7 +139,7 @@ class _Methods:
             _count(request, error.status_code, error.detail)
         is_no_path = error.status_code == HTTPStatus.NOT_FOUND and "route" not in request.scope
         message = NO_SUCH_PATH if is_no_path else error.detail
-        answer = _body(error.status_code, error.detail.lower().replace(" ", "_"), message)
+        answer = _body(error.status_code, re.sub(r"\W+", "_", error.detail.lower()), message)
         answer.headers.update(error.headers or {})
         return answer
 

@@ -341,7 +341,9 @@ async def test_a_redis_that_comes_back_and_drops_events_gets_none(open_door: Ope
             server.start()
             server.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
             await opened.shows("redis_up 1.0")
-            assert (await send(opened, {"eventType": "View"})).status_code == 500
+            refused = await send(opened, {"eventType": "View"})
+            assert refused.status_code == 500
+            assert refused.json()["error"] == "the_events_could_not_be_kept_send_them_again"
 
 
 @pytest.mark.processes
