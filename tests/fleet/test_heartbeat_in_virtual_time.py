@@ -16,6 +16,7 @@ from service.fleet.heartbeat import (
     SILENCE_SECONDS,
     Heartbeat,
 )
+from service.fleet.memory_loss import MemoryLoss, MemoryLossLog
 from service.fleet.share import Share
 from tests.support.redis_network import ModelClient, RedisServerModel, model_client
 from tests.support.virtual_time import VirtualClock, run_virtual
@@ -245,3 +246,11 @@ def test_a_beat_that_swallows_its_end_is_the_last_one() -> None:
         assert len(beats) == 1
 
     play(scenario)
+
+
+def test_a_redis_that_forgets_again_and_again_is_named_once_a_minute() -> None:
+    log = MemoryLossLog()
+    with capture_logs() as logs:
+        for now in (1.0, 30.0, 60.875, 61.0, 120.875):
+            MemoryLoss(log).found(now)
+    assert [one["event"] for one in logs] == ["redis_memory_lost"] * 2

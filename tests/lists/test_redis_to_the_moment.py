@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 import pytest
+from structlog.testing import capture_logs
 
 from service.constants import PIN_SECONDS
 from service.errors import SharedStateUnavailable
@@ -286,5 +287,17 @@ def test_a_channel_that_says_nothing_is_asked_and_then_given_up() -> None:
         assert one.events == {"resubscribed": 1}
         assert one.client.up
         assert await one.lists.channel.listeners() == 1
+
+    play(scenario)
+
+
+def test_a_channel_that_is_lost_says_why() -> None:
+    async def scenario(one: Replica) -> None:
+        with capture_logs() as logs:
+            one.server.kill()
+            await asyncio.sleep(0.01)
+        assert [log["cause"] for log in logs if log["event"] == "flights_channel_lost"] == [
+            "the connection was closed; a port with TLS wants rediss://"
+        ]
 
     play(scenario)
