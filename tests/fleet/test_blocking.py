@@ -59,7 +59,7 @@ async def test_the_master_that_the_first_sentinel_names_is_asked_with_its_own_lo
         (None, None, "the sentinels know no master named shop"),
         (HANG_UP, None, "the connection was closed"),
         (NOAUTH, HANG_UP, "Redis wants a password"),
-        (HANG_UP, NOAUTH, "the connection was closed"),
+        (HANG_UP, NOAUTH, "the connection was closed; a port with TLS wants rediss://"),
     ],
 )
 async def test_sentinels_that_name_no_master_say_why(first: Answer, second: Answer, words: str) -> None:
@@ -89,7 +89,7 @@ def at(server: OddRedis) -> str:
     ("first", "second", "words"),
     [
         (NOAUTH, HANG_UP, "Redis wants a password"),
-        (HANG_UP, NOAUTH, "the connection was closed"),
+        (HANG_UP, NOAUTH, "the connection was closed; a port with TLS wants rediss://"),
         (hello(version="6.2.0"), NOAUTH, "Redis 6.2.0 is too old"),
     ],
 )
@@ -108,3 +108,10 @@ async def test_a_key_that_no_node_holds_is_a_cluster_that_is_torn() -> None:
         node.says["CLUSTER SLOTS"] = [[0, 1, [b"127.0.0.1", node.port, b"%040d" % node.port]]]
         assert "does not serve all its slots" in await why_not(f"redis://{at(node)}")
         await until(lambda: node.open == 0)
+
+
+async def test_a_command_that_fails_is_not_sent_again() -> None:
+    async with odd_redis({"GET": HANG_UP}) as redis:
+        assert "the connection was closed" in await why_not(f"redis://{at(redis)}")
+        assert redis.asked["GET"] == 1
+        await until(lambda: redis.open == 0)

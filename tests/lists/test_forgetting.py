@@ -11,6 +11,7 @@ from service.lists.forgetting import Forgetting, ForgottenLately
 from service.lists.keys import UserPrefix
 from service.lists.tombstone import tombstone
 from service.models import ListRequest
+from tests.support.clocks import StandingClock
 from tests.support.replica import KEYS
 from tests.support.virtual_time import VirtualClock, run_virtual
 
@@ -135,3 +136,13 @@ def test_what_is_not_done_at_the_end_is_left() -> None:
         assert len(store.asked) == 1
 
     play(scenario())
+
+
+@pytest.mark.parametrize(("asked_at", "holds"), [(None, True), (4.9, True), (5.0, True), (5.1, False)])
+def test_what_was_asked_for_after_its_user_was_forgotten_may_be_kept(asked_at: float | None, *, holds: bool) -> None:
+    clock = StandingClock(5.0)
+    lately = ForgottenLately(clock=clock, flight_seconds=FLIGHT_SECONDS)
+    lately.add(ANN)
+    clock.now += 1.0
+    assert lately.holds(KEYS.of(ListRequest("ann")), asked_at) is holds
+    assert not lately.holds(KEYS.of(ListRequest("bob")), asked_at)

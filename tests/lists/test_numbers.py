@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from service.lists.envelope import Envelope, seal
 from service.lists.memory import ListMemory
-from service.lists.numbers import ItemNumbers, NumberedList, envelope_of, first_numbers, numbered
+from service.lists.numbers import GivenItems, ItemNumbers, NumberedList, envelope_of, first_numbers, numbered
 from service.lists.renumbering import Renumbering
 from service.models import ItemList
 
@@ -141,3 +141,17 @@ async def test_renumbering_runs_once_at_a_time_where_it_is_due_and_can_be_left()
     await renumbering.close()
     assert [task for task in asyncio.all_tasks() if task.get_name() == "renumbering"] == []
     assert [memory.get(b"%d" % number) is not None for number in range(1_000)] == [True] * 1_000
+
+
+def test_given_items_have_the_numbers_of_a_series_and_a_list_may_be_all_of_them() -> None:
+    items, numbers = GivenItems(("a", "b", "c")), ItemNumbers(max_numbers=4)
+    found = items.numbers(numbers)
+    assert found is not None
+    assert found is items.numbers(numbers)
+    assert found.order == tuple(numbers.of(["a", "b", "c"]) or ())
+    one, two, three = found.order
+    others = numbers.of(["d"]) or []
+    assert found.are_all_of([three, one, two])
+    assert not found.are_all_of([one, two])
+    assert not found.are_all_of([one, two, *others])
+    assert not found.are_all_of([one, two, three, *others])

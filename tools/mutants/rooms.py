@@ -242,6 +242,7 @@ EQUIVALENT: Final = (
     Equivalent("service/lists/adapters/owners.py", "True is False", r"\(me, self\._names_for\(me,", _HAS_THEM),
     Equivalent("service/fleet/heartbeat.py", "LtE", r"< SILENCE_SECONDS / 2$", _NO_INSTANT),
     Equivalent("service/lists/pins.py", "Lt", r"_last_ends <= ", _LOOKED_AT_AGAIN),
+    Equivalent("service/fleet/ledger.py", "Gt", r"if stamp >= oldest", "a microsecond sooner is as good"),
     Equivalent("service/fleet/own_address.py", r"\d+ is \d+", r"^_ANY_PORT", _NOTHING_SENT),
     Equivalent(
         "service/api/http_protocol.py", "0 is 1", r"^self\._(chunks|(packet|rest|body)_bytes) = 0$", _SET_BEFORE

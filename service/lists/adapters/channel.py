@@ -113,7 +113,6 @@ class FlightChannel:
         try:
             yield _ChannelLanding(ending, when_lost)
         finally:
-            ending.cancel()
             followers = self._followers.get(key, set())
             followers.discard(ending)
             if not followers:
