@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -275,6 +276,27 @@ def test_a_short_file_may_differ_in_some_rows_at_least(tmp_path: Path) -> None:
     assert Read([*shop(10), *NEW[:5]], tmp_path, before.path).kept == 9
     with pytest.raises(Unlike):
         Read([*shop(10), *NEW[:6]], tmp_path, before.path)
+
+
+def test_reading_ends_with_the_row_that_is_one_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Read(shop(10), tmp_path)
+    added: list[str] = []
+    add = DifferenceSink.add
+
+    def counted(sink: DifferenceSink, line: int, item_id: str, record: bytes, *, eligible: bool) -> None:
+        added.append(item_id)
+        add(sink, line, item_id, record, eligible=eligible)
+
+    monkeypatch.setattr(DifferenceSink, "add", counted)
+    with pytest.raises(Unlike):
+        Read([*shop(10), *NEW], tmp_path, before.path)
+    assert added == ["id0", *(f"new{number}" for number in range(6))]
+
+
+@pytest.mark.parametrize("again", [DifferenceSink.give_up, DifferenceSink.clear])
+def test_nothing_is_read_twice_by_difference(again: Callable[[DifferenceSink], None]) -> None:
+    with pytest.raises(Unlike):
+        again(cast(DifferenceSink, None))
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,6 @@ class DifferenceSink(SqliteSink):
     def add(self, line: int, item_id: str, record: bytes, *, eligible: bool) -> None:
         """Take an item that was read."""
         self._pending.append((line, item_id, eligible, record, 0))
-        self._all_eligible = self._all_eligible and eligible
 
     def note(self, raw: str, line: int) -> None:
         """See `LineTrace`."""
