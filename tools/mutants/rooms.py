@@ -85,6 +85,7 @@ _HAS_THEM: Final = "what an owner has itself is in its memory before it is named
 _NOTHING_SENT: Final = "nothing is sent there, and the way does not depend on the port"
 _SET_BEFORE: Final = "it is set before anybody looks at it"
 _AS_WELL: Final = "of just as many bytes it is refused a little later, in the same words"
+_AS_EVENLY: Final = "the fractions are the same, or the same from the other end"
 _OTHER_STATE: Final = "it is neither of the two states that count"
 _NO_SERVERS: Final = "no number of headers is negative"
 _NO_PLACE: Final = "no place of a row is negative"
@@ -253,6 +254,8 @@ EQUIVALENT: Final = (
     Equivalent("service/api/http_protocol.py", "GtE|LtE", r"^if .*\(\w+\) [<>] MAX_LINE_BYTES:$", _AS_WELL),
     Equivalent("service/api/at_once_protocol.py", "False is True", r"^self\._is_one_request = False$", _SET_BEFORE),
     Equivalent("service/api/at_once_protocol.py", "0 is 1", r"^self\._target_end = 0$", _SET_BEFORE),
+    Equivalent("service/api/delays.py", "1 is 5", r"^_STEP: Final = \(5\*\*0\.5 - 1\) / 2$", _AS_EVENLY),
+    Equivalent("service/api/delays.py", "Sub", r"_place \+ _STEP\) % 1$", _AS_EVENLY),
     Equivalent("service/api/leaving.py", "0 is 1", r"^return 0( if |$)", _OTHER_STATE),
     Equivalent("service/api/hit_lane.py", "1 is 5", r"^self\._begins: .* = \(\(\), -1, None\)$", _NO_SERVERS),
     Equivalent("service/events/known.py", "0 is 1", r"^self\._(loads|changes) = 0$", _ONLY_ANOTHER),
