@@ -185,12 +185,15 @@ def test_a_kind_has_a_line_at_once_and_then_one_a_minute_with_what_came_meanwhil
     # Behind a prefix a path is the same one; what nobody knows has no label.
     assert refuse("six", route="/shop/recommendations") == []
     assert refuse("seven", route="/made/up", parameter="made_up") == [(None, 422, None, "seven", 1)]
+    # One that no template can cause is counted from its first.
+    assert refuse("eight", route="/users/{user_id:id}") == [("/users/{user_id:id}", 422, "user_id", "eight", 1)]
     [family] = refusals.collect()
     counts = {tuple(one.labels.values()): one.value for one in family.samples}
     assert {kind: count for kind, count in counts.items() if count} == {
         ("/recommendations", "422", "user_id"): 6,
         ("/recommendations", "422", "filter_values"): 1,
         ("", "422", ""): 1,
+        ("/users/{user_id:id}", "422", "user_id"): 1,
     }
     # So that a rate sees the first of each.
     assert {("/ranking", "401", ""), ("", "431", ""), ("/similar-items", "422", "item_id")} <= counts.keys()
