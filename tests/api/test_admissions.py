@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from service.api import keyed_route
 from service.api.lifecycle import EventRoutes, Lifecycle, Services, event_routes_of
 from service.api.pages import router as pages
+from service.api.routes import router as routes
 from service.errors import InvalidQuery, Unauthorized
 from tests.support.small_app import serving
 
@@ -150,6 +151,12 @@ async def test_before_readiness_there_is_nothing_that_answers() -> None:
     services = services_with(Gate(opens=True))
     lifecycle.running = services
     assert lifecycle.services is services
+    phases: list[Any] = ["starting", "ready", "draining"]
+    for phase in phases:
+        async with serving([routes], services, phase=phase) as (http, _):
+            ready = await http.get("/readyz")
+            assert (ready.status_code, ready.json()) == (200 if phase == "ready" else 503, {"status": phase})
+            assert (await http.get("/livez")).json() == {"status": "alive"}
 
 
 @pytest.mark.parametrize(

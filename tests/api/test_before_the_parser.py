@@ -295,6 +295,7 @@ async def test_a_head_that_was_answered_is_known_again_up_to_a_length(wire: Wire
     assert await wire.send(get("/a", KEY)) == HIT_NOW
     assert await wire.send(get("/d", KEY)) == HIT_UNREAD
     assert wire.lane.asked[-1] == (b"/d", [b"x-api-key"])
+    assert await wire.send(get("/d?" + "e" * MAX_KNOWN, KEY)) == PASSED
     # What is known of another method, or has more before it, is not the same.
     assert await wire.send(get("/d", KEY).replace(b"GET", b"PUT")) == PASSED
     wire.lane.found = None

@@ -36,6 +36,7 @@ RAISED: Final[dict[str, Exception]] = {
     "conflict": HTTPException(HTTPStatus.CONFLICT),
     "not-found": HTTPException(HTTPStatus.NOT_FOUND, "no picture of this name"),
     "bad-gateway": HTTPException(HTTPStatus.BAD_GATEWAY),
+    "not-kept": HTTPException(HTTPStatus.INTERNAL_SERVER_ERROR, "Not Kept"),
     "bad-request": HTTPException(HTTPStatus.BAD_REQUEST),
     "bug": ValueError("a fault of ours"),
 }
@@ -118,6 +119,7 @@ HOLDS_NOT: Final = "; the change does not hold, try again"
             {"error": "no_picture_of_this_name", "message": "no picture of this name"},
             ("", "no picture of this name"),
         ),
+        ("not-kept", 500, {"error": "not_kept", "message": "Not Kept"}, None),
         ("bad-gateway", 502, {"error": "bad_gateway", "message": "Bad Gateway"}, None),
         (
             "bad-request",

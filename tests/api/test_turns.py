@@ -45,6 +45,11 @@ async def test_who_leaves_the_line_takes_nobodys_turn() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert await turns.take() is False
+    # Where nobody comes, nothing is done in the turns that follow.
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not turns._is_next_due
 
 
 async def statuses(door: Door, paths: list[str], receive: Callable[[], Awaitable[Any]]) -> list[tuple[str, int]]:

@@ -38,7 +38,7 @@ async def serving(
     for one in routers:
         app.router.routes.extend(one.routes)
     error_table.install(app, routers)
-    lifecycle = Lifecycle(phase="ready", **{"refusals": refused, "running": services, **more})
+    lifecycle = Lifecycle(**{"phase": "ready", "refusals": refused, "running": services, **more})
     install_lifecycle(app, lifecycle)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://recs.test") as http:

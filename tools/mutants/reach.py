@@ -33,7 +33,7 @@ def lines_of(file: str, tree: ast.Module, edit: Edit) -> tuple[Lines, Lines]:
 
 
 def of_a_route(tree: ast.Module, edit: Edit) -> bool:
-    """Whether the edit stands in what a route says of itself, or a router of all its routes."""
+    """Whether the edit stands in what a route says of itself, or a router of all its routes, or in what these name."""
     routes = [
         one
         for node in ast.walk(tree)
@@ -46,7 +46,11 @@ def of_a_route(tree: ast.Module, edit: Edit) -> bool:
         for node in tree.body
         if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("APIRouter(")
     ]
-    return any(one.lineno <= edit.line and edit.end_line <= (one.end_lineno or 0) for one in (*routes, *routers))
+    said = {name for one in (*routes, *routers) for name in _NAME.findall(ast.unparse(one))}
+    named = [node for node in tree.body if not said.isdisjoint(_assigned(node))]
+    return any(
+        one.lineno <= edit.line and edit.end_line <= (one.end_lineno or 0) for one in (*routes, *routers, *named)
+    )
 
 
 def of_a_figure(tree: ast.Module, edit: Edit) -> bool:

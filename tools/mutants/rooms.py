@@ -86,6 +86,9 @@ _NOTHING_SENT: Final = "nothing is sent there, and the way does not depend on th
 _SET_BEFORE: Final = "it is set before anybody looks at it"
 _AS_WELL: Final = "of just as many bytes it is refused a little later, in the same words"
 _AS_EVENLY: Final = "the fractions are the same, or the same from the other end"
+_ONE_TOO_MANY: Final = "one too many is as much too many as five"
+_ONE_SECOND: Final = "from the least to the most it is one second"
+_SAME_ORDER: Final = "only who has more of them counts"
 _OTHER_STATE: Final = "it is neither of the two states that count"
 _NO_SERVERS: Final = "no number of headers is negative"
 _NO_PLACE: Final = "no place of a row is negative"
@@ -254,8 +257,11 @@ EQUIVALENT: Final = (
     Equivalent("service/api/http_protocol.py", "GtE|LtE", r"^if .*\(\w+\) [<>] MAX_LINE_BYTES:$", _AS_WELL),
     Equivalent("service/api/at_once_protocol.py", "False is True", r"^self\._is_one_request = False$", _SET_BEFORE),
     Equivalent("service/api/at_once_protocol.py", "0 is 1", r"^self\._target_end = 0$", _SET_BEFORE),
-    Equivalent("service/api/delays.py", "1 is 5", r"^_STEP: Final = \(5\*\*0\.5 - 1\) / 2$", _AS_EVENLY),
+    Equivalent("service/api/delays.py", "1 is 5|Add", r"^_STEP: Final = \(5\*\*0\.5 - 1\) / 2$", _AS_EVENLY),
     Equivalent("service/api/delays.py", "Sub", r"_place \+ _STEP\) % 1$", _AS_EVENLY),
+    Equivalent("service/api/escapes.py", "1 is 5", r"count=MAX_STRAY \+ 1\)$", _ONE_TOO_MANY),
+    Equivalent("service/api/delays.py", "Div", r"_place \* \(MAX_DELAY_SECONDS - MIN_", _ONE_SECOND),
+    Equivalent("service/api/slow_checks.py", "1 is 5", r"^callers: int = 1$|\.callers \+= 1$", _SAME_ORDER),
     Equivalent("service/api/leaving.py", "0 is 1", r"^return 0( if |$)", _OTHER_STATE),
     Equivalent("service/api/hit_lane.py", "1 is 5", r"^self\._begins: .* = \(\(\), -1, None\)$", _NO_SERVERS),
     Equivalent("service/events/known.py", "0 is 1", r"^self\._(loads|changes) = 0$", _ONLY_ANOTHER),
