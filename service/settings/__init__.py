@@ -6,11 +6,12 @@ SDK reads them itself.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from dotenv.parser import Original, parse_stream
 
@@ -82,6 +83,9 @@ class Settings(
         return secret(self.user_key_secret) or self.first_placement.arn
 
 
+_REFERENCE: Final = re.compile(r"\$\{(\w+)\}")
+"""Another variable in a value of the file; one that is not set would be read as nothing."""
+
 Group = TypeVar("Group", bound=SettingsGroup)
 
 
@@ -99,10 +103,18 @@ def load(kind: type[Group], env_file: str | Path | None = ENV_FILE, **explicit: 
     Raises:
         ConfigurationError: Something is wrong; it holds a line for each mistake, and no secret.
     """
-    for name, value in read_env_file(env_file).items():
+    in_file = read_env_file(env_file)
+    for name, value in in_file.items():
         if name.startswith(SDK_PREFIXES) and value:
             os.environ.setdefault(name, value)
     lines = [quoted(name) for name, value in sorted(os.environ.items()) if name.startswith("AWS_") and is_quoted(value)]
+    for name, value in in_file.items():
+        if name.lower() in kind.model_fields and name not in os.environ:
+            lines += [
+                f"{name.upper()}: ${{{other}}} is set neither in {env_file} nor in the environment"
+                for other in _REFERENCE.findall(value or "")
+                if other not in in_file and other not in os.environ
+            ]
     try:
         settings = kind(_env_file=env_file, **{name: value for name, value in explicit.items() if value is not None})
     except ConfigurationError as error:

@@ -99,6 +99,20 @@ def test_a_line_that_sets_nothing_stops_a_command_instead_of_being_passed_over()
     assert result.stderr.splitlines() == [f".env: line {number} {why}" for number in (4, 6, 7)]
 
 
+def test_a_reference_to_a_variable_that_is_not_set_stops_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F4: it was read as nothing, so the default was used."""
+    env_file(PERSONALIZE_TPS="${TPS_OF_OURS}", FOREIGN="${OTHER_OF_OURS}")
+
+    result = run("plan", "--recipients", "10", "--minutes", "1")
+
+    assert result.exit_code == 2
+    assert result.stderr == "PERSONALIZE_TPS: ${TPS_OF_OURS} is set neither in .env nor in the environment\n"
+    monkeypatch.setenv("TPS_OF_OURS", "7")
+    assert planned()["tps"] == 7
+    env_file(PERSONALIZE_TPS="${NEVER_SET:-8}")
+    assert planned()["tps"] == 8
+
+
 def test_plan_refuses_lists_that_are_fresh_for_longer_than_they_are_served() -> None:
     env_file(CACHE_STALE_SECONDS="60")
 
