@@ -346,7 +346,11 @@ def test_rows_between_two_others_are_so_many_at_most(tmp_path: Path, monkeypatch
 def test_lines_as_long_as_one_can_be_are_known_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (csv_rows, difference_sink):
         monkeypatch.setattr(module, "MAX_LINE_CHARACTERS", max(map(len, shop(30))))
-    assert Read(shop(30), tmp_path, Read(shop(30), tmp_path).path).kept == 29
+    after = Read(shop(30), tmp_path, Read(shop(30), tmp_path).path)
+    assert after.kept == 29
+    # Nothing is left out, so no index of what is shown is made.
+    with closing(sqlite3.connect(after.path)) as connection:
+        assert ("item_eligible",) not in connection.execute("SELECT name FROM sqlite_schema").fetchall()
 
 
 @pytest.mark.parametrize("size", [1, 64, 4_096, 1 << 20])
