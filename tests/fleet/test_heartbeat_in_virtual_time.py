@@ -254,3 +254,18 @@ def test_a_redis_that_forgets_again_and_again_is_named_once_a_minute() -> None:
         for now in (1.0, 30.0, 60.875, 61.0, 120.875):
             MemoryLoss(log).found(now)
     assert [one["event"] for one in logs] == ["redis_memory_lost"] * 2
+
+
+def test_redis_hears_until_when_a_replica_has_taken_slots_of_its_own_share() -> None:
+    async def scenario(world: World) -> None:
+        heartbeat, _ = await world.replica()
+        heartbeat.own_share_until = world.clock.monotonic() + 3.0
+        until = world.redis_clock.time() + 3.0
+        for _ in range(2):
+            await heartbeat.beat()
+            _, _, own_until = world.server.redis.command("HGET", heartbeat.shares_key, heartbeat.replica).split()
+            assert int(own_until) / 1e6 == pytest.approx(until, abs=2 * WAY_SECONDS)
+            # What is over needs no mention.
+            await asyncio.sleep(5.0)
+
+    play(scenario)
