@@ -103,14 +103,14 @@ class RedisAddress:
     """
 
     kind: Kind
-    hosts: tuple[HostPort, ...] = ()
-    path: str = ""
-    service: str = ""
-    db: int = 0
-    login: Login = Login()
-    sentinel_login: Login = Login()
-    tls: TlsTerms | None = None
-    client_name: str | None = None
+    hosts: tuple[HostPort, ...]
+    path: str
+    service: str
+    db: int
+    login: Login
+    sentinel_login: Login
+    tls: TlsTerms | None
+    client_name: str | None
 
     @classmethod
     def parse(cls, url: str) -> "RedisAddress":
