@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from service.api.document import PROBES, SCHEMES
+from service.api.query import PARAMETERS
 from tests.support.front_door import Door
 
 CALLS = "/recommendations"
@@ -84,3 +85,24 @@ async def test_an_explanation_takes_the_parameters_of_a_call_and_the_user_in_its
     assert explain == call - {("user_id", "query")} | {("user_id", "path")}
     assert ("num_results", "query") in explain
     assert {"200", "401", "422"} <= paths[path]["get"]["responses"].keys()
+
+
+@pytest.mark.parametrize(
+    ("path", "required", "most"),
+    [
+        ("/recommendations", {"user_id"}, 100),
+        ("/similar-items", {"item_id"}, 100),
+        ("/ranking", {"user_id", "item_ids"}, 500),
+    ],
+)
+def test_a_call_says_which_parameters_it_needs_and_how_many_items_it_shows_at_most(
+    path: str, required: set[str], most: int
+) -> None:
+    kind: Any = path.removeprefix("/")
+    found = {one["name"]: one for one in PARAMETERS[kind]}
+    assert {name for name, one in found.items() if one.get("required")} == required
+    number, rotate = found["num_results"]["schema"], found["rotate"]["schema"]
+    assert (number["minimum"], number["maximum"]) == (1, most)
+    assert number.get("default") == (None if kind == "ranking" else 10)
+    assert (rotate["minimum"], rotate["default"]) == (0, 0)
+    assert all(one["in"] == "query" for one in found.values())

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final
 
 import httpx
 import pytest
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, FastAPI, Query
+from fastapi.exceptions import RequestValidationError
 from prometheus_client import Counter
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
@@ -93,6 +94,16 @@ async def scene() -> AsyncIterator[Scene]:
     slowing = SimpleNamespace(wait=scene.wait)
     async with serving([router, other], services, wrong_credentials=slowing) as (scene.http, scene.refused):
         yield scene
+
+
+def test_each_kind_of_error_that_reaches_a_caller_has_words_of_its_own() -> None:
+    app = FastAPI(openapi_url=None)
+    error_table.install(app, [])
+    ours = {*error_table.STATUS_CODES, RequestValidationError, HTTPException, ClientDisconnect, Exception}
+    assert ours <= app.exception_handlers.keys()
+    words = [handler.__name__ for kind, handler in app.exception_handlers.items() if kind in ours]
+    assert len(set(words)) == len(ours)
+    assert sorted(error_table.STATUS_CODES.values()) == [401, 409, 422, 503, 503]
 
 
 HOLDS_NOT: Final = "; the change does not hold, try again"
