@@ -80,7 +80,7 @@ class SlotSchedule:
         granted = slots_within(within_seconds - wait, interval, slots)
         if lane is Lane.STALE and granted < slots:
             self._stale_waiting_until = now + max(wait, within_seconds) + interval
-        elif lane is Lane.PREWARM and self._stale_waiting_until > now:
+        elif lane is Lane.PREWARM and self._stale_waiting_until > now + _NOW_SECONDS:
             # A refused stale list is about to ask again. Without the mark, a prewarm that asks first would win.
             granted, wait = 0, max(wait, self._stale_waiting_until - now)
         if granted:

@@ -189,6 +189,15 @@ def test_a_prewarm_goes_on_when_the_stale_list_never_asks_again() -> None:
     assert schedule.reserve(Lane.PREWARM, 0.0, 100.0 + hint.wait_seconds).granted
 
 
+def test_a_mark_that_ends_within_a_rounding_holds_no_prewarm_back() -> None:
+    """Redis counts in microseconds, and has it ended."""
+    schedule = SlotSchedule(max_tps=20)
+    assert schedule.reserve(Lane.NO_LIST, 0.0, now=1000.0).granted
+    assert not schedule.reserve(Lane.STALE, 0.0, now=1000.0).granted
+    assert not schedule.reserve(Lane.PREWARM, 0.0, now=1000.1 - 1e-5).granted
+    assert schedule.reserve(Lane.PREWARM, 0.0, now=1000.1 - 1e-9).granted
+
+
 async def test_throttling_halves_the_rate_once_a_second_and_it_climbs_back_within_thirty() -> None:
     clock = HandClock()
     governor = EmbeddedGovernor(8, clock=clock)
