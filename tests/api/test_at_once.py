@@ -470,6 +470,7 @@ WAYS: Final[dict[int, dict[str, int]]] = {
 who changes the ways or the generator looks whether these are the numbers that were wanted, and writes them down."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", WAYS)
 async def test_of_thousands_of_generated_requests_each_gets_the_same_bytes_on_both_ways(
     servers: Servers, seed: int

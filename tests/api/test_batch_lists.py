@@ -113,6 +113,7 @@ def load_here(path: Path) -> None:
         )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shared", [pytest.param(True, marks=pytest.mark.processes), False], ids=["redis", "sqlite"])
 async def test_a_reload_beside_calls_shows_nobody_a_mix(
     open_door: OpenDoor, request: pytest.FixtureRequest, tmp_path: Path, *, shared: bool

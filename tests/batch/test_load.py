@@ -191,6 +191,7 @@ async def test_nothing_of_a_set_is_served_before_all_of_it_is_there(store: Store
         assert list(found.item_ids) == items_of(user, "new")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("done", [True, False])
 async def test_a_load_interrupted_twice_and_resumed_equals_an_uninterrupted_one(
     store: Store, tmp_path: Path, *, done: bool

@@ -168,6 +168,7 @@ def test_a_failure_is_not_kept() -> None:
     assert (outcome.fates, send.cached) == ({"aborted": 1, "rendered": 1}, 0)
 
 
+@pytest.mark.long
 def test_a_host_that_fails_is_left_in_peace_for_a_minute() -> None:
     service = AskableService(lambda *_: Answer(503), seconds=0.0)
     outcome, send, _ = play(service, (str(number) for number in range(6_000)), passes=1, per_minute=6_000)

@@ -1,7 +1,6 @@
 """Who still waits when a queue closes or a caller goes, and how many slots those want who are left."""
 
 import asyncio
-import gc
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,6 +11,7 @@ from service.budget.adapters.embedded import EmbeddedGovernor
 from service.budget.ports import Lane, Reservation
 from service.budget.slot_queue import SlotQueue
 from service.errors import BudgetExhausted
+from tests.support.garbage import collected_at_the_end
 from tests.support.virtual_time import VirtualClock, run_virtual
 
 
@@ -132,16 +132,16 @@ def test_who_is_refused_in_the_moment_in_which_it_gives_up_is_no_error_that_nobo
     async def scenario(queue: SlotQueue, clock: VirtualClock) -> None:
         complaints: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-        await queue.acquire(Lane.NO_LIST, clock.monotonic() + 10)
-        call = waiting(queue, Lane.NO_LIST, clock.monotonic() + 100)
-        await asyncio.sleep(0.5)
-        queue.close()
-        call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await call
-        del call
-        await asyncio.sleep(1)
-        gc.collect()
+        with collected_at_the_end():
+            await queue.acquire(Lane.NO_LIST, clock.monotonic() + 10)
+            call = waiting(queue, Lane.NO_LIST, clock.monotonic() + 100)
+            await asyncio.sleep(0.5)
+            queue.close()
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            del call
+            await asyncio.sleep(1)
         assert complaints == []
 
     play(scenario)

@@ -106,6 +106,7 @@ IDS = st.one_of(st.sampled_from(["a", "b", "c"]), TEXTS)
 ROWS = st.lists(st.tuples(IDS, CELLS, st.sampled_from(["1", "9.5", "", "x", "9,50 EUR"]), CELLS, CELLS), max_size=12)
 
 
+@pytest.mark.long
 @examples(60, shares_fixtures=True)
 @given(records=ROWS, asked=st.lists(st.one_of(IDS, st.text(max_size=2)), max_size=9), json_lines=st.booleans())
 def test_both_engines_answer_alike(

@@ -177,6 +177,7 @@ def read(content: bytes, sink: MemorySink, max_rows: int | None) -> tuple[object
     return items, columns, tally.rows, tally.lacking, report
 
 
+@pytest.mark.long
 def test_the_quick_way_reads_every_dialect_as_the_ordinary_way_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_rows, "_ROWS_BEFORE_USUAL", 4)
     monkeypatch.setattr(usual_lines, "_MAX_TOGETHER", 7)

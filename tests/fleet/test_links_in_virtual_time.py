@@ -1,7 +1,6 @@
 """Links to the moment: when a replica says where it listens, connects, waits and gives up; a model of a network."""
 
 import asyncio
-import gc
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from hashlib import blake2b
@@ -23,6 +22,7 @@ from service.fleet.links import (
     UNREACHABLE_SECONDS,
     Links,
 )
+from tests.support.garbage import collected_at_the_end
 from tests.support.virtual_time import VirtualClock, run_virtual
 
 SECRET = b"s" * 32
@@ -225,9 +225,9 @@ def play(scenario: Callable[[World], Awaitable[None]]) -> None:
 
     async def run() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-        async with AsyncExitStack() as stack:
-            await scenario(World(stack))
-        gc.collect()
+        with collected_at_the_end():
+            async with AsyncExitStack() as stack:
+                await scenario(World(stack))
 
     run_virtual(run())
     assert complaints == []

@@ -291,6 +291,7 @@ def test_a_file_whose_name_says_nothing_is_named_with_the_way_out(tmp_path: Path
     assert "--interactions, --items or --users" in result.output
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not RETAIL.exists(), reason="the retail data is not on this machine")
 def test_the_retail_data_needs_a_renamed_column_and_nothing_else() -> None:
     report = found(RETAIL)

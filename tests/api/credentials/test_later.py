@@ -138,6 +138,7 @@ async def test_what_a_container_is_given_is_used_even_if_its_end_is_near_or_past
     assert ("aws_credentials_expired" in events(capsys)) == (lasts_seconds < 0)
 
 
+@pytest.mark.long
 async def test_a_catalogue_in_s3_is_read_on_with_credentials_that_were_written_anew(
     open_door: OpenDoor, local: LocalPersonalize, amazon: Amazon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
