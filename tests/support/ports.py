@@ -7,18 +7,24 @@ import socket
 _FIRST, _LAST = 20_000, 32_000
 """Below the ports that the kernel gives to clients, so that no connection takes one between the look and its use."""
 
-_ports = itertools.cycle(range(_FIRST, _LAST))
-_skipped = False
+_PARTS = 16
+"""Workers of a run, and runs beside each other, look in different parts: two that found the same port free at the same
+time would both use it."""
+
+
+def _part() -> range:
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    size = (_LAST - _FIRST) // _PARTS
+    # The workers of a run have the same parent.
+    first = _FIRST + (os.getppid() * 5 + number) % _PARTS * size
+    return range(first, first + size)
+
+
+_ports = itertools.cycle(_part())
 
 
 def free_port() -> int:
     """A port that nobody listens on, and that this process has not given away lately."""
-    global _skipped  # noqa: PLW0603  # one sequence for the process
-    if not _skipped:
-        # Test runs beside each other begin at different places.
-        for _ in range(os.getpid() * 37 % (_LAST - _FIRST)):
-            next(_ports)
-        _skipped = True
     for port in _ports:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
