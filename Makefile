@@ -8,7 +8,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # More workers than processors, since many tests wait; a worker that has no more tests takes some of another. Each
 # imports everything, so that more than these make two processors slower again.
 PROCESSORS := $(shell getconf _NPROCESSORS_ONLN)
-WORKERS ?= $(shell echo $$(($(PROCESSORS) < 2 ? 2 : 5)))
+WORKERS ?= $(shell echo $$(($(PROCESSORS) < 2 ? 2 : 6)))
 test-fast: WORKERS = $(shell echo $$(($(PROCESSORS) < 2 ? 2 : 3)))
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
