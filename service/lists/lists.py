@@ -159,10 +159,6 @@ class Lists:
             self.pin(key, boarding.pinned, boarding.pinned_seconds)
         return boarding
 
-    def _is_of_before(self, key: UserKey, outcome: Outcome, asked_at: float | None) -> bool:
-        """Whether the user was forgotten, and this may be of the time before."""
-        return self._lately.holds(key, asked_at if outcome.source == "personalize" else None)
-
     async def settle(self, key: UserKey, outcome: Outcome, *, led: bool, asked_at: float | None = None) -> Settled:
         """Agree with the other replicas on what all parts of a message show, before any of them is answered.
 
@@ -263,6 +259,10 @@ class Lists:
         if kept is not None and self.is_fresh(key, kept):
             return Outcome(kept, "cache", reason)
         return await self.step_down(key, kept, reason, deadline)
+
+    def _is_of_before(self, key: UserKey, outcome: Outcome, asked_at: float | None) -> bool:
+        """Whether the user was forgotten, and this may be of the time before."""
+        return self._lately.holds(key, asked_at if outcome.source == "personalize" else None)
 
     async def _shared_list(self, key: UserKey, deadline: float) -> Envelope | None:
         try:
