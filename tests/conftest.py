@@ -44,6 +44,23 @@ sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # the mark of 
 _running: list[pytest.Item] = []
 
 
+class _Unheard(logging.Handler):
+    """Remembers errors of tasks that nobody awaited; asyncio finds them when the task is collected."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if "never retrieved" in message:
+            self.found.append(message)
+
+
+_unheard: Final = _Unheard()
+logging.getLogger("asyncio").addHandler(_unheard)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests that ask for a Redis or a browser, and all of tests/integration. Let the slowest begin."""
     for item in items:
@@ -109,6 +126,15 @@ def logging_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def no_error_is_unheard() -> Iterator[None]:
+    """A task that fails is awaited by somebody, or says so itself. The one that fails may be of an earlier test."""
+    yield
+    found = _unheard.found[:]
+    _unheard.found.clear()
+    assert not found
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,6 +8,9 @@ from redis.exceptions import InvalidResponse
 _LISTS: Final = ("XRANGE", "XREVRANGE", "XINFO GROUPS", "XPENDING", "XAUTOCLAIM", "TIME", "HMGET", "ZRANGE")
 """Commands that answer with a list, whatever there is."""
 
+_VALUES: Final = ("GET", "HGET")
+"""Commands that answer with bytes, or with nothing."""
+
 Reader = Callable[..., Any]
 
 
@@ -21,9 +24,11 @@ class Client(Protocol):
 
 
 def check_answers(client: Client) -> None:
-    """Let commands that answer with a list fail where something else comes."""
+    """Let commands that answer with a list, or with bytes, fail where something else comes."""
     for name in _LISTS:
         client.set_response_callback(name, _checked(name, client.response_callbacks.get(name)))
+    for name in _VALUES:
+        client.set_response_callback(name, _value)
 
 
 def _checked(name: str, read: Reader | None) -> Reader:
@@ -33,3 +38,9 @@ def _checked(name: str, read: Reader | None) -> Reader:
         return answer if read is None else read(answer, **options)
 
     return checked
+
+
+def _value(answer: object, **_: object) -> bytes | None:
+    if answer is None or isinstance(answer, bytes):
+        return answer
+    raise InvalidResponse(f"Protocol error: {type(answer).__name__} for a value")

@@ -11,6 +11,7 @@ import pytest
 
 from service.models import RecommendationQuery
 from service.settings import Settings, load
+from tests.simulation.links import with_modelled_links
 from tests.simulation.member import open_member, with_modelled_redis
 from tests.simulation.personalize import Personalize
 from tests.support.fakes import FakeCatalog, most_in_any_second
@@ -27,7 +28,7 @@ ITEMS_TPS: Final = 2
 
 @pytest.fixture(autouse=True)
 def modelled_redis() -> Iterator[None]:
-    with with_modelled_redis():
+    with with_modelled_redis(), with_modelled_links():
         yield
 
 

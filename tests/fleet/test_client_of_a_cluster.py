@@ -27,21 +27,22 @@ async def ask_script(client: RedisClient) -> object:
 
 
 @pytest.mark.parametrize("is_cluster", [False, True])
-async def test_what_is_no_list_is_no_answer_of_redis(*, is_cluster: bool) -> None:
+async def test_a_number_is_no_answer_where_a_list_or_a_value_was_asked_for(*, is_cluster: bool) -> None:
     async with odd_cluster(1) as [node], odd_redis() as server:
         redis, form = (node, "redis+cluster://{}") if is_cluster else (server, "redis://{}")
         async with opened(redis, form=form) as client:
-            redis.says["HMGET"] = 1
-            with pytest.raises(SharedStateUnavailable, match="InvalidResponse"):
+            for command, *words, good in (("HMGET", "k", ["a"], [b"1"]), ("GET", "k", None)):
+                redis.says[command] = 1
+                with pytest.raises(SharedStateUnavailable, match="InvalidResponse"):
+                    async with client.use("k") as library:
+                        await getattr(library, command.lower())(*words)
+                redis.says[command] = good
+                if client.up:
+                    client.mark_down(ConnectionResetError("reset"))
+                await client.find()
+                client.mark_up()
                 async with client.use("k") as library:
-                    await library.hmget("k", ["a"])
-            redis.says["HMGET"] = [b"1"]
-            if client.up:
-                client.mark_down(ConnectionResetError("reset"))
-            await client.find()
-            client.mark_up()
-            async with client.use("k") as library:
-                assert await library.hmget("k", ["a"]) == [b"1"]
+                    assert await getattr(library, command.lower())(*words) == good
 
 
 def key_at(nodes: list[OddRedis], number: int, client: RedisClient) -> str:

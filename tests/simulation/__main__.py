@@ -1,8 +1,8 @@
 """`python -m tests.simulation --seeds N`: N worlds, and whether every promise held in each of them.
 
 A seed that fails is printed with what it broke and the fewest happenings that break it; `--first SEED --seeds 1` plays
-it again, the same. `--fault K3` puts an old fault back, and says after how many seeds a promise broke; `--faults` does
-so with all of them.
+it again, the same. `--new 20` plays 20 more, which are others with each change of the service. `--fault K3` puts an old
+fault back, and says after how many seeds a promise broke; `--faults` does so with all of them.
 """
 
 import argparse
@@ -15,13 +15,18 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
+from zlib import crc32
 
 from tests.simulation.jobs import Result, be_quiet, play_job
 from tests.simulation.plan import REPLICAS, SECONDS, Plan
 from tools.mutants.checkout import Change, Checkout, DoesNotApplyError, Mutant, pytest_arguments
 
 FAULTS: Final = Path(__file__).with_name("faults.toml")
+SERVICE: Final = Path(__file__).parents[2] / "service"
 MAX_SEEDS_OF_A_FAULT: Final = 500
+
+PLAYED: Final = 10_000
+"""So many first seeds were played; new ones come after them."""
 
 
 def main() -> int:
@@ -29,6 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--new", type=int, default=0, help="so many more, others with each change of the service")
     parser.add_argument("--replicas", type=int, default=REPLICAS)
     parser.add_argument("--minutes", type=float, default=SECONDS / 60, help="of each world")
     parser.add_argument("--workers", type=int, default=1)
@@ -66,7 +72,7 @@ def _worlds(options: argparse.Namespace) -> Iterator[Result]:
     seconds = options.minutes * 60
     jobs = [
         (seed, options.replicas, seconds)
-        for seed in range(options.first, options.first + options.seeds)
+        for seed in (*range(options.first, options.first + options.seeds), *_new_seeds(options.new))
         if not options.only or Plan.of(seed, options.replicas, seconds).of_kinds(options.only)
     ]
     if options.workers == 1:
@@ -75,6 +81,14 @@ def _worlds(options: argparse.Namespace) -> Iterator[Result]:
         return
     with multiprocessing.get_context("spawn").Pool(options.workers, be_quiet) as pool:
         yield from pool.imap_unordered(play_job, jobs, chunksize=8)
+
+
+def _new_seeds(count: int) -> range:
+    """Seeds that the code decides, so that a run that failed can be made again."""
+    code = 0
+    for path in sorted((*SERVICE.rglob("*.py"), *SERVICE.rglob("*.lua"))):
+        code = crc32(path.read_bytes(), code)
+    return range(PLAYED + code, PLAYED + code + count)
 
 
 def faults() -> list[Mutant]:

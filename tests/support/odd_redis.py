@@ -80,6 +80,8 @@ class OddRedis:
                     writer.write(_packed(said))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
+        except ValueError:
+            pass  # a client that speaks TLS, or went in the middle of a line
         finally:
             self.open -= 1
             writer.close()
