@@ -1,30 +1,46 @@
-"""New users all the time on a small cache: memory, tasks and connections must come to rest.
+"""What hours bring, within minutes, to two replicas on a Redis: memory, tasks, connections and keys must come to rest.
 
-`python -m bench.soak --seconds 600 --users-per-second 200` prints a line for each thirtieth of the time, and at the end
-what did not come to rest; then the exit status is 1.
+`python -m bench.soak --seconds 600 --users-per-second 100` calls for new users all the time. The cache is small, and
+lists age sixty times as fast as they do by default. Meanwhile users buy and are forgotten, an item is blocked and let
+in again, and the catalogue is read anew. It prints a line for each thirtieth of the time, and at the end what did not
+come to rest; then the exit status is 1.
 """
 
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+import aiohttp
 import click
 
 from tests.support.calls import client, make_call
 from tests.support.processes import SAMPLE, Process, local_personalize, service
+from tests.support.redis import RedisServer
+
+ADMIN_KEY: Final = "admin-key-of-the-soak-of-24"
+EVENT_KEY: Final = "event-key-of-the-soak-of-24"
+
+FRESH_SECONDS: Final = 15
+STALE_SECONDS: Final = 90
+"""So short that most lists go before the first third is over."""
 
 MAX_GROWTH: Final = 1.1
-"""Memory of the last third over that of the second; the cache is full by then."""
+"""The last third over the second; the cache is full by then."""
 
-MAX_MORE_DESCRIPTORS: Final = 16
-"""In the last third more than in the second; calls come and go."""
+MAX_MORE: Final = 16
+"""Descriptors, flights and tasks in the last third more than twice those of the second; calls come and go."""
+
+GROWING: Final = ("resident_mib", "keys")
+COMING_AND_GOING: Final = ("descriptors", "flights_open", "event_loop_tasks")
 
 
 def verdict(marks: Sequence[Mapping[str, float]]) -> list[str]:
@@ -37,61 +53,124 @@ def verdict(marks: Sequence[Mapping[str, float]]) -> list[str]:
     def most(some: Sequence[Mapping[str, float]], name: str) -> float:
         return max(one.get(name, 0.0) for one in some)
 
-    found = []
-    if most(last, "resident_mib") > MAX_GROWTH * most(second, "resident_mib"):
-        found.append(f"memory grows: {most(second, 'resident_mib'):g} MiB, then {most(last, 'resident_mib'):g} MiB")
-    for name, more in (("descriptors", MAX_MORE_DESCRIPTORS), ("flights_open", MAX_MORE_DESCRIPTORS)):
-        if most(last, name) > 2 * most(second, name) + more:
-            found.append(f"{name} grow: {most(second, name):g}, then {most(last, name):g}")
+    found = [
+        f"{name} grows: {most(second, name):g}, then {most(last, name):g}"
+        for name, bound in (
+            *((one, MAX_GROWTH * most(second, one)) for one in GROWING),
+            *((one, 2 * most(second, one) + MAX_MORE) for one in COMING_AND_GOING),
+            ("lasting_keys", most(second, "lasting_keys")),
+        )
+        if most(last, name) > bound
+    ]
     if bad := most(last, "bad"):
         found.append(f"{bad:g} calls were not answered in full")
     return found
 
 
-def _descriptors(process: Process) -> int:
-    return len(os.listdir(f"/proc/{process.popen.pid}/fd"))  # noqa: PTH208  # only their number
+class Soak:
+    """Two replicas, their Redis, and what comes of the calls.
+
+    Args:
+        replicas: Called in turn.
+        redis: Theirs.
+        wanted: Items in each answer.
+    """
+
+    def __init__(self, replicas: Sequence[Process], redis: RedisServer, wanted: int) -> None:
+        self.marks: list[dict[str, float]] = []
+        self._replicas = replicas
+        self._redis = redis
+        self._wanted = wanted
+        self._answers: Counter[str] = Counter()
+        self._slowest = 0.0
+        self._pending: set[asyncio.Task[None]] = set()
+
+    async def play(self, seconds: float, per_second: float) -> None:
+        """Call for a new user each time, and do what people do."""
+        began = time.monotonic()
+        count = int(seconds * per_second)
+        async with client() as session, aiohttp.ClientSession() as staff:
+            for number in range(count):
+                await asyncio.sleep(max(0.0, began + number / per_second - time.monotonic()))
+                self._begin(self._call(session, number))
+                if number % max(1, int(per_second)) == 0:
+                    self._begin(self._do(staff, number))
+                if number % max(1, count // 30) == 0:
+                    self.marks.append({"second": round(time.monotonic() - began, 1), **await self._mark()})
+                    print(json.dumps(self.marks[-1]), flush=True)
+            await asyncio.gather(*self._pending)
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
+
+    async def _call(self, session: aiohttp.ClientSession, number: int) -> None:
+        call = await make_call(session, self._url(number), f"soak{number}", self._wanted)
+        self._answers["complete" if call.status == 200 and call.complete else "bad"] += 1
+        self._answers[call.source] += 1
+        self._slowest = max(self._slowest, call.seconds)
+
+    async def _do(self, staff: aiohttp.ClientSession, number: int) -> None:
+        """Somebody buys, somebody is forgotten, an item is blocked or let in, and a new catalogue is looked for."""
+        user, url = f"soak{number // 2}", self._url(number)
+        item = f"item{number % 7:03}"
+        bought = {"userId": user, "eventList": [{"eventType": "Purchase", "itemId": item, "eventId": f"e{number}"}]}
+        turn = len(self.marks) % 2
+        key = {"X-API-Key": ADMIN_KEY}
+        for asked in (
+            staff.post(f"{url}/events", json=[bought], headers={"X-API-Key": EVENT_KEY}),
+            staff.delete(f"{url}/users/soak{number // 3}", headers=key),
+            staff.request("PUT" if turn else "DELETE", f"{url}/items/item001/block", headers=key),
+        ):
+            async with asked as answer:
+                self._answers["complete" if answer.status in {200, 202} else "bad"] += 1
+        if not number % 15:
+            self._replicas[turn].popen.send_signal(signal.SIGHUP)
+
+    def _url(self, number: int) -> str:
+        return self._replicas[number % len(self._replicas)].url
+
+    async def _mark(self) -> dict[str, float]:
+        """The larger one of the replicas' figures, and those of Redis."""
+        shown = [await asyncio.to_thread(_figures, one) for one in self._replicas]
+        return {
+            **{name: max(one[name] for one in shown) for name in shown[0]},
+            **await asyncio.to_thread(_kept_in, self._redis),
+            "slowest_ms": round(self._slowest * 1000, 1),
+            **self._answers,
+        }
 
 
-async def _soak(replica: Process, seconds: float, per_second: float, wanted: int) -> list[dict[str, float]]:
-    marks: list[dict[str, float]] = []
-    answers: Counter[str] = Counter()
-    slowest = 0.0
-    began = time.monotonic()
-    pending: set[asyncio.Task[None]] = set()
+def _figures(replica: Process) -> dict[str, float]:
+    wanted = ("flights_open", "event_loop_tasks", "refresh_queue", "cache_entries", "cache_bytes")
+    with urllib.request.urlopen(replica.url + "/metrics", timeout=10) as answer:  # noqa: S310  # loopback only
+        lines = answer.read().decode().splitlines()
+    descriptors = len(os.listdir(f"/proc/{replica.popen.pid}/fd"))  # noqa: PTH208  # only their number
+    return {
+        "resident_mib": round(replica.resident_mib(), 1),
+        "descriptors": descriptors,
+        **{line.split()[0]: float(line.split()[1]) for line in lines if line.startswith(wanted)},
+    }
 
-    async def one(number: int) -> None:
-        nonlocal slowest
-        call = await make_call(session, replica.url, f"soak{number}", wanted)
-        answers["complete" if call.status == 200 and call.complete else "bad"] += 1
-        answers[call.source] += 1
-        slowest = max(slowest, call.seconds)
 
-    async with client() as session:
-        for number in range(int(seconds * per_second)):
-            await asyncio.sleep(max(0.0, began + number / per_second - time.monotonic()))
-            task = asyncio.create_task(one(number))
-            pending.add(task)
-            task.add_done_callback(pending.discard)
-            if number % max(1, int(seconds * per_second / 30)) == 0:
-                mark = {
-                    "second": round(time.monotonic() - began, 1),
-                    "resident_mib": round(replica.resident_mib(), 1),
-                    "descriptors": _descriptors(replica),
-                    "slowest_ms": round(slowest * 1000, 1),
-                    **await asyncio.to_thread(_metrics, replica),
-                    **answers,
-                }
-                marks.append(mark)
-                print(json.dumps(mark), flush=True)
-        await asyncio.gather(*pending)
-    return marks
+def _kept_in(redis: RedisServer) -> dict[str, float]:
+    """How many keys there are, and how many of them never expire."""
+    with redis.client() as library:
+        space = library.info("keyspace").get("db0", {"keys": 0, "expires": 0})
+        used = library.info("memory")["used_memory"]
+    return {
+        "keys": space["keys"],
+        "lasting_keys": space["keys"] - space["expires"],
+        "redis_mib": round(used / 2**20, 1),
+    }
 
 
 @click.command()
 @click.option("--seconds", default=600.0, show_default=True)
-@click.option("--users-per-second", default=200.0, show_default=True)
+@click.option("--users-per-second", default=100.0, show_default=True)
 @click.option("--tps", default=50.0, show_default=True)
-@click.option("--cache-max-mb", default=64.0, show_default=True, help="Small enough to be full in the first third.")
+@click.option("--cache-max-mb", default=1.0, show_default=True, help="Small enough to be full in the first third.")
 @click.option("--num-results", default=10, show_default=True, help="Longer lists fill the cache sooner.")
 @click.option("--data", default=str(SAMPLE), show_default=True, help="Directory of items.csv and interactions.csv.")
 @click.option("--out", default="build/soak.json", show_default=True)
@@ -105,31 +184,35 @@ def main(
     data: str,
     out: str,
 ) -> None:
-    """One replica with a small cache and ever new users."""
-    with (
-        local_personalize(Path(data), tps=tps, latency_ms=30) as personalize,
-        service(
-            personalize,
-            catalog=Path(data, "items.csv"),
-            PERSONALIZE_TPS=str(tps),
-            CACHE_MAX_MB=str(cache_max_mb),
-        ) as replica,
-    ):
-        marks = asyncio.run(_soak(replica, seconds, users_per_second, num_results))
-        metrics = _metrics(replica)
+    """Two replicas with a small cache, and ever new users."""
+    with ExitStack() as stack:
+        personalize = stack.enter_context(local_personalize(Path(data), tps=tps, latency_ms=30))
+        redis = stack.enter_context(RedisServer())
+        replicas = [
+            stack.enter_context(
+                service(
+                    personalize,
+                    catalog=Path(data, "items.csv"),
+                    PERSONALIZE_TPS=str(tps),
+                    CACHE_MAX_MB=str(cache_max_mb),
+                    CACHE_FRESH_SECONDS=str(FRESH_SECONDS),
+                    CACHE_STALE_SECONDS=str(STALE_SECONDS),
+                    REDIS_URL=redis.url,
+                    EXPECTED_REPLICAS="2",
+                    ADMIN_KEYS=ADMIN_KEY,
+                    EVENT_KEYS=EVENT_KEY,
+                    EXCLUDE_AFTER="Purchase:1d",
+                )
+            )
+            for _ in range(2)
+        ]
+        soak = Soak(replicas, redis, num_results)
+        asyncio.run(soak.play(seconds, users_per_second))
     Path(out).parent.mkdir(exist_ok=True)
-    Path(out).write_text(json.dumps({"marks": marks, "metrics": metrics}, indent=1), "utf-8")
-    print(json.dumps(metrics))
-    problems = verdict(marks)
+    Path(out).write_text(json.dumps({"marks": soak.marks}, indent=1), "utf-8")
+    problems = verdict(soak.marks)
     print(*(problems or ["all came to rest"]), sep="\n")
     sys.exit(int(bool(problems)))
-
-
-def _metrics(replica: Process) -> dict[str, float]:
-    wanted = ("flights_open", "refresh_queue", "cache_entries", "cache_bytes")
-    with urllib.request.urlopen(replica.url + "/metrics", timeout=10) as answer:  # noqa: S310  # loopback only
-        lines = answer.read().decode().splitlines()
-    return {line.split()[0]: float(line.split()[1]) for line in lines if line.startswith(wanted)}
 
 
 if __name__ == "__main__":

@@ -86,6 +86,11 @@ def open_gauges(
         "Stale lists that wait for a free slot.",
         lambda: sum(len(one.refresher) for _, one in campaigns),
     )
+    telemetry.gauge(
+        "event_loop_tasks",
+        "What this replica has under way, its background work included.",
+        lambda: len(asyncio.all_tasks()),
+    )
     telemetry.gauge("cache_entries", "Lists in memory.", lambda: len(memory))
     telemetry.gauge("redis_up", "1 when Redis answers or none is configured.", shared.redis_up)
     telemetry.gauge("replica_links", "Other replicas that this one is linked with.", shared.replica_links)

@@ -172,9 +172,11 @@ async def test_a_flight_is_open_until_its_list_is_there(door: Door) -> None:
     door.personalize.held = asyncio.Event()
     calls = [asyncio.create_task(door.get(PATH, user_id=user)) for user in ("ann", "ann", "bob")]
     await door.shows("flights_open 2.0")
+    busy = (await values(door))["event_loop_tasks",]
     door.personalize.held.set()
     await asyncio.gather(*calls)
     await door.shows("flights_open 0.0")
+    assert (await values(door))["event_loop_tasks",] < busy
 
 
 async def test_a_stale_list_waits_for_a_slot_to_be_renewed_in(open_door: OpenDoor) -> None:

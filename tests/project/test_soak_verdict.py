@@ -4,7 +4,15 @@ import pytest
 
 from bench.soak import verdict
 
-CALM = {"resident_mib": 150.0, "descriptors": 30.0, "flights_open": 2.0, "bad": 0.0}
+CALM = {
+    "resident_mib": 150.0,
+    "descriptors": 30.0,
+    "flights_open": 2.0,
+    "event_loop_tasks": 20.0,
+    "keys": 900.0,
+    "lasting_keys": 7.0,
+    "bad": 0.0,
+}
 
 
 def test_a_replica_at_rest_is_well() -> None:
@@ -13,7 +21,16 @@ def test_a_replica_at_rest_is_well() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("resident_mib", 170.0), ("descriptors", 80.0), ("flights_open", 40.0), ("bad", 1.0)]
+    ("name", "value"),
+    [
+        ("resident_mib", 170.0),
+        ("descriptors", 80.0),
+        ("flights_open", 40.0),
+        ("event_loop_tasks", 60.0),
+        ("keys", 1_000.0),
+        ("lasting_keys", 8.0),
+        ("bad", 1.0),
+    ],
 )
 def test_whatever_grows_in_the_last_third_is_named(name: str, value: float) -> None:
     [line] = verdict([*[CALM] * 29, {**CALM, name: value}])

@@ -2,7 +2,8 @@
 
 A seed that fails is printed with what it broke and the fewest happenings that break it; `--first SEED --seeds 1` plays
 it again, the same. `--new 20` plays 20 more, which are others with each change of the service. `--fault K3` puts an old
-fault back, and says after how many seeds a promise broke; `--faults` does so with all of them.
+fault back, and says after how many seeds a promise broke; `--faults` does so with all of them. `--day` plays a whole
+day, the seed of `--first`, and prints its figures.
 """
 
 import argparse
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
 
+from tests.simulation.day import DAY, Day, figures, plan_of_a_day, unrest
 from tests.simulation.jobs import Result, be_quiet, play_job
 from tests.simulation.plan import REPLICAS, SECONDS, Plan
+from tests.simulation.world import play
 from tools.mutants.checkout import Change, Checkout, DoesNotApplyError, Mutant, pytest_arguments
 
 FAULTS: Final = Path(__file__).with_name("faults.toml")
@@ -42,7 +45,10 @@ def main() -> int:
     parser.add_argument("--until-broken", action="store_true", help="stop at the first seed that breaks a promise")
     parser.add_argument("--fault", action="append", default=[], help="put this fault back")
     parser.add_argument("--faults", action="store_true", help="each of them")
+    parser.add_argument("--day", action="store_true", help="play a day of a shop, and print its figures")
     options = parser.parse_args()
+    if options.day:
+        return _play_a_day(options.first)
     if options.fault or options.faults:
         return _with_faults(options.fault, options.workers)
     began = time.monotonic()
@@ -66,6 +72,15 @@ def main() -> int:
     )
     print(", ".join(f"{source} {count}" for source, count in sources.most_common()))
     return int(broken > 0)
+
+
+def _play_a_day(seed: int) -> int:
+    be_quiet()
+    day = play(plan_of_a_day(seed), DAY, Day)
+    assert isinstance(day, Day)
+    problems = [*day.broken, *unrest(day.marks)]
+    print(*figures(day), *(problems or ["every promise held, and all came to rest"]), sep="\n")
+    return int(bool(problems))
 
 
 def _worlds(options: argparse.Namespace) -> Iterator[Result]:

@@ -9,6 +9,7 @@ Longer than 300 lines: a happening is a method.
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
@@ -393,12 +394,12 @@ def _beats(key: bytes) -> bool:
     return b"{fleet}" in key and key.endswith((b":replicas", b":shares", b":prewarm"))
 
 
-def play(plan: Plan, seconds: float = SECONDS) -> World:
+def play(plan: Plan, seconds: float = SECONDS, world_of: Callable[[Plan, float], World] = World) -> World:
     """What comes of a plan, the same each time."""
     names = random.Random(plan.seed)
 
     async def run() -> World:
-        world = World(plan, seconds)
+        world = world_of(plan, seconds)
         await world.play()
         return world
 
