@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv6Address
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from service.constants import MAX_PORT
 from service.errors import ConfigurationError
@@ -51,7 +51,13 @@ _FORM: Final = (
     " redis+sentinel:// (or rediss+...) name several hosts"
 )
 
-_NO_HOST: Final = re.compile(r"[\s\"'<>;\\^`{|}]")
+_PARTS: Final = re.compile(r"([^:/?#]+):(?://([^/?#]*))?([^?#]*)\??([^#]*)#?(.*)")
+"""Scheme, user and hosts, path, query, fragment. Python's own reader takes one host, or refuses several with [ ]."""
+
+_BREAKS: Final = re.compile(r"[\t\r\n]")
+"""What may have come into a long address as it was written down."""
+
+_NO_HOST: Final = re.compile(r"[\s\"'<>;\[\\\]^`{|}]")
 """What the name of no host has."""
 
 _ESCAPES: Final = "in a user or password write @ as %40, : as %3A, / as %2F, ? as %3F and # as %23"
@@ -139,30 +145,28 @@ class _WrongUrl(Exception):  # it is the URL that is wrong
 
 
 def _parsed(url: str) -> RedisAddress:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise _WrongUrl(f"cannot be read as an address; {_ESCAPES}") from None
-    if parts.scheme not in SCHEMES:
+    parts = _PARTS.fullmatch(_BREAKS.sub("", url))
+    if parts is None or (scheme := parts[1].lower()) not in SCHEMES:
         raise _WrongUrl(_FORM)
+    server, in_path, query, fragment = parts.groups("")[1:]
     # What follows a character that should have been escaped is part of a secret, and must not be repeated.
-    if parts.fragment or "@" in parts.query or "@" in parts.path:
+    if fragment or "@" in query or "@" in in_path:
         raise _WrongUrl(f"has a character that must be escaped; {_ESCAPES}")
-    kind, tls = SCHEMES[parts.scheme]
-    options = _options(parts, kind, tls=tls)
-    userinfo, _, netloc = parts.netloc.rpartition("@")
+    kind, tls = SCHEMES[scheme]
+    options = _options(scheme, query, kind, tls=tls)
+    userinfo, _, netloc = server.rpartition("@")
     if "@" in userinfo and "," in userinfo:
         raise _WrongUrl(f"names user and password once, before the first host; {_ESCAPES}, and , as %2C")
     login = _login(userinfo, options)
     path, service = "", ""
     hosts: tuple[HostPort, ...] = ()
     if kind == "socket":
-        path, database = unquote(parts.path), ""
+        path, database = unquote(in_path), ""
         if not path or netloc:
             raise _WrongUrl("must name a socket: unix:///path/to/redis.sock")
     else:
         hosts = tuple(_hosts(netloc, kind))
-        service, database = _service_and_database(parts.path, kind)
+        service, database = _service_and_database(in_path, kind)
     return RedisAddress(
         kind=kind,
         hosts=hosts,
@@ -176,14 +180,14 @@ def _parsed(url: str) -> RedisAddress:
     )
 
 
-def _options(parts: SplitResult, kind: Kind, *, tls: bool) -> dict[str, str]:
+def _options(scheme: str, query: str, kind: Kind, *, tls: bool) -> dict[str, str]:
     known = PLAIN_OPTIONS | (TLS_OPTIONS if tls else frozenset()) | (SENTINEL_OPTIONS if kind == "sentinel" else set())
     options: dict[str, str] = {}
-    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+    for name, value in parse_qsl(query, keep_blank_values=True):
         if name in SET_BY_THE_SERVICE:
             raise _WrongUrl(f"the option {name} is the service's to set; leave it out")
         if name in TLS_OPTIONS and not tls:
-            raise _WrongUrl(f"the option {name} is for TLS; write {parts.scheme.replace('redis', 'rediss')}://")
+            raise _WrongUrl(f"the option {name} is for TLS; write {scheme.replace('redis', 'rediss')}://")
         if name in SENTINEL_OPTIONS and kind != "sentinel":
             raise _WrongUrl(f"the option {name} is for redis+sentinel://")
         if name not in known:
@@ -218,9 +222,9 @@ def _hosts(netloc: str, kind: Kind) -> Iterator[HostPort]:
 
 def _host_and_port(name: str) -> tuple[str, str]:
     if name.startswith("["):
-        inside, _, after = name[1:].partition("]")
+        inside, end, after = name[1:].partition("]")
         try:
-            ip_address(inside)
+            IPv6Address(inside if end else name)
         except ValueError:
             raise _WrongUrl("what stands in [ ] must be an IPv6 address") from None
         if after and not after.startswith(":"):
