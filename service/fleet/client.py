@@ -283,7 +283,7 @@ class RedisClient:
         while True:
             await asyncio.sleep(SENTINEL_SECONDS)
             route = self._route
-            if not self.up or route is None:
+            if route is None:
                 continue
             with suppress(Refusal, *FAILURES):
                 async with asyncio.timeout(FINDING_SECONDS):
