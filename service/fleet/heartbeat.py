@@ -123,7 +123,7 @@ class Heartbeat:
         self.version = b""
         """Changes with every replica that comes or goes."""
         self._beat_at: float | None = None
-        self._closing = self._waiting = False
+        self._waiting = False
         self._questions = NEWCOMER_QUESTIONS
         self._seen = b"" if patient else b"-"
         self._following = asyncio.Lock()
@@ -211,7 +211,6 @@ class Heartbeat:
 
     async def __aexit__(self, *_: object) -> None:
         """Stop to beat and sign off; fine when Redis is down."""
-        self._closing = True
         await self._stack.aclose()
 
     async def beat(self) -> None:
@@ -246,8 +245,7 @@ class Heartbeat:
         self._waiting = True
 
     async def _keep_beating(self) -> None:
-        # A cancellation that comes as the library gives up a connection may get lost in it.
-        while not self._closing:
+        while True:
             await asyncio.sleep(self._heartbeat_seconds)
             await self.beat()
 

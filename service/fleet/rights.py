@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import redis.asyncio as aioredis
-from redis.exceptions import RedisError
 
 from service.fleet.causes import Refusal, answer_of, cause_of
 
@@ -17,7 +16,7 @@ KEYS: Final = "~pc:*"
 CHANNELS: Final = "&pc:*"
 
 _CHECK: Final = "pc:{check}"
-_CHANNEL: Final = "pc:check:flights"
+_CHANNEL, _UNUSED_CHANNEL = "pc:check:flights", "pc:check:unused"
 _SET: Final = f"{_CHECK}:set"
 _TEXT, _HASH, _ZSET, _STREAM = f"{_CHECK}:text", f"{_CHECK}:hash", f"{_CHECK}:zset", f"{_CHECK}:stream"
 _HOUR_MS: Final = 3_600_000
@@ -74,8 +73,10 @@ SERVING: Final[Mapping[str, tuple[Any, ...]]] = MappingProxyType(
 )
 """Commands of a replica and of a prewarm, each with a harmless way to try it."""
 
-SUBSCRIBING: Final = ("subscribe", "unsubscribe")
-"""Commands of a replica that a connection of its own tries."""
+SUBSCRIBING: Final[Mapping[str, tuple[Any, ...]]] = MappingProxyType(
+    {"subscribe": ("SUBSCRIBE", _UNUSED_CHANNEL), "unsubscribe": ("UNSUBSCRIBE", _UNUSED_CHANNEL)}
+)
+"""Commands of a replica that listens. Nobody publishes there: a message would come between the answers."""
 
 ASKING: Final = ("info",)
 """Commands by which the service asks how Redis keeps data; without them it goes on and says that it does not know."""
@@ -107,7 +108,7 @@ async def look_at_rights(redis: aioredis.Redis, *, cluster: bool, tls: bool) -> 
         Refusal: A right is missing, or the server refuses writes.
         RedisError: The server did not answer.
     """
-    tries = {**SERVING, **(CLUSTER if cluster else {})}
+    tries = {**SERVING, **SUBSCRIBING, **(CLUSTER if cluster else {})}
     async with redis.pipeline(transaction=False) as pipe:
         for command in tries.values():
             pipe.execute_command(*command)
@@ -115,19 +116,6 @@ async def look_at_rights(redis: aioredis.Redis, *, cluster: bool, tls: bool) -> 
     for name, answer in zip(tries, answers, strict=True):
         if isinstance(answer, Exception):
             _judge(name, answer, tls=tls)
-    async with redis.pubsub() as subscription:
-        try:
-            await subscription.subscribe(_CHANNEL)
-            await subscription.get_message(timeout=1.0)
-        except RedisError as error:
-            _judge("subscribe", error, tls=tls)
-            raise
-        try:
-            await subscription.unsubscribe(_CHANNEL)
-            await subscription.get_message(timeout=1.0)
-        except RedisError as error:
-            _judge("unsubscribe", error, tls=tls)
-            raise
 
 
 def _judge(name: str, error: BaseException, *, tls: bool) -> None:

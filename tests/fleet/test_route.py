@@ -86,6 +86,8 @@ REFUSALS: list[tuple[dict[str, Answer], str, str, bool]] = [
     ({"XAUTOCLAIM": "-ERR unknown command 'XAUTOCLAIM'"}, "command", "does not know a command", True),
     ({"GET": "-NOPERM this user has no permissions to run the 'get' command"}, "rights", "the right +get (", True),
     ({"SUBSCRIBE": "-NOPERM this user has no permissions to access a channel"}, "rights", "the right &pc:* (", True),
+    ({"UNSUBSCRIBE": "-NOPERM this user has no permissions to run it"}, "rights", "the right +unsubscribe (", True),
+    ({"SUBSCRIBE": HANG_UP}, "closed", "a port with TLS wants rediss://", False),
     ({"TIME": 7}, "protocol", "does not speak Redis's protocol", False),
 ]
 
