@@ -90,9 +90,8 @@ class RedisClient:
         self._route: Route | None = None
         self._turns = asyncio.Semaphore(MAX_CONNECTIONS)
         self._causes_named: set[str] = set()
-        self._logged = False
         self._refused_until = float("-inf")
-        self._pause_seconds = 0.0
+        self._pause_seconds = FIRST_PAUSE_SECONDS
         self._changed_at = float("-inf")
         self._nodes_asked_from: dict[str, float] = {}
         self._nodes_named: set[str] = set()
@@ -218,9 +217,8 @@ class RedisClient:
 
     def mark_up(self) -> None:
         """Let commands through; the heartbeat was answered."""
-        if not (self.up and self._logged) and self._route is not None:
+        if not self.up and self._route is not None:
             _logger.info("redis_up", redis=self.address.shown, server=self._route.server, mode=self._route.mode)
-        if not self.up:
             self._causes_named.clear()
         self._change(up=True)
 
@@ -229,8 +227,8 @@ class RedisClient:
         cause = cause_of(because, tls=self.address.tls is not None)
         # Several commands may be refused at the same moment.
         if cause.lasting and _now() >= self._refused_until:
-            longer = 2 * self._pause_seconds if _now() - self._refused_until < MAX_PAUSE_SECONDS else 0.0
-            self._pause_seconds = min(MAX_PAUSE_SECONDS, max(FIRST_PAUSE_SECONDS, longer))
+            is_again = _now() - self._refused_until < MAX_PAUSE_SECONDS
+            self._pause_seconds = min(MAX_PAUSE_SECONDS, 2 * self._pause_seconds) if is_again else FIRST_PAUSE_SECONDS
             self._refused_until = _now() + self._pause_seconds
         self._tell(cause)
         self._change(up=False)
@@ -272,7 +270,6 @@ class RedisClient:
             _logger.warning("redis_down", redis=self.address.shown, cause=cause.words)
 
     def _change(self, *, up: bool) -> None:
-        self._logged = True
         if up == self.up:
             return
         self.up = up

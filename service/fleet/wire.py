@@ -89,7 +89,7 @@ class Wire:
         # A caller that gives up must not end it for the others.
         opening = self._opening
         await asyncio.wait({opening})
-        if opening.cancelled() or self._is_closed:
+        if self._is_closed:
             raise LostError(_CLOSED)
         return opening.result()
 

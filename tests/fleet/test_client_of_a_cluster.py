@@ -204,6 +204,20 @@ async def test_a_node_that_hangs_up_on_a_script_has_the_nodes_looked_at_again_an
         assert [node.connections for node in nodes] == connections
 
 
+async def test_a_node_that_was_named_and_stays_knows_who_has_taken_over_from_one_that_is_lost() -> None:
+    async with odd_cluster(2) as nodes, opened(*nodes, form="redis+cluster://{}") as client:
+        here, there = (key_at(nodes, number, client) for number in (0, 1))
+        nodes[0].says |= {"CLUSTER SLOTS": HANG_UP, "EVALSHA": HANG_UP}
+        nodes[1].says |= {"EVALSHA": 71}
+        [_, slots] = nodes[1].says["CLUSTER SLOTS"]  # type: ignore[misc]  # a list of two
+        nodes[1].says["CLUSTER SLOTS"] = [[0, slots[1], slots[2]]]
+        with pytest.raises(LostError):
+            await client.scripts.evalsha("sha", 1, here)
+        assert await client.scripts.evalsha("sha", 1, there) == 71
+        await until(lambda: all(one.get_name() != "redis-cluster-nodes" for one in asyncio.all_tasks()))
+        assert await client.scripts.evalsha("sha", 1, here) == 71
+
+
 async def test_a_way_that_is_closed_while_the_nodes_are_looked_for_leaves_nothing_open() -> None:
     async with odd_cluster(2) as nodes, opened(*nodes, form="redis+cluster://{}") as client:
         cluster = client.redis

@@ -181,6 +181,7 @@ async def opened(*servers: OddRedis, form: str = "redis://{}", is_up: bool = Tru
             client.mark_up()
         yield client
     assert not client.up
+    assert all(one.get_name() != "redis-sentinels" for one in asyncio.all_tasks())
     await until(lambda: sum(one.open for one in servers) == 0)
 
 

@@ -58,6 +58,7 @@ class Equivalent:
     why: str
 
 
+_OF_NETWORKS: Final = "whether TLS was spoken says nothing of an answer"
 _NO_INSTANT: Final = "no float of a clock that runs is that very instant"
 _ITS_OWN_ORDER: Final = "each has the same, and only ratios count"
 _LATE_ENOUGH: Final = "stamps are microseconds of today"
@@ -251,7 +252,8 @@ EQUIVALENT: Final = (
     Equivalent("service/fleet/ledger.py", "Gt", r"if stamp >= oldest", "a microsecond sooner is as good"),
     Equivalent("service/fleet/ledger.py", "0 is 1", r"self\._client\.use\(self\._keys\[0\]\)", _ONE_SLOT),
     Equivalent("service/fleet/client.py", "Div", r"^CHANGING_SECONDS: Final = 2 \* SENTINEL", _ONE_SECOND),
-    Equivalent("service/fleet/client.py", "0.0 is 1.0", r"^self\._pause_seconds = 0\.0$", _SET_BEFORE),
+    Equivalent(r"service/fleet/(route|key_faults)\.py", "False is True", r"cause_of\(error, tls=False\)", _OF_NETWORKS),
+    Equivalent("service/fleet/wire.py", "0.0 is 1.0", r"^self\._heard_at = 0\.0$", _SET_BEFORE),
     Equivalent("service/fleet/own_address.py", r"\d+ is \d+", r"^_ANY_PORT", _NOTHING_SENT),
     Equivalent(
         "service/api/http_protocol.py", "0 is 1", r"^self\._(chunks|(packet|rest|body)_bytes) = 0$", _SET_BEFORE
