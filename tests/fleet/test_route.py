@@ -107,13 +107,14 @@ async def test_the_way_that_is_still_good_is_kept_with_new_connections() -> None
     """A network that swallowed packets leaves connections that look alive."""
     async with odd_redis() as redis, pathfinder(f"redis://127.0.0.1:{redis.port}") as paths:
         first = await paths.find(None)
-        await first.redis.ping()
-        before = redis.connections
         answer = asyncio.get_running_loop().create_future()
         redis.says["GET"] = lambda command: answer if command[1] == b"k" else None
         asked = redis.asked["GET"]
         in_flight = asyncio.create_task(get(first))
         await until(lambda: redis.asked["GET"] > asked)
+        # Its connection waits for the next command.
+        await first.redis.ping()
+        before = redis.connections
         second = await paths.find(first)
         assert second.redis is first.redis
         assert redis.connections > before
