@@ -97,12 +97,7 @@ class Wire:
         if self._replies is not None and not self._replies.is_lost:
             return self._replies
         connection = self._make()
-        try:
-            await connection.connect()  # type: ignore[no-untyped-call]  # the library's
-        except BaseException:
-            # The library leaves it open when it is given up in the middle of the login.
-            await connection.disconnect(nowait=True)
-            raise
+        await connection.connect()  # type: ignore[no-untyped-call]  # the library's
         self._replies = _Replies(connection, self._silence_seconds)
         return self._replies
 

@@ -81,6 +81,7 @@ async def test_what_passes_by_itself_is_looked_at_with_every_beat_and_each_cause
         ("redis_down", "warning"),
     ]
     assert (logs[0]["server"], logs[0]["mode"]) == ("Redis 7.4.0", "standalone")
+    assert logs[1]["cause"] == "the connection was closed; a port with TLS wants rediss://"
 
 
 @pytest.mark.parametrize(

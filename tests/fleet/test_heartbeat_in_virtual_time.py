@@ -102,6 +102,25 @@ def test_a_sign_of_life_may_be_read_until_its_sender_has_given_up_and_clocks_hav
     play(scenario)
 
 
+def test_a_redis_that_took_a_sign_of_life_for_too_late_is_left_until_its_clock_is_known_better() -> None:
+    async def scenario(world: World) -> None:
+        # On a slow way, a clock that was set by a little looks as one that was not.
+        world.server.way_seconds = 0.12
+        heartbeat, client = await world.replica()
+        await heartbeat.beat()
+        world.redis_clock.skew += 0.2
+        ups = []
+        with capture_logs() as logs:
+            for _ in range(3):
+                await heartbeat.beat()
+                ups.append(client.up)
+        assert ups == [False, True, True]
+        assert [line["event"] for line in logs] == ["redis_down", "redis_up"]
+        assert "is not what it was" in logs[0]["cause"]
+
+    play(scenario)
+
+
 def test_redis_must_know_a_replica_for_half_the_time_after_which_it_counts_as_silent() -> None:
     async def scenario(world: World) -> None:
         heartbeat, client = await world.replica()

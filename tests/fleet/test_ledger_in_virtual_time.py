@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 
 from service.errors import SharedStateUnavailable
 from service.fleet import ledger as ledger_module
-from service.fleet.ledger import ASKING_SECONDS, LOOK_SECONDS, Keeping, Ledger
+from service.fleet.ledger import ASKING_SECONDS, LOOK_SECONDS, Keeping, Ledger, _Answer
 from tests.support.redis_network import ModelClient, RedisServerModel, model_client
 from tests.support.virtual_time import VirtualClock, run_virtual
 
@@ -33,8 +34,9 @@ class World:
     """One Redis, and replicas that begin when a test says so."""
 
     def __init__(self, stack: AsyncExitStack) -> None:
-        self.clock = VirtualClock(asyncio.get_running_loop())
-        self.server = RedisServerModel(self.clock.time)
+        loop = asyncio.get_running_loop()
+        self.clock, self.redis_clock = VirtualClock(loop), VirtualClock(loop)
+        self.server = RedisServerModel(self.redis_clock.time)
         self._stack = stack
 
     async def replica(self, keeping: Keeping = FOR_EVER, *, others: int | None = None) -> Replica:
@@ -77,7 +79,18 @@ def play(scenario: Callable[[World], Awaitable[None]]) -> None:
     ("others", "knows", "waits"),
     [(None, False, False), (0, False, True), (0, True, False), (1, True, True), (1, False, True)],
 )
-def test_a_new_replica_waits_for_those_who_may_know_more(others: int | None, *, knows: bool, waits: bool) -> None:
+def test_a_new_replica_waits_for_those_who_may_know_more(
+    others: int | None, monkeypatch: pytest.MonkeyPatch, *, knows: bool, waits: bool
+) -> None:
+    looks: list[float] = []
+    look = Ledger.look
+
+    async def noted(ledger: Ledger) -> None:
+        looks.append(ledger._clock.monotonic())
+        await look(ledger)
+
+    monkeypatch.setattr(Ledger, "look", noted)
+
     async def scenario(here: World) -> None:
         if knows:
             here.ask("SET", f"{KEY}:merged", "1")
@@ -85,6 +98,8 @@ def test_a_new_replica_waits_for_those_who_may_know_more(others: int | None, *, 
         await here.replica(others=others)
         waited = here.clock.monotonic() - began
         assert ASKING_SECONDS <= waited <= ASKING_SECONDS + LOOK_SECONDS / 2 if waits else waited < LOOK_SECONDS / 4
+        # It does not ask much oftener than those who are not new.
+        assert all(after - before >= LOOK_SECONDS / 5 for before, after in pairwise(looks))
 
     play(scenario)
 
@@ -200,15 +215,18 @@ def test_the_oldest_make_room_and_all_lapse_in_the_copies_too() -> None:
             assert sorted(replica.ledger._removals) == [b"x", b"y", b"z"]
         await asyncio.sleep(5.0)
         assert [one.ledger._removals, other.ledger._removals] == [{}, {}]
+        await one.ledger.add(b"f")
         await asyncio.sleep(10.0 - 5.0 - 2 * LOOK_SECONDS)
-        assert [one.names, other.names] == ["cd", "cd"]
+        assert [one.names, other.names] == ["cdf", "cdf"]
         await asyncio.sleep(2 * LOOK_SECONDS)
+        assert [one.names, other.names] == ["f", "f"]
+        await asyncio.sleep(5.0 + 2 * LOOK_SECONDS)
         assert [one.names, other.names] == ["", ""]
 
     play(scenario)
 
 
-def test_a_change_is_heard_of_once_on_every_replica() -> None:
+def test_a_change_is_heard_of_once_on_every_replica(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(here: World) -> None:
         one, other = await here.replica(), await here.replica()
         await asyncio.sleep(ASKING_SECONDS + LOOK_SECONDS)
@@ -221,6 +239,18 @@ def test_a_change_is_heard_of_once_on_every_replica() -> None:
         await asyncio.sleep(2 * LOOK_SECONDS)
         assert [len(one.changes), len(other.changes)] == [4, 4]
         assert [one.names, other.names] == ["b", "b"]
+        # What is known is not sent again, and nobody asks twice.
+        answers: list[_Answer] = []
+        tell = other.ledger._tell
+
+        async def noted(changes: list[object]) -> _Answer:
+            answers.append(await tell(changes))
+            return answers[-1]
+
+        monkeypatch.setattr(other.ledger, "_tell", noted)
+        await other.ledger.look()
+        [answer] = answers
+        assert (answer.entries, answer.removals, answer.new_entries, answer.new_removals) == (1, 1, [], [])
 
     play(scenario)
 
@@ -245,5 +275,20 @@ def test_redis_is_looked_at_as_soon_as_it_is_back_and_a_change_that_it_does_not_
         other.client.mark_down(ConnectionResetError("reset"))
         await asyncio.sleep(0.1)
         assert other.names == "a"
+
+    play(scenario)
+
+
+def test_a_removal_counts_although_redis_has_lost_its_memory_and_its_clock_was_set_back() -> None:
+    async def scenario(here: World) -> None:
+        one, other = await here.replica(), await here.replica()
+        await one.ledger.add(b"a")
+        await asyncio.sleep(ASKING_SECONDS + LOOK_SECONDS)
+        here.server.redis.empty()
+        here.redis_clock.skew -= 60.0
+        await one.ledger.remove(b"a")
+        assert one.names == ""
+        await asyncio.sleep(2 * LOOK_SECONDS)
+        assert [one.names, other.names] == ["", ""]
 
     play(scenario)

@@ -13,6 +13,8 @@ from service.fleet.client import RedisClient
 from service.fleet.connections import PatientCluster
 from service.fleet.script import Script
 from service.fleet.wire import ClusterWires, Wire
+from tests.support.garbage import collected_at_the_end
+from tests.support.ports import free_port
 from tests.support.redis import RedisServer
 from tests.support.streams import serving
 from tests.support.waiting import PATIENCE_SECONDS, until
@@ -152,7 +154,9 @@ async def test_nobody_is_in_the_way_of_an_opening_that_others_wait_for(server: S
 
 async def test_a_wire_that_is_closed_while_it_opens_leaves_nothing_open(server: Server) -> None:
     server.mood = "silent"
-    made = Connection(host="127.0.0.1", port=server.port, protocol=2, client_name="name", driver_info=None)
+    made = Connection(
+        host="127.0.0.1", port=server.port, protocol=2, client_name="name", driver_info=None, socket_timeout=None
+    )
     wire = Wire(lambda: made, silence_seconds=PATIENCE_SECONDS)
     asking = asyncio.create_task(wire.evalsha("sha", 1, "k", 7))
     # The name is never answered.
@@ -206,3 +210,26 @@ async def test_closed_wires_look_for_no_nodes() -> None:
     with pytest.raises(LostError):
         await wires.evalsha("sha", 1, "k")
     assert nodes.looked == 0
+
+
+async def ask_in_vain() -> None:
+    """Once without waiting for the end, and once more."""
+    wire = Wire(
+        lambda: Connection(host="127.0.0.1", port=free_port(), driver_info=None), silence_seconds=PATIENCE_SECONDS
+    )
+    asking = asyncio.create_task(wire.evalsha("sha", 1, "k", 7))
+    await asyncio.sleep(0)
+    asking.cancel()
+    await until(lambda: wire._opening is not None and wire._opening.done())
+    with pytest.raises(LostError):
+        await wire.evalsha("sha", 1, "k", 7)
+    await wire.close()
+
+
+async def test_an_opening_that_fails_when_nobody_waits_any_more_is_nobodys() -> None:
+    """Each would write a line with a traceback."""
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    with collected_at_the_end():
+        await ask_in_vain()
+    assert complaints == []
