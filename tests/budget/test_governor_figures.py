@@ -189,6 +189,22 @@ def test_a_redis_that_forgets_a_replica_again_and_again_leaves_it_its_own_share(
     play(scenario, 5)
 
 
+def test_a_budget_that_is_gone_from_redis_waits_for_the_slots_that_others_may_have() -> None:
+    async def scenario(scene: Scene) -> None:
+        assert (await scene.governor.reserve(Lane.NO_LIST, HORIZON)).granted
+        # Its sign of life is still there, so only the replica can say that there was a budget a moment ago.
+        scene.server.redis.command("DEL", scene.governor.budget_key)
+        refused = await scene.governor.reserve(Lane.STALE, 0.0)
+        assert not refused.granted
+        assert refused.wait_seconds == pytest.approx(HORIZON, abs=EXACT)
+        # Long after its last slot it cannot: that is usual after a quiet minute.
+        await asyncio.sleep(2 * HORIZON)
+        scene.server.redis.command("DEL", scene.governor.budget_key)
+        assert (await scene.governor.reserve(Lane.STALE, 0.0)).wait_seconds < 0.01
+
+    play(scenario, 5)
+
+
 @pytest.mark.parametrize(
     ("lead_seconds", "slot_seconds", "callers"),
     [(0.005, 0.2, 2), (0.005, 0.01, 2), (0.005, 0.0025, 5), (0.02, 0.01, 5)],

@@ -16,14 +16,15 @@ from tests.support.virtual_time import VirtualClock, run_virtual, stall
 
 
 class WatchedGovernor(EmbeddedGovernor):
-    """Remembers in which lane it was asked."""
+    """Remembers when it was asked, in which lane and for how many slots."""
 
     def __init__(self, max_tps: float, *, clock: VirtualClock) -> None:
         super().__init__(max_tps, clock=clock)
-        self.asked: list[Lane] = []
+        self._began = clock.monotonic()
+        self.questions: list[tuple[float, Lane, int]] = []
 
     async def reserve(self, lane: Lane, within_seconds: float, slots: int = 1) -> Reservation:
-        self.asked.append(lane)
+        self.questions.append((round(self._clock.monotonic() - self._began, 6), lane, slots))
         return await super().reserve(lane, within_seconds, slots)
 
 
@@ -213,7 +214,7 @@ def test_nothing_is_reserved_for_lower_lanes_while_a_caller_without_a_list_waits
         scene.call("refresh", Lane.STALE)
         scene.call("prewarm", Lane.PREWARM)
         await scene.until(0.95)
-        assert scene.governor.asked == [Lane.NO_LIST, Lane.NO_LIST]
+        assert [lane for _, lane, _ in scene.governor.questions] == [Lane.NO_LIST, Lane.NO_LIST]
         await scene.until(4.5)
 
     got = play(scenario, tps=1.0).got

@@ -11,8 +11,9 @@ from service.budget.adapters.embedded import EmbeddedGovernor
 from service.budget.ports import Lane, Reservation
 from service.budget.slot_queue import SlotQueue
 from service.errors import BudgetExhausted
+from service.models import NOBODY
 from tests.support.garbage import collected_at_the_end
-from tests.support.virtual_time import VirtualClock, run_virtual
+from tests.support.virtual_time import VirtualClock, run_virtual, stall
 
 
 def play(scenario: Callable[[SlotQueue, VirtualClock], Awaitable[None]], tps: float = 1.0) -> None:
@@ -25,6 +26,20 @@ def play(scenario: Callable[[SlotQueue, VirtualClock], Awaitable[None]], tps: fl
 
 def waiting(queue: SlotQueue, lane: Lane, until: float) -> asyncio.Task[float]:
     return asyncio.create_task(queue.acquire(lane, until))
+
+
+def _from_far(queue: SlotQueue, seconds: float) -> list[Lane]:
+    """Have its governor answer after so long; in which lanes it is asked from now on."""
+    reserve, asked = queue._governor.reserve, []
+
+    async def from_far(lane: Lane, within_seconds: float, slots: int = 1) -> Reservation:
+        asked.append(lane)
+        reservation = await reserve(lane, within_seconds, slots)
+        await asyncio.sleep(seconds)
+        return Reservation(reservation.granted, reservation.wait_seconds - seconds, reservation.apart_seconds)
+
+    queue._governor.reserve = from_far  # type: ignore[method-assign]  # as one that is far away
+    return asked
 
 
 @pytest.mark.parametrize("lane", list(Lane))
@@ -54,13 +69,7 @@ def test_a_queue_that_closes_refuses_who_waits_at_once_and_who_comes_later(lane:
 @pytest.mark.parametrize("lane", list(Lane))
 def test_who_asks_for_a_slot_as_the_queue_closes_has_none(lane: Lane) -> None:
     async def scenario(queue: SlotQueue, clock: VirtualClock) -> None:
-        reserve = queue._governor.reserve
-
-        async def from_far(lane: Lane, within_seconds: float, slots: int = 1) -> Reservation:
-            await asyncio.sleep(0.1)
-            return await reserve(lane, within_seconds, slots)
-
-        queue._governor.reserve = from_far  # type: ignore[method-assign]  # as one that is far away
+        _from_far(queue, 0.1)
         call = waiting(queue, lane, clock.monotonic() + 10)
         await asyncio.sleep(0.05)
         queue.close()
@@ -83,6 +92,48 @@ def test_a_slot_that_a_caller_left_is_one_stale_lists_and_the_next_one_hears_no_
         assert isinstance(other.exception(), BudgetExhausted)
         assert not one.done()
         assert await one == pytest.approx(began + 0.2)
+
+    play(scenario, tps=5.0)
+
+
+def test_who_has_a_list_asks_for_no_slot_while_one_without_a_list_does() -> None:
+    async def scenario(queue: SlotQueue, clock: VirtualClock) -> None:
+        asked = _from_far(queue, 0.1)
+        call = waiting(queue, Lane.NO_LIST, clock.monotonic() + 10)
+        await asyncio.sleep(0.05)
+        began = clock.monotonic()
+        with pytest.raises(BudgetExhausted):
+            await queue.acquire(Lane.STALE, began)
+        assert (clock.monotonic(), asked) == (began, [Lane.NO_LIST])
+        await call
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(("way_seconds", "used"), [(0.09, True), (0.11, False)])
+def test_a_slot_of_which_word_comes_more_than_half_a_slot_late_is_not_used_for_who_has_a_list(
+    way_seconds: float, *, used: bool
+) -> None:
+    async def scenario(queue: SlotQueue, clock: VirtualClock) -> None:
+        _from_far(queue, way_seconds)
+        began = clock.monotonic()
+        call = waiting(queue, Lane.STALE, began)
+        await asyncio.sleep(1)
+        assert isinstance(call.exception(), BudgetExhausted) != used
+        assert not used or call.result() == pytest.approx(began)
+
+    play(scenario, tps=5.0)
+
+
+def test_a_caller_whose_time_is_over_when_its_slot_is_lost_hears_no_at_once() -> None:
+    async def scenario(queue: SlotQueue, clock: VirtualClock) -> None:
+        began = await queue.acquire(Lane.NO_LIST, clock.monotonic() + 10)
+        over, in_time = (waiting(queue, Lane.NO_LIST, began + until) for until in (0.25, 10.0))
+        await asyncio.sleep(0.1)
+        stall(0.7)
+        await asyncio.sleep(0.001)
+        assert isinstance(over.exception(), BudgetExhausted)
+        assert await in_time == pytest.approx(began + 0.8, abs=0.01)
 
     play(scenario, tps=5.0)
 
@@ -148,27 +199,31 @@ def test_who_is_refused_in_the_moment_in_which_it_gives_up_is_no_error_that_nobo
 
 
 @pytest.mark.parametrize(
-    ("slots", "at_once", "stale", "prewarms", "missing"),
+    ("slots", "no_list", "at_once", "stale", "prewarms", "missing"),
     [
-        (0, 0, 0, 0, (Lane.PREWARM, 0)),
-        (0, 0, 2, 3, (Lane.STALE, 2)),
-        (1, 0, 2, 3, (Lane.STALE, 1)),
-        (2, 0, 2, 3, (Lane.PREWARM, 3)),
-        (4, 0, 2, 3, (Lane.PREWARM, 1)),
-        (4, 1, 2, 3, (Lane.PREWARM, 2)),
-        (4, 3, 2, 3, (Lane.STALE, 1)),
-        (4, 5, 2, 3, (Lane.STALE, 2)),
-        (6, 0, 2, 3, (Lane.PREWARM, 0)),
+        (0, 0, 0, 0, 0, (Lane.PREWARM, 0)),
+        (0, 0, 0, 2, 3, (Lane.STALE, 2)),
+        (1, 0, 0, 2, 3, (Lane.STALE, 1)),
+        (2, 0, 0, 2, 3, (Lane.PREWARM, 3)),
+        (4, 0, 0, 2, 3, (Lane.PREWARM, 1)),
+        (4, 0, 1, 2, 3, (Lane.PREWARM, 2)),
+        (4, 0, 3, 2, 3, (Lane.STALE, 1)),
+        (4, 0, 5, 2, 3, (Lane.STALE, 2)),
+        (4, 1, 0, 2, 3, (Lane.PREWARM, 2)),
+        (4, 1, 2, 2, 3, (Lane.STALE, 1)),
+        (6, 0, 0, 2, 3, (Lane.PREWARM, 0)),
     ],
 )
 def test_the_highest_lane_that_lacks_slots_wants_as_many_as_it_lacks(
-    slots: int, at_once: int, stale: int, prewarms: int, missing: tuple[Lane, int]
+    slots: int, no_list: int, at_once: int, stale: int, prewarms: int, missing: tuple[Lane, int]
 ) -> None:
     async def scenario(queue: SlotQueue, clock: VirtualClock) -> None:
         del clock
         # What each of them is does not matter here.
         anybody: Any = None
         queue._slots = [0.0] * slots
+        for _ in range(no_list):
+            queue._waiting.add(anybody, NOBODY)
         queue._at_once = deque([anybody] * at_once)
         queue._lower = {Lane.STALE: deque([anybody] * stale), Lane.PREWARM: deque([anybody] * prewarms)}
         assert queue._missing() == missing

@@ -111,8 +111,26 @@ _NO_LATER: Final = "no list is made after the latest moment, however long after"
 EQUIVALENT: Final = (
     Equivalent("service/budget/ports.py", "0.0 is 1.0", r"apart_seconds: float", "left out where nothing is granted"),
     Equivalent("service/budget/rate_window.py", "GtE", r"return seconds > max\(", _NO_INSTANT),
+    Equivalent(
+        "service/budget/rate_window.py", "GtE", r"^if most > self\._most:$", "a copy of the same length is the same"
+    ),
+    Equivalent("service/budget/adapters/redis.py", "0 is 1", r"^return 0$", _LATE_ENOUGH),
+    Equivalent("service/budget/adapters/redis.py", "0.0 is 1.0", r"^self\._slow_seconds, ", _SET_BEFORE),
+    Equivalent("service/budget/adapters/redis.py", "GtE", r"^if point > latest:$", "no slot is given twice"),
+    Equivalent("service/budget/schedule.py", "1.0 is 5.0", r"^self\._low = 1\.0$", _SET_BEFORE),
+    Equivalent(
+        "service/budget/slot_queue.py", "GtE", r"^while len\(self\._waiting\) > len", "who asks finds its slot there"
+    ),
+    Equivalent("service/budget/adapters/redis.py", "LtE", r"^seen_recently = ", _NO_INSTANT),
+    Equivalent(
+        "service/budget/adapters/redis.py", "Gt", r"heard_at >= clock\.set_at:$|begins >= whole_from:$", _NO_INSTANT
+    ),
+    Equivalent("service/budget/shares.py", "Gt", r"begins >= whole_from:$", _NO_INSTANT),
+    Equivalent("service/budget/schedule.py", "GtE", r"_waiting_until > now \+ _NOW_SECONDS:$", _NO_INSTANT),
     Equivalent("service/budget/schedule.py", "LtE", r"if wait < _NOW_SECONDS", _NO_INSTANT),
-    Equivalent("service/budget/slot_queue.py", "1.0 is 5.0", r"weight_of: .* = lambda _: 1\.0", _ITS_OWN_ORDER),
+    Equivalent(
+        "service/budget/(slot_queue|budget).py", "1.0 is 5.0", r"weight_of: .* = lambda _: 1\.0", _ITS_OWN_ORDER
+    ),
     Equivalent("service/budget/slot_queue.py", "Lt", r"self\._slots\[place\] <= until", _NO_INSTANT),
     Equivalent("service/budget/slot_queue.py", "GtE", r"self\._slots\[0\] > until", _NO_INSTANT),
     Equivalent("service/budget/turns.py", "GtE", r"or at > self\._time", "who comes again begins at that very time"),
