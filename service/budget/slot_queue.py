@@ -317,5 +317,3 @@ class SlotQueue:
 def _refuse(caller: _Caller) -> None:
     if not caller.slot.done():
         caller.slot.set_exception(BudgetExhausted())
-        # A caller that gives up in this moment never looks; asyncio is not to complain of it.
-        caller.slot.exception()

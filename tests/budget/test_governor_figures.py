@@ -240,6 +240,15 @@ def test_a_second_holds_one_more_than_the_rate_and_then_waits_for_its_first() ->
     assert window.crowded_seconds(0.1, 0.7) == pytest.approx(SECOND - 0.7)
 
 
+def test_at_one_transaction_a_second_a_second_holds_two() -> None:
+    window = RateWindow()
+    found = []
+    for _ in range(3):
+        found.append(window.crowded_seconds(1.0, 0.0))
+        window.add(0.0)
+    assert found == [0.0, 0.0, SECOND]
+
+
 def test_nothing_is_withdrawn_where_nothing_began() -> None:
     window = RateWindow()
     window.withdraw()

@@ -138,6 +138,21 @@ def test_a_caller_whose_time_is_over_when_its_slot_is_lost_hears_no_at_once() ->
     play(scenario, tps=5.0)
 
 
+def test_who_leaves_as_slots_are_lost_keeps_nobody_from_asking_again() -> None:
+    async def scenario(queue: SlotQueue, clock: VirtualClock) -> None:
+        began = await queue.acquire(Lane.NO_LIST, clock.monotonic() + 10)
+        stays, leaves = (waiting(queue, Lane.NO_LIST, began + 10) for _ in range(2))
+        await asyncio.sleep(0.1)
+        # In the moment in which the loop goes on, behind the slots that are lost.
+        asyncio.get_running_loop().call_at(began + 0.5, leaves.cancel)
+        stall(0.55)
+        await asyncio.sleep(0.05)
+        assert leaves.cancelled()
+        assert stays.result() == pytest.approx(began + 0.65)
+
+    play(scenario, tps=5.0)
+
+
 def test_a_slot_that_begins_now_is_the_callers_in_the_same_step() -> None:
     async def scenario(queue: SlotQueue, clock: VirtualClock) -> None:
         for lane, until in ((Lane.NO_LIST, clock.monotonic() + 10), (Lane.STALE, clock.monotonic())):
@@ -179,13 +194,14 @@ def test_a_slot_for_which_a_second_has_no_room_in_time_is_lost_and_asked_for_aga
     run_virtual(run())
 
 
-def test_who_is_refused_in_the_moment_in_which_it_gives_up_is_no_error_that_nobody_has_seen() -> None:
+@pytest.mark.parametrize("lane", list(Lane))
+def test_who_is_refused_in_the_moment_in_which_it_gives_up_is_no_error_that_nobody_has_seen(lane: Lane) -> None:
     async def scenario(queue: SlotQueue, clock: VirtualClock) -> None:
         complaints: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
         with collected_at_the_end():
             await queue.acquire(Lane.NO_LIST, clock.monotonic() + 10)
-            call = waiting(queue, Lane.NO_LIST, clock.monotonic() + 100)
+            call = waiting(queue, lane, clock.monotonic() + 100)
             await asyncio.sleep(0.5)
             queue.close()
             call.cancel()
@@ -215,7 +231,7 @@ def test_who_is_refused_in_the_moment_in_which_it_gives_up_is_no_error_that_nobo
     ],
 )
 def test_the_highest_lane_that_lacks_slots_wants_as_many_as_it_lacks(
-    slots: int, no_list: int, at_once: int, stale: int, prewarms: int, missing: tuple[Lane, int]
+    *, slots: int, no_list: int, at_once: int, stale: int, prewarms: int, missing: tuple[Lane, int]
 ) -> None:
     async def scenario(queue: SlotQueue, clock: VirtualClock) -> None:
         del clock

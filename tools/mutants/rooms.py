@@ -121,6 +121,11 @@ EQUIVALENT: Final = (
     Equivalent(
         "service/budget/slot_queue.py", "GtE", r"^while len\(self\._waiting\) > len", "who asks finds its slot there"
     ),
+    Equivalent("service/budget/adapters/redis.py", "GtE", r"^is_slow = ", _NO_INSTANT),
+    Equivalent("service/budget/adapters/redis.py", "LtE", r"self\._slow_at < SLOW_SECONDS else usual$", _NO_INSTANT),
+    Equivalent(
+        "service/budget/schedule.py", "Gt", r"^return 1\.0 if climbed >= 1\.0 ", "at the end of the climb both are 1"
+    ),
     Equivalent("service/budget/adapters/redis.py", "LtE", r"^seen_recently = ", _NO_INSTANT),
     Equivalent(
         "service/budget/adapters/redis.py", "Gt", r"heard_at >= clock\.set_at:$|begins >= whole_from:$", _NO_INSTANT
