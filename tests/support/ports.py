@@ -2,7 +2,9 @@
 
 import itertools
 import os
+import secrets
 import socket
+from collections.abc import Sequence
 
 _FIRST, _LAST = 20_000, 32_000
 """Below the ports that the kernel gives to clients, so that no connection takes one between the look and its use."""
@@ -12,12 +14,15 @@ _PARTS = 16
 time would both use it."""
 
 
-def _part() -> range:
+def _part() -> Sequence[int]:
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     size = (_LAST - _FIRST) // _PARTS
     # The workers of a run have the same parent.
     first = _FIRST + (os.getppid() * 5 + number) % _PARTS * size
-    return range(first, first + size)
+    part = range(first, first + size)
+    # Another run may have the same part.
+    begin = secrets.randbelow(size)
+    return (*part[begin:], *part[:begin])
 
 
 _ports = itertools.cycle(_part())
