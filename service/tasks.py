@@ -20,7 +20,7 @@ async def for_each(items: Iterable[Item], do: Callable[[Item], None], *, at_once
             await asyncio.sleep(0)
 
 
-async def stop_task(task: asyncio.Task[None]) -> None:
+async def stop_task(task: asyncio.Task[object]) -> None:
     """End a task that may be inside a library, and wait until it has ended.
 
     A cancellation that meets a timeout inside the library can be lost, so one is not enough.

@@ -16,6 +16,7 @@ from service.fleet.address import HostPort, Login, RedisAddress
 from service.fleet.answers import check_answers
 from service.fleet.look_up import HostLookUp
 from service.fleet.tls import tls_context
+from service.tasks import stop_task
 
 MAX_CONNECTIONS: Final = 32
 """Commands in flight from one replica; more wait their turn within the timeout."""
@@ -99,9 +100,7 @@ class PatientCluster(RedisCluster):
     async def aclose(self) -> None:
         """Close the connections; also when the nodes were never found."""
         if self._looking is not None:
-            self._looking.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._looking
+            await stop_task(self._looking)
         await super().aclose()
         await self.nodes_manager.aclose()
         await self.nodes_manager.aclose("startup_nodes")

@@ -7,7 +7,6 @@ together, and the replies come back in their order. The library opens the connec
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final
 
 import hiredis
@@ -18,6 +17,7 @@ from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import TimeoutError as SilentError
 
 from service.fleet.connections import PatientCluster
+from service.tasks import stop_task
 
 _NOTHING: Final = object()
 
@@ -73,9 +73,7 @@ class Wire:
         """Close the connection; what is under way fails."""
         self._is_closed = True
         if self._opening is not None:
-            self._opening.cancel()
-            with suppress(asyncio.CancelledError, RedisError, OSError):
-                await self._opening
+            await stop_task(self._opening)
         if self._replies is not None:
             await self._replies.close()
 

@@ -121,6 +121,31 @@ def test_a_redis_that_took_a_sign_of_life_for_too_late_is_left_until_its_clock_i
     play(scenario)
 
 
+def test_a_beat_names_the_others_only_to_a_redis_that_has_forgotten_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With many replicas it would be most of what Redis reads."""
+
+    async def scenario(world: World) -> None:
+        one, _ = await world.replica()
+        other, _ = await world.replica()
+        for heartbeat in (one, other) * 3:
+            await heartbeat.beat()
+        named: list[list[object]] = []
+        script = one._script
+
+        async def noted(keys: list[str], args: list[object]) -> object:
+            named.append(args[12:])
+            return await script(keys=keys, args=args)
+
+        monkeypatch.setattr(one, "_script", noted)
+        await one.beat()
+        assert named == [[]]
+        world.server.redis.empty()
+        await one.beat()
+        assert named == [[], [], [other.replica.encode(), 2]]
+
+    play(scenario)
+
+
 def test_redis_must_know_a_replica_for_half_the_time_after_which_it_counts_as_silent() -> None:
     async def scenario(world: World) -> None:
         heartbeat, client = await world.replica()
