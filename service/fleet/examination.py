@@ -9,7 +9,7 @@ from typing import Any, Final
 import redis.asyncio as aioredis
 
 from service.fleet.address import HostPort, RedisAddress
-from service.fleet.causes import FAILURES, NO_TLS, Cause, Refusal, cause_of
+from service.fleet.causes import FAILURES, Cause, Refusal, cause_of
 from service.fleet.connections import Connector, PatientCluster
 from service.fleet.keeping import Keeping, look_at_keeping
 from service.fleet.route import Pathfinder, Route
@@ -78,11 +78,7 @@ async def examine(url: str) -> Examination:
             route = await Pathfinder(address, connector).find(None)
             nodes = [await _look(client) async for client in _masters(route, connector)]
     except (Refusal, *FAILURES) as error:
-        cause = cause_of(error, tls=address.tls is not None)
-        # A Redis without TLS takes the first bytes of TLS for a command that is yet to end, and waits for its end.
-        if address.tls is not None and cause.kind in ("timeout", "closed") and await _speaks_plainly(address):
-            cause = NO_TLS
-        return Examination(address.shown, cause)
+        return Examination(address.shown, cause_of(error, tls=address.tls is not None))
     finally:
         if route is not None:
             await route.close()
@@ -91,23 +87,6 @@ async def examine(url: str) -> Examination:
     if isinstance(route.redis, PatientCluster):
         missing = CLUSTER_SLOTS - len(route.redis.nodes_manager.slots_cache)
     return Examination(address.shown, None, route.server, route.mode, tuple(nodes), missing, silent)
-
-
-async def _speaks_plainly(address: RedisAddress) -> bool:
-    for host, port in address.hosts:
-        try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                reader, writer = await asyncio.open_connection(host, port)
-                try:
-                    writer.write(b"PING\r\n")
-                    answer = await reader.read(1)
-                finally:
-                    writer.transport.abort()
-        except (OSError, TimeoutError):
-            continue
-        if answer in (b"+", b"-"):
-            return True
-    return False
 
 
 async def _masters(route: Route, connector: Connector) -> AsyncIterator[aioredis.Redis]:

@@ -10,7 +10,7 @@ import redis.asyncio as aioredis
 from redis.exceptions import ResponseError
 
 from service.fleet.address import HostPort, RedisAddress
-from service.fleet.causes import FAILURES, Refusal, cause_of
+from service.fleet.causes import FAILURES, NO_TLS, Refusal, cause_of
 from service.fleet.connections import AnyRedis, Connector, PatientCluster
 from service.fleet.rights import look_at_rights
 from service.fleet.script import RunsScripts
@@ -19,7 +19,6 @@ from service.fleet.wire import ClusterWires, Wire
 OLDEST: Final = {"redis": (7, 0), "valkey": (8, 0)}
 """Oldest versions that run the service's scripts and are tested."""
 
-_NO_TLS: Final = "there is no TLS at this port; write redis:// for a Redis without it"
 _TLS_WANTED: Final = "this port speaks TLS; write rediss://"
 
 NEEDED: Final = "Redis 7 or Valkey 8, or a newer one, is needed"
@@ -112,7 +111,7 @@ class Pathfinder:
             return await self._found(last)
         except FAILURES as error:
             if await self._speaks_otherwise(error):
-                raise Refusal("tls", _NO_TLS if self._tls else _TLS_WANTED) from error
+                raise Refusal("tls", NO_TLS.words if self._tls else _TLS_WANTED) from error
             raise
         except _ODD_ANSWERS as error:
             raise _no_redis() from error

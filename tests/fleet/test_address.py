@@ -41,6 +41,7 @@ def test_every_kind_of_address_is_read(url: str, kind: str, hosts: list[str], db
     """E2, E3, E4."""
     address = RedisAddress.parse(url)
     assert (address.kind, [str(one) for one in address.hosts], address.db) == (kind, hosts, db)
+    assert (address.tls is not None) is url.startswith("rediss")
 
 
 def test_a_sentinel_address_names_the_master_and_the_logins_of_both() -> None:

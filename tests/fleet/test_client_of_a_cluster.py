@@ -16,7 +16,7 @@ from service.fleet.connections import PatientCluster
 from service.fleet.script import Script
 from service.fleet.wire import ClusterWires
 from tests.support.clocks import StandingClock
-from tests.support.odd_redis import HANG_UP, Answer, OddRedis, get, odd_cluster, odd_redis, opened
+from tests.support.odd_redis import HANG_UP, Answer, OddRedis, get, hello, odd_cluster, odd_redis, opened
 from tests.support.waiting import PATIENCE_SECONDS, until
 
 pytestmark = pytest.mark.usefixtures("patient_client")
@@ -24,6 +24,11 @@ pytestmark = pytest.mark.usefixtures("patient_client")
 
 async def ask_script(client: RedisClient) -> object:
     return await client.scripts.evalsha("sha", 1, "k")
+
+
+def nobody_looks() -> bool:
+    """No look at the nodes is under way."""
+    return all(one.get_name() != "redis-cluster-nodes" for one in asyncio.all_tasks())
 
 
 @pytest.mark.parametrize("is_cluster", [False, True])
@@ -214,8 +219,30 @@ async def test_a_node_that_was_named_and_stays_knows_who_has_taken_over_from_one
         with pytest.raises(LostError):
             await client.scripts.evalsha("sha", 1, here)
         assert await client.scripts.evalsha("sha", 1, there) == 71
-        await until(lambda: all(one.get_name() != "redis-cluster-nodes" for one in asyncio.all_tasks()))
+        await until(nobody_looks)
         assert await client.scripts.evalsha("sha", 1, here) == 71
+
+
+async def test_the_name_of_a_cluster_is_asked_again_when_every_node_that_it_named_is_gone() -> None:
+    """A service of Kubernetes outlives all its pods."""
+
+    def name(node: OddRedis) -> None:
+        gate.says["CLUSTER SLOTS"] = [[0, 16_383, [b"127.0.0.1", node.port, b"%040d" % node.port]]]
+
+    async with odd_cluster(2) as [old, new], odd_redis({"HELLO": hello(mode="cluster")}) as gate:
+        name(old)
+        async with opened(gate, form="redis+cluster://{}") as client:
+            assert await ask_script(client) == 1
+            old.says |= dict.fromkeys(("EVALSHA", "CLUSTER SLOTS"), HANG_UP)
+            new.says["EVALSHA"] = 71
+            name(new)
+            # The first one finds it gone, the second one has the nodes looked at.
+            for _ in range(2):
+                with pytest.raises(LostError):
+                    await ask_script(client)
+            await until(nobody_looks)
+            assert await ask_script(client) == 71
+        await until(lambda: old.open + new.open == 0)
 
 
 async def test_a_way_that_is_closed_while_the_nodes_are_looked_for_leaves_nothing_open() -> None:

@@ -108,6 +108,42 @@ async def test_a_command_that_fails_is_not_sent_again() -> None:
         await until(lambda: node.open + server.open == 0)
 
 
+class Writer:
+    """Of a connection whose other side says nothing more."""
+
+    def __init__(self) -> None:
+        self.transport = self
+        self.done: list[str] = []
+
+    def abort(self) -> None:
+        self.done.append("abort")
+
+    def close(self) -> None:
+        self.done.append("close")
+
+    async def wait_closed(self) -> None:
+        self.done.append("wait")
+
+
+@pytest.mark.parametrize(
+    ("words", "done"), [((), ["close", "wait"]), ((False,), ["close", "wait"]), ((True,), ["abort", "close"])]
+)
+async def test_a_connection_that_is_given_up_waits_for_no_word_of_the_other_side(
+    words: tuple[bool, ...], done: list[str]
+) -> None:
+    """Over TLS the end of one took half a minute."""
+    client = connector().server(HostPort("cache.example", 6379))
+    connection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # the library's
+    writer = connection._writer = Writer()
+    connection._reader = asyncio.StreamReader()
+    await connection.disconnect(*words)
+    assert writer.done == done
+    # There may be nothing to end.
+    await connection.disconnect(*words)
+    assert writer.done == done
+    await client.aclose()
+
+
 def looks() -> list[object]:
     """Those under way."""
     return [task for task in asyncio.all_tasks() if task.get_name() == "redis-cluster-nodes"]

@@ -58,7 +58,6 @@ class Equivalent:
     why: str
 
 
-_SAME_END: Final = "on the other side the end is the same"
 _NONE_GOES: Final = "of none too many, the oldest none go"
 _OF_NETWORKS: Final = "whether TLS was spoken says nothing of an answer"
 _NO_INSTANT: Final = "no float of a clock that runs is that very instant"
@@ -278,7 +277,7 @@ EQUIVALENT: Final = (
     Equivalent("service/fleet/ledger.py", "0 is 1", r"self\._client\.use\(self\._keys\[0\]\)", _ONE_SLOT),
     Equivalent("service/fleet/client.py", "Div", r"^CHANGING_SECONDS: Final = 2 \* SENTINEL", _ONE_SECOND),
     Equivalent(r"service/fleet/(route|key_faults)\.py", "False is True", r"cause_of\(error, tls=False\)", _OF_NETWORKS),
-    Equivalent("service/fleet/connections.py", "False is True", r"def disconnect\(.* nowait: bool = ", _SAME_END),
+    Equivalent("service/fleet/deadline.py", "GtE", r"self\._due > STALL_SECONDS:$", _NO_INSTANT),
     Equivalent("service/fleet/heartbeat.py", "8 is 33", r"secrets\.token_hex\(8\)", _LONGER),
     Equivalent("service/fleet/ledger.py", "GtE", r"^if over > 0:$", _NONE_GOES),
     Equivalent("service/fleet/wire.py", "0.0 is 1.0", r"^self\._heard_at = 0\.0$", _SET_BEFORE),
