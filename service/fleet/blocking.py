@@ -1,6 +1,6 @@
 """A way to Redis for commands, which may wait: the library's blocking client of the one server that holds a key."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -76,9 +76,8 @@ class BlockingWay:
         raise error or Refusal("master", f"the sentinels know no master named {self._address.service}")
 
     def _node_of(self, key: str, at: HostPort) -> HostPort:
-        seeds: Sequence[HostPort] = [at, *(one for one in self._address.hosts if one != at)]
         cluster = RedisCluster(
-            startup_nodes=[ClusterNode(*seed) for seed in seeds],  # type: ignore[no-untyped-call]  # the library's
+            startup_nodes=[ClusterNode(*at)],  # type: ignore[no-untyped-call]  # the library's
             require_full_coverage=False,
             **self._terms(self._address.login),
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
@@ -115,3 +116,13 @@ async def test_a_command_that_fails_is_not_sent_again() -> None:
         assert "the connection was closed" in await why_not(f"redis://{at(redis)}")
         assert redis.asked["GET"] == 1
         await until(lambda: redis.open == 0)
+
+
+async def test_a_server_behind_a_socket_is_asked_unless_it_is_too_old(tmp_path: Path) -> None:
+    redis, path = OddRedis({"GET": b"here"}), tmp_path / "redis.sock"
+    async with await asyncio.start_unix_server(redis.serve, path):
+        assert await ask(f"unix://{path}") == b"here"
+        redis.says["HELLO"] = hello(version="6.2.0")
+        assert await why_not(f"unix://{path}") == (
+            f"{path}: Redis 6.2.0 is too old; Redis 7 or Valkey 8, or a newer one, is needed"
+        )

@@ -47,6 +47,9 @@ async def test_all_that_is_found_of_a_cluster_is_said() -> None:
     assert (found.where, found.server, found.mode) == (f"127.0.0.1:{nodes[0].port}", "Redis 7.4.0", "cluster")
     assert sorted(node.time for node in found.nodes) == [1_700_000_000.25, 1_700_000_001.25]
     assert [node.keeping.appends for node in found.nodes] == [True, True]
+    # How long the connection takes to open does not count.
+    asked = [[command[0] for command in node.heard if command[0] in (b"PING", b"TIME")] for node in nodes]
+    assert [commands[-2:] for commands in asked[:2]] == [[b"PING", b"TIME"]] * 2
     assert all(0 <= node.seconds < PATIENCE_SECONDS for node in found.nodes)
     # The last third of 16,384.
     assert found.missing_slots == 16_384 - 16_384 * 2 // 3

@@ -89,6 +89,10 @@ async def test_a_name_that_fails_for_ever_is_asked_for_every_ten_seconds(names: 
     await found.close()
 
 
+def test_a_name_stands_for_each_of_its_addresses_once() -> None:
+    assert look_up.resolve("127.0.0.1") == ["127.0.0.1"]
+
+
 async def test_a_name_is_known_for_a_second(names: Names) -> None:
     clock = StandingClock()
     names.answer.set()

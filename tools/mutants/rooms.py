@@ -277,6 +277,12 @@ EQUIVALENT: Final = (
     Equivalent("service/fleet/ledger.py", "0 is 1", r"self\._client\.use\(self\._keys\[0\]\)", _ONE_SLOT),
     Equivalent("service/fleet/client.py", "Div", r"^CHANGING_SECONDS: Final = 2 \* SENTINEL", _ONE_SECOND),
     Equivalent(r"service/fleet/(route|key_faults)\.py", "False is True", r"cause_of\(error, tls=False\)", _OF_NETWORKS),
+    Equivalent(
+        "service/fleet/shared_clock.py",
+        "GtE",
+        r"if (abs\(step\)|not self\._distrusted .*) > self\.error_sec",
+        _NO_INSTANT,
+    ),
     Equivalent("service/fleet/deadline.py", "GtE", r"self\._due > STALL_SECONDS:$", _NO_INSTANT),
     Equivalent("service/fleet/heartbeat.py", "8 is 33", r"secrets\.token_hex\(8\)", _LONGER),
     Equivalent("service/fleet/ledger.py", "GtE", r"^if over > 0:$", _NONE_GOES),
