@@ -11,6 +11,7 @@ from service.fleet.blocking import BlockingWay, words_of
 from service.fleet.causes import FAILURES, Refusal
 from tests.support.odd_redis import HANG_UP, Answer, OddRedis, hello, odd_cluster, odd_redis
 from tests.support.ports import free_port
+from tests.support.streams import serving
 from tests.support.waiting import until
 
 NOAUTH = "-NOAUTH Authentication required."
@@ -126,3 +127,16 @@ async def test_a_server_behind_a_socket_is_asked_unless_it_is_too_old(tmp_path: 
         assert await why_not(f"unix://{path}") == (
             f"{path}: Redis 6.2.0 is too old; Redis 7 or Valkey 8, or a newer one, is needed"
         )
+
+
+async def test_a_command_speaks_tls_where_its_address_says_so() -> None:
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del writer
+        heard.append(await reader.read(1))
+
+    async with serving(serve) as port:
+        assert "TLS failed" in await why_not(f"rediss://127.0.0.1:{port}")
+    # A handshake.
+    assert heard == [b"\x16"]

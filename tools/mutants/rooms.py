@@ -60,6 +60,7 @@ class Equivalent:
 
 _NONE_GOES: Final = "of none too many, the oldest none go"
 _OF_NETWORKS: Final = "whether TLS was spoken says nothing of an answer"
+_ONLY_LOOKS: Final = "a look is answered with the time, whatever it says of others"
 _NO_INSTANT: Final = "no float of a clock that runs is that very instant"
 _ITS_OWN_ORDER: Final = "each has the same, and only ratios count"
 _LATE_ENOUGH: Final = "stamps are microseconds of today"
@@ -151,14 +152,11 @@ EQUIVALENT: Final = (
     ),
     Equivalent("service/fleet/ledger.py", "LtE", r"self\._first_look_at < ASKING_SECONDS", _NO_INSTANT),
     Equivalent("service/fleet/ledger.py", "LtE", r"if stamp < oldest", "a microsecond sooner is as good"),
-    Equivalent(
-        "service/fleet/shared_clock.py", "0.0 is 1.0", r"_offset_seconds = 0\.0", "the first comparison sets it"
-    ),
+    Equivalent("service/fleet/shared_clock.py", "0.0 is 1.0|False is True", r"_offset_.*_distrusted = 0", _SET_BEFORE),
     Equivalent("service/fleet/script.py", "False is True", r"usedforsecurity=False", "the digest is the same"),
-    Equivalent(
-        "service/fleet/heartbeat.py", "False is True", r"def _say\(", "Redis does not read what a look says of others"
-    ),
-    Equivalent("service/fleet/heartbeat.py", "0 is 1", r"_say\(not_after=0\)", "both are answered with the time only"),
+    Equivalent("service/fleet/heartbeat.py", "False is True", r"def _say\(", _ONLY_LOOKS),
+    Equivalent("service/fleet/heartbeat.py", "0 is 1", r"_say\(not_after=0\)", _ONLY_LOOKS),
+    Equivalent("service/fleet/key_faults.py", "LtE", r"< LOG_SECONDS:$", _NO_INSTANT),
     Equivalent(
         "service/fleet/connections.py", "4 is 17", r"4 \* MAX_CONNECTIONS", "the client lets no more commands through"
     ),
