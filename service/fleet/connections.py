@@ -32,8 +32,8 @@ class HostConnection(Connection):
         self._address = ""
 
     async def _connect(self) -> None:
-        seconds = self.socket_connect_timeout or 0.0
-        addresses = await self._look_up.addresses(self.host, seconds)
+        assert self.socket_connect_timeout is not None  # noqa: S101  # the connector sets it
+        addresses = await self._look_up.addresses(self.host, self.socket_connect_timeout)
         for number, address in enumerate(addresses, start=1):
             self._address = address
             try:
