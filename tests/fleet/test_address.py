@@ -53,6 +53,11 @@ def test_a_sentinel_address_names_the_master_and_the_logins_of_both() -> None:
     assert address.tls == TlsTerms()
 
 
+@pytest.mark.parametrize("password", ["a,b", "a@b", "a[b", "a:b"])
+def test_a_password_is_taken_as_it_is_where_it_can_only_be_one(password: str) -> None:
+    assert RedisAddress.parse(f"redis://user:{password}@cache").login == Login("user", password)
+
+
 def test_the_options_of_tls_are_taken() -> None:
     """E4."""
     address = RedisAddress.parse("rediss://cache?ssl_cert_reqs=none&ssl_ca_certs=/ca.pem&client_name=shop")

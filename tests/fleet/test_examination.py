@@ -93,5 +93,6 @@ async def test_a_look_leaves_no_look_up_of_a_name_behind(monkeypatch: pytest.Mon
     found = await examine("redis://cache.example")
     assert found.cause is not None
     assert found.cause.words == "the look-up of the host's name takes too long"
+    assert (found.nodes, found.missing_slots) == ((), 0)
     assert [one for one in asyncio.all_tasks() if one.get_name() == "look-up"] == []
     answer.set()
