@@ -1,5 +1,7 @@
 """When the way to Redis counts as up, down or refused, and when it is looked for again; no server is needed."""
 
+from contextlib import AsyncExitStack
+
 import pytest
 from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
@@ -137,6 +139,16 @@ async def test_a_mistake_of_ours_is_none_of_rediss_and_time_that_is_over_is() ->
         assert client.up
         client.timeout_seconds = 0.01
         redis.says["GET"] = SILENCE
+        with pytest.raises(SharedStateUnavailable, match="TimeoutError"):
+            await get(client)
+        assert not client.up
+
+
+async def test_who_waits_for_a_turn_as_long_as_for_an_answer_finds_redis_down() -> None:
+    async with odd_redis() as redis, opened(redis) as client, AsyncExitStack() as under_way:
+        for _ in range(MAX_CONNECTIONS):
+            await under_way.enter_async_context(client.use())
+        client.timeout_seconds = 0.01
         with pytest.raises(SharedStateUnavailable, match="TimeoutError"):
             await get(client)
         assert not client.up

@@ -173,3 +173,19 @@ async def test_a_cluster_that_is_closed_while_it_looks_for_its_nodes_looks_no_lo
         assert looks() == []
         held.set_result(None)
         await until(lambda: node.open == 0)
+
+
+async def test_a_look_at_the_nodes_ends_with_its_cluster_whatever_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = connector("redis+cluster://127.0.0.1")
+    cluster = made.cluster(made._address.hosts)
+    cluster.nodes_manager.slots_cache[0] = []
+
+    async def hang(*_: object, **__: object) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(type(cluster.nodes_manager), "initialize", hang)
+    cluster.look_again()
+    await cluster.initialize()
+    assert len(looks()) == 1
+    await cluster.aclose()
+    assert looks() == []

@@ -33,6 +33,7 @@ async def why_not(url: str) -> tuple[str, str, bool]:
         with pytest.raises((Refusal, RedisError, OSError)) as raised:
             await (await paths.find(None)).close()
     cause = cause_of(raised.value, tls=False)
+    assert not isinstance(raised.value, Refusal) or str(raised.value) == cause.words
     return cause.kind, cause.words, cause.lasting
 
 
