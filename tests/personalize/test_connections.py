@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import aiohappyeyeballs
 import pytest
 from botocore import exceptions as sdk
 
@@ -270,6 +271,19 @@ def test_of_a_caller_who_has_left_nothing_is_kept() -> None:
     play(scenario)
 
 
+def test_of_a_caller_who_leaves_amid_an_answer_without_a_length_no_connection_is_left() -> None:
+    async def scenario(host: Host) -> None:
+        host.script = [(0.1, b"HTTP/1.1 200 OK\r\n\r\n{")]
+        leaving = asyncio.create_task(host.pool.exchange(b"1"))
+        await asyncio.sleep(0.2)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        await asyncio.sleep(0)
+        assert not host.pool._open
+
+    play(scenario)
+
+
 @asynccontextmanager
 async def a_host() -> AsyncIterator[Place]:
     """It answers every request."""
@@ -284,6 +298,33 @@ async def a_host() -> AsyncIterator[Place]:
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         yield Place(f"http://127.0.0.1:{port}", "127.0.0.1", port, None)
+
+
+async def test_a_connection_that_is_given_up_in_the_moment_in_which_it_is_there_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = Place("http://127.0.0.1:9", "127.0.0.1", 9, None)
+    pool = ConnectionPool(place, max_connections=1, connect_seconds=30, silence_seconds=30)
+    host, found = Host(pool), socket.socket()
+
+    async def start(*_: object, **__: object) -> socket.socket:
+        return found
+
+    async def create(made: Callable[[], connections._Connection], **_: object) -> None:
+        connection = made()
+        host.lines.append(Line(connection, host))
+        connection.connection_made(host.lines[-1])
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(aiohappyeyeballs, "start_connection", start)
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", create)
+    with pytest.raises(asyncio.CancelledError):
+        await pool.exchange(b"1")
+    await asyncio.sleep(0)
+    assert host.open == []
+    assert not pool._open
+    assert found.fileno() == -1
+    await pool.close()
 
 
 async def test_a_real_host_is_asked_over_one_connection() -> None:

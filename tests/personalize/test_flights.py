@@ -101,6 +101,8 @@ def test_a_caller_with_a_stale_list_does_not_wait_for_what_was_begun_for_nobody(
         answer = await asked.ask()
         assert (answer.source, answer.degraded_reason) == ("stale", "budget")
         assert asked.clock.monotonic() - began <= 5 * store.delay_seconds
+        # It goes on, and is led by whom it was led.
+        assert KEY in store.leases
         # All parts of the message agree, also those that come after the list.
         await asyncio.sleep(2)
         assert [(await each.ask()).body for each in (one, other)] == [answer.body] * 2
@@ -233,6 +235,10 @@ def test_an_answer_that_another_replica_gave_is_repeated_and_not_given_to_the_st
         await asyncio.sleep(0.1)
         followed = await other.ask("new")
         assert (followed.body, len(store.landed)) == ((await leading).body, landed + 1)
+        # It is repeated without the store too.
+        store.down = True
+        assert (await other.ask("new")).body == followed.body
+        assert personalize.transactions["new"] == 1
 
     two(scenario)
 
@@ -312,8 +318,23 @@ def test_a_store_that_is_slow_to_say_what_was_answered_holds_a_degraded_answer_u
         await asyncio.sleep(0.3)
         store.delay_seconds = 0.4
         began = one.clock.monotonic()
+        before = asyncio.all_tasks()
         assert (await one.ask()).source == "stale"
         assert one.clock.monotonic() - began == pytest.approx(SETTLING_SECONDS)
+        # What is said to the store goes on behind the answer, and the end waits for it.
+        behind = asyncio.all_tasks() - before
+        assert behind
+        assert behind <= one.flights._tasks
+
+    two(scenario)
+
+
+def test_of_flights_that_are_over_nothing_is_kept() -> None:
+    async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, _store: FakeStore) -> None:
+        await one.ask("well")
+        personalize.failure = RecommenderError
+        await one.ask("badly")
+        assert not one.flights._tasks
 
     two(scenario)
 
@@ -350,6 +371,38 @@ def test_a_prewarm_whose_slot_comes_late_spends_nothing_for_nobody() -> None:
         assert (outcome.degraded_reason, spent) == ("budget", False)
         assert not personalize.transactions
         assert (await one.ask()).source == "personalize"
+
+    two(scenario)
+
+
+def test_a_refresh_needs_no_shared_store() -> None:
+    async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
+        await with_a_stale_list(one)
+        store.down = True
+        await one.flights.refresh(KEY, ListRequest("user"), one.clock.monotonic())
+        assert personalize.transactions["user"] == 2
+        assert (await one.ask()).source == "cache"
+
+    two(scenario)
+
+
+def test_a_refresh_spends_nothing_on_a_fresh_list_of_another_replica() -> None:
+    async def scenario(one: Replica, other: Replica, personalize: FakePersonalize, _: FakeStore) -> None:
+        await other.ask()
+        await one.flights.refresh(KEY, ListRequest("user"), one.clock.monotonic())
+        assert personalize.transactions["user"] == 1
+
+    two(scenario)
+
+
+def test_what_is_begun_for_nobody_does_not_wait_for_the_replica_that_leads() -> None:
+    async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
+        await store.replica().board(KEY, lease_seconds=0.6)
+        began = one.clock.monotonic()
+        outcome, spent = await one.flights.prewarm(KEY, ListRequest("user"), began, renew=False)
+        assert (outcome.degraded_reason, spent) == ("timeout", False)
+        assert one.clock.monotonic() - began <= 3 * store.delay_seconds
+        assert not personalize.transactions
 
     two(scenario)
 

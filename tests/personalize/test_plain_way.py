@@ -244,6 +244,7 @@ async def test_what_the_sdk_may_come_to_do_otherwise_is_left_to_it(rehearsals: M
         "other values": replace(one, headers={**headers, "content-type": "application/x-amz-json-1.1"}),
         "in another way": replace(one, headers={**headers, "authorization": "AWS4-ECDSA-P256-SHA256 Credential=a"}),
         "with a body": replace(one, body=one.body + b" "),
+        "a path of its own": replace(one, url=one.url.replace("/recommendations", "/v2-recommendations")),
     }
     reasons = {name: reason_for_sdk({**rehearsals, "GetRecommendations": other}) for name, other in changed.items()}
     assert reasons.pop("with a body") == "the SDK signs in another way"
@@ -271,6 +272,21 @@ async def test_a_place_is_the_endpoints_own(rehearsals: Mapping[str, Rehearsal])
     assert place.tls is not None
     assert place.tls.verify_mode is ssl.CERT_REQUIRED
     assert place.tls.check_hostname
+
+
+@pytest.mark.parametrize(
+    ("url", "port", "is_tls"),
+    [
+        ("http://h/recommendations", 80, False),
+        ("http://h:8080/recommendations", 8080, False),
+        ("https://h/a", 443, True),
+    ],
+)
+async def test_without_a_port_it_is_the_schemes_own(
+    rehearsals: Mapping[str, Rehearsal], url: str, port: int, *, is_tls: bool
+) -> None:
+    place = PlainWay.of({"GetRecommendations": replace(rehearsals["GetRecommendations"], url=url)}).place
+    assert (place.host, place.port, place.tls is not None) == ("h", port, is_tls)
 
 
 class Server:

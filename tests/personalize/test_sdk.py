@@ -291,7 +291,10 @@ async def test_a_failure_is_logged_once_a_minute_for_each_kind(
         runtime.answer(503)
         with pytest.raises(RecommenderError):
             await recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS)
+        runtime.answer(200, body=b'{"itemList": [{"itemId": "a"}]}')
+        await recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS)
 
+    assert logs[-1]["event"] == "personalize_answers_again"
     logged = [line for line in logs if line["event"] == "personalize_failed"]
     refused = "AccessDeniedException (403): task-role may not GetRecommendations"
     assert [(line["log_level"], line["reason"], line["problem"]) for line in logged] == [
@@ -583,6 +586,11 @@ def test_every_error_of_the_http_library_is_translated() -> None:
         "BadContentDispositionHeader", "BadContentDispositionParam", "EofStream", "WSMessageTypeError",
         "WebSocketError",
     }  # fmt: skip
+
+
+def test_what_is_an_error_of_ours_already_stays_as_it_is() -> None:
+    with pytest.raises(RecommenderRefused, match="^no such filter$"), personalize.translated_errors():
+        raise RecommenderRefused("no such filter")
 
 
 async def test_a_timeout_of_the_http_library_is_a_timeout() -> None:

@@ -59,6 +59,21 @@ def test_failures_in_a_row_open_it_and_a_success_between_them_does_not_count(fai
     play(scenario)
 
 
+def test_while_it_is_open_nobody_waits_for_a_slot_or_takes_one() -> None:
+    async def run() -> None:
+        async with open_replica(tps=1.0) as replica:
+            for _ in range(FAILURES_TO_OPEN):
+                replica.breaker.failure(replica.breaker.admit())
+            began = replica.clock.monotonic()
+            answers = [await replica.ask(f"user{number}") for number in range(3)]
+            assert {answer.degraded_reason for answer in answers} == {"breaker"}
+            assert replica.clock.monotonic() == began
+            await asyncio.sleep(OPEN_SECONDS)
+            assert (await replica.ask("next")).source == "personalize"
+
+    run_virtual(run())
+
+
 @pytest.mark.parametrize("failure", SAYS_NOTHING)
 def test_a_probe_that_says_nothing_lets_the_next_one_through(failure: type[Exception]) -> None:
     async def scenario(replica: Replica) -> None:

@@ -79,6 +79,7 @@ _NOT_THERE: Final = "of a pin or a lease that there is not, nobody looks at the 
 _ONCE_MORE: Final = "what is looked for once more in the same instant is the same"
 _NO_SHARES: Final = "where there is one arm, no user is in another"
 _AT_LEAST: Final = "25 items are fetched in any case"
+_ENDED_WITH_THEM: Final = "what is begun for callers ends when the last one leaves"
 _NO_STATUS: Final = "an answer without a status is no refusal, as one of status 1 would be none"
 _LONG_HEAD: Final = "of more bytes than a head has, the head is read"
 _STILL_MORE: Final = "more than any answer shows is still more"
@@ -253,7 +254,11 @@ EQUIVALENT: Final = (
     Equivalent("service/answers/arranged.py", "Lt", r"found\.since <= now < found\.until", _ONCE_MORE),
     Equivalent("service/lists/numbers.py", "0 is 1", r"max\(found, default=0\)", _NO_NUMBERS),
     Equivalent("service/answers/placement.py", "1 is 5", r"if len\(self\.arms\) == 1 or not user_id", _NO_SHARES),
-    Equivalent("service/personalize/list_length.py", "0 is 1", r"^self\._asked(_before)? = 0$", _AT_LEAST),
+    Equivalent("service/personalize/list_length.py", "0 is 1", r"^self\._asked(_before)?(, .*)? = 0\b", _AT_LEAST),
+    Equivalent("service/personalize/list_length.py", "GtE", r"self\._kept_share > 0\.995 ", _NO_INSTANT),
+    Equivalent("service/personalize/fetching.py", "Gt", r"monotonic\(\) >= flight\.deadline:$", _NO_INSTANT),
+    Equivalent("service/personalize/flight.py", "False is True", r"^needs_store: ", _ENDED_WITH_THEM),
+    Equivalent("service/personalize/flights.py", "without raise", r"^raise$", "nobody asks how its task has ended"),
     Equivalent("service/personalize/sdk/errors.py", "0 is 1", r'\("HTTPStatusCode", 0\)', _NO_STATUS),
     Equivalent("service/lists/adapters/redis.py", "Add", r"pipe\.getrange\(name, 0, HEADER_BYTES - 1\)", _LONG_HEAD),
     Equivalent("service/answers/kinds.py", r"\d+ is \d+", r"^_PLENTY: Final = 1 << 40", _STILL_MORE),

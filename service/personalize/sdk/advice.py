@@ -85,7 +85,7 @@ def loggable(error: BaseException, values: Iterable[str] = ()) -> str:
         error: The SDK's own or one translated from it.
         values: What the caller wrote.
     """
-    text = " ".join(str(error).split())
+    text, values = " ".join(str(error).split()), tuple(values)
     if isinstance(error.__cause__, sdk.ClientError) and code_of(error) not in ADVICE_BY_CODE:
         text = text.partition(":")[0]
     if _quotes(text, values):

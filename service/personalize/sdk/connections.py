@@ -132,7 +132,6 @@ class ConnectionPool:
             connection = idle.pop()
             if connection.is_reusable and not self._is_closed:
                 return connection
-            connection.abort()
         return None
 
     async def _connected(self) -> "_Connection":
