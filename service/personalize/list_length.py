@@ -27,7 +27,7 @@ class ListLength:
         if now - self._turned_at > REMEMBER_SECONDS:
             self._asked, self._asked_before, self._turned_at = 0, self._asked, now
         self._asked = max(self._asked, asked)
-        if examined and (examined != kept or self._kept_share != 1.0):
+        if examined:
             self._kept_share += _SMOOTHING * (kept / examined - self._kept_share)
 
     def to_fetch(self, asked: int) -> int:

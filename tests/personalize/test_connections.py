@@ -206,6 +206,7 @@ def test_why_there_is_no_connection_is_said_in_the_sdks_words(
         ([b"HTTP/1.1 200 OK\r\n\r\n{", b"}", None], b"{}", False),
         ([b"HTTP/1.1 101 Switching Protocols\r\nContent-Length: 0\r\n\r\n"], b"", False),
         ([OK + OK], b"{}", False),
+        ([OK + b"unasked"], b"{}", False),
         ([OK, b"unasked"], b"{}", False),
         # Nothing can be made of these.
         ([OK[:-1], None], sdk.ConnectionClosedError, False),
@@ -280,6 +281,21 @@ def test_of_a_caller_who_leaves_amid_an_answer_without_a_length_no_connection_is
         await asyncio.gather(leaving, return_exceptions=True)
         await asyncio.sleep(0)
         assert not host.pool._open
+
+    play(scenario)
+
+
+def test_a_connection_that_is_lost_before_it_is_used_is_said_to_be_closed() -> None:
+    async def scenario(host: Host) -> None:
+        async def connect() -> connections._Connection:
+            connection = await host.connect()
+            connection.connection_lost(None)
+            return connection
+
+        host.pool._connect = connect  # type: ignore[method-assign]  # as a host that hangs up at once
+        with pytest.raises(sdk.ConnectionClosedError):
+            await host.ask()
+        assert host.asked == []
 
     play(scenario)
 

@@ -11,7 +11,8 @@ from service.constants import PIN_SECONDS
 from service.errors import RecommenderError, RecommenderThrottled
 from service.lists.envelope import newer, seal
 from service.lists.ports import Outcome
-from service.models import ItemList, ListRequest
+from service.models import NOBODY, ItemList, ListRequest, sender_of_key
+from service.personalize.flight import Flight
 from service.personalize.flights import SETTLING_SECONDS
 from service.personalize.transactions import patience_seconds
 from service.sends.ports import PrewarmTerms
@@ -237,7 +238,7 @@ def test_an_answer_that_another_replica_gave_is_repeated_and_not_given_to_the_st
         assert (followed.body, len(store.landed)) == ((await leading).body, landed + 1)
         # It is repeated without the store too.
         store.down = True
-        assert (await other.ask("new")).body == followed.body
+        assert [(await each.ask("new")).body for each in (one, other)] == [followed.body] * 2
         assert personalize.transactions["new"] == 1
 
     two(scenario)
@@ -273,6 +274,23 @@ def test_half_of_the_time_to_step_down_in_is_for_the_batch_list(share: float, so
             took = replica.clock.monotonic() - began
             assert took == pytest.approx(left - margin_seconds(left) * (1 - min(share, 0.5)))
             assert batch.look_ups == 1
+
+    run_virtual(run())
+
+
+def test_of_a_short_time_a_part_is_kept_to_step_down_in() -> None:
+    async def run() -> None:
+        async with open_replica(batch=FakeBatch(seconds=0.005)) as replica:
+            replica.personalize.failure = HANG
+            began = replica.clock.monotonic()
+            waits_until = began + 0.2 - margin_seconds(0.2)
+            asking = asyncio.create_task(replica.flights.outcome(KEY, ListRequest("user"), None, began + 0.2))
+            await asyncio.sleep(waits_until - began + 0.001)
+            # What steps down is waited for at the end, as the flight is.
+            assert len(replica.flights._tasks) == 2
+            outcome, _ = await asking
+            assert outcome.degraded_reason == "timeout"
+            assert replica.clock.monotonic() == pytest.approx(waits_until + 0.005)
 
     run_virtual(run())
 
@@ -325,6 +343,92 @@ def test_a_store_that_is_slow_to_say_what_was_answered_holds_a_degraded_answer_u
         behind = asyncio.all_tasks() - before
         assert behind
         assert behind <= one.flights._tasks
+        # Who has less time waits for less.
+        began, kept = one.clock.monotonic(), one.local.get(KEY)
+        await one.flights.outcome(KEY, ListRequest("user"), kept, began + SETTLING_SECONDS / 2)
+        assert one.clock.monotonic() - began == pytest.approx(SETTLING_SECONDS / 2)
+
+    two(scenario)
+
+
+def test_an_answer_says_how_long_the_batch_list_took() -> None:
+    async def run() -> None:
+        async with open_replica(batch=FakeBatch(seconds=0.02)) as replica:
+            replica.personalize.failure = RecommenderError
+            assert dict((await replica.ask()).timings)["batch"] == pytest.approx(20.0)
+
+    run_virtual(run())
+
+
+def test_the_slot_of_a_flight_is_the_turn_of_the_sender_who_boards_first() -> None:
+    async def run() -> None:
+        senders = [sender_of_key(number) for number in range(3)]
+        begun, boarded = (
+            Flight(KEY, ListRequest("user"), None, asyncio.get_running_loop().create_future(), 1.0, background=True)
+            for _ in range(2)
+        )
+        for sender in senders:
+            boarded.board(5.0, sender)
+        assert (begun.sender, boarded.sender, boarded.callers) == (NOBODY, senders[0], 3)
+
+    run_virtual(run())
+
+
+def test_its_callers_wait_for_a_flight_until_the_latest_of_their_deadlines() -> None:
+    async def run() -> None:
+        future = asyncio.get_running_loop().create_future()
+        for background, deadlines in ((False, [9.0, 9.0, 11.0, 11.0]), (True, [5.0, 5.0, 11.0, 11.0])):
+            flight = Flight(KEY, ListRequest("user"), None, future, 9.0, background=background)
+            found = []
+            for until in (5.0, 3.0, 11.0, 4.0):
+                flight.board(until)
+                found.append(flight.deadline)
+            assert found == deadlines
+
+    run_virtual(run())
+
+
+def test_a_list_of_which_the_store_has_not_heard_is_known_to_be_kept_here_only() -> None:
+    async def run() -> None:
+        clock, noted = VirtualClock(asyncio.get_running_loop()), []
+        store = FakeStore(clock)
+        shared = store.replica()
+        shared.note = lambda key, *, shared: noted.append((key, shared))  # type: ignore[method-assign]  # listens
+        async with open_replica(personalize=FakePersonalize(clock), shared=shared) as replica:
+            store.down = True
+            began = clock.monotonic()
+            assert (await replica.ask()).source == "personalize"
+            # Nobody waits for a store that is down.
+            assert clock.monotonic() - began == pytest.approx(replica.personalize.latency_seconds)
+            store.down = False
+            await replica.ask("other")
+        assert dict(noted) == {KEY: False, key_of("other"): True}
+
+    run_virtual(run())
+
+
+def test_a_caller_who_leaves_while_the_store_is_asked_costs_no_transaction() -> None:
+    async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
+        store.delay_seconds = 0.05
+        gone = asyncio.create_task(one.ask())
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        await asyncio.sleep(0.5)
+        assert not personalize.transactions
+
+    two(scenario)
+
+
+def test_a_degraded_answer_is_repeated_also_while_the_store_is_slow_to_hear_of_it() -> None:
+    async def scenario(one: Replica, _: Replica, personalize: FakePersonalize, store: FakeStore) -> None:
+        personalize.failure = RecommenderError
+        asking = asyncio.create_task(one.ask())
+        await asyncio.sleep(2 * store.delay_seconds)
+        store.delay_seconds = 0.4
+        first, began = await asking, one.clock.monotonic()
+        assert (await one.ask()).body == first.body
+        assert one.clock.monotonic() == began
+        assert personalize.transactions["user"] == 1
 
     two(scenario)
 

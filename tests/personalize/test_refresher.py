@@ -25,11 +25,15 @@ def test_at_the_end_nobody_waits_for_the_slots_of_refreshes() -> None:
     async def run() -> None:
         async with open_replica(tps=0.01) as replica:
             await replica.ask()
-            replica.refresher.add(key_of("ann"), ListRequest("ann"))
+            before = asyncio.all_tasks()
+            for user in ("ann", "bob"):
+                replica.refresher.add(key_of(user), ListRequest(user))
             await asyncio.sleep(1.0)
             began = replica.clock.monotonic()
             await replica.refresher.close()
             assert replica.clock.monotonic() == began
+            # The budget's own goes on until that closes.
+            assert {task.get_name() for task in asyncio.all_tasks() - before} == {"slots-of-lower-lanes"}
             assert replica.personalize.transactions.total() == 1
 
     run_virtual(run())

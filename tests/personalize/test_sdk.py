@@ -296,6 +296,7 @@ async def test_a_failure_is_logged_once_a_minute_for_each_kind(
 
     assert logs[-1]["event"] == "personalize_answers_again"
     logged = [line for line in logs if line["event"] == "personalize_failed"]
+    assert {line["arn"] for line in (*logged, logs[-1])} == {CAMPAIGN}
     refused = "AccessDeniedException (403): task-role may not GetRecommendations"
     assert [(line["log_level"], line["reason"], line["problem"]) for line in logged] == [
         ("warning", "error", refused),
@@ -586,6 +587,13 @@ def test_every_error_of_the_http_library_is_translated() -> None:
         "BadContentDispositionHeader", "BadContentDispositionParam", "EofStream", "WSMessageTypeError",
         "WebSocketError",
     }  # fmt: skip
+
+
+async def test_settings_with_which_the_sdk_cannot_start_stop_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME", "no address")
+    with pytest.raises(ConfigurationError, match="the AWS SDK cannot start: Invalid endpoint"):
+        async with opened():
+            pass
 
 
 def test_what_is_an_error_of_ours_already_stays_as_it_is() -> None:

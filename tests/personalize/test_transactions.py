@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -27,7 +27,7 @@ from service.personalize.transactions import (
     lane_and_patience,
     usual_latency,
 )
-from tests.support.replica import open_replica
+from tests.support.replica import key_of, open_replica
 from tests.support.virtual_time import VirtualClock, run_virtual
 
 REQUEST = ListRequest("ann")
@@ -142,6 +142,21 @@ def test_a_wait_for_a_slot_is_counted_and_ends_where_no_time_is_left_for_the_tra
     run_virtual(scenario())
 
 
+def test_a_campaign_that_is_closed_has_no_slot_for_anybody() -> None:
+    async def run() -> None:
+        async with open_replica() as replica:
+            asking = asyncio.create_task(replica.ask())
+            await asyncio.sleep(0.01)
+            await replica.campaign.close(1.0)
+            # What was under way is waited for.
+            assert replica.local.get(key_of("user")) is not None
+            assert (await asking).source == "personalize"
+            with pytest.raises(BudgetExhausted):
+                await replica.campaign.budget.acquire(Lane.NO_LIST, replica.clock.monotonic() + 10)
+
+    run_virtual(run())
+
+
 @pytest.mark.parametrize(
     ("deadline", "latency", "kept"),
     [(1.5, 0.1, 0.3), (1.5, 0.02, MIN_TRANSACTION_SECONDS), (1.5, 0.5, 0.75), (0.3, 0.02, 0.15)],
@@ -191,5 +206,25 @@ def test_who_has_less_than_its_part_of_the_places_gets_one_although_all_are_take
             # All places are free again.
             await asyncio.gather(*(call(200 + number, 0) for number in range(4)))
             assert len(at_once) == 4
+
+    run_virtual(scenario())
+
+
+def test_who_leaves_makes_room_for_one_more_of_its_sender() -> None:
+    async def scenario() -> None:
+        async with open_replica(tps=1.0, max_waiting=2) as replica:
+            await replica.ask("first")
+
+            async def call(number: int) -> "asyncio.Task[Any]":
+                task = asyncio.create_task(replica.ask(f"user{number}"))
+                await asyncio.sleep(0.001)
+                return task
+
+            calls = [await call(number) for number in range(2)]
+            calls[0].cancel()
+            more = [await call(number) for number in range(2, 4)]
+            assert [task.done() for task in more] == [False, True]
+            assert more[1].result().degraded_reason == "budget"
+            await asyncio.gather(*calls, *more, return_exceptions=True)
 
     run_virtual(scenario())

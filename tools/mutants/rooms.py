@@ -256,6 +256,16 @@ EQUIVALENT: Final = (
     Equivalent("service/answers/placement.py", "1 is 5", r"if len\(self\.arms\) == 1 or not user_id", _NO_SHARES),
     Equivalent("service/personalize/list_length.py", "0 is 1", r"^self\._asked(_before)?(, .*)? = 0\b", _AT_LEAST),
     Equivalent("service/personalize/list_length.py", "GtE", r"self\._kept_share > 0\.995 ", _NO_INSTANT),
+    Equivalent(
+        "service/personalize/fetching.py", "Add", r"^landed = await landing\.wait", "its callers wait no longer anyway"
+    ),
+    Equivalent(
+        "service/personalize/refresher.py", "True is False", r"^await asyncio\.gather", "all are ended in one step"
+    ),
+    Equivalent("service/personalize/sdk/signature.py", "0 is 1", r"^self\._second = 0$", _SET_BEFORE),
+    Equivalent(
+        "service/personalize/sdk/runtime.py", "without _reh.*", r"^_rehearsing\.reset\(", "its task ends with it"
+    ),
     Equivalent("service/personalize/fetching.py", "Gt", r"monotonic\(\) >= flight\.deadline:$", _NO_INSTANT),
     Equivalent("service/personalize/flight.py", "False is True", r"^needs_store: ", _ENDED_WITH_THEM),
     Equivalent("service/personalize/flights.py", "without raise", r"^raise$", "nobody asks how its task has ended"),

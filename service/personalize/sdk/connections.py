@@ -11,7 +11,6 @@ import asyncio
 import socket
 import ssl
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -120,8 +119,6 @@ class ConnectionPool:
     def forget(self, connection: "_Connection") -> None:
         """It is closed."""
         self._open.discard(connection)
-        with suppress(ValueError):
-            self._idle.remove(connection)
 
     def _rested(self) -> "_Connection | None":
         """The connection that was used last, since the others are to end when there are more than needed."""

@@ -63,10 +63,6 @@ class PlainClient:
         """
         return await self._call(GET_PERSONALIZED_RANKING, parameters)
 
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._pool.close()
-
     async def _call(self, operation: str, parameters: Mapping[str, object]) -> Mapping[str, Any]:
         credentials = self._aws.credentials.frozen()
         body = json.dumps(parameters).encode()
