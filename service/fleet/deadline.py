@@ -18,18 +18,21 @@ MOMENT_SECONDS: Final = 0.05
 class AnswerWithin:
     """Ends its block with `TimeoutError`, as `asyncio.timeout` does, unless the loop was not there to hear the answer.
 
-    A stall is forgiven once, so the block ends in any case. It is no `asyncio.timeout` inside: each miss has three of
-    these, and a second object with a way in and a way out of its own would cost as much again.
+    A stall is forgiven once, so the block ends in any case. `asyncio.wait_for` of Python 3.11, by which the library
+    sends, may lose a cancellation, so the task is cancelled until it has left the block.
+
+    It is no `asyncio.timeout` inside: each miss has three of these, and a second object with a way in and a way out of
+    its own would cost as much again.
 
     Args:
         seconds: For the answer.
     """
 
-    __slots__ = ("_due", "_is_over", "_loop", "_requests", "_seconds", "_task", "_timer")
+    __slots__ = ("_cancelled", "_due", "_loop", "_requests", "_seconds", "_task", "_timer")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._is_over = False
+        self._cancelled = 0
 
     def __enter__(self) -> None:
         self._loop = loop = asyncio.get_running_loop()
@@ -43,9 +46,12 @@ class AnswerWithin:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._timer.cancel()
-        # Where somebody else has cancelled the task too, it is that which ends the block.
-        if self._is_over and self._task.uncancel() <= self._requests and kind is asyncio.CancelledError:
-            raise TimeoutError from error
+        if self._cancelled:
+            for _ in range(self._cancelled):
+                left = self._task.uncancel()
+            # Where somebody else has cancelled the task too, it is that which ends the block.
+            if left <= self._requests and kind is asyncio.CancelledError:
+                raise TimeoutError from error
 
     def _look(self) -> None:
         if self._loop.time() - self._due > STALL_SECONDS:
@@ -58,5 +64,6 @@ class AnswerWithin:
         self._timer = self._loop.call_soon(self._cancel)
 
     def _cancel(self) -> None:
-        self._is_over = True
+        self._cancelled += 1
         self._task.cancel()
+        self._timer = self._loop.call_later(MOMENT_SECONDS, self._cancel)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -40,6 +41,26 @@ def test_silence_ends_in_time(loop: VirtualTimeLoop) -> None:
     with pytest.raises(TimeoutError):
         loop.run_until_complete(asked(loop.create_future()))
     assert loop.time() - began == pytest.approx(SECONDS)
+
+
+@pytest.mark.parametrize("lost", [1, 3])
+def test_a_cancellation_that_is_lost_inside_is_made_again(loop: VirtualTimeLoop, lost: int) -> None:
+    async def answer() -> None:
+        for _ in range(lost):
+            with suppress(asyncio.CancelledError):
+                await loop.create_future()
+        await loop.create_future()
+
+    async def ask() -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        with pytest.raises(TimeoutError), AnswerWithin(SECONDS):
+            await answer()
+        return task.cancelling()
+
+    began = loop.time()
+    assert loop.run_until_complete(ask()) == 0
+    assert loop.time() - began == pytest.approx(SECONDS + lost * MOMENT_SECONDS)
 
 
 @pytest.mark.parametrize("stalls", [1, 5])
