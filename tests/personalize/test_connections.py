@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import aiohappyeyeballs
 import pytest
 from botocore import exceptions as sdk
 
+from service.fleet.look_up import HostLookUp
 from service.personalize.sdk import connections
 from service.personalize.sdk.connections import CLOSING_SECONDS, IDLE_SECONDS, ConnectionPool, HttpAnswer, Place
 from tests.support.virtual_time import BlindLoop, run_virtual
@@ -341,6 +343,21 @@ async def test_a_connection_that_is_given_up_in_the_moment_in_which_it_is_there_
     assert not pool._open
     assert found.fileno() == -1
     await pool.close()
+
+
+async def test_at_the_end_nobody_looks_up_a_name_any_more() -> None:
+    answered = threading.Event()
+    place = Place("http://shop.example", "shop.example", 80, None)
+    pool = ConnectionPool(place, max_connections=1, connect_seconds=0.01, silence_seconds=30)
+    pool._look_up = HostLookUp(lambda _: ["10.0.0.1"] * answered.wait())
+    try:
+        with pytest.raises(sdk.ConnectTimeoutError):
+            await pool.exchange(b"1")
+        assert {task.get_name() for task in asyncio.all_tasks()} & {"look-up"}
+        await pool.close()
+        assert not {task.get_name() for task in asyncio.all_tasks()} & {"look-up"}
+    finally:
+        answered.set()
 
 
 async def test_a_real_host_is_asked_over_one_connection() -> None:

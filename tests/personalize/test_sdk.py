@@ -25,6 +25,7 @@ from service.errors import (
 from service.models import ListRequest, Promotion
 from service.personalize.sdk import errors as personalize
 from service.personalize.sdk import runtime as runtime_client
+from service.personalize.sdk.advice import NO_CREDENTIALS
 from service.personalize.sdk.client import PersonalizeRecommender, quote_filter_value
 from service.personalize.sdk.runtime import open_personalize
 from tests.support.clocks import StandingClock
@@ -594,6 +595,21 @@ async def test_settings_with_which_the_sdk_cannot_start_stop_the_start(monkeypat
     with pytest.raises(ConfigurationError, match="the AWS SDK cannot start: Invalid endpoint"):
         async with opened():
             pass
+
+
+@pytest.mark.parametrize(("error", "advice"), [(sdk.NoCredentialsError(), NO_CREDENTIALS), (ValueError("odd"), None)])
+async def test_what_every_transaction_would_fail_of_is_said_at_the_start_with_what_helps(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, advice: str | None
+) -> None:
+    async def fail(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(runtime_client._Runtime, "rehearse", fail)
+    with capture_logs() as logs:
+        async with opened():
+            pass
+    [line] = [line for line in logs if line["event"] == "personalize_cannot_be_asked"]
+    assert line.get("advice") == advice
 
 
 def test_what_is_an_error_of_ours_already_stays_as_it_is() -> None:

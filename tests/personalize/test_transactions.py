@@ -212,7 +212,7 @@ def test_who_has_less_than_its_part_of_the_places_gets_one_although_all_are_take
 
 def test_who_leaves_makes_room_for_one_more_of_its_sender() -> None:
     async def scenario() -> None:
-        async with open_replica(tps=1.0, max_waiting=2) as replica:
+        async with open_replica(tps=10.0, max_waiting=2) as replica:
             await replica.ask("first")
 
             async def call(number: int) -> "asyncio.Task[Any]":

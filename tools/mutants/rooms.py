@@ -260,7 +260,10 @@ EQUIVALENT: Final = (
         "service/personalize/fetching.py", "Add", r"^landed = await landing\.wait", "its callers wait no longer anyway"
     ),
     Equivalent(
-        "service/personalize/refresher.py", "True is False", r"^await asyncio\.gather", "all are ended in one step"
+        "service/personalize/refresher.py",
+        "True is False|without await .*",
+        r"^await asyncio\.gather",
+        "all are ended in one step",
     ),
     Equivalent("service/personalize/sdk/signature.py", "0 is 1", r"^self\._second = 0$", _SET_BEFORE),
     Equivalent(

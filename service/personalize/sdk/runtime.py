@@ -263,5 +263,4 @@ class _RehearsalError(Exception):
     """Ends a rehearsal where the request would be sent."""
 
     def __init__(self, rehearsal: Rehearsal) -> None:
-        super().__init__()
         self.rehearsal = rehearsal
