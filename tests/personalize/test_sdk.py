@@ -612,6 +612,34 @@ async def test_what_every_transaction_would_fail_of_is_said_at_the_start_with_wh
     assert line.get("advice") == advice
 
 
+async def test_a_start_that_is_still_under_way_at_the_end_is_over_before_the_clients_are_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended, under_way = [], asyncio.Event()
+
+    async def hang(_: object) -> None:
+        under_way.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _step in range(20):
+                await asyncio.sleep(0)
+            ended.append("start")
+
+    close = runtime_client._Runtime.__aexit__
+
+    async def noted(self: runtime_client._Runtime, *raised: object) -> None:
+        ended.append("client")
+        await close(self, *raised)
+
+    monkeypatch.setattr(runtime_client, "START_SECONDS", 0.01)
+    monkeypatch.setattr(runtime_client._Runtime, "rehearse", hang)
+    monkeypatch.setattr(runtime_client._Runtime, "__aexit__", noted)
+    async with opened():
+        await under_way.wait()
+    assert ended == ["start", "client"]
+
+
 def test_what_is_an_error_of_ours_already_stays_as_it_is() -> None:
     with pytest.raises(RecommenderRefused, match="^no such filter$"), personalize.translated_errors():
         raise RecommenderRefused("no such filter")
