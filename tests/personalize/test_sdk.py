@@ -430,6 +430,18 @@ async def test_a_profile_that_no_file_has_stops_the_start(monkeypatch: pytest.Mo
             pass
 
 
+async def test_while_the_file_of_its_profile_is_yet_to_be_written_a_transaction_is_refused_for_want_of_credentials(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    monkeypatch.setattr(runtime_client, "START_SECONDS", 0.01)
+    async with opened() as recommender:
+        with pytest.raises(RecommenderRefused, match="MissingCredentialsError"):
+            await recommender.recommend(REQUEST, timeout_seconds=PATIENCE_SECONDS)
+
+
 async def test_the_first_transaction_does_not_wait_for_certificates(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
