@@ -652,6 +652,17 @@ async def test_a_start_that_is_still_under_way_at_the_end_is_over_before_the_cli
     assert ended == ["start", "client"]
 
 
+async def test_a_filter_of_another_region_or_account_is_said_at_the_start() -> None:
+    elsewhere = [FILTER.replace("eu-west-1", "us-east-1"), FILTER.replace("123456789012", "210987654321")]
+    with capture_logs() as logs:
+        for filter_arn in (FILTER, *elsewhere):
+            async with opened(campaign_arn=CAMPAIGN, filter_arn=filter_arn):
+                pass
+        async with opened(recommender_arn=RECOMMENDER, filter_arn=FILTER):
+            pass
+    assert [line["filter_arn"] for line in logs if line["event"] == "personalize_filter_elsewhere"] == elsewhere
+
+
 def test_what_is_an_error_of_ours_already_stays_as_it_is() -> None:
     with pytest.raises(RecommenderRefused, match="^no such filter$"), personalize.translated_errors():
         raise RecommenderRefused("no such filter")
