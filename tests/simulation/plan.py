@@ -114,7 +114,8 @@ class Plan:
             deadline_seconds=deadline_seconds,
             way_seconds=chance.choice([0.0005, 0.001, 0.002]),
             hurried=chance.random() < 0.3 and deadline_seconds > 1,  # a short one leaves no room
-            shop=chance.random() < 0.15,  # one in seven
+            # One in seven, and wherever somebody buys: a purchase counts for nothing elsewhere.
+            shop=chance.random() < 0.15 or any(one.what == "buy" for one in troubles),
             happenings=tuple(sorted(troubles, key=lambda one: one.at)),
         )
 

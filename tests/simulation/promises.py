@@ -1,4 +1,7 @@
-"""What the service promises, checked with every answer, whenever a world is at rest, and at its end."""
+"""What the service promises, checked with every answer, whenever a world is at rest, and at its end.
+
+Longer than 300 lines: a promise is a method.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -72,6 +75,8 @@ class Promises:
     blocked: dict[str, float] = field(default_factory=dict)
     """Since when a block is confirmed."""
     bought: dict[tuple[str, str], float] = field(default_factory=dict)
+    bought_at: dict[str, float] = field(default_factory=dict)
+    """When each user bought last, whatever became of it."""
     forgotten: dict[str, float] = field(default_factory=dict)
     prewarmed: set[str] = field(default_factory=set)
     most_members: int = 0
@@ -198,7 +203,13 @@ class Promises:
             kept: list[object] = [one for one in (member.stores.memory.get(key), member.wired.pins.get(key)) if one]
             user_prefix = prefix_of(key)
             names = (user_prefix.hex().encode(), b":k:" + user_prefix)
-            kept += [one for one in redis.names() if any(name in one for name in names) and one[-7:] != b":flight"]
+            found = [one for one in redis.names() if any(name in one for name in names) and one[-7:] != b":flight"]
+            if self.bought_at.get(user, 0.0) > since - 2 * self.plan.deadline_seconds:
+                found = [one for one in found if names[1] not in one]
+            elif member.events is not None:
+                kept += [one for one in [member.events.known.here(user)] if one is not None]
+                kept += redis.entries_with(b":events", user_prefix)
+            kept += found
             if kept:
                 self.break_("nothing of a forgotten user", f"{len(kept)} things of {user} are kept")
 

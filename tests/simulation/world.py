@@ -296,12 +296,16 @@ class World:
                 await member.shared.blocked.unblock(item)
             elif what == "forget":
                 promises.forgotten.pop(user, None)
+                if member.events is not None:
+                    # So that there are events to forget, in Redis and in memory.
+                    await member.events.intake.take([self._purchase(user, item, chance)])
+                    await member.events.doings.load(user, self.plan.deadline_seconds)
                 promises.forget_bought(user)
                 await member.stores.forgetting.forget(user)
                 promises.forgotten[user] = self.clock.monotonic()
             elif what == "buy" and member.events is not None:
-                event = Event("Purchase", user, "session", self.clock.time(), chance.randbytes(8).hex(), item_id=item)
-                await member.events.intake.take([event])
+                promises.bought_at[user] = self.clock.monotonic()
+                await member.events.intake.take([self._purchase(user, item, chance)])
                 promises.bought[user, item] = self.clock.monotonic()
             elif what in ("prewarm", "boarded prewarm"):
                 await self._prewarm(member, chance, boarded=what != "prewarm")
@@ -311,6 +315,9 @@ class World:
             return
         finally:
             member.tasks.discard(task)
+
+    def _purchase(self, user: str, item: str, chance: random.Random) -> Event:
+        return Event("Purchase", user, "session", self.clock.time(), chance.randbytes(8).hex(), item_id=item)
 
     async def _prewarm(self, member: Member, chance: random.Random, *, boarded: bool) -> None:
         users = [f"user{chance.randrange(self.plan.users)}" for _ in range(20)]

@@ -110,6 +110,11 @@ class RedisModel:
         self._turn()
         return self._values.keys() - self._expires_at.keys()
 
+    def entries_with(self, ending: bytes, value: bytes) -> list[object]:
+        """Entries that hold this value, of the streams whose keys end so."""
+        streams = [one for key, one in self._values.items() if key.endswith(ending)]
+        return [number for stream in streams for number, pairs in stream.items() if value in pairs]
+
     def pass_by(self, seconds: float, beats: Callable[[bytes], bool], alive: Collection[bytes]) -> None:
         """So much time has gone by, in which nothing happened but the signs of life of these under these keys."""
         for key, value in self._values.items():
