@@ -15,6 +15,25 @@ from tests.support.redis_network import ModelClient, RedisServerModel
 _AT: WeakKeyDictionary[RedisServerModel, "dict[bytes, ModelLinks]"] = WeakKeyDictionary()
 """The replicas that have found each other at a Redis."""
 
+_APART: WeakKeyDictionary[RedisServerModel, set[frozenset[bytes]]] = WeakKeyDictionary()
+"""Pairs of them between which nothing arrives."""
+
+
+def set_apart(server: RedisServerModel, pair: frozenset[bytes], *, apart: bool) -> None:
+    """From now on nothing arrives between two replicas, or it does so again."""
+    pairs = _APART.setdefault(server, set())
+    if apart:
+        pairs.add(pair)
+    else:
+        pairs.discard(pair)
+    for one in _AT.get(server, {}).values():
+        one.weigh()
+
+
+def links_left(server: RedisServerModel) -> int:
+    """How many replicas still listen to the others."""
+    return len(_AT.get(server, {}))
+
 
 class ModelLinks(Links):
     """Links that carry messages in virtual time. A replica that is cut off from Redis still reaches the others."""
@@ -23,6 +42,7 @@ class ModelLinks(Links):
         super().__init__(client, heartbeat, **options)
         self._redis = client.server
         self._others = _AT.setdefault(client.server, {})
+        self._apart = _APART.setdefault(client.server, set())
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
@@ -42,18 +62,27 @@ class ModelLinks(Links):
     def linked(self) -> tuple[bytes, ...]:
         if self.replica not in self._others:
             return ()
-        return tuple(one for one in self._others if one != self.replica)
+        return tuple(one for one in self._others if one != self.replica and not self._is_apart(one))
+
+    def _is_apart(self, other: bytes) -> bool:
+        return bool(self._apart) and frozenset((self.replica, other)) in self._apart
 
     def _all_weigh(self) -> None:
         for one in self._others.values():
-            one._linked = cast("Any", dict.fromkeys(one.linked))
-            one._weigh()
-            one._on_lost()
+            one.weigh()
+
+    def weigh(self) -> None:
+        """Somebody has come, or is gone."""
+        self._linked = cast("Any", dict.fromkeys(self.linked))
+        self._weigh()
+        self._on_lost()
 
     async def ask(self, replica: bytes, *words: bytes) -> Message:
         try:
             async with asyncio.timeout(self.timeout_seconds):
                 await asyncio.sleep(self._redis.way_seconds)
+                if self._is_apart(replica):
+                    await asyncio.sleep(self.timeout_seconds)
                 other = self._others.get(replica)
                 if other is None or other._answering is None:
                     raise SharedStateUnavailable("gone")

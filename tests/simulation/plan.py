@@ -12,6 +12,9 @@ OF_PERSONALIZE: Final = ("slow", "fails", "throttles", "hangs", "refuses")
 OF_REPLICAS: Final = ("join", "stop", "kill", "skew")
 OF_REDIS: Final = ("down", "older", "pause", "cut", "clock", "full", "odd message")
 OF_PEOPLE: Final = ("prewarm", "block", "unblock", "forget", "reload", "buy")
+APART: Final = "apart"
+"""Two replicas no longer reach each other, while there is trouble with Redis."""
+
 OF_BOARDED: Final = ("lag", "boarded prewarm")
 """Redis takes its time, and users call in the moment in which their lists are fetched before a send."""
 
@@ -91,6 +94,12 @@ class Plan:
         troubles = _recipe(chance, seconds) if chance.random() < 0.4 else _anything(chance, seconds)
         if seed % 10 == 4:  # one in ten
             troubles = _boarded(chance, seconds)
+        if seed % 10 == 7:  # one in ten
+            troubles += [
+                Happening(max(0.0, one.at - 0.3), APART, one.seconds + 2.0, one.chance)
+                for one in troubles
+                if one.what in OF_REDIS
+            ]
         tps = chance.choice([1.0, 4.0, 10.0, 10.0, 400.0])
         deadline_seconds = chance.choice([1.5] * 7 + [0.1])
         users = chance.choice([4, 12, 60, 1000])

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 import service
-from tests.simulation.plan import KINDS, OF_BOARDED, Plan
+from tests.simulation.plan import APART, KINDS, OF_BOARDED, Plan
 from tests.simulation.world import play
 
 pytestmark = pytest.mark.long
@@ -46,6 +46,7 @@ def test_seeds_bring_every_kind_of_happening_and_none() -> None:
     plans = [Plan.of(seed) for seed in range(300)]
     assert {one.what for plan in plans for one in plan.happenings} == {
         "burst",
+        APART,
         *(one for kinds in KINDS for one in kinds),
         *OF_BOARDED,
     }

@@ -24,10 +24,10 @@ from service.personalize.flight import Flight
 from service.sends.ports import PrewarmTerms
 from service.settings import Settings, load
 from service.wiring.names import redis_prefix
-from tests.simulation.links import with_modelled_links
+from tests.simulation.links import links_left, set_apart, with_modelled_links
 from tests.simulation.member import Member, open_member, with_modelled_redis
 from tests.simulation.personalize import FAILURES, Personalize
-from tests.simulation.plan import LAG_SECONDS, OF_REDIS, SECONDS, Happening, Plan
+from tests.simulation.plan import APART, LAG_SECONDS, OF_REDIS, SECONDS, Happening, Plan
 from tests.simulation.promises import FRESH_SECONDS, STALE_SECONDS, Promises, Shown, Window
 from tests.support.fakes import FakeCatalog
 from tests.support.redis_network import RedisServerModel
@@ -101,6 +101,8 @@ class World:
         self._end()
         for member in list(self.members):
             await self._leave(member, killed=False)
+        if left := self.server.subscribers + links_left(self.server):
+            self.promises.break_("connections are left", f"{left} of replicas that have left")
         if timers := self.loop.timers:
             self.promises.break_("timers are left", repr(timers[:3]))
 
@@ -227,6 +229,9 @@ class World:
             await self._trouble_redis(what, seconds, chance, member)
             # A list that landed without Redis is in one replica's memory only, and fresh there.
             return max(seconds, TAKEOVER_SECONDS) + settled + FRESH_SECONDS
+        if what == APART:
+            await self._part(seconds, chance)
+            return settled + FRESH_SECONDS
         if what in (*FAILURES, "hangs"):
             self.personalize.trouble = what
             self.loop.call_later(seconds, setattr, self.personalize, "trouble", "")
@@ -247,6 +252,14 @@ class World:
             await self._serve(what, chance, member)
             settled += FRESH_SECONDS if what == "forget" else 0.0
         return seconds + settled
+
+    async def _part(self, seconds: float, chance: random.Random) -> None:
+        """Two replicas do not reach each other."""
+        if len(self.members) > 1:
+            pair = frozenset(one.replica for one in chance.sample(self.members, 2))
+            set_apart(self.server, pair, apart=True)
+            await asyncio.sleep(seconds)
+            set_apart(self.server, pair, apart=False)
 
     async def _trouble_redis(self, what: str, seconds: float, chance: random.Random, member: Member | None) -> None:
         loop, server = self.loop, self.server
