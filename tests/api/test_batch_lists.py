@@ -144,7 +144,8 @@ async def test_a_reload_beside_calls_shows_nobody_a_mix(
         for _ in range(10):
             await show(next(names))
 
-    assert during > 5
+    # One before, and beside the reload as many as the machine has time for.
+    assert during >= 2
     assert shown[0][0] <= set(old)
     for parts in shown:
         assert all(part == parts[0] for part in parts)
