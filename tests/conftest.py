@@ -18,7 +18,7 @@ from tests.support.order import waiting_first
 from tests.support.quick_sdk import certificates_read_once, working_out_once
 from tests.support.quick_settings import fields_known
 from tests.support.redis import RedisServer
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import PATIENCE_SECONDS, PATIENT_DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from tests.support.amazon import Amazon
@@ -157,6 +157,7 @@ def patient_callers() -> Iterator[None]:
     """No test fails because this machine does other work too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(calls, "patience_seconds", PATIENCE_SECONDS)
+        patch.setattr(processes, "patience", {"REQUEST_DEADLINE_SECONDS": PATIENT_DEADLINE_SECONDS})
         yield
 
 

@@ -16,7 +16,7 @@ from tests.support.clocks import MovingClock
 from tests.support.front_door import ITEMS, AskablePersonalize, Door, OpenDoor, running
 from tests.support.processes import CAMPAIGN_ARN
 from tests.support.redis import count_few_buckets, let_newcomers_in
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import PATIENCE_SECONDS, PATIENT_DEADLINE_SECONDS
 
 
 @pytest.fixture
@@ -69,6 +69,7 @@ def open_door(
             "PERSONALIZE_TPS": "500",
             "CATALOG_URL": f"file://{catalog_file}",
             "ALLOW_ANONYMOUS": "true",
+            "REQUEST_DEADLINE_SECONDS": PATIENT_DEADLINE_SECONDS,
             # What a replica does by itself is what most tests without Redis are about.
             "REPLICA_LINKS": "off",
             **variables,

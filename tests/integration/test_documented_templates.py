@@ -77,8 +77,6 @@ def shop(personalize: Process, folder: Path, items: int | None = None) -> Iterat
         SIMILAR_ITEMS_TPS="50",
         RANKING_CAMPAIGN_ARN=RANKING_ARN,
         RANKING_TPS="50",
-        # A busy machine needs longer than a template waits.
-        REQUEST_DEADLINE_SECONDS="10",
         ALLOW_ANONYMOUS="false",
         BASIC_AUTH="braze:pass:word",
         API_KEYS="an-api-key-of-these-tests",

@@ -28,6 +28,11 @@ RETAIL = ROOT.parent / "shared" / "data" / "retail"
 
 CAMPAIGN_ARN = "arn:aws:personalize:us-east-1:000000000000:campaign/local"
 START_SECONDS = 60.0
+
+patience: dict[str, str] = {}
+"""Settings of every replica that has none of its own. The benches have the service's; the tests, which assert no
+duration, give it longer: a busy machine is slow."""
+
 STOP_SECONDS = 10.0
 
 
@@ -231,6 +236,7 @@ def configuration(
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_ENDPOINT_URL_PERSONALIZE_RUNTIME": personalize.url if personalize else "http://127.0.0.1:9",
+        **patience,
         **settings,
     }
 
