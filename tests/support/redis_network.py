@@ -274,16 +274,18 @@ class ModelPubSub:
         self._arrived: asyncio.Queue[object] = asyncio.Queue()
         ModelPubSub._count += 1
         self.number = ModelPubSub._count
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._closed = True
         self._server.unsubscribe(self)
 
     async def subscribe(self, name: str) -> None:
-        """Listen from the moment at which the server has read this."""
-        await self._link.ask(lambda _: self._server.subscribe(self))
+        """Listen from the moment at which the server has read this, if the connection is still there."""
+        await self._link.ask(lambda _: None if self._closed else self._server.subscribe(self))
         self._arrived.put_nowait({"type": "subscribe", "channel": name.encode(), "data": 1})
 
     async def ping(self) -> None:
