@@ -95,7 +95,12 @@ class Wire:
         if self._replies is not None and not self._replies.is_lost:
             return self._replies
         connection = self._make()
-        await connection.connect()  # type: ignore[no-untyped-call]  # the library's
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]  # the library's
+        except BaseException:
+            # Wherever in the login it is given up, the library may leave it open.
+            await connection.disconnect(nowait=True)
+            raise
         self._replies = _Replies(connection, self._silence_seconds)
         return self._replies
 
