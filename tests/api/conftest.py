@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.events import known
 from service.main import create_app
 from service.personalize.sdk import runtime
 from service.settings import Settings, load_settings
@@ -54,6 +55,8 @@ def open_door(
         let_newcomers_in(monkeypatch)
     # A connection on loopback is there at once, unless this machine does other work.
     monkeypatch.setattr(runtime, "CONNECT_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+    # What a user did is looked up at once too.
+    monkeypatch.setattr(known, "LOAD_SECONDS", PATIENCE_SECONDS)
 
     @asynccontextmanager
     async def opened(*, local_personalize: str | None = None, **variables: str) -> AsyncIterator[Door]:
