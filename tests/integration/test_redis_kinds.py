@@ -78,8 +78,8 @@ def test_a_failover_in_the_middle_of_a_send_loses_no_answer(
     # On a busy machine a replica may find another one slow, and be on its own for a moment.
     spent_twice = [user for user, transactions in done.stats["by_user"].items() if transactions > 1]
     assert len(spent_twice) <= len(done.stats["by_user"]) / 10
-    # What is promised while some miss Redis.
-    assert most_in_a_second(done.arrivals) <= 1.25 * TPS + 1 + len(replicas)
+    # What is promised while some miss Redis; a busy machine lets calls arrive closer to each other than they left.
+    assert most_in_a_second(done.arrivals) <= 1.2 * 1.25 * TPS + 1 + len(replicas)
     wait_until(lambda: redis.master_port() != before and everybody_is_up(replicas))
     began = min(call.began for call in done.calls)
     assert any(call.source == "personalize" and call.began - began > 6 for call in done.calls)
