@@ -83,8 +83,10 @@ class Day(World):
         super().__init__(plan, seconds)
         self.marks: list[Mark] = []
 
-    def _look_around(self) -> None:
-        super()._look_around()
+    def _look_around(self, *, at_rest: bool = True) -> None:
+        super()._look_around(at_rest=at_rest)
+        if not at_rest:
+            return
         redis = self.server.redis
         hour = (self.clock.monotonic() - self.promises.began) / HOUR
         tasks, timers = len(asyncio.all_tasks()), len(self.loop.timers)

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AbstractContextManager
+from contextvars import Context, copy_context
 from typing import Any, Self, cast
 from unittest.mock import patch
 from weakref import WeakKeyDictionary
@@ -9,8 +10,9 @@ from weakref import WeakKeyDictionary
 from service.errors import SharedStateUnavailable
 from service.fleet.heartbeat import Heartbeat
 from service.fleet.link import Message
-from service.fleet.links import Links
+from service.fleet.links import LOOK_SECONDS, Links
 from tests.support.redis_network import ModelClient, RedisServerModel
+from tests.support.virtual_time import PROCESS, BlindLoop
 
 _AT: WeakKeyDictionary[RedisServerModel, "dict[bytes, ModelLinks]"] = WeakKeyDictionary()
 """The replicas that have found each other at a Redis."""
@@ -44,6 +46,9 @@ class ModelLinks(Links):
         self._others = _AT.setdefault(client.server, {})
         self._apart = _APART.setdefault(client.server, set())
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._process: Context = copy_context()
+        self._silent: set[bytes] = set()
+        """Replicas that stood still when they were asked."""
 
     async def __aenter__(self) -> Self:
         if self._client.up:
@@ -65,7 +70,7 @@ class ModelLinks(Links):
         return tuple(one for one in self._others if one != self.replica and not self._is_apart(one))
 
     def _is_apart(self, other: bytes) -> bool:
-        return bool(self._apart) and frozenset((self.replica, other)) in self._apart
+        return other in self._silent or (bool(self._apart) and frozenset((self.replica, other)) in self._apart)
 
     def _all_weigh(self) -> None:
         for one in self._others.values():
@@ -86,19 +91,55 @@ class ModelLinks(Links):
                 other = self._others.get(replica)
                 if other is None or other._answering is None:
                     raise SharedStateUnavailable("gone")
-                answer = await other._answering(self.replica, list(words))
+                answer = await self._answer_of(other, list(words))
                 await asyncio.sleep(self._redis.way_seconds)
                 return answer
         except TimeoutError as error:
+            self._give_up(replica)
             raise SharedStateUnavailable("too slow") from error
+
+    async def _answer_of(self, other: "ModelLinks", words: Message) -> Message:
+        answering = other._answering
+        assert answering is not None
+        if not other._stands_still:
+            return await answering(self.replica, words)
+
+        # It reads the question when it goes on.
+        async def answered() -> Message:
+            return await answering(self.replica, words)
+
+        task = asyncio.get_running_loop().create_task(answered(), context=other._process.copy())
+        return await asyncio.shield(other._keep(task))
+
+    def _give_up(self, replica: bytes) -> None:
+        other = self._others.get(replica)
+        if other is not None and replica not in self._silent and other._stands_still:
+            self._silent.add(replica)
+            self._keep(asyncio.create_task(self._find_again(replica)))
+            self.weigh()
+
+    async def _find_again(self, replica: bytes) -> None:
+        while (other := self._others.get(replica)) is not None and other._stands_still:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_SECONDS)
+        self._silent.discard(replica)
+        self.weigh()
+
+    @property
+    def _stands_still(self) -> bool:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, BlindLoop)
+        return loop.stands_still(self._process.get(PROCESS))
 
     def tell(self, replica: bytes, *words: bytes) -> None:
         async def said() -> None:
             await self.ask(replica, *words)
 
-        task = asyncio.create_task(said())
+        self._keep(asyncio.create_task(said()))
+
+    def _keep(self, task: asyncio.Task[Any]) -> asyncio.Task[Any]:
         self._tasks.add(task)
         task.add_done_callback(self._said)
+        return task
 
     def _said(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -23,7 +23,7 @@ from service.wiring.shared import SharedState
 from tests.simulation.personalize import Personalize
 from tests.support.fakes import FakeCatalog
 from tests.support.redis_network import ModelClient, RedisServerModel
-from tests.support.virtual_time import VirtualClock
+from tests.support.virtual_time import PROCESS, BlindLoop, VirtualClock
 
 
 class Counts:
@@ -75,6 +75,9 @@ class Member:
     up_since: float = float("inf")
     """Since when it is in touch with Redis."""
 
+    frozen: list[tuple[float, float]] = field(default_factory=list)
+    """When its process stood still."""
+
     @property
     def arm(self) -> Any:  # noqa: ANN401  # an Arm with a campaign
         return next(iter(self.wired.placements)).arms[0]
@@ -97,6 +100,38 @@ class Member:
     @property
     def prewarmer(self) -> PlacementPrewarmer:
         return PlacementPrewarmer(next(iter(self.wired.placements)), self.clock)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether its process stands still."""
+        return self._loop.stands_still(self.clock)
+
+    @property
+    def _loop(self) -> BlindLoop:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, BlindLoop)
+        return loop
+
+    async def freeze(self, seconds: float) -> None:
+        """Stand still for so long, as a process whose machine does."""
+        began = self.clock.monotonic()
+        self._loop.stop_running(self.clock)
+        await asyncio.sleep(seconds)
+        self._loop.run_again(self.clock)
+        self.frozen.append((began, self.clock.monotonic()))
+        # What the others have said meanwhile is there to be read.
+        self.up_since = max(self.up_since, self.clock.monotonic())
+
+    async def read(self) -> float:
+        """Go on in its process, and when: once that reads what comes."""
+        PROCESS.set(self.clock)
+        if self.is_frozen:
+            await asyncio.sleep(0)
+        return self.clock.monotonic()
+
+    def stood_still(self, since: float) -> float:
+        """For so long."""
+        return sum(max(0.0, until - max(since, began)) for began, until in self.frozen)
 
     def note_change(self, up: bool) -> None:  # noqa: FBT001  # the listener's signature
         self.up_since = self.clock.monotonic() if up else float("inf")

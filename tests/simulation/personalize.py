@@ -4,14 +4,24 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
+from typing import Final
 
 from service.errors import RecommenderError, RecommenderRefused, RecommenderThrottled, RecommenderTimeout
 from service.models import ItemList, ListRequest
 from tests.support.replica import items_for
 from tests.support.virtual_time import VirtualClock
 
-FAILURES = {"fails": RecommenderError, "throttles": RecommenderThrottled, "refuses": RecommenderRefused}
+FAILURES = {
+    "fails": RecommenderError,
+    "throttles": RecommenderThrottled,
+    "refuses": RecommenderRefused,
+    "hangs": RecommenderTimeout,
+}
+
+_OUTSIDE: Final = Context()
+"""Of what goes on there while a replica stands still."""
 
 
 @dataclass(slots=True)
@@ -49,16 +59,28 @@ class Personalize:
         self.seen.append(
             Transaction(user, clock.monotonic(), self.made_at.get(user, float("-inf")), self._in_flight[user])
         )
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[str] = loop.create_future()
+        if trouble == "hangs" or latency > timeout_seconds:
+            latency, trouble = timeout_seconds, "hangs"
+        ends = loop.call_later(latency, self._end, user, trouble, answer, context=_OUTSIDE)
         try:
-            if trouble == "hangs" or latency > timeout_seconds:
-                await asyncio.sleep(timeout_seconds)
-                raise RecommenderTimeout
-            await asyncio.sleep(latency)
-        finally:
-            self._in_flight[user] -= 1
-        if trouble:
-            raise FAILURES[trouble]
-        self.made_at[user] = clock.monotonic()
-        number = f"RID-{len(self.made) + 1}"
-        self.made[number] = clock.monotonic()
+            number = await answer
+        except asyncio.CancelledError:
+            if ends.when() > loop.time():
+                ends.cancel()
+                self._in_flight[user] -= 1
+            raise
         return ItemList(tuple(items_for(user, request.num_results)), number, now())
+
+    def _end(self, user: str, trouble: str, answer: asyncio.Future[str]) -> None:
+        self._in_flight[user] -= 1
+        if trouble:
+            if not answer.done():
+                answer.set_exception(FAILURES[trouble]())
+            return
+        now = self.made_at[user] = self._clock.monotonic()
+        number = f"RID-{len(self.made) + 1}"
+        self.made[number] = now
+        if not answer.done():
+            answer.set_result(number)

@@ -9,7 +9,7 @@ SECONDS: Final = 600.0
 REPLICAS: Final = 3
 
 OF_PERSONALIZE: Final = ("slow", "fails", "throttles", "hangs", "refuses")
-OF_REPLICAS: Final = ("join", "stop", "kill", "skew")
+OF_REPLICAS: Final = ("join", "stop", "kill", "skew", "freeze")
 OF_REDIS: Final = ("down", "older", "pause", "cut", "clock", "full", "odd message")
 OF_PEOPLE: Final = ("prewarm", "block", "unblock", "forget", "reload", "buy")
 APART: Final = "apart"
@@ -46,6 +46,13 @@ RECIPES: Final[Sequence[tuple[str, ...]]] = (
     ("slow", "kill"),
     ("skew", "stop"),
     ("odd message",),
+    ("freeze",),
+    ("freeze", "forget"),
+    ("freeze", "block"),
+    ("forget", "freeze"),
+    ("prewarm", "freeze"),
+    ("freeze", "down"),
+    ("freeze", "kill"),
 )
 """What is hard on a fleet one after another, while users call."""
 

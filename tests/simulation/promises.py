@@ -1,4 +1,4 @@
-"""What the service promises, checked with every answer, whenever a world is at rest, and at its end.
+"""What the service promises, checked with every answer, every second, whenever a world is at rest, and at its end.
 
 Longer than 300 lines: a promise is a method.
 """
@@ -82,6 +82,8 @@ class Promises:
     most_members: int = 0
     strangers: int = 0
     """Members that began without Redis."""
+    longest_freeze: float = 0.0
+    """A list that came while its replica stood still is as old as its replica knows."""
     _keys: dict[UserKey, str] = field(default_factory=dict)
     _user_keys: dict[str, UserKey] = field(default_factory=dict)
     _pin_ends: dict[str, float] = field(default_factory=dict)
@@ -147,7 +149,7 @@ class Promises:
         if made is None:
             return
         age = shown.began - made
-        if answer.source == "cache" and age > FRESH_SECONDS + SKEW_SECONDS:
+        if answer.source == "cache" and age > FRESH_SECONDS + SKEW_SECONDS + self.longest_freeze:
             self.break_("a fresh list is fresh", f"{age:.1f} s old for {shown.user}")
         since = self.forgotten.get(shown.user, float("inf"))
         in_touch = shown.member.up_since + HEARD_SECONDS < shown.began
@@ -194,9 +196,14 @@ class Promises:
 
     # At rest
 
-    def look_at(self, member: Member, redis: RedisModel) -> None:
+    def look_at(self, member: Member, redis: RedisModel, *, at_rest: bool = True) -> None:
         """Nothing is kept of a forgotten user who was not asked for again."""
+        now = self.clock.monotonic()
         for user, since in self.forgotten.items():
+            if not at_rest and not (
+                since + 2 * self.plan.deadline_seconds < now and self._were_all_in_touch(since, now)
+            ):
+                continue
             if self.asked_at.get(user, [0.0])[-1] > since - 2 * self.plan.deadline_seconds or user in self.prewarmed:
                 continue
             key = self.key_of(member, user)
@@ -212,6 +219,10 @@ class Promises:
             kept += found
             if kept:
                 self.break_("nothing of a forgotten user", f"{len(kept)} things of {user} are kept")
+
+    def _were_all_in_touch(self, since: float, now: float) -> bool:
+        """Whether all replicas have been in touch with Redis, and with themselves."""
+        return self.is_calm(since - CLIMB_SECONDS, now, *OF_PEOPLE, *OF_PERSONALIZE, "skew", "join", "stop", "lag")
 
     def saw_join(self, members: int, *, up: bool) -> None:
         """A replica has started."""

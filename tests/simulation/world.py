@@ -27,12 +27,12 @@ from service.wiring.names import redis_prefix
 from tests.simulation.links import links_left, set_apart, with_modelled_links
 from tests.simulation.member import Member, open_member, with_modelled_redis
 from tests.simulation.personalize import FAILURES, Personalize
-from tests.simulation.plan import APART, LAG_SECONDS, OF_REDIS, SECONDS, Happening, Plan
+from tests.simulation.plan import APART, LAG_SECONDS, OF_REDIS, OF_REPLICAS, SECONDS, Happening, Plan
 from tests.simulation.promises import FRESH_SECONDS, STALE_SECONDS, Promises, Shown, Window
 from tests.support.fakes import FakeCatalog
 from tests.support.redis_network import RedisServerModel
 from tests.support.replica import ARN, ITEMS
-from tests.support.virtual_time import BlindLoop, VirtualClock, run_virtual
+from tests.support.virtual_time import PROCESS, BlindLoop, VirtualClock, run_virtual
 
 NUM_RESULTS: Final = 10
 PARTS: Final = 3
@@ -114,6 +114,7 @@ class World:
         rested = 0.0
         while until - self.clock.monotonic() > WARM_SECONDS + 1.0:
             await asyncio.sleep(1.0)
+            self._look_around(at_rest=False)
             rested = rested + 1.0 if self._is_at_rest else 0.0
             skipped = until - self.clock.monotonic() - WARM_SECONDS
             if rested >= QUIET_SECONDS and skipped > 0:
@@ -133,9 +134,9 @@ class World:
             and all(one.is_at_rest and one.client.up and one.client.link.is_at_rest for one in self.members)
         )
 
-    def _look_around(self) -> None:
+    def _look_around(self, *, at_rest: bool = True) -> None:
         for member in self.members:
-            self.promises.look_at(member, self.server.redis)
+            self.promises.look_at(member, self.server.redis, at_rest=at_rest)
 
     def _end(self) -> None:
         for member in self.members:
@@ -178,6 +179,7 @@ class World:
         made = self.personalize.made_at.get(message.user, float("-inf"))
         query = RecommendationQuery(user_id=message.user, num_results=NUM_RESULTS)
         try:
+            began = await member.read()
             answer = await member.answer(query, within)
         except asyncio.CancelledError:
             return  # the replica was killed
@@ -186,6 +188,7 @@ class World:
             return
         finally:
             member.tasks.discard(task)
+        within += member.stood_still(began)
         message.answers.append(answer)
         self.sources[answer.source] += 1
         is_current = member.catalog.snapshot is not before or member.can_show(answer.shown)
@@ -224,7 +227,7 @@ class World:
     async def _cause(self, what: str, seconds: float, chance: random.Random) -> float:
         """Have it happen; how much longer it may be felt."""
         settled = PIN_SECONDS + 2 * self.plan.deadline_seconds
-        member = chance.choice(self.members) if self.members else None
+        member = next((one for one in chance.sample(self.members, len(self.members)) if not one.is_frozen), None)
         if what in OF_REDIS:
             await self._trouble_redis(what, seconds, chance, member)
             # A list that landed without Redis is in one replica's memory only, and fresh there.
@@ -232,7 +235,7 @@ class World:
         if what == APART:
             await self._part(seconds, chance)
             return settled + FRESH_SECONDS
-        if what in (*FAILURES, "hangs"):
+        if what in FAILURES:
             self.personalize.trouble = what
             self.loop.call_later(seconds, setattr, self.personalize, "trouble", "")
         elif what == "slow":
@@ -241,17 +244,26 @@ class World:
         elif what == "lag":
             self.server.way_seconds = LAG_SECONDS
             self.loop.call_later(seconds, setattr, self.server, "way_seconds", self.plan.way_seconds)
-        elif what == "join" and len(self.members) <= self.plan.replicas:
+        elif what in OF_REPLICAS:
+            return settled + await self._change_fleet(what, seconds, chance, member)
+        elif member is not None:
+            await self._serve(what, chance, member)
+            settled += FRESH_SECONDS if what == "forget" else 0.0
+        return seconds + settled
+
+    async def _change_fleet(self, what: str, seconds: float, chance: random.Random, member: Member | None) -> float:
+        if what == "join" and len(self.members) <= self.plan.replicas:
             await self._join()
         elif what in ("stop", "kill") and member is not None and len(self.members) > 1:
             await self._leave(member, killed=what == "kill")
         elif what == "skew" and member is not None:
             member.clock.skew = chance.choice([-3600.0, -3.0, 3.0, 3600.0])
             return float("inf")
-        elif member is not None:
-            await self._serve(what, chance, member)
-            settled += FRESH_SECONDS if what == "forget" else 0.0
-        return seconds + settled
+        elif what == "freeze" and member is not None:
+            self.promises.longest_freeze = max(self.promises.longest_freeze, seconds)
+            await member.freeze(seconds)
+            return FRESH_SECONDS
+        return seconds
 
     async def _part(self, seconds: float, chance: random.Random) -> None:
         """Two replicas do not reach each other."""
@@ -299,6 +311,7 @@ class World:
         assert task is not None
         member.tasks.add(task)
         try:
+            await member.read()
             if what == "block":
                 promises.blocked.pop(item, None)
                 await member.shared.blocked.block(item)
@@ -373,6 +386,7 @@ class World:
 
     async def _join(self) -> None:
         clock = VirtualClock(self.loop)
+        PROCESS.set(clock)
         member = await open_member(self.server, self.personalize, self.catalog, self.settings, clock)
         self.members.append(member)
         self.promises.saw_join(len(self.members), up=member.client.up)

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Self, cast
+from contextvars import Context
+from typing import Any, Final, Self, cast
 
 import redis.asyncio as aioredis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -12,6 +13,9 @@ from redis.exceptions import RedisError
 from service.fleet.client import TIMEOUT_SECONDS, RedisClient
 from service.fleet.route import Route
 from tests.support.redis_model import RedisModel
+
+_OUTSIDE: Final = Context()
+"""Of what is on its way: it goes on where a replica stands still."""
 
 
 class RedisServerModel:
@@ -162,7 +166,7 @@ class ModelLink:
                 said = act(server.redis)
             except (RedisError, NotImplementedError) as error:
                 said = error
-            loop.call_later(server.way_seconds, reply, said)
+            loop.call_later(server.way_seconds, reply, said, context=_OUTSIDE)
             server.deliver()
 
         def reply(said: object) -> None:
@@ -173,7 +177,7 @@ class ModelLink:
             else:
                 answer.set_result(said)
 
-        loop.call_later(server.way_seconds, arrive)
+        loop.call_later(server.way_seconds, arrive, context=_OUTSIDE)
         self._asking += 1
         try:
             return await answer
@@ -305,7 +309,8 @@ class ModelPubSub:
 
     def deliver(self, message: object) -> None:
         """The server sends one; whatever is on its way when the link is cut is lost."""
-        asyncio.get_running_loop().call_later(self._server.way_seconds, self._arrive, message)
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._server.way_seconds, self._arrive, message, context=_OUTSIDE)
 
     def _arrive(self, message: object) -> None:
         if not self._link.cut:

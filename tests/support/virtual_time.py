@@ -5,13 +5,17 @@ import heapq
 import selectors
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import Context
+from contextvars import Context, ContextVar
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
 EPOCH = 1_700_000_000.0
 """Unix seconds at which virtual time begins."""
+
+
+PROCESS: ContextVar[object] = ContextVar("process")
+"""What belongs together and stands still together, where several processes share a loop."""
 
 
 class DeadlockError(AssertionError):
@@ -60,6 +64,20 @@ class BlindLoop(VirtualTimeLoop):
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         """A heap; of two that are due at a time, the first one made comes first."""
         self._made = 0
+        self._standing: dict[object, list[asyncio.Handle]] = {}
+        """What is due in processes that stand still."""
+
+    def stop_running(self, process: object) -> None:
+        """A process stands still: nothing that is due in it runs."""
+        self._standing[process] = []
+
+    def run_again(self, process: object) -> None:
+        """It goes on, first with all that was due meanwhile."""
+        self._handles.extend(self._standing.pop(process))
+
+    def stands_still(self, process: object) -> bool:
+        """Whether a process does."""
+        return process in self._standing
 
     def call_soon(self, callback: Callable[..., Any], *args: object, context: Context | None = None) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
@@ -101,7 +119,11 @@ class BlindLoop(VirtualTimeLoop):
             handles.append(heapq.heappop(timers)[2])
         for _ in range(len(handles)):
             handle = handles.popleft()
-            if not handle._cancelled:
+            if handle._cancelled:
+                continue
+            if self._standing and (due := self._standing.get(handle._context.get(PROCESS))) is not None:  # type: ignore[attr-defined]
+                due.append(handle)
+            else:
                 handle._run()
 
 
