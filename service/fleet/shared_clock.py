@@ -45,7 +45,8 @@ class SharedClock:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._offset_seconds, self._distrusted = 0.0, False
+        self._offset_seconds = 0.0
+        self._distrusted = False
         self._compared_at = float("-inf")
         self.error_seconds = float("inf")
         """How wrong `time()` was at the comparison that counts; infinite before the first one."""
