@@ -102,7 +102,6 @@ class Listener:
                 opened += 1
 
     def _open(self, accepted: socket.socket) -> None:
-        accepted.setblocking(False)  # the library's own signature
         self._connections.expect()
         opening = self._loop.create_task(self._loop.connect_accepted_socket(self._create_protocol, accepted))
         self._opening.add(opening)

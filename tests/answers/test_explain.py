@@ -191,6 +191,22 @@ def test_an_answer_that_is_repeated_and_a_breaker_that_is_open_are_said() -> Non
     play(scenario, tps=100.0)
 
 
+def test_to_explain_the_list_of_a_fallback_is_not_to_answer_with_it() -> None:
+    similar = PlacementTerms(kind="similar-items", campaign_arn=f"{ARN}-2", tps=100.0, fallback=["for-you"])
+
+    async def scenario(replica: Replica) -> None:
+        await replica.ask()
+        replica.personalize.failure = RecommenderError
+        query = RecommendationQuery("user", 3, kind="similar-items", item_id="item7")
+        placement = replica.wired.placements.of(query)
+        found = await explain(placement, query, clock=replica.clock, seconds=1.0)
+        assert found["next_call"]["recommendation_id"] == "RID-1"
+        replica.local.clear()
+        assert (await replica.answer(query)).placement == "similar"
+
+    play(scenario, placements={"for-you": PlacementTerms(campaign_arn=ARN, tps=100.0), "similar": similar})
+
+
 def test_each_item_has_what_drops_or_moves_it() -> None:
     async def scenario(replica: Replica) -> None:
         await replica.ask()

@@ -1,7 +1,7 @@
 """Parts of one message in a send: the first answer is pinned, and those that come later show it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from service.lists.envelope import seal
 from service.lists.ports import Outcome
 from service.models import Answer, ItemList, RecommendationQuery, RequestKind
 from service.settings.placements import PlacementTerms, VariantTerms
+from tests.support.fakes import FakeCatalog
 from tests.support.replica import ARN, DEADLINE_SECONDS, FRESH_SECONDS, ITEMS, Replica, items_for, open_replica, read
 from tests.support.virtual_time import EPOCH, run_virtual
 
@@ -145,6 +146,24 @@ def test_what_is_pinned_for_as_many_items_is_shown_and_costs_nothing() -> None:
         assert (pinned.asked, before) == (4, sends.record.pinned)
 
     play(scenario)
+
+
+def test_what_is_pinned_is_brought_from_a_catalogue_that_is_elsewhere() -> None:
+    class Elsewhere(FakeCatalog):
+        fetched: tuple[str, ...] = ()
+
+        async def prefetch(self, item_ids: Iterable[str], timeout_seconds: float) -> None:
+            assert 0 < timeout_seconds < DEADLINE_SECONDS
+            self.fetched = (*item_ids,)
+
+    catalog = Elsewhere(ITEMS)
+
+    async def scenario(replica: Replica, sends: Sends) -> None:
+        sends.record = SendRecord(pin(2, "item7", "item8"))
+        await ask(replica, 2, send="s")
+        assert catalog.fetched[:2] == ("item7", "item8")
+
+    play(scenario, catalog=catalog)
 
 
 def test_an_answer_that_came_first_meanwhile_is_shown() -> None:
