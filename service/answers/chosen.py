@@ -124,7 +124,6 @@ class Choices:
         if len(self._tags) >= MAX_KNOWN:
             self._clear()
         if self._tags_given == TAGS_EACH:
-            self._clear()
             self._begin()
         if self._chooser >= MAX_CHOOSERS:
             return None

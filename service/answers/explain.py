@@ -95,7 +95,7 @@ async def _next_call(
     does: Does = "ask"
     outcome = arm.at_hand(query, key)
     if outcome is not None:
-        does = "show" if outcome.source == "cache" else "repeat" if key and arm.lists.pinned(key) else "substitute"
+        does = "show" if outcome.source == "cache" else "substitute" if key is None else "repeat"
     elif key is not None:
         reason: DegradedReason = "budget"
         try:

@@ -122,9 +122,8 @@ class Placement:
         deadline -= margin_seconds(deadline - self._clock.monotonic())
         if query.user_id:
             await arm.assembly.own_events.load(query.user_id, deadline - self._clock.monotonic())
-            found = self.with_item(query)
-            if found is not query:
-                query, key = found, None
+            # Without its item a query has no key.
+            query = self.with_item(query)
         if query.item_id:
             self.asked_items.note(query.item_id)
         if self.sends is None or not query.user_id or not (query.send or query.rotate):

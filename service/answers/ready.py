@@ -143,7 +143,7 @@ class ReadyItems:
             self._grow()
         return self._popular_numbers
 
-    def rank(self, kept: NumberedList, wanted: int, given: GivenItems, *, looks_again: bool = False) -> Joined | None:
+    def rank(self, kept: NumberedList, wanted: int, given: GivenItems, *, looks_again: bool) -> Joined | None:
         """The first of the given items that may be shown; None if nothing of the list is, or there is no room for it.
 
         Those that the list leaves out are at the end, before the operator's order is applied to them all.

@@ -95,7 +95,7 @@ class ItemRules:
             blocked=self._blocked,
             exclusion=exclusion,
             bought=bought,
-            like_bought=self._like(bought, catalog) if bought and self._group_column else None,
+            like_bought=self._like(bought, catalog) if bought else None,
         )
 
     def _like(self, item_ids: Collection[str], catalog: ItemCatalog) -> Callable[[CatalogRow], bool] | None:

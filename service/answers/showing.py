@@ -25,10 +25,10 @@ from service.models import RecommendationQuery, RequestKind, Source
 class ShowingTerms:
     """How one arm of a placement chooses."""
 
-    kind: RequestKind = "recommendations"
-    top_up: bool = True
+    kind: RequestKind
+    top_up: bool
     """Whether popular items fill a list that is short."""
-    category_column: str | None = None
+    category_column: str | None
     """Popular items with the item's value in this column go first."""
 
 

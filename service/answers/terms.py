@@ -10,9 +10,9 @@ class AssemblyTerms:
     """How the answers of one arm of a placement are made."""
 
     placement: str
-    variant: str | None = None
-    kind: RequestKind = "recommendations"
-    top_up: bool = True
+    variant: str | None
+    kind: RequestKind
+    top_up: bool
     """Whether popular items fill a list that is short."""
-    category_column: str | None = None
+    category_column: str | None
     """Popular items with the item's value in this column go first."""

@@ -39,6 +39,9 @@ KINDS = ("tea", "pan", "mug", None)
 ENDS = 50.0
 """When the pins are over that have an end."""
 
+AGE = 30.0
+"""Seconds, of each list."""
+
 BUYER = "buyer"
 STEPS = 40
 
@@ -143,7 +146,7 @@ class World:
             arrangement=arrangement,
             popular=self.popular,
             length=self.length,
-            terms=AssemblyTerms("a", kind=self.kind, top_up=self.top_up),
+            terms=AssemblyTerms("a", None, self.kind, self.top_up, None),
             ready=ready,
         )
         assert self.assembly.joined is not None
@@ -171,7 +174,7 @@ class World:
             given = GivenItems(asked.given)
         elif self.kind == "similar-items":
             query = RecommendationQuery(asked.user_id, asked.wanted, kind=self.kind, item_id=asked.item_id)
-        envelope: Envelope = seal(ItemList(asked.listed, "RID", self.clock.time(), frozenset(asked.listed[::3])))
+        envelope: Envelope = seal(ItemList(asked.listed, "RID", self.clock.time() - AGE, frozenset(asked.listed[::3])))
         # The same list for all lengths of answers and all users, in whatever order a caller gives the items to rank.
         key = replace(asked, wanted=0, user_id="", given=tuple(sorted(asked.given)))
         kept = self.kept.get(key) or numbered(envelope, self.numbers)
