@@ -177,3 +177,14 @@ def test_the_trait_of_an_item_follows_the_catalogue_too() -> None:
             kind = KINDS[(IDS.index(item_id) + shop.version) % 3]
             assert order.trait_of(item_id, row, shop) == (2 if kind == "mug" else 1, (kind,))
         shop.change()
+
+
+@pytest.mark.parametrize(("most", "kept"), [(11, IDS[6:12]), (12, IDS[:12])])
+def test_what_is_remembered_of_items_makes_room_for_the_next_list_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, most: int, kept: list[str]
+) -> None:
+    monkeypatch.setattr(arrangement, "MAX_TRAITS", most)
+    order = Arrangement(ArrangementTerms(boost=parse_filter("INCLUDE ItemID WHERE Items.PRICE < 10")))
+    for listed in (IDS[:6], IDS[6:12]):
+        order.ordered(listed, SHOP)
+    assert [*order._traits._known] == kept

@@ -98,3 +98,10 @@ def test_no_more_than_so_many_are_looked_up_or_remembered(monkeypatch: pytest.Mo
         assert len(like(known, "19", shop, ids[5:12])) <= 7 + 3
     assert len(known._of) == 7
     assert all(len(items) <= 3 for items in known._items.values())
+
+
+def test_of_a_category_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(categories, "MAX_OF_A_CATEGORY", 3)
+    shop = Shop(dict.fromkeys("abcdef", "tea"))
+    known = Categories("kind")
+    assert [like(known, "a", shop) for _ in range(2)] == [[*"abcdef"], [*"abc"]]

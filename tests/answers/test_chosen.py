@@ -218,7 +218,7 @@ def test_tags_are_given_anew_when_they_are_used_up_and_none_when_there_is_none_l
         # Each length of an answer takes a tag.
         assert lists.ask(IDS[:12], number + 2) == (IDS[: number + 2], False)
         assert lists.ask(IDS[:12], number + 2) == (IDS[: number + 2], True)
-    monkeypatch.setattr(chosen, "MAX_CHOOSERS", next(lists.world.numbers.choosers))
+    monkeypatch.setattr(chosen, "MAX_CHOOSERS", next(lists.world.numbers.choosers) + 1)
     for _ in range(2):
         assert lists.ask(IDS[:12], 6) == (IDS[:6], False)
 
@@ -266,7 +266,8 @@ def test_all_fragments_make_room_once_a_minute() -> None:
     assert row is not None
     size = len(row.fragment) + READY_BYTES
     rules = ItemRules(catalog=CurrentCatalog(catalog), blocked=MemoryBlockList(), own_events=NoEvents())
-    items = ReadyItems(rules, lambda: numbers, clock, 2 * size)
+    # A byte too few for a third one.
+    items = ReadyItems(rules, lambda: numbers, clock, 3 * size - 1)
     of_each = [numbered(seal(ItemList((one,), "RID", 0.0)), numbers) for one in IDS[:3]]
 
     def ready() -> list[bool]:
@@ -321,3 +322,14 @@ def test_pinned_items_count_among_those_of_their_kind_both_ways() -> None:
     assert lists.ask(IDS[:12])[0] == expected
     outcome = Outcome(seal(ItemList(tuple(IDS[:12]), "RID", 0.0)), "cache")
     assert list(lists.world.assembly.answer(RecommendationQuery("u", 4), outcome).shown) == expected
+
+
+def test_a_ranking_shows_no_more_of_the_given_items_than_are_wanted() -> None:
+    world = World(ArrangementTerms(), "ranking", None, max_bytes=10_000_000, top_up=True)
+    kept = numbered(seal(ItemList(tuple(IDS[:5]), "RID", 0.0)), world.numbers)
+    assert kept is not None
+    for wanted in (5, 3):
+        query = RecommendationQuery("u", wanted, kind="ranking", item_ids=tuple(reversed(IDS[:5])))
+        joined = world.joined.join(query, "u", kept, GivenItems(query.item_ids))
+        assert joined is not None
+        assert [world.numbers.ids[number] for number in joined[1]] == IDS[:wanted]

@@ -139,3 +139,16 @@ def test_it_takes_no_longer_than_the_answer_has_time_left() -> None:
             assert len(events.loaded) == 2
 
     run_virtual(run())
+
+
+@pytest.mark.parametrize(("column", "item_id"), [("color", ""), (None, "item9")])
+def test_the_item_itself_is_brought_only_where_those_of_its_category_come_first(
+    column: str | None, item_id: str
+) -> None:
+    async def run() -> None:
+        similar = placements("similar-items", category_column=column)
+        async with open_replica(catalog=Elsewhere(), placements=similar, curated=CURATED) as replica:
+            query = RecommendationQuery("ann", 1, kind="similar-items", item_id=item_id)
+            assert (await fetched(replica, query, ()))[:2] == [*CURATED]
+
+    run_virtual(run())

@@ -65,7 +65,13 @@ def test_the_same_values_are_decided_once_and_others_do_not_matter() -> None:
     exclusion, shop = RequestExclusion(parse_filter("EXCLUDE ItemID WHERE Items.KIND IN ($KIND)")), Shop()
     bound = exclusion.bind(shop, [("KIND", "tea")])
     assert exclusion.bind(shop, [("OTHER", "x"), ("KIND", "tea")]) is bound
-    assert exclusion.bind(shop, [("KIND", "pan")]) is not bound
+    other = exclusion.bind(shop, [("KIND", "pan")])
+    assert other is not bound
+    # Items that were looked at for some values need not be looked at again for others.
+    for one, row in zip(IDS, shop.rows(IDS), strict=True):
+        assert row is not None
+        bound.shows(one, row)
+    assert [one for one in IDS if other.hides(one)] == shop.of_kind("pan")
     shop.renew()
     assert exclusion.bind(shop, [("KIND", "tea")]) is not bound
     with pytest.raises(InvalidQuery) as refused:

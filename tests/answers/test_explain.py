@@ -11,7 +11,7 @@ import pytest
 from service.answers import explain as module
 from service.answers.explain import explain
 from service.answers.ports import NoEvents, PinnedAnswer, SendRecord
-from service.errors import RecommenderError
+from service.errors import InvalidQuery, RecommenderError
 from service.lists.envelope import Envelope, seal
 from service.lists.keys import UserKey
 from service.lists.ports import Outcome
@@ -257,6 +257,10 @@ def test_boosted_and_buried_items_and_those_of_the_last_sends_have_moved() -> No
         assert found[LISTED[4]] == (5, 1, None, "boost", "list")
         assert found[LISTED[0]] == (1, None, "num_results", "bury", "list")
         assert found[LISTED[1]] == (2, 2, None, None, "list")
+        # What the catalogue no longer holds is neither.
+        replica.catalog.change(remove=[LISTED[7]])
+        found = {one[0]: one[1:] for one in items(await explained(replica, 10))}
+        assert found[LISTED[7]] == (8, None, "unknown", None, "list")
         sends = Sends(SendRecord(shown_before=frozenset({LISTED[1], LISTED[4]})))
         replica.placement.sends = sends
         found = {one[0]: one[1:] for one in items(await explained(replica, rotate=1))}
@@ -310,5 +314,13 @@ def test_of_a_long_list_the_first_items_are_explained(monkeypatch: pytest.Monkey
     async def scenario(replica: Replica) -> None:
         await replica.ask()
         assert items(await explained(replica)) == plain(LISTED[:10], 3)
+
+    play(scenario)
+
+
+def test_a_field_that_there_is_not_is_refused_as_in_an_answer() -> None:
+    async def scenario(replica: Replica) -> None:
+        with pytest.raises(InvalidQuery, match="no catalogue column 'size'"):
+            await explained(replica, fields=("size",))
 
     play(scenario)

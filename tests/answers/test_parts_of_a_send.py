@@ -1,14 +1,15 @@
 """Parts of one message in a send: the first answer is pinned, and those that come later show it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+import json
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from service.answers import placement as module
-from service.answers.ports import PinnedAnswer, SendRecord
+from service.answers.ports import NoEvents, PinnedAnswer, SendRecord
 from service.clock import margin_seconds
 from service.constants import PIN_SECONDS
 from service.errors import InvalidQuery, RecommenderError
@@ -146,6 +147,49 @@ def test_what_is_pinned_for_as_many_items_is_shown_and_costs_nothing() -> None:
         assert (pinned.asked, before) == (4, sends.record.pinned)
 
     play(scenario)
+
+
+def test_of_a_pin_of_which_nothing_may_be_shown_any_more_the_answer_is_empty() -> None:
+    async def scenario(replica: Replica, sends: Sends) -> None:
+        sends.record = SendRecord(pin(2, "item7", "item8"))
+        answer = await ask(replica, 2, send="s", exclude=frozenset({"item7", "item8"}))
+        assert (answer.shown, answer.source, answer.degraded_reason) == ((), "empty", "budget")
+
+    play(scenario)
+
+
+class Viewed(NoEvents):
+    """What a user did, which is elsewhere until it is loaded."""
+
+    def __init__(self) -> None:
+        self.viewed: tuple[str, ...] = ()
+
+    async def load(self, user_id: str, within_seconds: float) -> None:
+        assert (user_id, within_seconds > 0) == ("user", True)
+        self.viewed = ("item9", "item8")
+
+    def latest(self, user_id: str, event_type: str) -> Sequence[str]:
+        assert (user_id, event_type) == ("user", "View")
+        return self.viewed
+
+
+@pytest.mark.parametrize(("item_id", "because"), [("", "item9"), ("item5", "")])
+def test_a_pin_says_because_of_which_item_it_is_if_the_users_events_named_it(item_id: str, because: str) -> None:
+    async def scenario(replica: Replica, sends: Sends) -> None:
+        replica.arm.assembly._rules.own_events = Viewed()
+        asked: dict[str, Any] = {"kind": "similar-items", "item_id": item_id, "answer_format": "object", "send": "s"}
+        answer = await ask(replica, **asked)
+        assert [one.item_id for one in replica.personalize.requests] == [item_id or because]
+        assert (json.loads(answer.body)["because"] or {"id": ""})["id"] == because
+        [(pinned, _, _)] = sends.kept
+        assert pinned.because == because
+        # A later part says the same, even if the user has seen something else since.
+        sends.record = SendRecord(replace(pinned, because=because and "item3"))
+        again = await ask(replica, **asked)
+        assert (json.loads(again.body)["because"] or {"id": ""})["id"] == (because and "item3")
+
+    similar = PlacementTerms(kind="similar-items", campaign_arn=SIMILAR, tps=100.0, item_from="View")
+    play(scenario, placements={"similar": similar})
 
 
 def test_what_is_pinned_is_brought_from_a_catalogue_that_is_elsewhere() -> None:

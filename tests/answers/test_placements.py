@@ -197,6 +197,22 @@ def test_context_and_promotion_go_to_personalize_and_make_a_list_of_their_own() 
     run_virtual(run())
 
 
+@pytest.mark.parametrize(("filter_arn", "sent"), [(FILTER, ("x", "y")), (None, ())])
+def test_filter_values_make_lists_of_their_own_where_personalize_filters(
+    filter_arn: str | None, sent: tuple[str, ...]
+) -> None:
+    async def run() -> None:
+        placements = {"for-you": PlacementTerms(campaign_arn=ARN, tps=100.0, filter_arn=filter_arn)}
+        async with open_replica(placements=placements) as replica:
+            for value in ("x", "y", "x"):
+                await replica.answer(RecommendationQuery("ann", 10, filter_values=(("KIND", value),)))
+            requests = replica.personalize.requests
+            assert [one.filter_values for one in requests] == [(("KIND", value),) for value in sent] or [()]
+            assert len(requests) == max(len(sent), 1)
+
+    run_virtual(run())
+
+
 def test_promoted_items_are_marked_where_a_template_asks() -> None:
     async def run() -> None:
         async with open_replica() as replica:

@@ -114,3 +114,10 @@ def test_of_too_many_items_the_best_are_counted_on(monkeypatch: pytest.MonkeyPat
     for listed, counted in [("ab", "ab"), ("bcd", "abcd"), ("be", "be")]:
         items.learn(listed)
         assert sorted(items._weights) == list(counted)
+
+
+def test_the_first_lists_count_at_once_though_popular_items_were_asked_for_before() -> None:
+    items = PopularItems(("x",), StandingClock())
+    assert learned(items) == ["x"]
+    items.learn(["a"])
+    assert learned(items) == ["x", "a"]

@@ -155,3 +155,11 @@ def test_of_what_is_hidden_no_more_is_counted_than_is_looked_at(monkeypatch: pyt
     found = Selection()
     select(found, IDS[:10], rules, 1)
     assert (found.examined, found.shown) == (most, [IDS[9]] if most == 10 else [])
+
+
+def test_what_is_known_to_be_hidden_counts_with_what_was_looked_up_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_EXAMINED", 6)
+    exclusion = BoundExclusion(lambda item_id, _: item_id == IDS[9], {*IDS[4:9]}.__contains__)
+    found = Selection()
+    select(found, IDS[:10], Rules(catalog=FakeCatalog(IDS), exclude=(), blocked=(), exclusion=exclusion), 1)
+    assert (found.examined, found.shown) == (6, [])

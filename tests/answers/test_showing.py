@@ -1,19 +1,21 @@
 """Where an answer says that it is from, and what fills it up."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from service.answers.ports import NoEvents
 from service.answers.selection import Selection
 from service.answers.showing import Shown
-from service.errors import DegradedReason, RecommenderError
+from service.errors import DegradedReason, InvalidQuery, RecommenderError
 from service.lists.envelope import seal
 from service.lists.ports import Outcome, OutcomeSource
 from service.models import ItemList, RecommendationQuery, RequestKind
 from service.settings.placements import PlacementTerms
 from tests.support.fakes import FakeCatalog
-from tests.support.replica import ARN, ITEMS, items_for, open_replica
+from tests.support.replica import ARN, ITEMS, items_for, key_of, open_replica
 from tests.support.virtual_time import run_virtual
 
 WANTED = 3
@@ -115,5 +117,59 @@ def test_what_a_user_did_decides_the_order_of_this_users_answers_only() -> None:
             for _ in range(2):
                 assert (await replica.ask("ann")).shown[:2] == ("item7", "item0")
                 assert (await replica.ask("bob")).shown[:2] == ("item8", "item0")
+
+    run_virtual(run())
+
+
+@pytest.mark.parametrize("failure", [None, RecommenderError])
+def test_an_object_without_items_says_that_it_is_empty(failure: type[Exception] | None) -> None:
+    async def run() -> None:
+        async with open_replica() as replica:
+            replica.catalog.change(remove=ITEMS)
+            replica.personalize.failure = failure
+            query = RecommendationQuery("ann", WANTED, answer_format="object", fields=("promoted",))
+            whole = json.loads((await replica.answer(query)).body)
+            assert (whole["items"], whole["count"], whole["topped_up"], whole["popular"]) == ([], 0, 0, False)
+            assert (whole["source"], whole["degraded_reason"]) == ("empty", "error" if failure else "short")
+
+    run_virtual(run())
+
+
+def test_popular_items_are_said_to_be_popular_and_the_given_ones_are_not() -> None:
+    async def run() -> None:
+        for kind, source in (("recommendations", "popular"), ("ranking", "unranked")):
+            placements = {"a": PlacementTerms.model_validate({"kind": kind, "campaign_arn": ARN, "tps": 1.0})}
+            async with open_replica(placements=placements) as replica:
+                replica.personalize.failure = RecommenderError
+                query = replace(RecommendationQuery("ann", 2), kind=replica.placement.kind, item_ids=ITEMS[:2])
+                answer = await replica.answer(query)
+                assert (answer.source, answer.popular) == (source, source == "popular")
+
+    run_virtual(run())
+
+
+def test_links_that_record_a_click_are_refused_where_there_are_none() -> None:
+    async def run() -> None:
+        async with open_replica() as replica:
+            query = RecommendationQuery("ann", 2)
+            with pytest.raises(InvalidQuery, match="GO_URL"):
+                await replica.answer(replace(query, attribution="go"))
+            assert (await replica.answer(replace(query, attribution="url"))).source == "personalize"
+
+    run_virtual(run())
+
+
+def test_only_a_fresh_list_that_lacks_nothing_is_joined_from_ready_items() -> None:
+    async def run() -> None:
+        async with open_replica() as replica:
+            await replica.ask()
+            query, key = RecommendationQuery("user", WANTED), key_of("user")
+            kept = replica.arm.lists.kept(key)
+            joined = replica.arm.joined(query, key, Outcome(kept, "cache"), [])
+            assert joined is not None
+            assert joined.source == "cache"
+            for outcome in (Outcome(kept, "cache", "budget"), Outcome(kept, "batch"), Outcome(None, "cache")):
+                assert replica.arm.joined(query, key, outcome, []) is None
+            assert replica.arm.joined(query, None, Outcome(kept, "cache"), []) is None
 
     run_virtual(run())

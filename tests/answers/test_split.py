@@ -45,3 +45,12 @@ def test_an_arm_that_grows_takes_users_from_the_placement_only() -> None:
     moved = {(few.arm_of(user), many.arm_of(user)) for user in USERS}
     assert moved == {(None, None), (None, 0), (0, 0), (1, 1), (2, 2)}
     assert {Split("a", []).arm_of(user) for user in USERS[:9]} == {None}
+
+
+def test_an_arm_that_begins_later_takes_no_user_from_the_one_that_grows_the_other_way() -> None:
+    # The users on both sides of where the two begin.
+    last, second = "user5425", "user1785"
+    assert (bucket_of(last, "a"), bucket_of(second, "a")) == (BUCKETS - 1, 1)
+    for share, arm in ((0.0, None), (0.0002, 0)):
+        split = Split("a", [share, 0.0002])
+        assert (split.arm_of(last), split.arm_of(second)) == (1, arm)
