@@ -109,6 +109,16 @@ _GONE: Final = "who looks for a file goes on when it is gone"
 _ONE_SECOND: Final = "it is one second"
 _ONE_SLOT: Final = "all keys of a ledger are in one slot"
 _NO_LATER: Final = "no list is made after the latest moment, however long after"
+_ONLY_TIME: Final = "the answer is the same, and only time is lost"
+_ONE_MORE_IS_FETCHED: Final = "of a pin that ends in that very instant the item is fetched too"
+_NOT_LEARNT: Final = "nothing is learnt of a ranking"
+_ALSO_UNKNOWN: Final = "it is no number of an item, no group and no decision either"
+_WHOLE_TURN: Final = "a whole turn further is the same place"
+_DIFFER_AS_WELL: Final = "tags that are larger differ as well"
+_NOTHING_TO_ADD: Final = "where nothing is missing, nothing is added"
+_ROOM_AHEAD: Final = "what is not decided yet may be there before its item is"
+_FOR_EVER: Final = "a pin without an end stands as long as any period lasts"
+_NEVER_CHANGES: Final = "only a change of it counts, and it never changes"
 
 EQUIVALENT: Final = (
     Equivalent("service/budget/ports.py", "0.0 is 1.0", r"apart_seconds: float", "left out where nothing is granted"),
@@ -321,6 +331,42 @@ EQUIVALENT: Final = (
     Equivalent("service/api/leaving.py", "0 is 1", r"^return 0( if |$)", _OTHER_STATE),
     Equivalent("service/api/hit_lane.py", "1 is 5", r"^self\._begins: .* = \(\(\), -1, None\)$", _NO_SERVERS),
     Equivalent("service/events/known.py", "0 is 1", r"^self\._(loads|changes) = 0$", _ONLY_ANOTHER),
+    Equivalent(
+        "service/answers/arrangement.py",
+        "GtE",
+        r"^return \(pin\.item_id for pin in .* if pin\.until > now\)$",
+        _ONE_MORE_IS_FETCHED,
+    ),
+    Equivalent("service/answers/rules.py", "GtE", r"^if len\(bound\) > 1:$", _ONLY_TIME),
+    Equivalent("service/answers/chosen.py", "0 is 1", r"^self\._chooser, self\._tags_given = ", _DIFFER_AS_WELL),
+    Equivalent("service/answers/chosen.py", "Add", r"^return self\._chooser \* TAGS_EACH \+ .* - 1$", _DIFFER_AS_WELL),
+    Equivalent("service/answers/exclusions.py", "2 is 9", r"^_UNDECIDED, _SHOWN, _HIDDEN = ", _ALSO_UNKNOWN),
+    Equivalent("service/answers/exclusions.py", "1 is 5", r"^number = number_of_item\(item_id, -1\)$", _ALSO_UNKNOWN),
+    Equivalent("service/answers/exclusions.py", "Add", r"^decisions\.extend\(bytes\(len\(rows\) - ", _ROOM_AHEAD),
+    Equivalent("service/answers/arranged.py", "1 is 5", r"^_UNKNOWN: Final = -1$", _ALSO_UNKNOWN),
+    Equivalent("service/answers/arranged.py", "0 is 1", r"^for looked_at in range\(0, len\(further\)", _ONLY_TIME),
+    Equivalent("service/answers/arranged.py", "LtE", r"^self\._pins_end = any\(pin\.until < math\.inf ", _FOR_EVER),
+    Equivalent("service/answers/ready.py", r"\d+ is \d+", r"^_SOME: Final = 200$", _ONLY_TIME),
+    Equivalent("service/answers/ready.py", "2 is 9", r"^for some in \(order\[: 2 \* wanted\], ", _ONLY_TIME),
+    Equivalent("service/answers/ready.py", "0 is 1", r"^joined = self\._joined\(choice, 0\)$", _NOT_LEARNT),
+    Equivalent(
+        "service/answers/ready.py", "LtE", r"^elif len\(self\._fragments\) < len\(numbers\.ids\):$", _NOTHING_TO_ADD
+    ),
+    Equivalent("service/answers/kinds.py", r"without super\(\).*", r"^super\(\)\.__init__\(\)$", _SET_BEFORE),
+    Equivalent("service/answers/kinds.py", "0 is 1", r"^self\._room: list\[int\] = \[0\]$", _SET_BEFORE),
+    Equivalent("service/answers/kinds.py", r"\d+ is \d+", r"^_COPIED: Final = 200$", _ONLY_TIME),
+    Equivalent("service/answers/kinds.py", "Lt", r"^is_copied = len\(self\._room\) <= _COPIED$", _ONLY_TIME),
+    Equivalent("service/answers/split.py", r"0\.0 is 1\.0", r"^position, denominator = ", _WHOLE_TURN),
+    Equivalent("service/answers/ports.py", "0 is 1", r"^return 0$", _NEVER_CHANGES),
+    Equivalent(
+        "service/answers/arm.py",
+        "NotEq|Or",
+        r"^if request\.kind == .similar-items. and not request\.user_id:$",
+        _ONLY_TIME,
+    ),
+    Equivalent(
+        "service/answers/showing.py", "LtE", r"^if not is_ranking and len\(selection\.rows\) < wanted ", _NOTHING_TO_ADD
+    ),
 )
 
 
