@@ -168,7 +168,8 @@ def test_the_order_follows_the_catalogue_however_much_of_it_is_remembered(
         shop.change()
 
 
-def test_the_trait_of_an_item_follows_the_catalogue_too() -> None:
+def test_the_trait_of_an_item_follows_the_catalogue_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrangement, "MAX_TRAITS", 4)
     mugs = parse_filter('INCLUDE ItemID WHERE Items.KIND IN ("mug")')
     shop, order = Renewed(IDS, columns=("kind", "even")), Arrangement(ArrangementTerms(max_per={"kind": 1}, bury=mugs))
     for _ in range(3):
@@ -176,6 +177,7 @@ def test_the_trait_of_an_item_follows_the_catalogue_too() -> None:
             assert row is not None
             kind = KINDS[(IDS.index(item_id) + shop.version) % 3]
             assert order.trait_of(item_id, row, shop) == (2 if kind == "mug" else 1, (kind,))
+            assert len(order._traits._known) <= 4
         shop.change()
 
 

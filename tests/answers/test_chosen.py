@@ -273,6 +273,7 @@ def test_all_fragments_make_room_once_a_minute() -> None:
     def ready() -> list[bool]:
         return [kept is not None and items.join(kept, 1) is not None for kept in of_each]
 
+    assert items.bytes == 0
     assert ready() == [True, True, False]
     assert items.bytes == 2 * size
     clock.now = EMPTY_SECONDS - 0.1
