@@ -39,9 +39,9 @@ class Chosen(NamedTuple):
     """Items of the list or popular ones that were looked at."""
     listed: int
     """Items shown that are of the list or pinned."""
-    is_filled: bool = False
+    is_filled: bool
     """Whether popular items filled up the list. With others it may be filled up otherwise."""
-    period: Period | None = None
+    period: Period | None
     """When the same pins stand; None: always."""
 
 

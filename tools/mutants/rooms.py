@@ -114,6 +114,7 @@ _ONE_MORE_IS_FETCHED: Final = "of a pin that ends in that very instant the item 
 _NOT_LEARNT: Final = "nothing is learnt of a ranking"
 _ALSO_UNKNOWN: Final = "it is no number of an item, no group and no decision either"
 _WHOLE_TURN: Final = "a whole turn further is the same place"
+_NO_STEP: Final = "a step goes up or down"
 _DIFFER_AS_WELL: Final = "tags that are larger differ as well"
 _NOTHING_TO_ADD: Final = "where nothing is missing, nothing is added"
 _ROOM_AHEAD: Final = "what is not decided yet may be there before its item is"
@@ -340,7 +341,7 @@ EQUIVALENT: Final = (
     Equivalent("service/answers/rules.py", "GtE", r"^if len\(bound\) > 1:$", _ONLY_TIME),
     Equivalent("service/answers/chosen.py", "0 is 1", r"^self\._chooser, self\._tags_given = ", _DIFFER_AS_WELL),
     Equivalent("service/answers/chosen.py", "Add", r"^return self\._chooser \* TAGS_EACH \+ .* - 1$", _DIFFER_AS_WELL),
-    Equivalent("service/answers/exclusions.py", "2 is 9", r"^_UNDECIDED, _SHOWN, _HIDDEN = ", _ALSO_UNKNOWN),
+    Equivalent("service/answers/exclusions.py", "1 is 5|2 is 9", r"^_UNDECIDED, _SHOWN, _HIDDEN = ", _ALSO_UNKNOWN),
     Equivalent("service/answers/exclusions.py", "1 is 5", r"^number = number_of_item\(item_id, -1\)$", _ALSO_UNKNOWN),
     Equivalent("service/answers/exclusions.py", "Add", r"^decisions\.extend\(bytes\(len\(rows\) - ", _ROOM_AHEAD),
     Equivalent("service/answers/arranged.py", "1 is 5", r"^_UNKNOWN: Final = -1$", _ALSO_UNKNOWN),
@@ -357,6 +358,8 @@ EQUIVALENT: Final = (
     Equivalent("service/answers/kinds.py", r"\d+ is \d+", r"^_COPIED: Final = 200$", _ONLY_TIME),
     Equivalent("service/answers/kinds.py", "Lt", r"^is_copied = len\(self\._room\) <= _COPIED$", _ONLY_TIME),
     Equivalent("service/answers/split.py", r"0\.0 is 1\.0", r"^position, denominator = ", _WHOLE_TURN),
+    Equivalent("service/answers/split.py", "GtE", r"^return at if step > 0 else ", _NO_STEP),
+    Equivalent("service/answers/popular.py", "GtE", r"^if self\._weight > 1e100:", _NO_INSTANT),
     Equivalent("service/answers/ports.py", "0 is 1", r"^return 0$", _NEVER_CHANGES),
     Equivalent(
         "service/answers/arm.py",
