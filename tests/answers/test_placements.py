@@ -155,6 +155,8 @@ def test_a_holdout_gets_the_popular_list_at_no_transaction_and_says_so() -> None
             answer = await replica.ask("ann")
             assert (answer.source, answer.variant, answer.degraded_reason) == ("popular", "holdout", None)
             assert not replica.personalize.transactions
+            # Nobody is in a holdout who cannot be recognised.
+            assert (await replica.answer(RecommendationQuery("", 10))).variant == "control"
 
     run_virtual(run())
 

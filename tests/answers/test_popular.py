@@ -121,3 +121,12 @@ def test_the_first_lists_count_at_once_though_popular_items_were_asked_for_befor
     assert learned(items) == ["x"]
     items.learn(["a"])
     assert learned(items) == ["x", "a"]
+
+
+def test_twenty_thousand_items_are_counted_and_with_more_the_best_five_thousand_only() -> None:
+    items = PopularItems((), StandingClock())
+    items._weights.update((f"item{number}", float(number)) for number in range(20_000))
+    items.learn(["item19999"])
+    assert len(items._weights) == 20_000
+    items.learn(["new"])
+    assert sorted(items._weights, key=lambda one: int(one[4:])) == [f"item{number}" for number in range(15_000, 20_000)]
