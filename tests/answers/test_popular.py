@@ -116,6 +116,17 @@ def test_of_too_many_items_the_best_are_counted_on(monkeypatch: pytest.MonkeyPat
         assert sorted(items._weights) == list(counted)
 
 
+def test_the_last_of_the_best_stays_until_another_has_overtaken_it() -> None:
+    clock = StandingClock()
+    items, ids = PopularItems((), clock), [f"item{number}" for number in range(PERSONALIZE_MAX_RESULTS)]
+    for start in range(0, PERSONALIZE_MAX_RESULTS, COUNTED_RANKS):
+        items.learn(ids[start : start + COUNTED_RANKS])
+    assert sorted(learned(items)) == sorted(ids)
+    items.learn(ids[-1:])
+    clock.now += RECOUNT_SECONDS
+    assert sorted(learned(items)) == sorted(ids)
+
+
 def test_the_first_lists_count_at_once_though_popular_items_were_asked_for_before() -> None:
     items = PopularItems(("x",), StandingClock())
     assert learned(items) == ["x"]

@@ -52,9 +52,11 @@ def test_no_further_look_up_begins_once_enough_was_looked_at(
 
 def test_look_ups_grow_while_much_is_dropped() -> None:
     catalog = WatchedCatalog(IDS)
-    assert selected(catalog, 2).shown == IDS[:2]
+    found = selected(catalog, 2)
+    select(found, IDS, Rules(catalog=catalog, exclude=(), blocked=()), 5)
+    assert found.shown == IDS[:5]
     # Nothing is looked up beyond what is wanted.
-    assert catalog.looked_up == [2]
+    assert catalog.looked_up == [2, 3]
     catalog.looked_up.clear()
     catalog.change(ineligible=set(IDS[:300]))
     found = selected(catalog, 2)

@@ -363,7 +363,7 @@ EQUIVALENT: Final = (
     Equivalent("service/answers/ports.py", "0 is 1", r"^return 0$", _NEVER_CHANGES),
     Equivalent(
         "service/answers/arm.py",
-        "NotEq|Or",
+        "NotEq|Or|without not",
         r"^if request\.kind == .similar-items. and not request\.user_id:$",
         _ONLY_TIME,
     ),
