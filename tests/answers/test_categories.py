@@ -105,3 +105,12 @@ def test_of_a_category_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -
     shop = Shop(dict.fromkeys("abcdef", "tea"))
     known = Categories("kind")
     assert [like(known, "a", shop) for _ in range(2)] == [[*"abcdef"], [*"abc"]]
+
+
+def test_for_one_answer_five_hundred_items_are_looked_up() -> None:
+    shop = Shop({str(number): "tea" for number in range(1_100)})
+    known = Categories("kind")
+    # Five hundred of a category are remembered, too.
+    for found, count in [(500, 500), (1_000, 1_000), (600, 1_100)]:
+        assert len(like(known, "0", shop)) == found
+        assert len(shop.looked_up) == count
