@@ -61,6 +61,19 @@ class HostConnection(Connection):
         return arguments
 
 
+class ClosingPool(BlockingConnectionPool):
+    """The library's pool, which leaves nothing open where its closing is given up.
+
+    The library closes each connection in a task of its own. One that has not begun would not begin any more.
+    """
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002  # the library's
+        """See the library's; it waits for nothing, so nothing can come between."""
+        connections = [*self._available_connections, *(self._in_use_connections if inuse_connections else ())]
+        for connection in connections:
+            await connection.disconnect(nowait=True)
+
+
 class PatientCluster(RedisCluster):
     """The library's cluster client, whose commands do not wait for a look at the nodes once some are known.
 
@@ -99,8 +112,14 @@ class PatientCluster(RedisCluster):
 
     async def aclose(self) -> None:
         """Close the connections; also when the nodes were never found."""
-        if self._looking is not None:
-            await stop_task(self._looking)
+        try:
+            if self._looking is not None:
+                await stop_task(self._looking)
+        finally:
+            # For the same reason as in the pool above.
+            for node in (*self.nodes_manager.nodes_cache.values(), *self.nodes_manager.startup_nodes.values()):
+                for connection in node._connections:  # noqa: SLF001  # docs/adr/0014 says what is leaned on
+                    await connection.disconnect(nowait=True)
         await super().aclose()
         await self.nodes_manager.aclose()
         await self.nodes_manager.aclose("startup_nodes")
@@ -194,7 +213,7 @@ class Connector:
     def _client(
         self, connection_class: type[Any], reached_at: dict[str, Any], login: Login, *, db: int = 0
     ) -> aioredis.Redis:
-        pool = BlockingConnectionPool(
+        pool = ClosingPool(
             connection_class=connection_class,
             max_connections=MAX_CONNECTIONS,
             timeout=self.timeout_seconds,

@@ -73,8 +73,10 @@ class Route:
 
     async def close(self) -> None:
         """Close its connections."""
-        await self.close_scripts()
-        await self.redis.aclose()
+        try:
+            await self.close_scripts()
+        finally:
+            await self.redis.aclose()
 
     async def close_scripts(self) -> None:
         """Close the connections of scripts; those under way fail."""

@@ -71,11 +71,17 @@ class Wire:
 
     async def close(self) -> None:
         """Close the connection; what is under way fails."""
-        self._is_closed = True
+        self.abort()
         if self._opening is not None:
             await stop_task(self._opening)
         if self._replies is not None:
             await self._replies.close()
+
+    def abort(self) -> None:
+        """Close the connection without waiting; who closes it otherwise may be given up."""
+        self._is_closed = True
+        if self._replies is not None:
+            self._replies.abort()
 
     async def _opened(self) -> "_Replies":
         if self._is_closed:
@@ -143,9 +149,14 @@ class _Replies(asyncio.Protocol):
 
     async def close(self) -> None:
         """Close it, and wait until it is closed."""
+        self.abort()
+        if not self._ended.done():
+            await asyncio.wait({self._ended}, timeout=self._silence_seconds)
+
+    def abort(self) -> None:
+        """Close it; what is under way fails."""
         if not self._ended.done():
             self._writer.transport.abort()
-            await asyncio.wait({self._ended}, timeout=self._silence_seconds)
 
     def data_received(self, data: bytes) -> None:
         """The protocol's."""
@@ -231,6 +242,8 @@ class ClusterWires:
     async def close(self) -> None:
         """Close all connections."""
         self._closed.set()
+        for wire in self._wires.values():
+            wire.abort()
         await asyncio.gather(*(wire.close() for wire in self._wires.values()))
 
     async def _ask(self, key: str, command: tuple[Any, ...]) -> Any:  # noqa: ANN401  # as each command answers

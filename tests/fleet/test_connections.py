@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Coroutine
 
 import pytest
 from redis.asyncio.connection import Connection
@@ -10,7 +11,7 @@ from redis.exceptions import ConnectionError as LostError
 from service.fleet.address import HostPort, RedisAddress
 from service.fleet.connections import Connector
 from service.fleet.look_up import HostLookUp
-from tests.support.odd_redis import HANG_UP, odd_cluster, odd_redis
+from tests.support.odd_redis import HANG_UP, odd_cluster, odd_redis, opened
 from tests.support.ports import free_port
 from tests.support.streams import serving
 from tests.support.waiting import PATIENCE_SECONDS, until
@@ -106,6 +107,34 @@ async def test_a_command_that_fails_is_not_sent_again() -> None:
             assert redis.asked["GET"] == 1
             await client.aclose()
         await until(lambda: node.open + server.open == 0)
+
+
+async def give_up(work: Coroutine[None, None, None], turns: int) -> None:
+    """Begin something, and give it up after so many turns of the loop."""
+    task = asyncio.create_task(work)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+@pytest.mark.parametrize("is_cluster", [False, True])
+async def test_nothing_is_left_open_where_closing_is_given_up(*, is_cluster: bool, turns: int) -> None:
+    """A look at a sentinel is ended with the client, in whatever moment."""
+    async with odd_cluster(1) as [node], odd_redis() as server:
+        redis, form = (node, "redis+cluster://{}") if is_cluster else (server, "redis://{}")
+        async with opened(redis, form=form) as client:
+            route = client._route
+            assert route is not None
+            await route.redis.get("k")
+            await route.scripts.evalsha("sha", 1, "k")
+            assert redis.open > 1
+            await give_up(route.close(), turns)
+            await until(lambda: redis.open == 0)
+            await route.redis.get("k")
+            await give_up(route.redis.aclose(), turns)
+            await until(lambda: redis.open == 0)
 
 
 class Writer:
