@@ -16,7 +16,7 @@ from service.wiring.replica import Overrides
 from tests.support.clocks import MovingClock
 from tests.support.front_door import ITEMS, AskablePersonalize, Door, OpenDoor, running
 from tests.support.processes import CAMPAIGN_ARN
-from tests.support.redis import count_few_buckets, let_newcomers_in
+from tests.support.redis import be_patient_with_redis, count_few_buckets, let_newcomers_in
 from tests.support.waiting import PATIENCE_SECONDS, PATIENT_DEADLINE_SECONDS
 
 
@@ -46,10 +46,23 @@ def newcomers_ask_first() -> bool:
 
 
 @pytest.fixture
+def redis_has_time() -> bool:
+    """Whether a slow Redis is waited for; tests of one that does not answer are about how long."""
+    return True
+
+
+@pytest.fixture
 def open_door(
-    catalog_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, newcomers_ask_first: bool
+    catalog_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    *,
+    newcomers_ask_first: bool,
+    redis_has_time: bool,
 ) -> OpenDoor:
     monkeypatch.chdir(tmp_path)
+    if redis_has_time:
+        be_patient_with_redis(monkeypatch)
     count_few_buckets(monkeypatch)
     if not newcomers_ask_first:
         let_newcomers_in(monkeypatch)

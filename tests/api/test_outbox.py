@@ -20,7 +20,7 @@ from service.local_personalize.data import Dataset, Interaction
 from service.local_personalize.learn import learn
 from tests.support.front_door import Door, OpenDoor
 from tests.support.local_personalize import LocalPersonalize, serving
-from tests.support.redis import RedisServer, be_patient_with_redis
+from tests.support.redis import RedisServer
 from tests.support.waiting import until
 
 KEY = {"X-API-Key": "events-key-of-24-characters"}
@@ -67,11 +67,8 @@ def views(count: int, prefix: str = "e") -> list[dict[str, Any]]:
 
 
 @pytest.fixture(params=["a file", "Redis"])
-async def doors(
-    request: pytest.FixtureRequest, open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[list[Door]]:
+async def doors(request: pytest.FixtureRequest, open_door: OpenDoor) -> AsyncIterator[list[Door]]:
     """One embedded replica, and two that share a Redis."""
-    be_patient_with_redis(monkeypatch)
     async with AsyncExitStack() as stack:
         if request.param == "a file":
             yield [await stack.enter_async_context(open_door(**SETTINGS))]

@@ -34,6 +34,12 @@ newcomers_ask_first = pytest.mark.parametrize("newcomers_ask_first", [True], ids
 RIGHTS_USER, PASSWORD = "personalize", "a-password-of-the-test"
 
 
+@pytest.fixture
+def redis_has_time() -> bool:
+    """Most of these tests are about one that does not answer."""
+    return False
+
+
 async def source(door: Door, user: str = USER) -> str:
     """Where the user's answer came from."""
     answer = await door.get("/recommendations", user_id=user)

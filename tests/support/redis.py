@@ -31,6 +31,7 @@ def be_patient_with_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     assert defaults is not None
     monkeypatch.setitem(defaults, "timeout_seconds", 10.0)
     monkeypatch.setattr("service.sends.pins.STORE_SECONDS", 10.0)
+    monkeypatch.setattr("service.personalize.flights.SETTLING_SECONDS", 10.0)
 
 
 def let_newcomers_in(monkeypatch: pytest.MonkeyPatch) -> None:
