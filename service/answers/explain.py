@@ -136,9 +136,7 @@ def _items(
 ) -> Iterable[dict[str, Any]]:
     """The list's items in its order, then those that are shown besides."""
     listed: Sequence[str] = ()
-    if shown.pinned_by_send and record.pinned is not None:
-        listed = record.pinned.item_ids
-    elif outcome.envelope is not None:
+    if outcome.envelope is not None:
         listed = tuple(envelopes.item_ids(outcome.envelope))[:MAX_EXPLAINED]
     places = {item_id: place for place, item_id in enumerate(shown.selection.shown, 1)}
     besides = [one for one in (*shown.selection.shown, *shown.selection.reasons) if one not in listed]

@@ -1,5 +1,6 @@
 """What was chosen of a list holds as long as nothing changes that it depends on, and goes where its list goes."""
 
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -259,15 +260,16 @@ def test_fragments_never_take_more_than_allowed() -> None:
         assert items.bytes == 0
 
 
-def test_all_fragments_make_room_once_a_minute() -> None:
+@pytest.mark.parametrize("lacking", [1.0, 0.001])
+def test_all_fragments_make_room_once_a_minute(lacking: float) -> None:
     clock, numbers = StandingClock(), ItemNumbers()
     catalog = FakeCatalog(IDS)
     [row] = catalog.rows(IDS[:1])
     assert row is not None
     size = len(row.fragment) + READY_BYTES
     rules = ItemRules(catalog=CurrentCatalog(catalog), blocked=MemoryBlockList(), own_events=NoEvents())
-    # A byte too few for a third one.
-    items = ReadyItems(rules, lambda: numbers, clock, 3 * size - 1)
+    # For a third one there is no room at all, or a byte is lacking.
+    items = ReadyItems(rules, lambda: numbers, clock, 3 * size - math.ceil(size * lacking))
     of_each = [numbered(seal(ItemList((one,), "RID", 0.0)), numbers) for one in IDS[:3]]
 
     def ready() -> list[bool]:
@@ -283,6 +285,11 @@ def test_all_fragments_make_room_once_a_minute() -> None:
     # The third has made room, and another comes beside it.
     assert items.bytes == size
     assert ready() == [True, False, True]
+    # Where there is room for one, the next has it a minute later.
+    items = ReadyItems(rules, lambda: numbers, clock, size)
+    assert ready() == [True, False, False]
+    clock.now += EMPTY_SECONDS
+    assert ready() == [True, True, False]
 
 
 def test_a_pinned_item_that_is_of_the_list_stands_at_its_place_only_and_counts_as_kept() -> None:
