@@ -362,7 +362,6 @@ EQUIVALENT: Final = (
     Equivalent("service/answers/popular.py", "GtE", r"^if self\._weight > 1e100:", _NO_INSTANT),
     Equivalent("service/answers/ready.py", "NotEq", r"^if len\(first\) == wanted and all\(", _ONLY_TIME),
     Equivalent("service/answers/ready.py", "Lt", r"^if self\.bytes \+ size <= self\._max_bytes:$", _ONLY_TIME),
-    Equivalent("service/answers/popular.py", "LtE", r"^while len\(found\) < _MAX_ELIGIBLE and ", _ONLY_TIME),
     Equivalent("service/answers/ready.py", "LtE", r"^if len\(pinned\) < wanted and not ", _ONLY_TIME),
     Equivalent("service/answers/showing.py", "And", r"^if column is None or not query\.item_id:$", _ONLY_TIME),
     Equivalent("service/answers/ports.py", "0 is 1", r"^return 0$", _NEVER_CHANGES),
