@@ -168,8 +168,9 @@ def test_the_order_follows_the_catalogue_however_much_of_it_is_remembered(
         shop.change()
 
 
-def test_the_trait_of_an_item_follows_the_catalogue_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrangement, "MAX_TRAITS", 4)
+@pytest.mark.parametrize("most", [4, 200_000])
+def test_the_trait_of_an_item_follows_the_catalogue_too(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(arrangement, "MAX_TRAITS", most)
     mugs = parse_filter('INCLUDE ItemID WHERE Items.KIND IN ("mug")')
     shop, order = Renewed(IDS, columns=("kind", "even")), Arrangement(ArrangementTerms(max_per={"kind": 1}, bury=mugs))
     for _ in range(3):
@@ -177,7 +178,7 @@ def test_the_trait_of_an_item_follows_the_catalogue_too(monkeypatch: pytest.Monk
             assert row is not None
             kind = KINDS[(IDS.index(item_id) + shop.version) % 3]
             assert order.trait_of(item_id, row, shop) == (2 if kind == "mug" else 1, (kind,))
-            assert len(order._traits._known) <= 4
+            assert len(order._traits._known) <= most
         shop.change()
 
 

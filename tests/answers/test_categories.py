@@ -98,6 +98,10 @@ def test_no_more_than_so_many_are_looked_up_or_remembered(monkeypatch: pytest.Mo
         assert len(like(known, "19", shop, ids[5:12])) <= 7 + 3
     assert len(known._of) == 7
     assert all(len(items) <= 3 for items in known._items.values())
+    # What cannot be remembered is not looked up.
+    shop.looked_up.clear()
+    like(known, "19", shop)
+    assert shop.looked_up == []
 
 
 def test_of_a_category_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
