@@ -171,5 +171,8 @@ def test_only_a_fresh_list_that_lacks_nothing_is_joined_from_ready_items() -> No
             for outcome in (Outcome(kept, "cache", "budget"), Outcome(kept, "batch"), Outcome(None, "cache")):
                 assert replica.arm.joined(query, key, outcome, []) is None
             assert replica.arm.joined(query, None, Outcome(kept, "cache"), []) is None
+            # The list is gone meanwhile, or it is another one.
+            assert replica.arm.joined(query, key_of("other"), Outcome(kept, "cache"), []) is None
+            assert replica.arm.joined(query, key, Outcome(LIST, "cache"), []) is None
 
     run_virtual(run())
