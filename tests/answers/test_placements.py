@@ -14,7 +14,7 @@ from service.lists.ports import Outcome
 from service.models import ItemList, RecommendationQuery
 from service.settings.placements import PinTerms, PlacementTerms, PromotionTerms, VariantTerms
 from tests.support.fakes import HANG, FakeCatalog
-from tests.support.replica import ARN, DEADLINE_SECONDS, ITEMS, Replica, ids_of, open_replica
+from tests.support.replica import ARN, DEADLINE_SECONDS, FRESH_SECONDS, ITEMS, Replica, ids_of, open_replica
 from tests.support.virtual_time import run_virtual
 
 SIMILAR = "arn:aws:personalize:us-east-1:000000000000:campaign/similar"
@@ -80,6 +80,24 @@ def test_a_fallbacks_kept_list_is_shown_before_the_popular_one_at_no_transaction
             assert json.loads(answer.body)["placement"] == "for-you"
             assert (await replica.answer(similar("item7", "stranger"))).placement == "similar"
             assert replica.personalize.transactions.total() <= spent + 2
+
+    run_virtual(run())
+
+
+def test_a_fallbacks_list_is_shown_neither_before_a_stale_one_nor_to_a_holdout() -> None:
+    async def run() -> None:
+        holdout = [VariantTerms(name="holdout", share=0.5, popular=True)]
+        async with open_replica(placements=terms(fallback=["for-you"], tps=100.0, variants=holdout)) as replica:
+            shown = set()
+            for user in ("ann", "bob", "eve", "joe"):
+                await replica.ask(user)
+                await replica.answer(similar("item7", user))
+            await asyncio.sleep(FRESH_SECONDS + 1)
+            replica.personalize.failure = RecommenderError
+            for user in ("ann", "bob", "eve", "joe"):
+                answer = await replica.answer(similar("item7", user))
+                shown.add((answer.variant, answer.placement, answer.source, answer.degraded_reason))
+            assert shown == {("control", "similar", "stale", "error"), ("holdout", "similar", "popular", None)}
 
     run_virtual(run())
 
