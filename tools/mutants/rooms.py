@@ -114,6 +114,7 @@ _ONE_MORE_IS_FETCHED: Final = "of a pin that ends in that very instant the item 
 _NOT_LEARNT: Final = "nothing is learnt of a ranking"
 _ALSO_UNKNOWN: Final = "it is no number of an item, no group and no decision either"
 _WHOLE_TURN: Final = "a whole turn further is the same place"
+_AS_MANY_STEPS: Final = "from one to five hundred by a hundred there are as many steps"
 _NO_STEP: Final = "a step goes up or down"
 _DIFFER_AS_WELL: Final = "tags that are larger differ as well"
 _NOTHING_TO_ADD: Final = "where nothing is missing, nothing is added"
@@ -358,6 +359,7 @@ EQUIVALENT: Final = (
     Equivalent("service/answers/kinds.py", r"\d+ is \d+", r"^_COPIED: Final = 200$", _ONLY_TIME),
     Equivalent("service/answers/kinds.py", "Lt", r"^is_copied = len\(self\._room\) <= _COPIED$", _ONLY_TIME),
     Equivalent("service/answers/split.py", r"0\.0 is 1\.0", r"^position, denominator = ", _WHOLE_TURN),
+    Equivalent("service/answers/categories.py", "0 is 1", r"^for _ in range\(0, MAX_LOOKED_AT, ", _AS_MANY_STEPS),
     Equivalent("service/answers/split.py", "GtE", r"^return at if step > 0 else ", _NO_STEP),
     Equivalent("service/answers/popular.py", "GtE", r"^if self\._weight > 1e100:", _NO_INSTANT),
     Equivalent("service/answers/ready.py", "NotEq", r"^if len\(first\) == wanted and all\(", _ONLY_TIME),
