@@ -68,10 +68,14 @@ class ClosingPool(BlockingConnectionPool):
     """
 
     async def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002  # the library's
-        """See the library's; it waits for nothing, so nothing can come between."""
-        connections = [*self._available_connections, *(self._in_use_connections if inuse_connections else ())]
-        for connection in connections:
-            await connection.disconnect(nowait=True)
+        """See the library's."""
+        try:
+            await super().disconnect(inuse_connections)
+        finally:
+            # It waits for nothing, so nothing can come between.
+            in_use = self._in_use_connections if inuse_connections else ()
+            for connection in [*self._available_connections, *in_use]:
+                await connection.disconnect(nowait=True)
 
 
 class PatientCluster(RedisCluster):
@@ -115,14 +119,14 @@ class PatientCluster(RedisCluster):
         try:
             if self._looking is not None:
                 await stop_task(self._looking)
+            await super().aclose()
+            await self.nodes_manager.aclose()
+            await self.nodes_manager.aclose("startup_nodes")
         finally:
             # For the same reason as in the pool above.
             for node in (*self.nodes_manager.nodes_cache.values(), *self.nodes_manager.startup_nodes.values()):
                 for connection in node._connections:  # noqa: SLF001  # docs/adr/0014 says what is leaned on
                     await connection.disconnect(nowait=True)
-        await super().aclose()
-        await self.nodes_manager.aclose()
-        await self.nodes_manager.aclose("startup_nodes")
 
     async def _look(self, last_failed_node_name: str | None) -> None:
         # Without an answer the known nodes stay; the next command that fails looks again.

@@ -80,6 +80,8 @@ class Wire:
     def abort(self) -> None:
         """Close the connection without waiting; who closes it otherwise may be given up."""
         self._is_closed = True
+        if self._opening is not None:
+            self._opening.cancel()
         if self._replies is not None:
             self._replies.abort()
 
@@ -107,6 +109,9 @@ class Wire:
             # Wherever in the login it is given up, the library may leave it open.
             await connection.disconnect(nowait=True)
             raise
+        if self._is_closed:
+            await connection.disconnect(nowait=True)
+            raise LostError(_CLOSED)
         self._replies = _Replies(connection, self._silence_seconds)
         return self._replies
 

@@ -95,8 +95,8 @@ def test_a_prewarm_waits_while_redis_is_gone_and_goes_on_when_it_is_back(
     personalize.post("/_stats/reset")
     again = asyncio.run(call_each([replica.url], users))
     assert_all_answered(again)
-    # What was fetched before went with the Redis that forgot it; the rest is there.
-    assert 0 < transactions(personalize) < len(users)
+    # What was fetched before may have gone with the Redis that forgot it; the rest is there.
+    assert transactions(personalize) < len(users)
 
 
 def test_a_prewarm_goes_through_an_embedded_replica_and_on_where_it_was_stopped(
