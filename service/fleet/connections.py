@@ -78,6 +78,16 @@ class ClosingPool(BlockingConnectionPool):
                 await connection.disconnect(nowait=True)
 
 
+class ClosingRedis(aioredis.Redis):
+    """The library's client, which a block closes however it is left.
+
+    The library first counts down who uses the client. Where that is given up, it would not close it.
+    """
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
 class PatientCluster(RedisCluster):
     """The library's cluster client, whose commands do not wait for a look at the nodes once some are known.
 
@@ -228,7 +238,7 @@ class Connector:
             **reached_at,
             **self._terms(),
         )
-        client = aioredis.Redis.from_pool(pool)
+        client = ClosingRedis.from_pool(pool)
         check_answers(client)
         return client
 

@@ -137,6 +137,25 @@ async def test_nothing_is_left_open_where_closing_is_given_up(*, is_cluster: boo
             await until(lambda: redis.open == 0)
 
 
+async def test_a_block_closes_its_client_in_whatever_moment_it_is_given_up() -> None:
+    """As a look at a sentinel is that ends with the replica."""
+    async with odd_redis() as server:
+        client = connector().server(HostPort("127.0.0.1", server.port))
+
+        over: list[int] = []
+
+        async def ask(turns: int) -> None:
+            async with client:
+                await client.get("k")
+            over.append(turns)
+
+        turns = 0
+        while len(over) < 5:
+            turns += 1
+            await give_up(ask(turns), turns)
+            await until(lambda: server.open == 0)
+
+
 class Writer:
     """Of a connection whose other side says nothing more."""
 
