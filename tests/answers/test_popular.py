@@ -1,17 +1,15 @@
 """What is recommended most: counted at every list, ordered now and then."""
 
 import random
-from collections.abc import Sequence
 from itertools import islice
 
 import pytest
 
 from service.answers import popular
 from service.answers.popular import COUNTED_RANKS, HALF_LIFE_LISTS, RECOUNT_SECONDS, PopularItems
-from service.catalog.item import CatalogRow
 from service.constants import PERSONALIZE_MAX_RESULTS
 from tests.support.clocks import StandingClock
-from tests.support.fakes import FakeCatalog
+from tests.support.fakes import FakeCatalog, WatchedCatalog
 
 
 def learned(items: PopularItems, count: int = PERSONALIZE_MAX_RESULTS) -> list[str]:
@@ -145,20 +143,8 @@ def test_twenty_thousand_items_are_counted_and_with_more_the_best_five_thousand_
     assert sorted(items._weights, key=lambda one: int(one[4:])) == [f"item{number}" for number in range(15_000, 20_000)]
 
 
-class Watched(FakeCatalog):
-    """Remembers how many items each look-up was for."""
-
-    def __init__(self, ids: Sequence[str]) -> None:
-        super().__init__(ids)
-        self.looked_up: list[int] = []
-
-    def rows(self, item_ids: Sequence[str]) -> list[CatalogRow | None]:
-        self.looked_up.append(len(item_ids))
-        return super().rows(item_ids)
-
-
 def test_what_may_be_shown_of_the_catalogue_is_looked_up_once_for_each_version() -> None:
-    catalog = Watched([f"item{number}" for number in range(1_100)])
+    catalog = WatchedCatalog([f"item{number}" for number in range(1_100)])
     items = PopularItems((), StandingClock())
     for _ in range(2):
         catalog.change(ineligible=["item0"])

@@ -1,7 +1,5 @@
 """How far a selection looks before it gives up, and what it counts on the way."""
 
-from collections.abc import Sequence
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,26 +9,13 @@ from service.answers.exclusions import BoundExclusion
 from service.answers.popular import PopularItems, PopularLists
 from service.answers.selection import MAX_LOOKED_UP, Rules, Selection, select
 from service.catalog.current import CurrentCatalog
-from service.catalog.item import CatalogRow
 from service.constants import MAX_NUM_RESULTS, PIN_SECONDS
 from service.lists import envelope as envelopes
 from tests.support.clocks import StandingClock
 from tests.support.examples import examples
-from tests.support.fakes import FakeCatalog
+from tests.support.fakes import FakeCatalog, WatchedCatalog
 
 IDS = [f"item{number:03}" for number in range(400)]
-
-
-class WatchedCatalog(FakeCatalog):
-    """Remembers how many items each look-up was for."""
-
-    def __init__(self, ids: list[str]) -> None:
-        super().__init__(ids)
-        self.looked_up: list[int] = []
-
-    def rows(self, item_ids: Sequence[str]) -> list[CatalogRow | None]:
-        self.looked_up.append(len(item_ids))
-        return super().rows(item_ids)
 
 
 def selected(catalog: FakeCatalog, wanted: int, ids: list[str] = IDS) -> Selection:

@@ -136,6 +136,18 @@ class FakeCatalog:
         self._version += 1
 
 
+class WatchedCatalog(FakeCatalog):
+    """Remembers how many items each look-up was for."""
+
+    def __init__(self, ids: Iterable[str]) -> None:
+        super().__init__(ids)
+        self.looked_up: list[int] = []
+
+    def rows(self, item_ids: Sequence[str]) -> list[CatalogRow | None]:
+        self.looked_up.append(len(item_ids))
+        return super().rows(item_ids)
+
+
 def _row(item_id: str, columns: Sequence[str]) -> CatalogRow:
     item = {
         "id": item_id,
