@@ -38,6 +38,7 @@ from service.fleet.key_faults import KeyFaultLog
 from service.fleet.memory_loss import MemoryLossLog
 from service.fleet.route import Pathfinder, Route
 from service.fleet.script import Answers, RunsScripts, Script
+from service.fleet.sentinels import MasterLease
 from service.tasks import stop_task
 
 TIMEOUT_SECONDS: Final = 0.25
@@ -53,13 +54,6 @@ FIRST_PAUSE_SECONDS: Final = 5.0
 MAX_PAUSE_SECONDS: Final = 60.0
 """After a lasting refusal the way is looked for again after the first, then after twice as long, up to the second."""
 
-SENTINEL_SECONDS: Final = 1.0
-"""Between two looks at whom the sentinels name: a master that was replaced may still answer."""
-
-CHANGING_SECONDS: Final = 2 * SENTINEL_SECONDS
-"""After the sentinels have named another master, it is not asked for so long. By then every replica has left the old
-one, which may have gone on to hand out slots of the budget."""
-
 _logger = structlog.stdlib.get_logger(__name__)
 
 
@@ -73,12 +67,14 @@ class RedisClient:
     Args:
         url: `REDIS_URL`; may hold a password and is therefore never logged.
         timeout_seconds: For one command.
+        slots_seconds: How long before its beginning a slot of the budget may be reserved. A master that the sentinels
+            have just named knows nothing of those that the old one went on to hand out.
 
     Raises:
         ConfigurationError: The URL names no Redis, or a certificate that cannot be read.
     """
 
-    def __init__(self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS, slots_seconds: float = 0.0) -> None:
         self.address = RedisAddress.parse(url)
         self.timeout_seconds = timeout_seconds
         self.up = False
@@ -92,7 +88,8 @@ class RedisClient:
         self._causes_named: set[str] = set()
         self._refused_until = float("-inf")
         self._pause_seconds = FIRST_PAUSE_SECONDS
-        self._changed_at = float("-inf")
+        # What was asked of the old master may be read by it this much later.
+        self._lease = MasterLease(slots_seconds + timeout_seconds, _now)
         self._nodes_asked_from: dict[str, float] = {}
         self._nodes_named: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
@@ -100,7 +97,10 @@ class RedisClient:
 
     async def __aenter__(self) -> Self:
         if self.address.kind == "sentinel":
-            self._watch = asyncio.create_task(self._keep_asking_sentinels(), name="redis-sentinels")
+            self._watch = asyncio.create_task(
+                self._lease.keep_asking(self._paths.sentinels, self._master_in_use, self.mark_down),
+                name="redis-sentinels",
+            )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -154,6 +154,8 @@ class RedisClient:
             SharedStateFull: Redis has no memory for this write; it stays up.
             SharedStateUnavailable: Redis is down, too slow, or answered with an error.
         """
+        if self.up and self._lease.is_over:
+            self.mark_down(self._lease.refusal)
         if not self.up or self._route is None:
             raise SharedStateUnavailable("Redis is down")
         node = self._route.node_of(keys)
@@ -199,7 +201,7 @@ class RedisClient:
         """
         if _now() < self._refused_until:
             raise SharedStateUnavailable("Redis refuses what the service needs")
-        last = self._route
+        last, looked_at = self._route, _now()
         try:
             async with asyncio.timeout(FINDING_SECONDS):
                 self._route = await self._paths.find(last)
@@ -207,16 +209,20 @@ class RedisClient:
             self._failed(error, None)
             raise SharedStateUnavailable(f"Redis failed: {type(error).__name__}") from error
         self._nodes_asked_from.clear()
-        if self.address.kind == "sentinel" and last is not None and last.at != self._route.at:
-            self._changed_at = _now()
+        if self.address.kind == "sentinel":
+            self._lease.named(looked_at)
+            if last is not None and last.at != self._route.at:
+                self._lease.begin_with_another()
         if last is not None:
             with suppress(*FAILURES):
                 await (last.close_scripts() if last.redis is self._route.redis else last.close())
-        if _now() - self._changed_at < CHANGING_SECONDS:
+        if not self._lease.has_begun:
             raise SharedStateUnavailable("Redis's master has just changed")
 
     def mark_up(self) -> None:
-        """Let commands through; the heartbeat was answered."""
+        """Let commands through; the heartbeat was answered, though perhaps by a master that was replaced meanwhile."""
+        if self._lease.is_over:
+            return
         if not self.up and self._route is not None:
             _logger.info("redis_up", redis=self.address.shown, server=self._route.server, mode=self._route.mode)
             self._causes_named.clear()
@@ -276,17 +282,8 @@ class RedisClient:
         for listener in self._listeners:
             listener(up)
 
-    async def _keep_asking_sentinels(self) -> None:
-        while True:
-            await asyncio.sleep(SENTINEL_SECONDS)
-            route = self._route
-            if route is None:
-                continue
-            with suppress(Refusal, *FAILURES):
-                async with asyncio.timeout(FINDING_SECONDS):
-                    master = await self._paths.master()
-                if master != route.at and route is self._route and self.up:
-                    self.mark_down(Refusal("master", f"the sentinels name another master, {master}", lasting=False))
+    def _master_in_use(self) -> HostPort | None:
+        return self._route.at if self.up and self._route is not None else None
 
 
 def _now() -> float:

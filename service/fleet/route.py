@@ -14,6 +14,7 @@ from service.fleet.causes import FAILURES, NO_TLS, Refusal, cause_of
 from service.fleet.connections import AnyRedis, Connector, PatientCluster
 from service.fleet.rights import look_at_rights
 from service.fleet.script import RunsScripts
+from service.fleet.sentinels import Sentinels
 from service.fleet.wire import ClusterWires, Wire
 
 OLDEST: Final = {"redis": (7, 0), "valkey": (8, 0)}
@@ -99,6 +100,8 @@ class Pathfinder:
     def __init__(self, address: RedisAddress, connector: Connector) -> None:
         self._address = address
         self._connector = connector
+        self.sentinels = Sentinels(address, connector)
+        """Those that the address names, if it does."""
         self._tls = address.tls is not None
 
     async def find(self, last: Route | None) -> Route:
@@ -130,7 +133,7 @@ class Pathfinder:
             return await self._cluster(self._address.hosts)
         at = None
         if self._address.kind == "sentinel":
-            at = await self.master()
+            at = await self.sentinels.master()
         elif self._address.kind == "server":
             [at] = self._address.hosts
         if last is not None and isinstance(last.redis, aioredis.Redis) and last.at == at:
@@ -138,45 +141,6 @@ class Pathfinder:
             return await self._judged(last.redis, at, reused=True)
         client = self._connector.socket() if at is None else self._connector.server(at)
         return await self._judged(client, at)
-
-    async def master(self) -> HostPort:
-        """The master's address, as the sentinel says that answers first.
-
-        Raises:
-            Refusal: The sentinels know no such master.
-            RedisError, OSError, TimeoutError: No sentinel answers.
-        """
-        asking = [asyncio.create_task(self._ask(at), name="redis-sentinel") for at in self._address.hosts]
-        error: BaseException | None = None
-        try:
-            for one in asyncio.as_completed(asking):
-                try:
-                    found = await one
-                except (Refusal, *FAILURES) as failure:
-                    error = error or failure
-                    continue
-                if found is not None:
-                    return found
-        finally:
-            for task in asking:
-                task.cancel()
-            await asyncio.gather(*asking, return_exceptions=True)
-        if error is not None:
-            raise error
-        raise Refusal("master", f"the sentinels know no master named {self._address.service}", lasting=False)
-
-    async def _ask(self, at: HostPort) -> HostPort | None:
-        async with self._connector.sentinel(at) as client:
-            found: Any = await client.execute_command(  # type: ignore[no-untyped-call]  # the library's
-                "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._address.service
-            )
-        if found is None:
-            return None
-        try:
-            host, port = found
-            return HostPort(_text(host), int(port))
-        except _ODD_ANSWERS as error:
-            raise _no_redis() from error
 
     async def _judged(self, client: aioredis.Redis, at: HostPort | None, *, reused: bool = False) -> Route:
         keep = False

@@ -21,6 +21,12 @@ class CallStats:
         self._by_user: dict[str, int] = {}
         self._arrivals: deque[float] = deque(maxlen=_MAX_KEPT)
         self._without_user: deque[float] = deque(maxlen=_MAX_KEPT)
+        self._signed: dict[str, int] = {}
+
+    def count_signed(self, signed_at: str) -> None:
+        """A valid call, accepted or not, by the second in which its sender signed it: when it left, to a second."""
+        if signed_at in self._signed or len(self._signed) < _MAX_KEPT:
+            self._signed[signed_at] = self._signed.get(signed_at, 0) + 1
 
     def count_transaction(self, user_id: str | None, *, arrived_at: float) -> None:
         """An accepted call, of a user if it names one."""
@@ -49,4 +55,5 @@ class CallStats:
             "by_user": self._by_user,
             "arrivals": list(self._arrivals),
             "arrivals_without_user": list(self._without_user),
+            "signed": self._signed,
         }

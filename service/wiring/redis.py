@@ -172,7 +172,8 @@ async def open_redis(settings: Settings, clock: Clock, stack: AsyncExitStack, *,
     """
     if not settings.redis_url:
         raise ConfigurationError("REDIS_URL: is not set")
-    client = await stack.enter_async_context(RedisClient(settings.redis_url.get_secret_value()))
+    url, deadline = settings.redis_url.get_secret_value(), settings.request_deadline_seconds
+    client = await stack.enter_async_context(RedisClient(url, slots_seconds=deadline))
     groups = dict.fromkeys(budget_group_of(address) for address in addresses_of(settings.placements))
     heartbeats = {
         group: Heartbeat(client, clock=clock, group=group, serves=serves, expected_replicas=settings.expected_replicas)

@@ -7,14 +7,14 @@ from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
 from service.errors import SharedStateFull, SharedStateUnavailable
-from service.fleet import client as client_module
+from service.fleet import sentinels as sentinels_module
 from service.fleet.causes import Refusal
 from service.fleet.client import (
-    CHANGING_SECONDS,
     FIRST_PAUSE_SECONDS,
     MAX_PAUSE_SECONDS,
 )
 from service.fleet.connections import MAX_CONNECTIONS
+from service.fleet.sentinels import NAMED_SECONDS
 from tests.support.clocks import StandingClock
 from tests.support.odd_redis import HANG_UP, SILENCE, Answer, OddRedis, get, hello, odd_cluster, odd_redis, opened
 from tests.support.waiting import until
@@ -154,36 +154,50 @@ async def test_who_waits_for_a_turn_as_long_as_for_an_answer_finds_redis_down() 
         assert not client.up
 
 
-async def test_a_master_that_the_sentinels_replace_is_left_and_the_new_one_gets_a_moment(
-    now: StandingClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """E3: the old one may have gone on to hand out slots."""
-    monkeypatch.setattr(client_module, "SENTINEL_SECONDS", 0.001)
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentinels are asked without a pause."""
+    monkeypatch.setattr(sentinels_module, "SENTINEL_SECONDS", 0.001)
+    monkeypatch.setattr(sentinels_module, "SENTINEL_PAUSE_SECONDS", 0.001)
+
+
+BEHIND_SENTINELS = "redis+sentinel://{}/shop"
+
+
+def name(sentinel: OddRedis, master: OddRedis) -> None:
+    """Let the sentinel name this master."""
+    sentinel.says["SENTINEL"] = [b"127.0.0.1", b"%d" % master.port]
+
+
+async def looks(sentinel: OddRedis) -> None:
+    """A look at the sentinel that began now is over, and the next one has begun."""
+    asked = sentinel.asked["SENTINEL"]
+    await until(lambda: sentinel.asked["SENTINEL"] > asked + 2)
+
+
+@pytest.mark.usefixtures("often")
+async def test_a_master_that_the_sentinels_replace_is_left_and_the_new_one_gets_a_moment(now: StandingClock) -> None:
+    """E3: the old one goes on to hand out slots."""
     async with odd_redis() as first, odd_redis() as second, odd_redis() as sentinel:
-
-        def name(server: OddRedis) -> None:
-            sentinel.says["SENTINEL"] = [b"127.0.0.1", b"%d" % server.port]
-
-        name(first)
+        name(sentinel, first)
         with capture_logs() as logs:
-            async with opened(sentinel, form="redis+sentinel://{}/shop") as client:
-                asked = sentinel.asked["SENTINEL"]
-                await until(lambda: sentinel.asked["SENTINEL"] > asked + 2)
+            async with opened(sentinel, form=BEHIND_SENTINELS, slots_seconds=1.5) as client:
+                await looks(sentinel)
                 assert client.up
-                # A sentinel that says nothing, or is away, says nothing of the master.
-                for odd in (None, HANG_UP, b"odd"):
-                    sentinel.says["SENTINEL"] = odd
-                    asked = sentinel.asked["SENTINEL"]
-                    await until(lambda asked=asked: sentinel.asked["SENTINEL"] > asked + 2)
-                    assert client.up
-                name(second)
+                name(sentinel, second)
                 await until(lambda: not client.up)
-                for now.now in (300.0, 300.0 + CHANGING_SECONDS - 0.001):
+                # A beat that the old master had been asked for is answered now.
+                client.mark_up()
+                with pytest.raises(SharedStateUnavailable, match="Redis is down"):
+                    client.use()
+                # Until the last lease of the old one, the last of its slots, and the last command on its way to it.
+                settled = 300.0 + NAMED_SECONDS + 1.5 + client.timeout_seconds
+                for now.now in (300.0, settled - 0.001):
                     with pytest.raises(SharedStateUnavailable, match="has just changed"):
                         await client.find()
                     assert second.open
                     await until(lambda: not first.open)
-                now.now = 300.0 + CHANGING_SECONDS
+                now.now = settled
                 await client.find()
                 client.mark_up()
                 assert await get(client, "k") is None
@@ -193,6 +207,59 @@ async def test_a_master_that_the_sentinels_replace_is_left_and_the_new_one_gets_
     down = [line for line in logs if line["event"] == "redis_down"]
     assert len(down) == 1
     assert f"the sentinels name another master, 127.0.0.1:{second.port}" in down[0]["cause"]
+
+
+@pytest.mark.usefixtures("often")
+@pytest.mark.parametrize("odd", [None, HANG_UP, b"odd"])
+async def test_a_master_that_no_sentinel_names_any_more_is_left_after_two_seconds(
+    now: StandingClock, odd: Answer
+) -> None:
+    """It may have been replaced, and a master that was replaced hands out slots for seconds."""
+    async with odd_redis() as redis, odd_redis() as sentinel:
+        name(sentinel, redis)
+        with capture_logs() as logs:
+            async with opened(sentinel, form=BEHIND_SENTINELS) as client:
+                # However long ago it was found, it is named.
+                for _ in range(3):
+                    now.now += NAMED_SECONDS - 0.001
+                    await looks(sentinel)
+                assert await get(client, "k") is None
+                sentinel.says["SENTINEL"] = odd
+                await looks(sentinel)
+                now.now += NAMED_SECONDS - 0.001
+                await looks(sentinel)
+                assert await get(client, "k") is None
+                now.now += 0.001
+                await until(lambda: not client.up)
+                # The same master is used again at once.
+                name(sentinel, redis)
+                await client.find()
+                client.mark_up()
+                assert await get(client, "k") is None
+        await until(lambda: redis.open == 0)
+    assert [line["cause"] for line in logs if line["event"] == "redis_down"] == [
+        "the sentinels have not named it for 2 s"
+    ]
+
+
+async def test_a_process_that_stood_still_asks_no_master_before_it_has_looked_who_is_the_master(
+    now: StandingClock,
+) -> None:
+    async with odd_redis() as redis, odd_redis() as sentinel:
+        name(sentinel, redis)
+        async with opened(sentinel, form=BEHIND_SENTINELS) as client:
+            now.now += NAMED_SECONDS
+            asked = redis.asked["GET"]
+            with pytest.raises(SharedStateUnavailable, match="Redis is down"):
+                await get(client, "k")
+            assert (client.up, redis.asked["GET"]) == (False, asked)
+        await until(lambda: redis.open == 0)
+
+
+async def test_without_sentinels_redis_is_used_for_any_time(now: StandingClock) -> None:
+    async with odd_redis() as redis, opened(redis) as client:
+        now.now += 1e6
+        assert await get(client, "k") is None
 
 
 async def test_before_redis_was_found_and_after_the_end_nothing_is_asked() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from redis.exceptions import RedisError
@@ -139,25 +139,61 @@ def sentinels_of(*servers: OddRedis) -> str:
     return "redis+sentinel://" + ",".join(f"127.0.0.1:{one.port}" for one in servers) + "/shop"
 
 
-async def test_the_first_sentinel_that_knows_the_master_decides_and_nobody_waits_for_the_others() -> None:
-    async with odd_redis() as redis, odd_redis() as knows, odd_redis() as ignorant, odd_redis() as silent:
+def naming(redis: OddRedis) -> dict[str, Answer]:
+    """What a sentinel says that names this master."""
+    return {"SENTINEL": [b"127.0.0.1", b"%d" % redis.port]}
+
+
+async def test_more_than_half_of_the_sentinels_decide_and_nobody_waits_for_the_others() -> None:
+    async with (
+        odd_redis() as redis,
+        odd_redis() as old,
+        odd_redis(naming(old)) as stale,
+        odd_redis({"SENTINEL": SILENCE}) as silent,
+        odd_redis(naming(redis)) as one,
+        odd_redis(naming(redis)) as two,
+        odd_redis() as three,
+    ):
         asked: list[bytes] = []
 
-        def named(command: list[bytes]) -> list[bytes]:
+        def named(command: list[bytes]) -> Answer:
             asked.extend(command)
-            return [b"127.0.0.1", b"%d" % redis.port]
+            return naming(redis)["SENTINEL"]
 
-        knows.says["SENTINEL"] = named
-        ignorant.says["SENTINEL"], silent.says["SENTINEL"] = None, SILENCE
-        async with pathfinder(sentinels_of(silent, ignorant, knows)) as paths:
+        three.says["SENTINEL"] = named
+        async with pathfinder(sentinels_of(stale, silent, one, two, three)) as paths:
             route = await paths.find(None)
             assert (route.mode, route.at) == ("sentinel", HostPort("127.0.0.1", redis.port))
-            assert [one for one in asyncio.all_tasks() if one.get_name() == "redis-sentinel"] == []
+            assert [task for task in asyncio.all_tasks() if task.get_name() == "redis-sentinel"] == []
             await route.close()
-            await paths.master()
-            assert [one for one in asyncio.all_tasks() if one.get_name() == "redis-sentinel"] == []
+            await paths.sentinels.master()
+            assert [task for task in asyncio.all_tasks() if task.get_name() == "redis-sentinel"] == []
         assert asked[:3] == [b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", b"shop"]
-        await until(lambda: knows.open + ignorant.open + silent.open + redis.open == 0)
+        assert old.connections == 0
+        everybody = (stale, silent, one, two, three, redis)
+        await until(lambda: sum(server.open for server in everybody) == 0)
+
+
+async def test_of_sentinels_of_which_half_are_away_most_of_those_that_answer_decide() -> None:
+    async with odd_redis() as redis, odd_redis() as old, odd_redis({"SENTINEL": HANG_UP}) as away:
+        cases: tuple[tuple[list[dict[str, Answer]], bool], ...] = (
+            ([naming(redis)], True),
+            ([naming(redis), {"SENTINEL": None}], True),
+            ([naming(redis), naming(old), naming(redis)], True),
+            ([naming(redis), naming(old)], False),
+        )
+        for others, decided in cases:
+            async with AsyncExitStack() as stack:
+                answer = [await stack.enter_async_context(odd_redis(says)) for says in others]
+                url = sentinels_of(away, *answer, *[away] * len(answer))
+                if decided:
+                    paths = await stack.enter_async_context(pathfinder(url))
+                    assert await paths.sentinels.master() == HostPort("127.0.0.1", redis.port)
+                else:
+                    kind, words, lasting = await why_not(url)
+                    assert (kind, lasting) == ("master", False)
+                    assert "the sentinels do not agree on the master: 127.0.0.1:" in words
+                    assert all(f"127.0.0.1:{one.port}" in words for one in (redis, old))
 
 
 @pytest.mark.parametrize(
@@ -166,9 +202,9 @@ async def test_the_first_sentinel_that_knows_the_master_decides_and_nobody_waits
         (None, None, "master", "the sentinels know no master named shop"),
         ("-NOAUTH Authentication required.", None, "password", "wants a password"),
         (None, "-NOAUTH Authentication required.", "password", "wants a password"),
-        (b"127.0.0.1", None, "protocol", "does not answer as Redis does"),
-        ([b"127.0.0.1", b"here"], None, "protocol", "does not answer as Redis does"),
-        ([b"127.0.0.1"], None, "protocol", "does not answer as Redis does"),
+        (b"127.0.0.1", None, "protocol", "does not speak Redis's protocol"),
+        ([b"127.0.0.1", b"here"], None, "protocol", "does not speak Redis's protocol"),
+        ([b"127.0.0.1"], None, "protocol", "does not speak Redis's protocol"),
     ],
 )
 async def test_sentinels_that_name_no_master_say_why(one: Answer, other: Answer, kind: str, words: str) -> None:

@@ -1,15 +1,17 @@
 """Sends over replicas on a Redis Cluster, behind sentinels, and on a Redis that refuses a right."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from bench.sends import run_send
+from bench.sends import Send, run_send
 from service.fleet.rights import acl_rules
-from tests.support.calls import assert_all_answered, most_in_a_second
+from tests.support.calls import assert_all_answered
 from tests.support.processes import Process, entered, local_personalize, service
 from tests.support.redis import RedisCluster, RedisSentinels, RedisServer
 from tests.support.waiting import until, wait_until
@@ -39,12 +41,15 @@ def everybody_is_up(replicas: Sequence[Process]) -> bool:
     return all(replica.metric("redis_up") == 1 for replica in replicas)
 
 
-def most_in_three_seconds(arrivals: Iterable[float]) -> int:
-    """A busy machine lets calls arrive closer to each other than they left: in one second, even half as many again.
+def most_in_three_seconds(done: Send) -> int:
+    """By the seconds in which they were signed: at a local Personalize on a busy machine they arrive in bunches.
 
-    What goes out in a second is counted in worlds and in `tests/budget`.
+    A replica may stand still between its slot and the signature. So three seconds are counted as one, with a fifth more
+    than is promised. What goes out in a second is counted in worlds and in `tests/budget`.
     """
-    return most_in_a_second(arrival / 3 for arrival in arrivals)
+    seconds = Counter({datetime.strptime(at, "%Y%m%dT%H%M%S%z"): count for at, count in done.stats["signed"].items()})
+    assert seconds.total() == len(done.arrivals)
+    return max(sum(seconds[one + timedelta(seconds=later)] for later in range(3)) for one in seconds)
 
 
 def test_a_send_over_a_cluster_costs_one_transaction_a_user_and_keeps_to_the_tps(stack: ExitStack) -> None:
@@ -63,7 +68,7 @@ def test_a_send_over_a_cluster_costs_one_transaction_a_user_and_keeps_to_the_tps
     in_time = [call for call in done.calls if not call.reason and call.user not in spent_twice]
     assert len({(call.user, call.ids) for call in in_time}) == len({call.user for call in in_time})
     assert len(in_time) > len(done.calls) / 2
-    assert most_in_three_seconds(done.arrivals) <= 1.2 * 3 * TPS + 1
+    assert most_in_three_seconds(done) <= 1.2 * 3 * TPS + 1
     assert len(done.arrivals) <= TPS * (max(done.arrivals) - min(done.arrivals)) + 1
     for replica in replicas:
         assert events(replica, "redis_refused") == []
@@ -87,7 +92,7 @@ def test_a_failover_in_the_middle_of_a_send_loses_no_answer(
     spent_twice = [user for user, transactions in done.stats["by_user"].items() if transactions > 1]
     assert len(spent_twice) <= len(done.stats["by_user"]) / 10
     # What is promised while some miss Redis.
-    assert most_in_three_seconds(done.arrivals) <= 1.2 * 3 * 1.25 * TPS + 1 + len(replicas)
+    assert most_in_three_seconds(done) <= 1.2 * 3 * 1.25 * TPS + 1 + len(replicas)
     wait_until(lambda: redis.master_port() != before and everybody_is_up(replicas))
     began = min(call.began for call in done.calls)
     assert any(call.source == "personalize" and call.began - began > 6 for call in done.calls)
@@ -126,7 +131,7 @@ async def test_a_cluster_goes_on_while_one_of_its_nodes_is_silent(stack: ExitSta
         other.thaw()
 
     assert_all_answered(done.calls)
-    assert most_in_three_seconds(done.arrivals) <= 1.2 * 3 * TPS + 1
+    assert most_in_three_seconds(done) <= 1.2 * 3 * TPS + 1
     for replica in replicas:
         assert len(events(replica, "redis_down", "redis_node_down")) <= MOST_LOSSES
     await until(lambda: asyncio.to_thread(everybody_is_up, replicas))

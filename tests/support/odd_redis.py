@@ -166,16 +166,19 @@ async def odd_cluster(count: int) -> AsyncIterator[list[OddRedis]]:
 
 
 @asynccontextmanager
-async def opened(*servers: OddRedis, form: str = "redis://{}", is_up: bool = True) -> AsyncIterator[RedisClient]:
+async def opened(
+    *servers: OddRedis, form: str = "redis://{}", is_up: bool = True, slots_seconds: float = 0.0
+) -> AsyncIterator[RedisClient]:
     """The service's client of these servers, which leaves nothing open.
 
     Args:
         servers: That its address names.
         form: Of the address.
         is_up: Whether Redis is found, and may be asked.
+        slots_seconds: As `RedisClient` has it.
     """
     url = form.format(",".join(f"127.0.0.1:{one.port}" for one in servers))
-    async with RedisClient(url, timeout_seconds=PATIENCE_SECONDS) as client:
+    async with RedisClient(url, timeout_seconds=PATIENCE_SECONDS, slots_seconds=slots_seconds) as client:
         if is_up:
             await client.find()
             client.mark_up()

@@ -106,7 +106,6 @@ _FOR_OTHERS: Final = "who opens the file gives the catalogue a version"
 _NEVER_LATE: Final = "without a time nothing is late"
 _NO_PAGE: Final = "SQLite takes a file of less than a page for an empty one"
 _GONE: Final = "who looks for a file goes on when it is gone"
-_ONE_SECOND: Final = "it is one second"
 _ONE_SLOT: Final = "all keys of a ledger are in one slot"
 _NO_LATER: Final = "no list is made after the latest moment, however long after"
 _ONLY_TIME: Final = "the answer is the same, and only time is lost"
@@ -303,7 +302,6 @@ EQUIVALENT: Final = (
     Equivalent("service/lists/pins.py", "Lt", r"_last_ends <= ", _LOOKED_AT_AGAIN),
     Equivalent("service/fleet/ledger.py", "Gt", r"if stamp >= oldest", "a microsecond sooner is as good"),
     Equivalent("service/fleet/ledger.py", "0 is 1", r"self\._client\.use\(self\._keys\[0\]\)", _ONE_SLOT),
-    Equivalent("service/fleet/client.py", "Div", r"^CHANGING_SECONDS: Final = 2 \* SENTINEL", _ONE_SECOND),
     Equivalent(r"service/fleet/(route|key_faults)\.py", "False is True", r"cause_of\(error, tls=False\)", _OF_NETWORKS),
     Equivalent(
         "service/fleet/shared_clock.py",

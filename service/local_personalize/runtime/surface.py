@@ -68,11 +68,12 @@ class RuntimeSurface:
         except Refusal:
             self._stats.count_refused()
             raise
-        self._admit(call)
+        self._admit(call, request)
         return await self._carry_out(call, request)
 
-    def _admit(self, call: ListCall) -> None:
+    def _admit(self, call: ListCall, request: Request) -> None:
         arrived_at = self._wall_clock()
+        self._stats.count_signed(request.header(b"x-amz-date"))
         if self._fault.mode is FaultMode.THROTTLE or not self._bucket.try_take():
             self._stats.count_throttled(arrived_at=arrived_at)
             raise throttled()

@@ -52,9 +52,10 @@ class Admission:
         """A call that is no transaction."""
         self._stats.count_refused()
 
-    def admit(self, call: RuntimeCall, target: Target) -> None:
-        """Count a transaction, or raise ThrottlingException."""
+    def admit(self, call: RuntimeCall, target: Target, *, signed_at: str) -> None:
+        """Count a transaction, signed in that second, or raise ThrottlingException."""
         arrived_at = self._wall_clock()
+        self._stats.count_signed(signed_at)
         capacity = self._capacities.setdefault(target.arn, self._new_capacity())
         if self._fault.mode is FaultMode.THROTTLE or not capacity.try_take(target.minimum_tps):
             self._stats.count_throttled(arrived_at=arrived_at)

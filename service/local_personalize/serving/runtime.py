@@ -77,7 +77,7 @@ class TrainedRuntimeSurface:
         except Refusal:
             self._admission.count_refused()
             raise
-        self._admission.admit(call, target)
+        self._admission.admit(call, target, signed_at=request.header(b"x-amz-date"))
         return await self._carry_out(call, target, request)
 
     async def _carry_out(self, call: RuntimeCall, target: Target, request: Request) -> Answer | None:
