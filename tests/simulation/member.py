@@ -152,7 +152,8 @@ def with_modelled_redis() -> AbstractContextManager[object]:
     last would put back that of the other.
     """
 
-    def client_of(url: str) -> ModelClient:
+    def client_of(url: str, *, slots_seconds: float) -> ModelClient:
+        del slots_seconds  # there are no sentinels
         making = _client_of.get()
         return making(url)
 
