@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import pytest
 from redis.exceptions import RedisError
@@ -175,25 +175,37 @@ async def test_more_than_half_of_the_sentinels_decide_and_nobody_waits_for_the_o
 
 
 async def test_of_sentinels_of_which_half_are_away_most_of_those_that_answer_decide() -> None:
-    async with odd_redis() as redis, odd_redis() as old, odd_redis({"SENTINEL": HANG_UP}) as away:
-        cases: tuple[tuple[list[dict[str, Answer]], bool], ...] = (
-            ([naming(redis)], True),
-            ([naming(redis), {"SENTINEL": None}], True),
-            ([naming(redis), naming(old), naming(redis)], True),
-            ([naming(redis), naming(old)], False),
-        )
-        for others, decided in cases:
-            async with AsyncExitStack() as stack:
-                answer = [await stack.enter_async_context(odd_redis(says)) for says in others]
-                url = sentinels_of(away, *answer, *[away] * len(answer))
-                if decided:
-                    paths = await stack.enter_async_context(pathfinder(url))
-                    assert await paths.sentinels.master() == HostPort("127.0.0.1", redis.port)
-                else:
-                    kind, words, lasting = await why_not(url)
-                    assert (kind, lasting) == ("master", False)
-                    assert "the sentinels do not agree on the master: 127.0.0.1:" in words
-                    assert all(f"127.0.0.1:{one.port}" in words for one in (redis, old))
+    async with (
+        odd_redis() as redis,
+        odd_redis() as old,
+        odd_redis({"SENTINEL": HANG_UP}) as away,
+        odd_redis(naming(redis)) as one,
+        odd_redis(naming(redis)) as two,
+        odd_redis({"SENTINEL": None}) as ignorant,
+        odd_redis(naming(old)) as stale,
+    ):
+        for answering in ([one], [one, ignorant], [one, stale, two]):
+            async with pathfinder(sentinels_of(away, *answering, *[away] * len(answering))) as paths:
+                assert await paths.sentinels.master() == HostPort("127.0.0.1", redis.port)
+
+
+async def test_sentinels_of_which_no_master_has_the_most_do_not_agree() -> None:
+    """Half of them is not enough: the other half may name another one."""
+    async with (
+        odd_redis() as first,
+        odd_redis() as second,
+        odd_redis() as third,
+        odd_redis(naming(first)) as one,
+        odd_redis(naming(first)) as two,
+        odd_redis(naming(second)) as three,
+        odd_redis(naming(second)) as four,
+        odd_redis(naming(third)) as five,
+    ):
+        for sentinels in ([one, two, three, four], [one, three, five]):
+            kind, words, lasting = await why_not(sentinels_of(*sentinels))
+            assert (kind, lasting) == ("master", False)
+            assert "the sentinels do not agree on the master: 127.0.0.1:" in words
+            assert sum(f"127.0.0.1:{master.port}" in words for master in (first, second, third)) == 2
 
 
 @pytest.mark.parametrize(
