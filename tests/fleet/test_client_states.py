@@ -9,10 +9,7 @@ from structlog.testing import capture_logs
 from service.errors import SharedStateFull, SharedStateUnavailable
 from service.fleet import sentinels as sentinels_module
 from service.fleet.causes import Refusal
-from service.fleet.client import (
-    FIRST_PAUSE_SECONDS,
-    MAX_PAUSE_SECONDS,
-)
+from service.fleet.client import FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS
 from service.fleet.connections import MAX_CONNECTIONS
 from service.fleet.sentinels import NAMED_SECONDS
 from tests.support.clocks import StandingClock
